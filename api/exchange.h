@@ -1,0 +1,65 @@
+/* One request and its reply, as handlers see them: nothing of libmicrohttpd. A handler returns a
+ * status and fills the reply; on a failure its report becomes a problem document (api/problem.h).
+ * Everything that comes before a handler (routing, token, scope, parameter types, body size and
+ * media type) has been decided by the generated route table when it runs. */
+#ifndef EVERLINE_API_EXCHANGE_H
+#define EVERLINE_API_EXCHANGE_H
+
+#include "auth/token.h"
+#include "base/buf.h"
+#include "base/status.h"
+#include "store/keeper.h"
+
+#define API_PATH_PARAMS_MAX 4
+#define API_QUERY_MAX 32
+#define API_HEADERS_MAX 8
+#define API_REQUEST_ID_SIZE 65
+
+struct api_route; /* generated */
+
+struct api_pair {
+    const char *name;
+    const char *value; /* decoded, NUL-terminated; value_len says if a NUL is inside */
+    size_t value_len;
+};
+
+struct api_request {
+    const struct api_route *route;
+    const struct auth_identity *identity; /* NULL on public routes */
+    const char *path_params[API_PATH_PARAMS_MAX]; /* in the order of the path; decoded once */
+    struct api_pair query[API_QUERY_MAX];
+    size_t query_count;
+    const char *body;
+    size_t body_len;
+    const char *if_match;      /* header values, or NULL */
+    const char *if_none_match;
+    char request_id[API_REQUEST_ID_SIZE];
+    unsigned slot;                  /* the worker's */
+    const struct store_view *view;  /* entered; NULL in a control handler */
+    struct api_server *server;      /* metrics, readiness, limits */
+};
+
+struct api_reply {
+    unsigned status;           /* HTTP; 0 means 200 */
+    const char *content_type;  /* NULL: application/json */
+    struct buf body;
+    struct api_pair headers[API_HEADERS_MAX]; /* values copied by api_reply_header */
+    size_t header_count;
+    char header_text[1024];
+    size_t header_text_len;
+};
+
+/* `fmt` is printed into the reply; over its room the header is dropped and ST_TOO_LARGE reported. */
+void api_reply_header(struct api_reply *r, const char *name, const char *fmt, ...) ST_PRINTF(3, 4);
+
+/* A data handler runs on the worker's thread inside a view and never blocks. */
+typedef enum st (*api_data_fn)(struct api_reply *reply, struct api_request *request);
+
+/* A control handler runs on the catalog thread; the connection is suspended meanwhile. What it moved
+ * goes into `wait`. */
+typedef enum st (*api_control_fn)(struct api_reply *reply, struct api_request *request,
+                                  struct store *s, struct store_wait *wait);
+
+const char *api_query(const struct api_request *r, const char *name); /* NULL: absent */
+
+#endif

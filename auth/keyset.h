@@ -1,0 +1,41 @@
+/* Keys that verify tokens: an allow-list by key id. The key fixes the algorithm, exactly; a token
+ * only chooses among keys. A key belongs to one tenant: it can vouch for no other.
+ *
+ * A tenant's directory holds one file per key, named KID.ALG.pem (public or private key, PEM) or
+ * KID.HS256.secret (at least 32 bytes, hex or raw). KID is [A-Za-z0-9_-]{1,64}. ALG is one of the
+ * rows of the table in keyset.c: RS256 ES256 EdDSA HS256 here; the other RS/PS/ES/HS sizes are rows
+ * to add. Checked when loaded: RSA at least 2048 bits, the curve fits the algorithm, secrets at
+ * least 32 bytes. Immutable after loading: any thread may verify with it.
+ */
+#ifndef EVERLINE_AUTH_KEYSET_H
+#define EVERLINE_AUTH_KEYSET_H
+
+#include "base/status.h"
+
+#include <stddef.h>
+
+#define AUTH_KID_MAX 64
+
+struct auth_key; /* one verification key; opaque outside auth/ */
+struct auth_keyset;
+
+enum st auth_keyset_new(struct auth_keyset **out) ST_MUST_USE;
+void auth_keyset_free(struct auth_keyset *set);
+
+/* Adds every key file of `directory` for `tenant`. A missing directory adds none. A bad file makes
+ * the whole call fail (fail closed) and names it: ST_INVALID, code BAD_KEY. A kid that the set has
+ * already is ST_CONFLICT. `file_count` may be NULL. */
+enum st auth_keyset_load(struct auth_keyset *set, const char *tenant, const char *directory,
+                         size_t *file_count) ST_MUST_USE;
+
+/* Borrowed until the set is freed; NULL when there is none. */
+const struct auth_key *auth_keyset_find(const struct auth_keyset *set, const char *kid,
+                                        size_t kid_len);
+const char *auth_key_tenant(const struct auth_key *key);
+const char *auth_key_algorithm(const struct auth_key *key); /* "ES256" */
+
+/* Makes a new private key file KID.ALG.pem (0600) or KID.HS256.secret in `directory`, durable;
+ * ST_CONFLICT when it exists. */
+enum st auth_key_generate(const char *directory, const char *kid, const char *alg) ST_MUST_USE;
+
+#endif

@@ -1,0 +1,42 @@
+/* Capped byte buffer. Appends are sticky: after one fails (cap reached, out of memory) the rest are
+ * no-ops, and buf_status() says which it was. `data` is always NUL-terminated when non-NULL. */
+#ifndef EVERLINE_BASE_BUF_H
+#define EVERLINE_BASE_BUF_H
+
+#include "base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct buf {
+    char *data;
+    size_t len;
+    size_t cap;
+    size_t max; /* len never exceeds this many bytes */
+    enum st status;
+};
+
+void buf_init(struct buf *b, size_t max_bytes);
+void buf_release(struct buf *b); /* accepts a zeroed struct; leaves it zeroed */
+void buf_reset(struct buf *b);   /* empties, keeps memory and cap, clears a failure */
+
+void buf_add(struct buf *b, const void *bytes, size_t len);
+void buf_addstr(struct buf *b, const char *s);
+void buf_addch(struct buf *b, char c);
+void buf_addf(struct buf *b, const char *fmt, ...) ST_PRINTF(2, 3);
+void buf_addu64(struct buf *b, uint64_t value); /* decimal */
+void buf_addi64(struct buf *b, int64_t value);  /* decimal */
+
+/* Appends `s` as a JSON string with its quotes (RFC 8259 section 7). Invalid UTF-8 makes the buffer
+ * fail with ST_INVALID. */
+void buf_add_json_string(struct buf *b, const char *s, size_t len);
+
+/* Room for `len` more bytes at data+len, or NULL; the caller then adds to `len` itself. */
+char *buf_reserve(struct buf *b, size_t len);
+
+enum st buf_status(const struct buf *b) ST_MUST_USE;
+
+/* Hands `data` to the caller (free() it) and leaves the buffer empty. NULL after a failure. */
+char *buf_take(struct buf *b);
+
+#endif

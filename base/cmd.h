@@ -1,0 +1,68 @@
+/* Command lines: one table of options per command gives parsing, EVERLINE_* variables, defaults and
+ * --help. Flags > environment > default. */
+#ifndef EVERLINE_BASE_CMD_H
+#define EVERLINE_BASE_CMD_H
+
+#include "base/buf.h"
+#include "base/status.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+enum cmd_type {
+    CMD_FLAG,     /* --production */
+    CMD_STRING,   /* --data DIR */
+    CMD_LIST,     /* --source A --source B */
+    CMD_UINT,     /* --workers 2 */
+    CMD_DURATION, /* --ttl 1h, 500ms, 25s, 5m, 1d: milliseconds */
+    CMD_BYTES,    /* --memory 4GiB, 512MiB, 4096: bytes */
+};
+
+struct cmd_option {
+    const char *name;    /* "drain-timeout"; EVERLINE_DRAIN_TIMEOUT */
+    enum cmd_type type;
+    const char *metavar; /* "DIR" */
+    const char *preset;  /* text of the default, or NULL */
+    const char *help;    /* one line */
+    bool required;
+};
+
+struct cmd_args;
+
+struct cmd {
+    const char *name;                   /* "ingest", or "dataset put" */
+    const char *operands;               /* "DATASET", "[NAME...]", "" */
+    unsigned operands_min, operands_max;
+    const char *summary;                /* one line for the list of commands */
+    const char *about;                  /* paragraphs for --help, or NULL */
+    const char *example;                /* at least one line that works */
+    const struct cmd_option *options;   /* ends with a zeroed row */
+    enum st (*run)(const struct cmd_args *args);
+};
+
+/* Runs argv[1..] against the NULL-name-terminated table: `--help` and `help` at every level,
+ * two-word names first, unknown command or option -> usage on stderr, exit code 2. Prints the
+ * failure's message, place and hint on stderr ("everline: ...") and returns the exit code. */
+int cmd_main(const char *program, const char *about, const struct cmd *commands, int argc,
+             char **argv);
+
+const char *cmd_operand(const struct cmd_args *args, unsigned i); /* NULL when absent */
+unsigned cmd_operand_count(const struct cmd_args *args);
+bool cmd_flag(const struct cmd_args *args, const char *name);
+const char *cmd_string(const struct cmd_args *args, const char *name); /* NULL: absent, no default */
+uint64_t cmd_uint(const struct cmd_args *args, const char *name);
+uint64_t cmd_duration_ms(const struct cmd_args *args, const char *name);
+uint64_t cmd_bytes(const struct cmd_args *args, const char *name);
+const char *cmd_list(const struct cmd_args *args, const char *name, unsigned i); /* NULL: no more */
+
+/* The `--output table|json` convention: true for json; ST_USAGE for anything else. */
+enum st cmd_output_json(bool *json, const struct cmd_args *args) ST_MUST_USE;
+
+/* A plain aligned table on stdout. Cells are copied. */
+struct cmd_table;
+enum st cmd_table_new(struct cmd_table **out, const char *const *headings) ST_MUST_USE;
+void cmd_table_cell(struct cmd_table *t, const char *fmt, ...) ST_PRINTF(2, 3);
+void cmd_table_print(struct cmd_table *t, FILE *out);
+void cmd_table_free(struct cmd_table *t);
+
+#endif

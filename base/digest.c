@@ -1,0 +1,274 @@
+#include "base/digest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <openssl/rand.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define KEY_FILE_MAX 4096
+#define CHUNK_BYTES (1u << 20)
+
+static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
+static EVP_MD *sha256; /* fetched once: a lookup by name costs more than a short digest */
+static EVP_MAC *hmac;
+
+static void fetch(void)
+{
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+}
+
+static enum st crypto_failed(const char *what)
+{
+    return st_fail(ST_NOMEM, "CRYPTO", "%s failed in the cryptographic library", what);
+}
+
+static enum st fetched(void)
+{
+    pthread_once(&fetch_once, fetch);
+    return sha256 && hmac ? ST_OK : crypto_failed("fetching SHA-256 and HMAC");
+}
+
+enum st secret_copy(struct secret *out, const void *bytes, size_t len)
+{
+    out->bytes = malloc(len ? len : 1);
+    if (!out->bytes) {
+        out->len = 0;
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    }
+    if (len)
+        memcpy(out->bytes, bytes, len);
+    out->len = len;
+    return ST_OK;
+}
+
+void secret_release(struct secret *s)
+{
+    if (!s)
+        return;
+    if (s->bytes)
+        OPENSSL_cleanse(s->bytes, s->len);
+    free(s->bytes);
+    *s = (struct secret){0};
+}
+
+bool secret_equal(const void *a, const void *b, size_t len)
+{
+    return CRYPTO_memcmp(a, b, len) == 0;
+}
+
+void secret_wipe(void *bytes, size_t len)
+{
+    OPENSSL_cleanse(bytes, len);
+}
+
+enum st digest_random(void *out, size_t len)
+{
+    return len <= INT32_MAX && RAND_bytes(out, (int)len) == 1 ? ST_OK : crypto_failed("RAND_bytes");
+}
+
+enum st secret_random(struct secret *out, size_t len)
+{
+    unsigned char bytes[KEY_FILE_MAX];
+
+    *out = (struct secret){0};
+    if (len > sizeof bytes)
+        return st_fail(ST_TOO_LARGE, NULL, "a secret has at most %d bytes", KEY_FILE_MAX);
+    enum st st = digest_random(bytes, len);
+    if (!st)
+        st = secret_copy(out, bytes, len);
+    OPENSSL_cleanse(bytes, sizeof bytes);
+    return st;
+}
+
+/* Reads up to `size` bytes; *len < size afterwards means the end was reached. */
+static enum st read_up_to(int fd, unsigned char *bytes, size_t size, size_t *len)
+{
+    *len = 0;
+    while (*len < size) {
+        ssize_t n = read(fd, bytes + *len, size - *len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return st_fail_errno(errno, "reading");
+        if (n == 0)
+            break;
+        *len += (size_t)n;
+    }
+    return ST_OK;
+}
+
+static bool is_hex(const unsigned char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!strchr("0123456789abcdef", text[i]) || !text[i])
+            return false;
+    return len > 0 && len % 2 == 0;
+}
+
+enum st secret_read_file(struct secret *out, const char *path)
+{
+    unsigned char text[KEY_FILE_MAX + 1], raw[KEY_FILE_MAX / 2];
+    size_t len = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    enum st st;
+
+    *out = (struct secret){0};
+    if (fd < 0)
+        return st_fail_errno(errno, "%s", path);
+    st = read_up_to(fd, text, sizeof text, &len);
+    close(fd);
+    if (!st && len > KEY_FILE_MAX)
+        st = st_fail(ST_TOO_LARGE, NULL, "%s: a key file has at most %d bytes", path, KEY_FILE_MAX);
+    if (st)
+        goto done;
+    size_t digits = len > 0 && text[len - 1] == '\n' ? len - 1 : len;
+    if (is_hex(text, digits)) {
+        text[digits] = '\0';
+        st = digest_unhex(raw, digits / 2, (const char *)text);
+        if (!st)
+            st = secret_copy(out, raw, digits / 2);
+    } else {
+        st = secret_copy(out, text, len);
+    }
+done:
+    OPENSSL_cleanse(text, sizeof text);
+    OPENSSL_cleanse(raw, sizeof raw);
+    return st;
+}
+
+enum st digest_sha256(unsigned char out[DIGEST_BYTES], const void *bytes, size_t len)
+{
+    enum st st = fetched();
+
+    if (st)
+        return st;
+    return EVP_Digest(bytes, len, out, NULL, sha256, NULL) == 1 ? ST_OK : crypto_failed("SHA-256");
+}
+
+enum st digest_file(unsigned char out[DIGEST_BYTES], uint64_t *size, int fd)
+{
+    enum st st = fetched();
+    EVP_MD_CTX *ctx = NULL;
+    unsigned char *chunk = NULL;
+    off_t at = 0;
+
+    if (st)
+        return st;
+    ctx = EVP_MD_CTX_new();
+    chunk = malloc(CHUNK_BYTES);
+    if (!ctx || !chunk || EVP_DigestInit_ex(ctx, sha256, NULL) != 1) {
+        st = crypto_failed("SHA-256");
+        goto done;
+    }
+    for (;;) {
+        ssize_t n = pread(fd, chunk, CHUNK_BYTES, at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            st = st_fail_errno(errno, "reading a file to hash it");
+            goto done;
+        }
+        if (n == 0)
+            break;
+        if (EVP_DigestUpdate(ctx, chunk, (size_t)n) != 1) {
+            st = crypto_failed("SHA-256");
+            goto done;
+        }
+        at += n;
+    }
+    if (EVP_DigestFinal_ex(ctx, out, NULL) != 1)
+        st = crypto_failed("SHA-256");
+    *size = (uint64_t)at;
+done:
+    EVP_MD_CTX_free(ctx);
+    free(chunk);
+    return st;
+}
+
+struct digest_hmac {
+    EVP_MAC_CTX *ctx;
+};
+
+enum st digest_hmac_new(struct digest_hmac **out, const struct secret *key)
+{
+    char name[] = "SHA256";
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    enum st st = fetched();
+    struct digest_hmac *h = NULL;
+
+    *out = NULL;
+    if (st)
+        return st;
+    h = calloc(1, sizeof *h);
+    if (h)
+        h->ctx = EVP_MAC_CTX_new(hmac);
+    if (!h || !h->ctx || EVP_MAC_init(h->ctx, key->bytes, key->len, params) != 1) {
+        digest_hmac_free(h);
+        return crypto_failed("HMAC");
+    }
+    *out = h;
+    return ST_OK;
+}
+
+void digest_hmac_free(struct digest_hmac *h)
+{
+    if (!h)
+        return;
+    EVP_MAC_CTX_free(h->ctx);
+    free(h);
+}
+
+enum st digest_hmac_sum(unsigned char out[DIGEST_BYTES], struct digest_hmac *h, const void *bytes,
+                        size_t len)
+{
+    size_t written = 0;
+
+    /* No key, no parameters: the keyed state of the first init is used again. */
+    if (EVP_MAC_init(h->ctx, NULL, 0, NULL) != 1 || EVP_MAC_update(h->ctx, bytes, len) != 1 ||
+        EVP_MAC_final(h->ctx, out, &written, DIGEST_BYTES) != 1 || written != DIGEST_BYTES)
+        return crypto_failed("HMAC");
+    return ST_OK;
+}
+
+void digest_hex(char *out, const void *bytes, size_t len)
+{
+    static const char DIGITS[] = "0123456789abcdef";
+    const unsigned char *u = bytes;
+
+    for (size_t i = 0; i < len; i++) {
+        out[2 * i] = DIGITS[u[i] >> 4];
+        out[2 * i + 1] = DIGITS[u[i] & 15];
+    }
+    out[2 * len] = '\0';
+}
+
+static int digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+enum st digest_unhex(void *out, size_t len, const char *hex)
+{
+    unsigned char *u = out;
+
+    if (strlen(hex) != 2 * len)
+        return st_fail(ST_INVALID, NULL, "%zu lower-case hexadecimal digits expected", 2 * len);
+    for (size_t i = 0; i < len; i++) {
+        int high = digit(hex[2 * i]), low = digit(hex[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return st_fail(ST_INVALID, NULL, "%zu lower-case hexadecimal digits expected", 2 * len);
+        u[i] = (unsigned char)(high << 4 | low);
+    }
+    return ST_OK;
+}

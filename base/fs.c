@@ -1,0 +1,288 @@
+#include "base/fs.h"
+
+#include "base/digest.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define READ_CHUNK 65536
+
+enum st fs_path(char out[FS_PATH_MAX], const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    int n = vsnprintf(out, FS_PATH_MAX, fmt, args);
+    va_end(args);
+    return n >= 0 && n < FS_PATH_MAX
+               ? ST_OK
+               : st_fail(ST_TOO_LARGE, NULL, "a path is longer than %d bytes", FS_PATH_MAX - 1);
+}
+
+void fs_close(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+enum st fs_mkdir(const char *path, mode_t mode)
+{
+    struct stat sb;
+
+    if (mkdir(path, mode) == 0)
+        return ST_OK;
+    int err = errno;
+    if (err == EEXIST && stat(path, &sb) == 0 && S_ISDIR(sb.st_mode))
+        return ST_OK;
+    return st_fail_errno(err == EEXIST ? ENOTDIR : err, "making directory %s", path);
+}
+
+enum st fs_mkdir_all(const char *path, mode_t mode)
+{
+    char partial[FS_PATH_MAX];
+    enum st st = fs_path(partial, "%s", path);
+
+    for (char *p = partial + 1; !st && partial[0] && *p; p++)
+        if (*p == '/' && p[-1] != '/') {
+            *p = '\0';
+            st = fs_mkdir(partial, mode);
+            *p = '/';
+        }
+    return st ? st : fs_mkdir(path, mode);
+}
+
+enum st fs_sync_fd(int fd, const char *what)
+{
+    return fsync(fd) == 0 ? ST_OK : st_fail_errno(errno, "fsync of %s", what);
+}
+
+enum st fs_sync_dir(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return st_fail_errno(errno, "opening directory %s", path);
+    enum st st = fs_sync_fd(fd, path);
+    close(fd);
+    return st;
+}
+
+enum st fs_read(struct buf *out, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    enum st st = ST_OK;
+
+    if (fd < 0)
+        return st_fail_errno(errno, "%s", path);
+    for (;;) {
+        char chunk[READ_CHUNK];
+        ssize_t n = read(fd, chunk, sizeof chunk);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            st = st_fail_errno(errno, "%s", path);
+        if (n <= 0)
+            break;
+        buf_add(out, chunk, (size_t)n);
+        if (out->status)
+            break;
+    }
+    close(fd);
+    if (!st)
+        st = buf_status(out);
+    return st == ST_TOO_LARGE ? st_wrap(st, "%s", path) : st;
+}
+
+static enum st write_all(int fd, const char *path, const void *bytes, size_t len)
+{
+    const char *p = bytes;
+
+    while (len > 0) {
+        ssize_t n = write(fd, p, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return st_fail_errno(errno, "writing %s", path);
+        p += n;
+        len -= (size_t)n;
+    }
+    return ST_OK;
+}
+
+static enum st sync_parent(const char *path)
+{
+    char parent[FS_PATH_MAX];
+    enum st st = fs_path(parent, "%s", path);
+    char *slash = st ? NULL : strrchr(parent, '/');
+
+    if (st)
+        return st;
+    if (!slash)
+        return fs_sync_dir(".");
+    slash[slash == parent ? 1 : 0] = '\0';
+    return fs_sync_dir(parent);
+}
+
+/* Creates `path`, which must not exist, with these bytes on disk; removes it again on failure. */
+static enum st create_synced(const char *path, const void *bytes, size_t len, mode_t mode)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+
+    if (fd < 0)
+        return errno == EEXIST ? st_fail(ST_CONFLICT, "EXISTS", "%s exists already", path)
+                               : st_fail_errno(errno, "creating %s", path);
+    enum st st = fchmod(fd, mode) == 0 ? ST_OK : st_fail_errno(errno, "%s", path);
+    if (!st)
+        st = write_all(fd, path, bytes, len);
+    if (!st)
+        st = fs_sync_fd(fd, path);
+    if (close(fd) != 0 && !st)
+        st = st_fail_errno(errno, "closing %s", path);
+    if (st)
+        (void)unlink(path);
+    return st;
+}
+
+enum st fs_write_atomic(const char *path, const void *bytes, size_t len, mode_t mode)
+{
+    char temporary[FS_PATH_MAX], hex[17];
+    unsigned char tail[8];
+    enum st st = digest_random(tail, sizeof tail);
+
+    if (st)
+        return st;
+    digest_hex(hex, tail, sizeof tail);
+    st = fs_path(temporary, "%s.%s.tmp", path, hex);
+    if (!st)
+        st = create_synced(temporary, bytes, len, mode);
+    if (st)
+        return st;
+    if (rename(temporary, path) != 0) {
+        st = st_fail_errno(errno, "renaming to %s", path);
+        (void)unlink(temporary);
+        return st;
+    }
+    return sync_parent(path);
+}
+
+enum st fs_write_new(const char *path, const void *bytes, size_t len, mode_t mode)
+{
+    enum st st = create_synced(path, bytes, len, mode);
+
+    return st ? st : sync_parent(path);
+}
+
+static int remove_below(int dir_fd, const char *name)
+{
+    int fd, rc = 0;
+    DIR *dir;
+    struct dirent *entry;
+
+    if (unlinkat(dir_fd, name, 0) == 0 || errno == ENOENT)
+        return 0;
+    if (errno != EISDIR && errno != EPERM)
+        return -1;
+    fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    dir = fdopendir(fd);
+    if (!dir) {
+        close(fd);
+        return -1;
+    }
+    while (rc == 0 && (errno = 0, entry = readdir(dir)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            rc = remove_below(fd, entry->d_name);
+    if (rc == 0 && errno != 0)
+        rc = -1;
+    int err = errno;
+    closedir(dir);
+    errno = err;
+    return rc == 0 ? unlinkat(dir_fd, name, AT_REMOVEDIR) : rc;
+}
+
+enum st fs_remove_tree(const char *path)
+{
+    return remove_below(AT_FDCWD, path) == 0 ? ST_OK : st_fail_errno(errno, "removing %s", path);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+enum st fs_list_dir(struct fs_list *out, const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+    enum st st = ST_OK;
+
+    *out = (struct fs_list){0};
+    if (!dir)
+        return st_fail_errno(errno, "%s", path);
+    while (!st && (errno = 0, entry = readdir(dir))) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        char **grown = reallocarray(out->names, out->count + 1, sizeof *grown);
+        if (grown)
+            out->names = grown;
+        char *name = grown ? strdup(entry->d_name) : NULL;
+        if (name)
+            out->names[out->count++] = name;
+        else
+            st = st_fail(ST_NOMEM, NULL, "out of memory");
+    }
+    if (!st && errno != 0)
+        st = st_fail_errno(errno, "reading directory %s", path);
+    closedir(dir);
+    if (st)
+        fs_list_free(out);
+    else if (out->count > 1)
+        qsort(out->names, out->count, sizeof *out->names, by_name);
+    return st;
+}
+
+void fs_list_free(struct fs_list *list)
+{
+    if (!list)
+        return;
+    for (size_t i = 0; i < list->count; i++)
+        free(list->names[i]);
+    free(list->names);
+    *list = (struct fs_list){0};
+}
+
+enum st fs_lock(int *fd, const char *path)
+{
+    *fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (*fd < 0)
+        return st_fail_errno(errno, "opening lock file %s", path);
+    if (flock(*fd, LOCK_EX | LOCK_NB) == 0)
+        return ST_OK;
+
+    int err = errno;
+    fs_close(fd);
+    return err == EWOULDBLOCK
+               ? st_fail(ST_CONFLICT, "LOCKED", "%s is locked by another process", path)
+               : st_fail_errno(err, "locking %s", path);
+}
+
+bool fs_is_locked(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return false;
+    bool locked = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    close(fd);
+    return locked;
+}

@@ -1,0 +1,52 @@
+/* Files: the few operations that durability is made of, each with its fsync where it belongs. */
+#ifndef EVERLINE_BASE_FS_H
+#define EVERLINE_BASE_FS_H
+
+#include "base/buf.h"
+#include "base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define FS_PATH_MAX 4096
+
+/* Joins with printf; ST_TOO_LARGE when it does not fit FS_PATH_MAX. */
+enum st fs_path(char out[FS_PATH_MAX], const char *fmt, ...) ST_PRINTF(2, 3) ST_MUST_USE;
+
+enum st fs_mkdir(const char *path, mode_t mode) ST_MUST_USE;      /* existing directory is fine */
+enum st fs_mkdir_all(const char *path, mode_t mode) ST_MUST_USE;  /* with parents */
+enum st fs_sync_dir(const char *path) ST_MUST_USE;
+enum st fs_sync_fd(int fd, const char *what) ST_MUST_USE;
+
+/* Whole file into `out` (appended), at most its cap: ST_TOO_LARGE. */
+enum st fs_read(struct buf *out, const char *path) ST_MUST_USE;
+
+/* Durable and atomic: temporary file beside it, write, fsync, rename, fsync of the directory. */
+enum st fs_write_atomic(const char *path, const void *bytes, size_t len, mode_t mode) ST_MUST_USE;
+
+/* Durable creation; ST_CONFLICT when the path exists. */
+enum st fs_write_new(const char *path, const void *bytes, size_t len, mode_t mode) ST_MUST_USE;
+
+/* Removes a directory tree below and including `path`; a missing one is fine. Never follows
+ * symbolic links. */
+enum st fs_remove_tree(const char *path) ST_MUST_USE;
+
+/* Names in a directory, sorted bytewise, without "." and "..". free each and the array, or
+ * fs_list_free. */
+struct fs_list {
+    char **names;
+    size_t count;
+};
+enum st fs_list_dir(struct fs_list *out, const char *path) ST_MUST_USE;
+void fs_list_free(struct fs_list *list);
+
+/* Opens or creates `path` and takes an exclusive flock without waiting. *fd is the caller's; the
+ * lock lives until it is closed. ST_CONFLICT when somebody else holds it. */
+enum st fs_lock(int *fd, const char *path) ST_MUST_USE;
+/* True when another open file description holds the lock of `path`; false also when missing. */
+bool fs_is_locked(const char *path);
+
+void fs_close(int *fd); /* closes if >= 0 and sets to -1 */
+
+#endif

@@ -1,0 +1,201 @@
+#include "base/json.h"
+
+#include "base/fs.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum st jx_parse_object(json_t **out, const char *text, size_t len)
+{
+    json_error_t error;
+
+    *out = NULL;
+    json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+    if (!value) {
+        enum json_error_code code = json_error_code(&error);
+        if (code == json_error_out_of_memory)
+            return st_fail(ST_NOMEM, NULL, "out of memory");
+        /* The library's own text quotes the input. */
+        const char *what = code == json_error_duplicate_key            ? "a name is there twice"
+                           : code == json_error_stack_overflow         ? "it is nested too deeply"
+                           : code == json_error_invalid_utf8           ? "it is not valid UTF-8"
+                           : code == json_error_end_of_input_expected  ? "text follows its end"
+                           : code == json_error_premature_end_of_input ? "it ends too early"
+                           : code == json_error_numeric_overflow       ? "a number is out of range"
+                                                                       : "the syntax is wrong";
+        return st_place(st_fail(ST_INVALID, "INVALID_JSON",
+                                "not valid JSON: %s at line %d, column %d", what, error.line,
+                                error.column),
+                        "line %d, column %d", error.line, error.column);
+    }
+    enum st st = ST_OK;
+    if (!json_is_object(value))
+        st = st_place(st_fail(ST_INVALID, "INVALID_JSON", "not a JSON object"), "line 1, column 1");
+    if (st) {
+        json_decref(value);
+        return st;
+    }
+    *out = value;
+    return ST_OK;
+}
+
+enum st jx_parse_file(json_t **out, const char *path, size_t max_bytes)
+{
+    struct buf text;
+
+    *out = NULL;
+    buf_init(&text, max_bytes);
+    enum st st = fs_read(&text, path);
+    if (!st) {
+        st = jx_parse_object(out, text.data ? text.data : "", text.len);
+        if (st)
+            st = st_wrap(st, "%s", path);
+    }
+    buf_release(&text);
+    return st;
+}
+
+static bool is_listed(const char *name, const char *const *names)
+{
+    for (; *names; names++)
+        if (strcmp(name, *names) == 0)
+            return true;
+    return false;
+}
+
+enum st jx_only(const json_t *object, const char *pointer, const char *const *names)
+{
+    for (void *it = json_object_iter((json_t *)(uintptr_t)object); it;
+         it = json_object_iter_next((json_t *)(uintptr_t)object, it)) {
+        const char *name = json_object_iter_key(it);
+        struct buf known;
+
+        if (is_listed(name, names))
+            continue;
+        buf_init(&known, 200);
+        for (const char *const *n = names; *n; n++)
+            buf_addf(&known, "%s%s", n == names ? "" : ", ", *n);
+        enum st st =
+            st_place(st_fail(ST_INVALID, "UNKNOWN_FIELD", "unknown member \"%.64s\"", name),
+                     "%s/%.64s", pointer, name);
+        st = st_hint(st, "known members: %s", known.data ? known.data : "none");
+        buf_release(&known);
+        return st;
+    }
+    return ST_OK;
+}
+
+static enum st wrong_type(const char *pointer, const char *name, const char *expected)
+{
+    return st_place(st_fail(ST_INVALID, "WRONG_TYPE", "\"%s\" must be %s", name, expected), "%s/%s",
+                    pointer, name);
+}
+
+static json_t *member(const json_t *object, const char *name)
+{
+    json_t *value = json_object_get(object, name);
+
+    return json_is_null(value) ? NULL : value;
+}
+
+enum st jx_string(const char **out, const json_t *object, const char *pointer, const char *name,
+                  const char *preset)
+{
+    const json_t *value = member(object, name);
+
+    *out = preset;
+    if (!value)
+        return ST_OK;
+    if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
+        return wrong_type(pointer, name, "a string");
+    *out = json_string_value(value);
+    return ST_OK;
+}
+
+enum st jx_need_string(const char **out, const json_t *object, const char *pointer,
+                       const char *name)
+{
+    enum st st = jx_string(out, object, pointer, name, NULL);
+
+    if (!st && !*out)
+        st = st_place(st_fail(ST_INVALID, "MISSING_FIELD", "\"%s\" is missing", name), "%s/%s",
+                      pointer, name);
+    return st;
+}
+
+enum st jx_integer(int64_t *out, const json_t *object, const char *pointer, const char *name,
+                   int64_t preset, int64_t min, int64_t max)
+{
+    const json_t *value = member(object, name);
+
+    *out = preset;
+    if (!value)
+        return ST_OK;
+    if (!json_is_integer(value))
+        return wrong_type(pointer, name, "an integer");
+    *out = json_integer_value(value);
+    if (*out < min || *out > max)
+        return st_place(st_fail(ST_INVALID, "OUT_OF_RANGE", "\"%s\" must be from %lld to %lld",
+                                name, (long long)min, (long long)max),
+                        "%s/%s", pointer, name);
+    return ST_OK;
+}
+
+enum st jx_boolean(bool *out, const json_t *object, const char *pointer, const char *name,
+                   bool preset)
+{
+    const json_t *value = member(object, name);
+
+    *out = preset;
+    if (value && !json_is_boolean(value))
+        return wrong_type(pointer, name, "true or false");
+    if (value)
+        *out = json_is_true(value);
+    return ST_OK;
+}
+
+enum st jx_object(json_t **out, const json_t *object, const char *pointer, const char *name)
+{
+    *out = member(object, name);
+    return *out && !json_is_object(*out) ? wrong_type(pointer, name, "an object") : ST_OK;
+}
+
+enum st jx_array(json_t **out, const json_t *object, const char *pointer, const char *name)
+{
+    *out = member(object, name);
+    return *out && !json_is_array(*out) ? wrong_type(pointer, name, "an array") : ST_OK;
+}
+
+static int add_chunk(const char *bytes, size_t len, void *ctx)
+{
+    struct buf *b = ctx;
+
+    buf_add(b, bytes, len);
+    return b->status ? -1 : 0;
+}
+
+static void write_with(struct buf *b, const json_t *value, size_t flags)
+{
+    if (json_dump_callback(value, add_chunk, b, flags) != 0 && !b->status)
+        b->status = ST_NOMEM;
+}
+
+void jx_write(struct buf *b, const json_t *value, bool canonical)
+{
+    write_with(b, value, JSON_COMPACT | JSON_ENCODE_ANY | (canonical ? JSON_SORT_KEYS : 0));
+}
+
+char *jx_text(const json_t *value, bool canonical)
+{
+    struct buf b;
+
+    buf_init(&b, SIZE_MAX / 2);
+    jx_write(&b, value, canonical);
+    return buf_take(&b);
+}
+
+void jx_write_pretty(struct buf *b, const json_t *value)
+{
+    write_with(b, value, JSON_INDENT(2) | JSON_ENCODE_ANY);
+    buf_addch(b, '\n');
+}

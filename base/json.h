@@ -1,0 +1,48 @@
+/* Strict JSON on top of jansson: no duplicate names, no NUL tail, a depth limit, and errors that
+ * say line, column and JSON pointer (RFC 6901). For bodies, definitions and catalog values; batch
+ * bodies have a streaming parser of their own (api/batch.h). Prefix `jx_`, as json_ is jansson's. */
+#ifndef EVERLINE_BASE_JSON_H
+#define EVERLINE_BASE_JSON_H
+
+#include "base/buf.h"
+#include "base/status.h"
+
+#include <jansson.h>
+
+#define JX_DEPTH_MAX 32
+
+/* Parses exactly `len` bytes. On success *out is a new reference; the top must be an object.
+ * ST_INVALID with code INVALID_JSON, place "line L, column C"; never quotes the input. */
+enum st jx_parse_object(json_t **out, const char *text, size_t len) ST_MUST_USE;
+enum st jx_parse_file(json_t **out, const char *path, size_t max_bytes) ST_MUST_USE;
+
+/* Refuses members of `object` that are not in the NULL-terminated list `names`:
+ * ST_INVALID, code UNKNOWN_FIELD, place `<pointer>/<name>`. */
+enum st jx_only(const json_t *object, const char *pointer, const char *const *names) ST_MUST_USE;
+
+/* Typed members. Absent or null: *out is set to `preset` and ST_OK, unless `preset` is JX_REQUIRED
+ * semantics are wanted: then use the _need_ form. Strings are borrowed from the object. Wrong type:
+ * ST_INVALID, code WRONG_TYPE, place `<pointer>/<name>`. */
+enum st jx_string(const char **out, const json_t *object, const char *pointer, const char *name,
+                  const char *preset) ST_MUST_USE;
+enum st jx_need_string(const char **out, const json_t *object, const char *pointer,
+                       const char *name) ST_MUST_USE;
+enum st jx_integer(int64_t *out, const json_t *object, const char *pointer, const char *name,
+                   int64_t preset, int64_t min, int64_t max) ST_MUST_USE;
+enum st jx_boolean(bool *out, const json_t *object, const char *pointer, const char *name,
+                   bool preset) ST_MUST_USE;
+/* Absent or null: *out = NULL. Borrowed. */
+enum st jx_object(json_t **out, const json_t *object, const char *pointer,
+                  const char *name) ST_MUST_USE;
+enum st jx_array(json_t **out, const json_t *object, const char *pointer,
+                 const char *name) ST_MUST_USE;
+
+/* Appends the value: compact, and with sorted names when `canonical` (equal values, equal bytes). */
+void jx_write(struct buf *b, const json_t *value, bool canonical);
+/* As a new NUL-terminated string to free(), or NULL when out of memory. */
+char *jx_text(const json_t *value, bool canonical);
+
+/* For people: indented by two spaces, names in insertion order, newline at the end. */
+void jx_write_pretty(struct buf *b, const json_t *value);
+
+#endif

@@ -1,0 +1,139 @@
+#include "base/log.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LINE_MAX_BYTES 8192
+#define REQUEST_ID_SIZE 80
+
+static enum log_level log_threshold = LOG_LEVEL_INFO;
+static enum log_format log_output = LOG_FORMAT_AUTO;
+static _Thread_local char request[REQUEST_ID_SIZE];
+
+static const struct {
+    const char *name;
+    const char *color;
+} LEVELS[] = {
+    [LOG_LEVEL_DEBUG] = {"debug", "\033[2m"},
+    [LOG_LEVEL_INFO] = {"info", ""},
+    [LOG_LEVEL_WARN] = {"warn", "\033[33m"},
+    [LOG_LEVEL_ERROR] = {"error", "\033[31m"},
+};
+
+void log_configure(enum log_level threshold, enum log_format format)
+{
+    log_threshold = threshold;
+    log_output = format;
+}
+
+void log_set_request_id(const char *request_id)
+{
+    snprintf(request, sizeof request, "%s", request_id ? request_id : "");
+}
+
+struct line {
+    enum log_level level;
+    const char *event;
+    const char *message;
+    const char *code;  /* or "" */
+    const char *place; /* or "" */
+};
+
+static void add_member(struct buf *b, const char *name, const char *value)
+{
+    if (!*value)
+        return;
+    buf_addf(b, ",\"%s\":", name);
+    buf_add_json_string(b, value, strlen(value));
+}
+
+static void format_json(struct buf *b, const char *now, const struct line *l)
+{
+    buf_addf(b, "{\"ts\":\"%s\",\"level\":\"%s\"", now, LEVELS[l->level].name);
+    add_member(b, "event", l->event);
+    add_member(b, "message", l->message);
+    add_member(b, "code", l->code);
+    add_member(b, "place", l->place);
+    add_member(b, "request_id", request);
+    buf_addstr(b, "}\n");
+}
+
+/* A message with line ends or escapes in it stays one line. */
+static void add_plain(struct buf *b, const char *text)
+{
+    for (; *text; text++)
+        buf_addch(b, (unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+}
+
+static void format_text(struct buf *b, const char *now, const struct line *l)
+{
+    const char *color = getenv("NO_COLOR") ? "" : LEVELS[l->level].color;
+
+    buf_addf(b, "%.19sZ %s%-5s%s %s: ", now, color, LEVELS[l->level].name, *color ? "\033[0m" : "",
+             l->event);
+    add_plain(b, l->message);
+    if (*l->code)
+        buf_addf(b, " [%s]", l->code);
+    if (*l->place) {
+        buf_addstr(b, " at ");
+        add_plain(b, l->place);
+    }
+    if (*request)
+        buf_addf(b, " (%s)", request);
+    buf_addch(b, '\n');
+}
+
+static void emit(const struct line *l)
+{
+    bool text =
+        log_output == LOG_FORMAT_TEXT || (log_output == LOG_FORMAT_AUTO && isatty(STDERR_FILENO));
+    char now[CLOCK_TEXT_SIZE];
+    struct buf b;
+
+    clock_format(now, clock_wall_us());
+    buf_init(&b, LINE_MAX_BYTES);
+    (text ? format_text : format_json)(&b, now, l);
+    if (b.status) { /* not UTF-8, or too long: say which event at least */
+        buf_reset(&b);
+        buf_addf(&b, "{\"ts\":\"%s\",\"level\":\"%s\",\"event\":\"%.100s\"}\n", now,
+                 LEVELS[l->level].name, l->event);
+    }
+    if (b.data) {
+        ssize_t n = write(STDERR_FILENO, b.data, b.len);
+        (void)n; /* nowhere left to report it */
+    }
+    buf_release(&b);
+}
+
+void log_event(enum log_level level, const char *event, const char *fmt, ...)
+{
+    char message[1024];
+    va_list args;
+
+    if (level < log_threshold)
+        return;
+    va_start(args, fmt);
+    vsnprintf(message, sizeof message, fmt, args);
+    va_end(args);
+    emit(&(struct line){level, event, message, "", ""});
+}
+
+void log_failure(enum log_level level, const char *event, const char *fmt, ...)
+{
+    char prefix[512], message[1100];
+    va_list args;
+
+    if (level < log_threshold)
+        return;
+    va_start(args, fmt);
+    vsnprintf(prefix, sizeof prefix, fmt, args);
+    va_end(args);
+    snprintf(message, sizeof message, "%s: %s", prefix, st_message());
+    emit(&(struct line){level, event, message, st_code(), st_place_text()});
+}

@@ -1,0 +1,292 @@
+#include "store/adopt.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* Opening a segment hashes, maps and touches the whole file; closing one unmaps it. Both can take
+ * seconds, so that they happen on a thread of their own, and the catalog thread stays free to swap
+ * views. The list of entries belongs to the catalog thread; work and results cross through two
+ * queues under one mutex. */
+
+enum work_kind { WORK_OPEN, WORK_CLOSE };
+
+struct work {
+    enum work_kind kind;
+    struct adopted *entry; /* OPEN: whose result it is */
+    char path[FS_PATH_MAX];
+    struct store_segment_ref ref;
+    bool sealed;
+    char tenant[STORE_NAME_SIZE];
+    struct store_definition *definition; /* its own copy */
+    struct store_segment *segment;       /* OPEN: the result; CLOSE: the task */
+    struct st_report report;
+    enum st status;
+    struct work *next;
+};
+
+struct queue {
+    struct work *first, *last;
+};
+
+struct adopter {
+    char keys_dir[FS_PATH_MAX];
+    unsigned slots;
+    struct adopted *entries;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t todo_cond, done_cond;
+    struct queue todo, done;
+    bool stopping;
+};
+
+static void push(struct queue *q, struct work *w)
+{
+    w->next = NULL;
+    if (q->last)
+        q->last->next = w;
+    else
+        q->first = w;
+    q->last = w;
+}
+
+static struct work *pop(struct queue *q)
+{
+    struct work *w = q->first;
+
+    if (w) {
+        q->first = w->next;
+        if (!q->first)
+            q->last = NULL;
+    }
+    return w;
+}
+
+static void free_work(struct work *w)
+{
+    store_definition_free(w->definition);
+    free(w);
+}
+
+static void open_segment(const struct adopter *a, struct work *w)
+{
+    w->status = store_segment_file_check(w->path, &w->ref, !w->sealed);
+    if (!w->status)
+        w->status = store_segment_open_checked(&w->segment, w->path, a->keys_dir, w->tenant,
+                                               w->definition, a->slots);
+    if (w->status)
+        st_save(&w->report, w->status);
+    else
+        store_segment_warm(w->segment);
+}
+
+static void *adopter_main(void *arg)
+{
+    struct adopter *a = arg;
+
+    pthread_mutex_lock(&a->mutex);
+    for (;;) {
+        struct work *w = pop(&a->todo);
+        if (!w && a->stopping)
+            break;
+        if (!w) {
+            pthread_cond_wait(&a->todo_cond, &a->mutex);
+            continue;
+        }
+        pthread_mutex_unlock(&a->mutex);
+        if (w->kind == WORK_OPEN) {
+            open_segment(a, w);
+        } else {
+            store_segment_close(w->segment);
+            free_work(w);
+            w = NULL;
+        }
+        pthread_mutex_lock(&a->mutex);
+        if (w) {
+            push(&a->done, w);
+            pthread_cond_signal(&a->done_cond);
+        }
+    }
+    pthread_mutex_unlock(&a->mutex);
+    return NULL;
+}
+
+enum st adopter_start(struct adopter **out, const char *keys_dir, unsigned slots)
+{
+    pthread_condattr_t monotonic;
+    struct adopter *a = calloc(1, sizeof *a);
+    enum st st =
+        a ? fs_path(a->keys_dir, "%s", keys_dir) : st_fail(ST_NOMEM, NULL, "out of memory");
+
+    *out = NULL;
+    if (st) {
+        free(a);
+        return st;
+    }
+    a->slots = slots;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&a->mutex, NULL);
+    pthread_cond_init(&a->todo_cond, NULL);
+    pthread_cond_init(&a->done_cond, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    int rc = pthread_create(&a->thread, NULL, adopter_main, a);
+    if (rc != 0) {
+        free(a);
+        return st_fail_errno(rc, "starting the thread that opens segments");
+    }
+    *out = a;
+    return ST_OK;
+}
+
+static void submit(struct adopter *a, struct work *w)
+{
+    pthread_mutex_lock(&a->mutex);
+    push(&a->todo, w);
+    pthread_cond_signal(&a->todo_cond);
+    pthread_mutex_unlock(&a->mutex);
+}
+
+void adopter_stop(struct adopter *a)
+{
+    struct work *w;
+
+    if (!a)
+        return;
+    pthread_mutex_lock(&a->mutex);
+    a->stopping = true;
+    pthread_cond_signal(&a->todo_cond);
+    pthread_mutex_unlock(&a->mutex);
+    pthread_join(a->thread, NULL);
+    adopter_collect(a, NULL, NULL);
+    while (a->entries) {
+        struct adopted *entry = a->entries;
+        a->entries = entry->next;
+        store_segment_close(entry->segment);
+        free(entry);
+    }
+    while ((w = pop(&a->todo)))
+        free_work(w);
+    pthread_mutex_destroy(&a->mutex);
+    pthread_cond_destroy(&a->todo_cond);
+    pthread_cond_destroy(&a->done_cond);
+    free(a);
+}
+
+static struct adopted *find(struct adopter *a, const char *sha256)
+{
+    struct adopted *entry = a->entries;
+
+    while (entry && strcmp(entry->ref.sha256, sha256) != 0)
+        entry = entry->next;
+    return entry;
+}
+
+struct adopted *adopter_touch(struct adopter *a, const char *sha256, uint64_t round)
+{
+    struct adopted *entry = find(a, sha256);
+
+    if (entry)
+        entry->wanted = round;
+    return entry;
+}
+
+struct adopted *adopter_want(struct adopter *a, const char *path,
+                             const struct store_segment_ref *ref, bool sealed, const char *tenant,
+                             const struct store_definition *definition, uint64_t round)
+{
+    struct adopted *entry = find(a, ref->sha256);
+
+    if (!entry || entry->state == ADOPTED_BAD) {
+        struct work *w = calloc(1, sizeof *w);
+        struct adopted *fresh = entry ? entry : calloc(1, sizeof *fresh);
+        if (!fresh || !w || store_definition_parse(&w->definition, definition->document)) {
+            if (!entry)
+                free(fresh);
+            free(w);
+            return NULL;
+        }
+        if (!entry) {
+            fresh->next = a->entries;
+            a->entries = fresh;
+        }
+        entry = fresh;
+        entry->state = ADOPTED_OPENING;
+        entry->ref = w->ref = *ref;
+        w->entry = entry;
+        w->sealed = sealed;
+        strncpy(w->path, path, sizeof w->path - 1);
+        strncpy(w->tenant, tenant, sizeof w->tenant - 1);
+        submit(a, w);
+    }
+    entry->wanted = round;
+    return entry;
+}
+
+bool adopter_collect(struct adopter *a, void (*verified_fn)(const char *sha256, void *ctx),
+                     void *ctx)
+{
+    bool changed = false;
+    struct work *w;
+
+    pthread_mutex_lock(&a->mutex);
+    while ((w = pop(&a->done))) {
+        pthread_mutex_unlock(&a->mutex);
+        w->entry->segment = w->segment;
+        w->entry->report = w->report;
+        w->entry->state = w->status ? ADOPTED_BAD : ADOPTED_OPEN;
+        if (verified_fn && !w->sealed && !w->status)
+            verified_fn(w->ref.sha256, ctx);
+        free_work(w);
+        changed = true;
+        pthread_mutex_lock(&a->mutex);
+    }
+    pthread_mutex_unlock(&a->mutex);
+    return changed;
+}
+
+void adopter_sweep(struct adopter *a, uint64_t round)
+{
+    for (struct adopted **at = &a->entries; *at;) {
+        struct adopted *entry = *at;
+        bool idle = entry->uses == 0 && entry->wanted != round && entry->state != ADOPTED_OPENING;
+        struct work *w = idle && entry->segment ? calloc(1, sizeof *w) : NULL;
+
+        if (!idle || (entry->segment && !w)) { /* without memory it is closed another time */
+            at = &entry->next;
+            continue;
+        }
+        *at = entry->next;
+        if (w) {
+            w->kind = WORK_CLOSE;
+            w->segment = entry->segment;
+            submit(a, w);
+        }
+        free(entry);
+    }
+}
+
+void adopter_wait(struct adopter *a, unsigned timeout_ms)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)timeout_ms * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&a->mutex);
+    if (!a->done.first)
+        (void)pthread_cond_timedwait(&a->done_cond, &a->mutex, &until);
+    pthread_mutex_unlock(&a->mutex);
+}
+
+unsigned adopter_open_count(const struct adopter *a)
+{
+    unsigned count = 0;
+
+    for (const struct adopted *entry = a->entries; entry; entry = entry->next)
+        count += entry->state == ADOPTED_OPEN;
+    return count;
+}

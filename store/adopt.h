@@ -1,0 +1,53 @@
+/* Segments of a serving process: one open environment per file, opened, verified, warmed and closed
+ * on a helper thread, counted by the views that use them. All functions are the catalog thread's.
+ * Room-private. */
+#ifndef EVERLINE_STORE_ADOPT_H
+#define EVERLINE_STORE_ADOPT_H
+
+#include "store/internal.h"
+
+struct adopter;
+
+enum adopted_state {
+    ADOPTED_OPENING, /* the helper thread works on it */
+    ADOPTED_OPEN,
+    ADOPTED_BAD,
+};
+
+/* One segment file of this process. */
+struct adopted {
+    struct store_segment_ref ref;
+    enum adopted_state state;
+    struct store_segment *segment; /* OPEN */
+    struct st_report report;       /* BAD: why */
+    unsigned uses;                 /* views that refer to it */
+    uint64_t wanted;               /* the last round of refreshing that wanted it */
+    struct adopted *next;
+};
+
+enum st adopter_start(struct adopter **out, const char *keys_dir, unsigned slots) ST_MUST_USE;
+void adopter_stop(struct adopter *a); /* no entry may be in use */
+
+/* The entry of this file if there is one, marked as wanted; else NULL. */
+struct adopted *adopter_touch(struct adopter *a, const char *sha256, uint64_t round);
+
+/* The entry of this file, asked for now if it is new or was BAD. `sealed`: its bytes were verified before and
+ * stat says that it is the same file. NULL: out of memory. */
+struct adopted *adopter_want(struct adopter *a, const char *path, const struct store_segment_ref *ref,
+                             bool sealed, const char *tenant,
+                             const struct store_definition *definition, uint64_t round);
+
+/* Takes in what the helper thread has finished: true if anything changed. verified_fn is called for
+ * each file whose hash was computed and found right. */
+bool adopter_collect(struct adopter *a, void (*verified_fn)(const char *sha256, void *ctx), void *ctx);
+
+/* Hands entries that nothing uses or wanted in `round` to the helper thread to be closed. A BAD one is
+ * forgotten, and looked at again when it is wanted again. */
+void adopter_sweep(struct adopter *a, uint64_t round);
+
+/* Waits until the helper thread has finished something, at most `timeout_ms`. */
+void adopter_wait(struct adopter *a, unsigned timeout_ms);
+
+unsigned adopter_open_count(const struct adopter *a);
+
+#endif

@@ -1,0 +1,353 @@
+#include "store/catalog.h"
+
+#include "base/digest.h"
+#include "store/env.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A value is an 8-byte checksum, the first bytes of SHA-256 over key, NUL and document, and the
+ * document: canonical JSON. The key is in it so that a value under the wrong key is noticed. */
+#define CHECKSUM_BYTES 8
+#define VALUE_MAX (16u << 20)
+#define MAP_BYTES ((size_t)4 << 30)
+
+static const char *const TABLE_NAMES[CATALOG_TABLES] = {
+    [CATALOG_COUNTERS] = "counters",
+    [CATALOG_TENANTS] = "tenants",
+    [CATALOG_DEFINITIONS] = "definitions",
+    [CATALOG_HEADS] = "heads",
+    [CATALOG_VERSIONS] = "versions",
+    [CATALOG_EVENTS] = "events",
+    [CATALOG_JOBS] = "jobs",
+    [CATALOG_QUEUE] = "queue",
+    [CATALOG_PINS] = "pins",
+    [CATALOG_CANDIDATES] = "candidates",
+    [CATALOG_ACKS] = "acks",
+    [CATALOG_SEALS] = "seals",
+};
+
+static enum st open_tables(struct catalog *c)
+{
+    MDB_txn *txn = NULL;
+    int rc = mdb_txn_begin(c->env, NULL, 0, &txn);
+
+    for (int i = 0; rc == 0 && i < CATALOG_TABLES; i++)
+        rc = mdb_dbi_open(txn, TABLE_NAMES[i], MDB_CREATE, &c->tables[i]);
+    if (rc == 0)
+        rc = mdb_txn_commit(txn);
+    else
+        mdb_txn_abort(txn);
+    return rc == 0 ? ST_OK : store_env_fail(rc, "opening the tables of the catalog");
+}
+
+enum st catalog_open(struct catalog *c, const char *path)
+{
+    int rc = mdb_env_create(&c->env);
+
+    if (rc == 0)
+        rc = mdb_env_set_maxdbs(c->env, CATALOG_TABLES);
+    if (rc == 0)
+        rc = mdb_env_set_mapsize(c->env, MAP_BYTES);
+    if (rc == 0)
+        rc = mdb_env_set_maxreaders(c->env, 510);
+    if (rc == 0)
+        rc = mdb_env_open(c->env, path, MDB_NOSUBDIR | MDB_NOTLS, 0600);
+    if (rc != 0) {
+        catalog_close(c);
+        return store_env_fail(rc, "opening the catalog");
+    }
+    catalog_check_readers(c);
+
+    enum st st = open_tables(c);
+    if (st)
+        catalog_close(c);
+    return st;
+}
+
+void catalog_close(struct catalog *c)
+{
+    if (c->env)
+        mdb_env_close(c->env);
+    c->env = NULL;
+}
+
+static void begin(struct catalog_txn *t, struct catalog *c, unsigned flags)
+{
+    *t = (struct catalog_txn){.catalog = c};
+
+    int rc = mdb_txn_begin(c->env, NULL, flags, &t->txn);
+    if (rc != 0) {
+        t->txn = NULL;
+        t->status = store_env_fail(rc, "opening a transaction of the catalog");
+    }
+}
+
+void catalog_begin_read(struct catalog_txn *t, struct catalog *c)
+{
+    begin(t, c, MDB_RDONLY);
+}
+
+void catalog_begin_write(struct catalog_txn *t, struct catalog *c)
+{
+    begin(t, c, 0);
+}
+
+uint64_t catalog_txn_id(const struct catalog_txn *t)
+{
+    return t->txn ? mdb_txn_id(t->txn) : 0;
+}
+
+void catalog_fail(struct catalog_txn *t, enum st status)
+{
+    if (t->status == ST_OK)
+        t->status = status;
+}
+
+static enum st checksum(unsigned char out[CHECKSUM_BYTES], const char *key, const void *document,
+                        size_t len)
+{
+    unsigned char digest[DIGEST_BYTES];
+    struct buf b;
+
+    buf_init(&b, CATALOG_KEY_SIZE + VALUE_MAX);
+    buf_add(&b, key, strlen(key) + 1);
+    buf_add(&b, document, len);
+    enum st st = buf_status(&b);
+    if (!st)
+        st = digest_sha256(digest, b.data, b.len);
+    if (!st)
+        memcpy(out, digest, CHECKSUM_BYTES);
+    buf_release(&b);
+    return st;
+}
+
+static json_t *decode(struct catalog_txn *t, enum catalog_table table, const char *key,
+                      const MDB_val *value)
+{
+    unsigned char expected[CHECKSUM_BYTES];
+    const char *bytes = value->mv_data;
+    json_t *document = NULL;
+
+    if (value->mv_size < CHECKSUM_BYTES)
+        goto corrupt;
+    enum st st = checksum(expected, key, bytes + CHECKSUM_BYTES, value->mv_size - CHECKSUM_BYTES);
+    if (st) {
+        catalog_fail(t, st);
+        return NULL;
+    }
+    if (memcmp(expected, bytes, CHECKSUM_BYTES) != 0)
+        goto corrupt;
+    st = jx_parse_object(&document, bytes + CHECKSUM_BYTES, value->mv_size - CHECKSUM_BYTES);
+    if (st) {
+        catalog_fail(t, st == ST_INVALID ? st_fail(ST_CORRUPT, NULL,
+                                                   "table %s of the catalog: a "
+                                                   "value is not JSON",
+                                                   TABLE_NAMES[table])
+                                         : st);
+        return NULL;
+    }
+    return document;
+
+corrupt:
+    catalog_fail(t, st_fail(ST_CORRUPT, "CATALOG_DAMAGED",
+                            "table %s of the catalog: the checksum of \"%s\" does not hold",
+                            TABLE_NAMES[table], key));
+    return NULL;
+}
+
+json_t *catalog_get(struct catalog_txn *t, enum catalog_table table, const char *key)
+{
+    if (t->status)
+        return NULL;
+
+    MDB_val k = {strlen(key), (void *)(uintptr_t)key};
+    MDB_val v;
+    int rc = mdb_get(t->txn, t->catalog->tables[table], &k, &v);
+    if (rc == MDB_NOTFOUND)
+        return NULL;
+    if (rc != 0) {
+        catalog_fail(t, store_env_fail(rc, "reading the catalog"));
+        return NULL;
+    }
+    return decode(t, table, key, &v);
+}
+
+void catalog_put(struct catalog_txn *t, enum catalog_table table, const char *key,
+                 const json_t *value)
+{
+    unsigned char sum[CHECKSUM_BYTES];
+    struct buf document;
+
+    if (t->status)
+        return;
+    buf_init(&document, VALUE_MAX);
+    buf_add(&document, "........", CHECKSUM_BYTES);
+    jx_write(&document, value, true);
+    enum st st = buf_status(&document);
+    if (!st)
+        st = checksum(sum, key, document.data + CHECKSUM_BYTES, document.len - CHECKSUM_BYTES);
+    if (!st) {
+        MDB_val k = {strlen(key), (void *)(uintptr_t)key};
+        MDB_val v = {document.len, document.data};
+
+        memcpy(document.data, sum, CHECKSUM_BYTES);
+        int rc = mdb_put(t->txn, t->catalog->tables[table], &k, &v, 0);
+        if (rc != 0)
+            st = store_env_fail(rc, "writing to the catalog");
+    }
+    buf_release(&document);
+    catalog_fail(t, st);
+}
+
+void catalog_delete(struct catalog_txn *t, enum catalog_table table, const char *key)
+{
+    if (t->status)
+        return;
+
+    MDB_val k = {strlen(key), (void *)(uintptr_t)key};
+    int rc = mdb_del(t->txn, t->catalog->tables[table], &k, NULL);
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        catalog_fail(t, store_env_fail(rc, "deleting from the catalog"));
+}
+
+static json_t *take(struct catalog_txn *t, enum catalog_table table, const char *prefix,
+                    char key[CATALOG_KEY_SIZE], int rc, const MDB_val *k, const MDB_val *v)
+{
+    size_t prefix_len = strlen(prefix);
+
+    if (rc == MDB_NOTFOUND)
+        return NULL;
+    if (rc != 0) {
+        catalog_fail(t, store_env_fail(rc, "reading the catalog"));
+        return NULL;
+    }
+    if (k->mv_size < prefix_len || memcmp(k->mv_data, prefix, prefix_len) != 0)
+        return NULL;
+    if (k->mv_size >= CATALOG_KEY_SIZE) {
+        catalog_fail(t, st_fail(ST_CORRUPT, "CATALOG_DAMAGED",
+                                "table %s of the catalog: a key is "
+                                "too long",
+                                TABLE_NAMES[table]));
+        return NULL;
+    }
+    memcpy(key, k->mv_data, k->mv_size);
+    key[k->mv_size] = '\0';
+    return decode(t, table, key, v);
+}
+
+json_t *catalog_after(struct catalog_txn *t, enum catalog_table table, const char *prefix,
+                      char key[CATALOG_KEY_SIZE])
+{
+    const char *from = key[0] ? key : prefix;
+    MDB_cursor *cursor = NULL;
+    MDB_val k = {strlen(from), (void *)(uintptr_t)from};
+    MDB_val v;
+
+    if (t->status)
+        return NULL;
+    int rc = mdb_cursor_open(t->txn, t->catalog->tables[table], &cursor);
+    if (rc == 0 && k.mv_size == 0)
+        rc = mdb_cursor_get(cursor, &k, &v, MDB_FIRST);
+    else if (rc == 0)
+        rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+    if (rc == 0 && key[0] && k.mv_size == strlen(key) && memcmp(k.mv_data, key, k.mv_size) == 0)
+        rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+
+    json_t *value = take(t, table, prefix, key, rc, &k, &v);
+    if (cursor)
+        mdb_cursor_close(cursor);
+    return value;
+}
+
+json_t *catalog_before(struct catalog_txn *t, enum catalog_table table, const char *prefix,
+                       char key[CATALOG_KEY_SIZE])
+{
+    /* '\xff' is greater than any byte of a key. */
+    char end[CATALOG_KEY_SIZE + 1];
+    MDB_cursor *cursor = NULL;
+    MDB_val k, v;
+
+    if (t->status)
+        return NULL;
+    size_t len = strlen(key[0] ? key : prefix);
+    memcpy(end, key[0] ? key : prefix, len);
+    if (!key[0])
+        end[len++] = '\xff';
+    k = (MDB_val){len, end};
+    int rc = mdb_cursor_open(t->txn, t->catalog->tables[table], &cursor);
+    if (rc == 0) {
+        rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+        rc = rc == MDB_NOTFOUND ? mdb_cursor_get(cursor, &k, &v, MDB_LAST)
+             : rc == 0          ? mdb_cursor_get(cursor, &k, &v, MDB_PREV)
+                                : rc;
+    }
+
+    json_t *value = take(t, table, prefix, key, rc, &k, &v);
+    if (cursor)
+        mdb_cursor_close(cursor);
+    return value;
+}
+
+uint64_t catalog_next_number(struct catalog_txn *t, const char *counter)
+{
+    json_t *row = catalog_get(t, CATALOG_COUNTERS, counter);
+    json_int_t next = row ? json_integer_value(json_object_get(row, "next")) : 1;
+
+    json_decref(row);
+    row = json_pack("{s:I}", "next", next + 1);
+    if (!row)
+        catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
+    else
+        catalog_put(t, CATALOG_COUNTERS, counter, row);
+    json_decref(row);
+    return (uint64_t)next;
+}
+
+enum st catalog_commit(struct catalog_txn *t)
+{
+    if (t->status)
+        return catalog_end(t);
+
+    int rc = mdb_txn_commit(t->txn);
+    t->txn = NULL; /* gone, whatever rc says */
+    if (rc == ENOSPC || rc == MDB_MAP_FULL)
+        t->status = store_env_fail(rc, "committing to the catalog");
+    else if (rc != 0)
+        t->status = st_fail(ST_UNKNOWN_OUTCOME, NULL,
+                            "the commit to the catalog failed at its end (%s); whether it happened "
+                            "shows when the catalog is read again",
+                            mdb_strerror(rc));
+    return t->status;
+}
+
+enum st catalog_end(struct catalog_txn *t)
+{
+    if (t->txn)
+        mdb_txn_abort(t->txn);
+    t->txn = NULL;
+    return t->status;
+}
+
+bool catalog_moved(const struct catalog *c, uint64_t seen)
+{
+    MDB_envinfo info;
+
+    return mdb_env_info(c->env, &info) == 0 && info.me_last_txnid != seen;
+}
+
+enum st catalog_touch(struct catalog *c)
+{
+    struct catalog_txn t;
+
+    catalog_begin_write(&t, c);
+    return catalog_end(&t);
+}
+
+void catalog_check_readers(struct catalog *c)
+{
+    int dead;
+
+    (void)mdb_reader_check(c->env, &dead); /* best effort: a slot that stays costs only space */
+}

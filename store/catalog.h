@@ -1,0 +1,87 @@
+/* The catalog: DATA/catalog.mdb, the one mutable truth. Tables of JSON documents by text key, each
+ * value with a checksum of its own, because LMDB's pages have none.
+ *
+ * Transactions are sticky: after a failure every step is a no-op, and commit or end reports the
+ * first one. What a getter returns is copied out and outlives the transaction.
+ * Room-private; one thread per process.
+ */
+#ifndef EVERLINE_STORE_CATALOG_H
+#define EVERLINE_STORE_CATALOG_H
+
+#include "base/json.h"
+#include "base/status.h"
+
+#include <lmdb.h>
+#include <stdint.h>
+
+#define CATALOG_KEY_SIZE 256
+
+enum catalog_table {
+    CATALOG_COUNTERS,    /* name                       -> {"next"} */
+    CATALOG_TENANTS,     /* tenant                     -> tenant row */
+    CATALOG_DEFINITIONS, /* tenant/dataset             -> {"definition","created_at","updated_at"} */
+    CATALOG_HEADS,       /* tenant/dataset             -> head (store/head.h) */
+    CATALOG_VERSIONS,    /* tenant/dataset/%020version -> version row */
+    CATALOG_EVENTS,      /* tenant/dataset/%020seq     -> event */
+    CATALOG_JOBS,        /* job                        -> job row */
+    CATALOG_QUEUE,       /* %020order                  -> {"job"}: queued or running */
+    CATALOG_PINS,        /* sha256/job                 -> {}: a build needs this file */
+    CATALOG_CANDIDATES,  /* tenant/dataset             -> {"version","nonce","segments"} */
+    CATALOG_ACKS,        /* tenant/dataset/server      -> {"nonce","ok","message"} */
+    CATALOG_SEALS,       /* sha256                     -> {"bytes","inode","mtime_ns","ctime_ns"} */
+    CATALOG_TABLES
+};
+
+struct catalog {
+    MDB_env *env;
+    MDB_dbi tables[CATALOG_TABLES];
+};
+
+enum st catalog_open(struct catalog *c, const char *path) ST_MUST_USE;
+void catalog_close(struct catalog *c); /* accepts a zeroed struct */
+
+struct catalog_txn {
+    struct catalog *catalog;
+    MDB_txn *txn;
+    enum st status;
+};
+
+/* Failure shows at commit or end. Reading transactions end with catalog_end. */
+void catalog_begin_read(struct catalog_txn *t, struct catalog *c);
+void catalog_begin_write(struct catalog_txn *t, struct catalog *c);
+uint64_t catalog_txn_id(const struct catalog_txn *t);
+
+/* Makes the transaction fail with `status` (whose report is the thread's last one). */
+void catalog_fail(struct catalog_txn *t, enum st status);
+
+/* New reference, or NULL: absent, or the transaction failed. */
+json_t *catalog_get(struct catalog_txn *t, enum catalog_table table, const char *key);
+void catalog_put(struct catalog_txn *t, enum catalog_table table, const char *key,
+                 const json_t *value);
+void catalog_delete(struct catalog_txn *t, enum catalog_table table, const char *key);
+
+/* One step through the keys that begin with `prefix`: upwards from the first key greater than `key`,
+ * downwards from the last key smaller than it ("" = from the end that comes first). Stores the key
+ * found in `key` and returns the value (new reference); NULL: no more, or failed. */
+json_t *catalog_after(struct catalog_txn *t, enum catalog_table table, const char *prefix,
+                      char key[CATALOG_KEY_SIZE]);
+json_t *catalog_before(struct catalog_txn *t, enum catalog_table table, const char *prefix,
+                       char key[CATALOG_KEY_SIZE]);
+
+/* The next number of a counter: 1, 2, ... */
+uint64_t catalog_next_number(struct catalog_txn *t, const char *counter);
+
+enum st catalog_commit(struct catalog_txn *t) ST_MUST_USE;
+enum st catalog_end(struct catalog_txn *t) ST_MUST_USE; /* reading, or giving up a write */
+
+/* Has a commit become visible since transaction `seen`? Costs no system call. The value can run ahead
+ * of what a reader sees, hence inequality; see keeper.c for a difference that lasts. */
+bool catalog_moved(const struct catalog *c, uint64_t seen);
+
+/* Takes and gives back the writer's lock: repairs the lock table after a writer was killed. */
+enum st catalog_touch(struct catalog *c) ST_MUST_USE;
+
+/* Clears reader slots of dead processes. */
+void catalog_check_readers(struct catalog *c);
+
+#endif

@@ -1,0 +1,110 @@
+/* Dataset definitions (DESIGN section 4): parsed once, immutable, freed whole. What is known without
+ * SQL is checked here; SQL is checked by the ingest's short-lived child. */
+#ifndef EVERLINE_STORE_DEFINITION_H
+#define EVERLINE_STORE_DEFINITION_H
+
+#include "base/json.h"
+#include "base/status.h"
+#include "store/name.h"
+#include "store/normalize.h"
+#include "store/row.h"
+
+#define STORE_SOURCES_MAX 16
+#define STORE_KEY_FIELDS_MAX 16
+#define STORE_ROLLUPS_MAX 32
+#define STORE_DIMENSIONS_MAX 8
+#define STORE_METRICS_MAX 32
+#define STORE_DEFINITION_MAX (256u << 10) /* bytes of JSON */
+
+enum store_format { STORE_CSV, STORE_PARQUET };
+
+struct store_column {
+    char name[128];  /* as in the header */
+    char type[64];   /* DuckDB's type name, as declared */
+};
+
+struct store_source {
+    char name[STORE_NAME_SIZE];
+    enum store_format format;
+    struct store_column *columns; /* declared; others are text */
+    size_t column_count;
+    bool columns_complete;
+};
+
+enum store_protect { STORE_PROTECT_NONE, STORE_PROTECT_HMAC_SHA256 };
+
+struct store_key_field {
+    char name[STORE_NAME_SIZE];
+    const struct store_normalizer *normalizer; /* `exact` when not said */
+};
+
+struct store_key_spec {
+    struct store_key_field fields[STORE_KEY_FIELDS_MAX];
+    size_t field_count;
+    enum store_protect protect;
+};
+
+enum store_bucket { STORE_BUCKET_NONE, STORE_BUCKET_HOUR, STORE_BUCKET_DAY, STORE_BUCKET_MONTH,
+                    STORE_BUCKET_QUARTER, STORE_BUCKET_YEAR };
+
+/* count(*), count(x), sum(x), min(x), max(x), avg(x); a ratio is one over another of these. */
+enum store_aggregate { STORE_COUNT_ALL, STORE_COUNT, STORE_SUM, STORE_MIN, STORE_MAX, STORE_AVG };
+
+struct store_term {
+    enum store_aggregate aggregate;
+    const char *expression; /* DuckDB scalar expression; NULL for count(*); owned by the definition */
+};
+
+struct store_metric {
+    char name[STORE_NAME_SIZE];
+    bool ratio;                /* terms[0] / terms[1] */
+    struct store_term terms[2];
+};
+
+struct store_rollup {
+    char name[STORE_NAME_SIZE];
+    /* Dimension types: that of the record field of the same name, VARCHAR otherwise. */
+    struct store_field dimensions[STORE_DIMENSIONS_MAX];
+    size_t dimension_count;
+    enum store_bucket bucket;          /* NONE: no time */
+    struct store_field time;           /* STORE_DATE or STORE_TIMESTAMP (HOUR needs TIMESTAMP) */
+    struct store_metric *metrics;
+    size_t metric_count;
+    size_t term_count;                 /* sum over metrics: 1, or 2 for a ratio */
+};
+
+struct store_definition {
+    json_t *document;                  /* as given, owned */
+    char name[STORE_NAME_SIZE];
+    const char *description;           /* or "" */
+    struct store_source *sources;
+    size_t source_count;
+    const char *prepare;
+    struct store_key_spec key;
+    struct store_field *record;        /* declared record fields, in order */
+    size_t record_count;
+    /* What a row in a segment holds: for `protect: none` the key fields (VARCHAR) come first. */
+    struct store_field *row;
+    size_t row_count;
+    struct store_rollup *rollups;
+    size_t rollup_count;
+    unsigned keep_versions, keep_days;
+    bool require_promotion;
+};
+
+/* `document` is borrowed (a reference is taken). ST_INVALID with code INVALID_DEFINITION and the
+ * JSON pointer as place: unknown members, wrong types, unknown normaliser, key field in `record` or
+ * in a dimension of a protected dataset, reserved or duplicate names, a metric that is not of the
+ * closed list, ... */
+enum st store_definition_parse(struct store_definition **out, json_t *document) ST_MUST_USE;
+void store_definition_free(struct store_definition *d);
+
+/* Would replacing `old` by `next` remove or retype a field that is served (record field, rollup,
+ * dimension, metric)? ST_CONFLICT, code BREAKING_CHANGE, place its pointer in `old`. */
+enum st store_definition_compatible(const struct store_definition *old,
+                                    const struct store_definition *next) ST_MUST_USE;
+
+const struct store_rollup *store_definition_rollup(const struct store_definition *d,
+                                                   const char *name); /* NULL: none */
+
+#endif

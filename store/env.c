@@ -1,0 +1,34 @@
+#include "store/env.h"
+
+#include <errno.h>
+#include <lmdb.h>
+#include <stddef.h>
+
+static const struct {
+    int rc;
+    enum st status;
+} CODES[] = {
+    {MDB_MAP_FULL, ST_FULL},
+    {MDB_NOTFOUND, ST_NOT_FOUND},
+    {MDB_CORRUPTED, ST_CORRUPT},
+    {MDB_PAGE_NOTFOUND, ST_CORRUPT},
+    {MDB_INVALID, ST_CORRUPT},
+    {MDB_VERSION_MISMATCH, ST_CORRUPT},
+    {MDB_PAGE_FULL, ST_CORRUPT},
+    {MDB_CURSOR_FULL, ST_CORRUPT},
+    {MDB_BAD_TXN, ST_IO},
+    {MDB_PANIC, ST_IO},
+    {MDB_READERS_FULL, ST_UNAVAILABLE},
+    {MDB_KEYEXIST, ST_CONFLICT},
+    {MDB_BAD_VALSIZE, ST_TOO_LARGE},
+    {EIO, ST_IO},
+};
+
+enum st store_env_fail(int rc, const char *what)
+{
+    for (size_t i = 0; i < sizeof CODES / sizeof CODES[0]; i++)
+        if (CODES[i].rc == rc)
+            return st_fail(CODES[i].status, NULL, "%s: %s", what, mdb_strerror(rc));
+    return rc > 0 ? st_fail_errno(rc, "%s", what)
+                  : st_fail(ST_IO, NULL, "%s: %s", what, mdb_strerror(rc));
+}

@@ -1,0 +1,304 @@
+#include "store/head.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const STATE_NAMES[] = {
+    [VERSION_IN_PROGRESS] = "IN_PROGRESS",
+    [VERSION_SUCCEEDED] = "SUCCEEDED",
+    [VERSION_HELD] = "HELD",
+    [VERSION_FAILED] = "FAILED",
+    [VERSION_QUARANTINED] = "QUARANTINED",
+    [VERSION_RETIRED] = "RETIRED",
+};
+#define STATES (sizeof STATE_NAMES / sizeof STATE_NAMES[0])
+#define BIT(state) (1u << (state))
+
+/* Which states a move may start from, where it ends, and how it touches the pointer. */
+static const struct rule {
+    const char *name;
+    unsigned from; /* set of states; 0: the version must not exist */
+    enum version_state to;
+    enum { POINTER_STAYS, POINTER_MAY_MOVE, POINTER_MOVES } pointer;
+    bool by_people;
+    bool on_current;  /* true: only the current version; */
+    bool off_current; /* true: never the current version */
+} RULES[] = {
+    [MOVE_BEGIN] = {"begin", 0, VERSION_IN_PROGRESS, POINTER_STAYS, false, false, true},
+    [MOVE_SUCCEED] = {"succeed", BIT(VERSION_IN_PROGRESS), VERSION_SUCCEEDED, POINTER_MAY_MOVE,
+                      false, false, true},
+    [MOVE_HOLD] = {"hold", BIT(VERSION_IN_PROGRESS), VERSION_HELD, POINTER_STAYS, false, false,
+                   true},
+    [MOVE_FAIL] = {"fail", BIT(VERSION_IN_PROGRESS), VERSION_FAILED, POINTER_STAYS, false, false,
+                   true},
+    [MOVE_PROMOTE] = {"promote",
+                      BIT(VERSION_HELD) | BIT(VERSION_QUARANTINED) | BIT(VERSION_SUCCEEDED),
+                      VERSION_SUCCEEDED, POINTER_MOVES, true, false, true},
+    [MOVE_ROLL_BACK] = {"roll back from", BIT(VERSION_SUCCEEDED), VERSION_QUARANTINED,
+                        POINTER_MOVES, true, true, false},
+    [MOVE_RETIRE] = {"retire",
+                     BIT(VERSION_SUCCEEDED) | BIT(VERSION_HELD) | BIT(VERSION_QUARANTINED),
+                     VERSION_RETIRED, POINTER_STAYS, false, false, true},
+};
+
+const char *version_state_name(enum version_state state)
+{
+    return STATE_NAMES[state];
+}
+
+static bool state_parse(enum version_state *out, const char *name)
+{
+    for (size_t i = 0; i < STATES; i++)
+        if (strcmp(STATE_NAMES[i], name) == 0) {
+            *out = (enum version_state)i;
+            return true;
+        }
+    return false;
+}
+
+void head_release(struct head *h)
+{
+    for (size_t i = 0; i < h->version_count; i++)
+        free(h->versions[i].segments);
+    free(h->versions);
+    free(h->turns);
+    *h = (struct head){0};
+}
+
+struct head_version *head_find(const struct head *h, uint64_t version)
+{
+    for (size_t i = 0; i < h->version_count; i++)
+        if (h->versions[i].version == version)
+            return &h->versions[i];
+    return NULL;
+}
+
+static enum st add_version(struct head *h, uint64_t version)
+{
+    struct head_version *grown =
+        reallocarray(h->versions, h->version_count + 1, sizeof *h->versions);
+
+    if (!grown)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    h->versions = grown;
+    h->versions[h->version_count++] = (struct head_version){.version = version};
+    return ST_OK;
+}
+
+static enum st add_turn(struct head *h, uint64_t version, int64_t at_us)
+{
+    struct head_turn *grown = reallocarray(h->turns, h->turn_count + 1, sizeof *h->turns);
+
+    if (!grown)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    h->turns = grown;
+    h->turns[h->turn_count++] = (struct head_turn){version, at_us};
+    return ST_OK;
+}
+
+enum st head_apply(struct head *h, enum head_move move, uint64_t version, uint64_t pointer_to,
+                   int64_t now_us)
+{
+    const struct rule *rule = &RULES[move];
+    struct head_version *v = head_find(h, version);
+    struct head_version *target = pointer_to ? head_find(h, pointer_to) : NULL;
+    bool is_current = version == h->current;
+    bool flips = pointer_to != 0;
+
+    if (rule->from == 0 ? v != NULL : !v || !(rule->from & BIT(v->state)))
+        return st_fail(ST_CONFLICT, "NOT_ALLOWED", "cannot %s version %llu: it is %s", rule->name,
+                       (unsigned long long)version, v ? version_state_name(v->state) : "not there");
+    if ((rule->on_current && !is_current) || (rule->off_current && is_current))
+        return st_fail(ST_CONFLICT, "NOT_ALLOWED", "cannot %s version %llu: it is %s", rule->name,
+                       (unsigned long long)version,
+                       is_current ? "the current version" : "not the current version");
+    if ((rule->pointer == POINTER_STAYS && flips) || (rule->pointer == POINTER_MOVES && !flips) ||
+        (flips && (!target || pointer_to == h->current)))
+        return st_fail(ST_CONFLICT, "NOT_ALLOWED", "cannot %s version %llu and serve version %llu",
+                       rule->name, (unsigned long long)version, (unsigned long long)pointer_to);
+    if (flips && pointer_to != version && target->state != VERSION_SUCCEEDED)
+        return st_hint(st_fail(ST_CONFLICT, "NOT_SERVABLE",
+                               "version %llu cannot be served: it is %s",
+                               (unsigned long long)pointer_to, version_state_name(target->state)),
+                       "only a promotion, with a reason, serves it again");
+
+    if (!v) {
+        enum st st = add_version(h, version);
+        if (st)
+            return st;
+        v = &h->versions[h->version_count - 1];
+        h->last_version = version;
+    }
+    int64_t at_us = now_us > h->event_us ? now_us : h->event_us + 1;
+    if (flips) {
+        enum st st = add_turn(h, pointer_to, at_us);
+        if (st)
+            return st;
+        h->current = pointer_to;
+    }
+    v->state = rule->to;
+    h->sequence++;
+    h->event_us = at_us;
+    if (rule->by_people)
+        h->people_sequence = h->sequence;
+    return ST_OK;
+}
+
+uint64_t head_rollback_target(const struct head *h)
+{
+    size_t first = 0;
+
+    while (first < h->turn_count && h->turns[first].version != h->current)
+        first++;
+    while (first > 0) {
+        uint64_t version = h->turns[--first].version;
+        const struct head_version *v = head_find(h, version);
+        if (v && v->state == VERSION_SUCCEEDED && version != h->current)
+            return version;
+    }
+    return 0;
+}
+
+static enum st corrupt(void)
+{
+    return st_wrap(ST_CORRUPT, "a head document");
+}
+
+enum st head_segments_from_json(struct head_version *v, const json_t *list)
+{
+    size_t n = json_array_size(list);
+
+    v->segments = calloc(n ? n : 1, sizeof *v->segments);
+    if (!v->segments)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    for (size_t i = 0; i < n; i++) {
+        unsigned char digest[DIGEST_BYTES];
+        const json_t *item = json_array_get(list, i);
+        const char *sha;
+        int64_t bytes;
+
+        if (jx_need_string(&sha, item, "", "sha256") ||
+            jx_integer(&bytes, item, "", "bytes", -1, 0, INT64_MAX) ||
+            digest_unhex(digest, sizeof digest, sha))
+            return corrupt();
+        memcpy(v->segments[i].sha256, sha, DIGEST_HEX_SIZE);
+        v->segments[i].bytes = (uint64_t)bytes;
+        v->segment_count++;
+    }
+    return ST_OK;
+}
+
+static enum st versions_from_json(struct head *h, const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i);
+        json_t *segments;
+        const char *state;
+        int64_t version, order;
+        struct head_version *v;
+
+        if (jx_integer(&version, item, "", "version", 0, 1, INT64_MAX) ||
+            jx_integer(&order, item, "", "order", 0, 0, INT64_MAX) ||
+            jx_need_string(&state, item, "", "state") || jx_array(&segments, item, "", "segments"))
+            return corrupt();
+        enum st st = add_version(h, (uint64_t)version);
+        if (st)
+            return st;
+        v = &h->versions[h->version_count - 1];
+        v->order = (uint64_t)order;
+        if (!state_parse(&v->state, state))
+            return st_fail(ST_CORRUPT, NULL, "a head document has an unknown state");
+        st = head_segments_from_json(v, segments);
+        if (st)
+            return st;
+    }
+    return ST_OK;
+}
+
+static enum st turns_from_json(struct head *h, const json_t *list)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *item = json_array_get(list, i);
+        int64_t version, at_us;
+
+        if (jx_integer(&version, item, "", "version", 0, 1, INT64_MAX) ||
+            jx_integer(&at_us, item, "", "at_us", 0, 0, INT64_MAX))
+            return corrupt();
+        enum st st = add_turn(h, (uint64_t)version, at_us);
+        if (st)
+            return st;
+    }
+    return ST_OK;
+}
+
+enum st head_from_json(struct head *out, const json_t *document)
+{
+    const char *tenant, *dataset;
+    int64_t sequence, people, current, last, event_us;
+    json_t *versions, *turns;
+
+    *out = (struct head){0};
+    if (jx_need_string(&tenant, document, "", "tenant") ||
+        jx_need_string(&dataset, document, "", "dataset") ||
+        jx_integer(&sequence, document, "", "sequence", 0, 1, INT64_MAX) ||
+        jx_integer(&people, document, "", "people_sequence", 0, 0, INT64_MAX) ||
+        jx_integer(&current, document, "", "current", 0, 0, INT64_MAX) ||
+        jx_integer(&last, document, "", "last_version", 0, 0, INT64_MAX) ||
+        jx_integer(&event_us, document, "", "event_us", 0, 0, INT64_MAX) ||
+        jx_array(&versions, document, "", "versions") || jx_array(&turns, document, "", "turns") ||
+        strlen(tenant) >= STORE_NAME_SIZE || strlen(dataset) >= STORE_NAME_SIZE)
+        return corrupt();
+    strcpy(out->tenant, tenant);
+    strcpy(out->dataset, dataset);
+    out->sequence = (uint64_t)sequence;
+    out->people_sequence = (uint64_t)people;
+    out->current = (uint64_t)current;
+    out->last_version = (uint64_t)last;
+    out->event_us = event_us;
+    enum st st = versions_from_json(out, versions);
+    if (!st)
+        st = turns_from_json(out, turns);
+    if (!st && out->current && !head_find(out, out->current))
+        st = st_fail(ST_CORRUPT, NULL, "a head document points at a version it does not have");
+    if (st)
+        head_release(out);
+    return st;
+}
+
+static json_t *version_json(const struct head_version *v)
+{
+    json_t *segments = json_array();
+
+    for (size_t i = 0; i < v->segment_count; i++)
+        if (json_array_append_new(segments, json_pack("{s:s, s:I}", "sha256", v->segments[i].sha256,
+                                                      "bytes", (json_int_t)v->segments[i].bytes))) {
+            json_decref(segments);
+            return NULL;
+        }
+    return json_pack("{s:I, s:s, s:I, s:o}", "version", (json_int_t)v->version, "state",
+                     version_state_name(v->state), "order", (json_int_t)v->order, "segments",
+                     segments);
+}
+
+enum st head_to_json(json_t **out, const struct head *h)
+{
+    json_t *versions = json_array(), *turns = json_array();
+    int failed = !versions || !turns;
+
+    for (size_t i = 0; !failed && i < h->version_count; i++)
+        failed = json_array_append_new(versions, version_json(&h->versions[i]));
+    for (size_t i = 0; !failed && i < h->turn_count; i++)
+        failed = json_array_append_new(turns, json_pack("{s:I, s:I}", "version",
+                                                        (json_int_t)h->turns[i].version, "at_us",
+                                                        (json_int_t)h->turns[i].at_us));
+    *out = failed ? NULL
+                  : json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:O, s:O}", "tenant", h->tenant,
+                              "dataset", h->dataset, "sequence", (json_int_t)h->sequence,
+                              "people_sequence", (json_int_t)h->people_sequence, "current",
+                              (json_int_t)h->current, "last_version", (json_int_t)h->last_version,
+                              "event_us", (json_int_t)h->event_us, "versions", versions, "turns",
+                              turns);
+    json_decref(versions);
+    json_decref(turns);
+    return *out ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
+}

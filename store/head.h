@@ -1,0 +1,82 @@
+/* The head: one small document per dataset, the unit of change. It holds the sequence, the current
+ * version, the state of every version with its manifest, and the moves of the pointer; it is
+ * self-contained, so that a head file alone can restore a dataset. Every change of state is one
+ * compare-and-swap: head_load, a move of the table, head_store, in one catalog transaction.
+ * Room-private.
+ */
+#ifndef EVERLINE_STORE_HEAD_H
+#define EVERLINE_STORE_HEAD_H
+
+#include "base/json.h"
+#include "store/segment.h"
+#include "store/store.h"
+
+enum version_state {
+    VERSION_IN_PROGRESS,
+    VERSION_SUCCEEDED,
+    VERSION_HELD,
+    VERSION_FAILED,
+    VERSION_QUARANTINED,
+    VERSION_RETIRED,
+};
+
+const char *version_state_name(enum version_state state);
+
+/* The allowed moves of a version, one row each in head.c. */
+enum head_move {
+    MOVE_BEGIN,     /* (none)      -> IN_PROGRESS */
+    MOVE_SUCCEED,   /* IN_PROGRESS -> SUCCEEDED, pointer moves or not */
+    MOVE_HOLD,      /* IN_PROGRESS -> HELD */
+    MOVE_FAIL,      /* IN_PROGRESS -> FAILED */
+    MOVE_PROMOTE,   /* HELD | QUARANTINED | SUCCEEDED -> SUCCEEDED, pointer moves */
+    MOVE_ROLL_BACK, /* SUCCEEDED (current) -> QUARANTINED, pointer moves */
+    MOVE_RETIRE,    /* SUCCEEDED | HELD | QUARANTINED -> RETIRED */
+};
+
+struct head_version {
+    uint64_t version;
+    enum version_state state;
+    uint64_t order;                   /* of its job's enqueueing */
+    struct store_segment_ref *segments;
+    size_t segment_count;
+};
+
+struct head_turn { /* the pointer came to `version` at `at_us` */
+    uint64_t version;
+    int64_t at_us;
+};
+
+struct head {
+    char tenant[STORE_NAME_SIZE];
+    char dataset[STORE_NAME_SIZE];
+    uint64_t sequence;        /* of the last event; 1 is the first */
+    uint64_t people_sequence; /* of the last rollback or promotion */
+    uint64_t current;         /* 0: none */
+    uint64_t last_version;    /* the highest number ever given */
+    int64_t event_us;         /* time of the last event */
+    struct head_version *versions; /* ascending */
+    size_t version_count;
+    struct head_turn *turns;  /* oldest first */
+    size_t turn_count;
+};
+
+void head_release(struct head *h); /* accepts a zeroed struct */
+enum st head_from_json(struct head *out, const json_t *document) ST_MUST_USE;
+enum st head_to_json(json_t **out, const struct head *h) ST_MUST_USE;
+
+/* A manifest: an array of {"sha256","bytes"}. `v->segments` is the caller's to free. */
+enum st head_segments_from_json(struct head_version *v, const json_t *list) ST_MUST_USE;
+
+struct head_version *head_find(const struct head *h, uint64_t version); /* NULL: no such */
+
+/* Applies a move to `version` (added by MOVE_BEGIN): ST_CONFLICT, code NOT_ALLOWED, when the table
+ * has no such row. Raises the sequence and sets event_us (never backwards). `flip`: the pointer goes
+ * to `pointer_to`. */
+enum st head_apply(struct head *h, enum head_move move, uint64_t version, uint64_t pointer_to,
+                   int64_t now_us) ST_MUST_USE;
+
+/* Where a plain rollback would go: back from the moment the current version first became current,
+ * skipping what cannot serve (not SUCCEEDED). 0: nowhere. */
+uint64_t head_rollback_target(const struct head *h);
+
+#endif

@@ -1,0 +1,77 @@
+/* What the files of store/ share about an open data directory. Room-private. */
+#ifndef EVERLINE_STORE_INTERNAL_H
+#define EVERLINE_STORE_INTERNAL_H
+
+#include "store/catalog.h"
+#include "store/head.h"
+#include "store/run.h"
+#include "store/store.h"
+
+struct store {
+    struct catalog catalog;
+    struct run_entry run;
+    uint64_t seen; /* id of the transaction that last read everything (views) */
+    char data_dir[FS_PATH_MAX];
+    char keys_dir[FS_PATH_MAX];
+    char run_dir[FS_PATH_MAX];
+    char segments_dir[FS_PATH_MAX];
+    char build_dir[FS_PATH_MAX];
+    char heads_dir[FS_PATH_MAX];
+};
+
+/* Keys of the catalog; all parts were checked names, so that they always fit. */
+void store_dataset_key(char out[CATALOG_KEY_SIZE], const char *tenant, const char *dataset);
+void store_numbered_key(char out[CATALOG_KEY_SIZE], const char *tenant, const char *dataset,
+                        uint64_t number);
+void store_order_key(char out[CATALOG_KEY_SIZE], uint64_t order);
+
+/* json_object_set_new whose failure (out of memory, or a NULL value) fails the transaction. */
+void store_set(struct catalog_txn *t, json_t *object, const char *name, json_t *value);
+
+enum st store_tenant_from_json(struct store_tenant *t, const json_t *row) ST_MUST_USE;
+
+/* A time as the API shows it. */
+json_t *store_time_json(int64_t wall_us);
+
+/* The head of a dataset inside a transaction. Absent: ST_NOT_FOUND, UNKNOWN_DATASET. */
+void store_head_load(struct head *out, struct catalog_txn *t, const char *tenant,
+                     const char *dataset);
+
+/* What one change of the head says about itself. */
+struct store_event {
+    const char *event; /* "flipped" ... */
+    uint64_t version;  /* it is about */
+    uint64_t from, to; /* pointer before and after */
+    const struct store_actor *actor;
+};
+
+/* Writes the head and its event, and the head file before them: it may be ahead of the catalog by the
+ * change that was being made, never behind. */
+void store_head_save(struct catalog_txn *t, const struct store *s, const struct head *h,
+                     const struct store_event *event);
+
+/* Version rows inside a transaction; the state lives in the head only. */
+json_t *store_row_load(struct catalog_txn *t, const char *tenant, const char *dataset,
+                       uint64_t version);
+void store_row_save(struct catalog_txn *t, const char *tenant, const char *dataset, uint64_t version,
+                    json_t *row);
+
+/* The head as a move's answer shows it. */
+enum st store_head_answer(json_t **out, const struct head *h, uint64_t previous) ST_MUST_USE;
+
+/* A verified segment file is remembered by what stat says of it. */
+enum st store_seal_write(struct catalog_txn *t, const char *sha256, const char *path) ST_MUST_USE;
+bool store_seal_holds(struct catalog_txn *t, const char *sha256, const char *path);
+
+/* Is the file `bytes` long and of that hash? ST_CORRUPT, code SEGMENT_DAMAGED or SEGMENT_MISSING.
+ * `hash` false: size only. */
+enum st store_segment_file_check(const char *path, const struct store_segment_ref *ref,
+                                 bool hash) ST_MUST_USE;
+
+/* Opens a verified segment file and holds its check value against the tenant's key. */
+enum st store_segment_open_checked(struct store_segment **out, const char *path,
+                                   const char *keys_dir, const char *tenant,
+                                   const struct store_definition *definition,
+                                   unsigned slots) ST_MUST_USE;
+
+#endif

@@ -1,0 +1,455 @@
+#include "store/keeper.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "store/refresh.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* The catalog thread.
+ *
+ * Views are published by one atomic pointer. A slot announces the view it is about to use and looks
+ * again whether it is still current (a hazard pointer): a view that is no longer current and that
+ * no slot announces is used by nobody, and is freed here, on the catalog thread. Both sides use
+ * sequentially consistent operations: announce, then look; swap, then look at the announcements.
+ *
+ * Every TICK_MS the thread compares the catalog's last transaction id with the one it read (no
+ * system call). That id can run ahead of what a reader sees, for the instant of a commit, or for
+ * good when the writer was killed in that instant: after STUCK_MS the writer's lock is taken once,
+ * which repairs it. */
+
+#define TICK_MS 5
+#define STUCK_MS 20
+#define READER_CHECK_MS 10000
+#define COMPLAIN_MS 1000
+
+struct slot {
+    _Alignas(64) _Atomic(struct store_view *) inside;
+};
+
+struct store_keeper {
+    struct store_keeper_options options;
+    struct store *store;
+    struct adopter *adopter;
+    struct run_entry server;
+    struct slot *slots;
+    _Atomic(struct store_view *) current;
+    struct store_view *retired;
+    uint64_t round;
+    json_t *verified; /* hashes found right since the last write */
+    uint64_t stuck_since_ms, readers_checked_ms, complained_ms;
+
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t mutex; /* guards what follows */
+    pthread_cond_t cond;
+    struct store_task *posted, **posted_last;
+    bool stopping, reload;
+    bool ready;
+    char *why; /* NUL-terminated, or NULL */
+
+    struct store_task *waiting; /* the thread's own */
+    struct {
+        struct metric *flips, *segments, *late, *unavailable;
+    } metrics;
+};
+
+const struct store_view *store_view_enter(struct store_keeper *k, unsigned slot)
+{
+    struct store_view *v, *again = atomic_load(&k->current);
+
+    do {
+        v = again;
+        atomic_store(&k->slots[slot].inside, v);
+        again = atomic_load(&k->current);
+    } while (v != again);
+    return v;
+}
+
+void store_view_leave(struct store_keeper *k, unsigned slot)
+{
+    atomic_store_explicit(&k->slots[slot].inside, NULL, memory_order_release);
+}
+
+static bool is_announced(const struct store_keeper *k, const struct store_view *v)
+{
+    for (unsigned i = 0; i < k->options.slots; i++)
+        if (atomic_load(&k->slots[i].inside) == v)
+            return true;
+    return false;
+}
+
+static void release_extension(struct store_keeper *k, void *extension)
+{
+    if (k->options.release_fn && extension)
+        k->options.release_fn(extension, k->options.ctx);
+}
+
+static void free_retired(struct store_keeper *k)
+{
+    for (struct store_view **at = &k->retired; *at;) {
+        struct store_view *v = *at;
+        if (is_announced(k, v)) {
+            at = &v->next_retired;
+            continue;
+        }
+        *at = v->next_retired;
+        release_extension(k, v->extension);
+        view_free(v);
+    }
+}
+
+static void count_flips(struct store_keeper *k, const struct store_view *next,
+                        const struct store_view *previous)
+{
+    for (size_t i = 0; previous && i < next->dataset_count; i++) {
+        const struct store_served *now = &next->datasets[i]->served;
+        const struct serving *before = view_find(previous, now->tenant, now->dataset);
+        if (before && before->served.version == now->version)
+            continue;
+        metric_add(k->metrics.flips, 0, 1);
+        log_event(LOG_LEVEL_INFO, "flip", "%s/%s serves version %llu (was %llu)", now->tenant,
+                  now->dataset, (unsigned long long)now->version,
+                  before ? (unsigned long long)before->served.version : 0);
+    }
+}
+
+static void swap_view(struct store_keeper *k, struct store_view *next)
+{
+    struct store_view *previous = atomic_exchange(&k->current, next);
+
+    count_flips(k, next, previous);
+    if (previous) {
+        previous->next_retired = k->retired;
+        k->retired = previous;
+    }
+}
+
+static void report_readiness(struct store_keeper *k, struct refresh *r)
+{
+    char *why = r->why.data ? strdup(r->why.data) : NULL;
+
+    metric_set(k->metrics.late, 0, r->late);
+    metric_set(k->metrics.unavailable, 0, r->unavailable);
+    metric_set(k->metrics.segments, 0, adopter_open_count(k->adopter));
+    pthread_mutex_lock(&k->mutex);
+    char *old = k->why;
+    bool news = (why == NULL) != (old == NULL) || (why && strcmp(why, old) != 0);
+    k->why = why;
+    k->ready = r->late == 0;
+    pthread_mutex_unlock(&k->mutex);
+    if (news && r->unavailable)
+        log_event(LOG_LEVEL_ERROR, "unavailable", "%s", why ? why : "");
+    free(old);
+}
+
+static void remember_verified(const char *sha256, void *ctx)
+{
+    json_t *verified = ctx;
+
+    json_array_append_new(verified, json_string(sha256)); /* without memory it is hashed again */
+}
+
+/* One round. `force`: make a new view even if nothing differs. */
+static enum st refresh(struct store_keeper *k, bool force)
+{
+    struct store_view *previous = atomic_load(&k->current);
+    struct refresh r = {
+        .store = k->store,
+        .adopter = k->adopter,
+        .previous = previous,
+        .slots = k->options.slots,
+        .round = ++k->round,
+        .server = k->server.name,
+    };
+    enum st st = refresh_run(&r);
+
+    if (!st && (r.changed || force)) {
+        if (k->options.extend_fn)
+            st = k->options.extend_fn(&r.view->extension, r.view, previous, k->options.ctx);
+        if (!st) {
+            swap_view(k, r.view);
+            r.view = NULL;
+        }
+    }
+    if (!st) {
+        report_readiness(k, &r);
+        free_retired(k);
+        adopter_sweep(k->adopter, k->round);
+    }
+    if (!st && (json_object_size(r.acks) || json_array_size(k->verified))) {
+        st = refresh_write(k->store, r.acks, k->verified);
+        json_array_clear(k->verified);
+    }
+    refresh_release(&r);
+    return st;
+}
+
+/* ---- tasks ---- */
+
+static bool is_served(const struct store_keeper *k, const struct store_wait *wait)
+{
+    const struct store_view *v = atomic_load(&k->current);
+    const struct serving *s = wait->sequence ? view_find(v, wait->tenant, wait->dataset) : NULL;
+
+    return wait->sequence == 0 || (s && s->served.sequence >= wait->sequence);
+}
+
+static void finish_waiting(struct store_keeper *k, bool all)
+{
+    for (struct store_task **at = &k->waiting; *at;) {
+        struct store_task *task = *at;
+        if (!all && !is_served(k, &task->wait)) {
+            at = &task->next;
+            continue;
+        }
+        *at = task->next;
+        task->done_fn(ST_OK, task->ctx); /* the move is durable, served here or not yet */
+    }
+}
+
+void store_keeper_post(struct store_keeper *k, struct store_task *task)
+{
+    task->next = NULL;
+    task->wait = (struct store_wait){.sequence = 0};
+    pthread_mutex_lock(&k->mutex);
+    bool refused = k->stopping;
+    if (!refused) {
+        *k->posted_last = task;
+        k->posted_last = &task->next;
+        pthread_cond_signal(&k->cond);
+    }
+    pthread_mutex_unlock(&k->mutex);
+    if (refused)
+        task->done_fn(st_fail(ST_UNAVAILABLE, "STOPPING", "the server is stopping"), task->ctx);
+}
+
+static void run_tasks(struct store_keeper *k, struct store_task *task, bool stopping)
+{
+    while (task) {
+        struct store_task *next = task->next;
+        if (stopping) {
+            task->done_fn(st_fail(ST_UNAVAILABLE, "STOPPING", "the server is stopping"), task->ctx);
+        } else {
+            task->run_fn(k->store, &task->wait, task->ctx);
+            task->next = k->waiting;
+            k->waiting = task;
+        }
+        task = next;
+    }
+}
+
+/* ---- the thread ---- */
+
+static void tend_catalog(struct store_keeper *k, bool moved_after_refresh)
+{
+    uint64_t now_ms = clock_steady_ns() / 1000000u;
+
+    if (!moved_after_refresh)
+        k->stuck_since_ms = 0;
+    else if (k->stuck_since_ms == 0)
+        k->stuck_since_ms = now_ms;
+    else if (now_ms - k->stuck_since_ms >= STUCK_MS) {
+        k->stuck_since_ms = 0;
+        if (catalog_touch(&k->store->catalog))
+            log_failure(LOG_LEVEL_ERROR, "catalog", "the writer's lock cannot be taken");
+    }
+    if (now_ms - k->readers_checked_ms >= READER_CHECK_MS) {
+        k->readers_checked_ms = now_ms;
+        catalog_check_readers(&k->store->catalog);
+    }
+}
+
+static void look(struct store_keeper *k, bool force)
+{
+    bool collected = adopter_collect(k->adopter, remember_verified, k->verified);
+
+    if (!force && !collected && !store_changed(k->store)) {
+        tend_catalog(k, false);
+        free_retired(k);
+        return;
+    }
+    uint64_t seen = k->store->seen;
+    if (refresh(k, force)) {
+        uint64_t now_ms = clock_steady_ns() / 1000000u;
+        if (now_ms - k->complained_ms >= COMPLAIN_MS) {
+            k->complained_ms = now_ms;
+            log_failure(LOG_LEVEL_ERROR, "refresh", "the catalog's news cannot be taken in");
+        }
+    }
+    tend_catalog(k, k->store->seen == seen && store_changed(k->store));
+}
+
+static void *keeper_main(void *arg)
+{
+    struct store_keeper *k = arg;
+    bool stopping = false;
+
+    while (!stopping) {
+        struct timespec until;
+
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += TICK_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        pthread_mutex_lock(&k->mutex);
+        if (!k->posted && !k->stopping && !k->reload)
+            (void)pthread_cond_timedwait(&k->cond, &k->mutex, &until);
+        struct store_task *tasks = k->posted;
+        k->posted = NULL;
+        k->posted_last = &k->posted;
+        stopping = k->stopping;
+        bool reload = k->reload;
+        k->reload = false;
+        pthread_mutex_unlock(&k->mutex);
+
+        run_tasks(k, tasks, stopping);
+        look(k, reload);
+        finish_waiting(k, stopping);
+    }
+    return NULL;
+}
+
+/* ---- start and stop ---- */
+
+static enum st register_metrics(struct store_keeper *k)
+{
+    const struct {
+        struct metric **out;
+        struct metric_info info;
+    } rows[] = {
+        {&k->metrics.flips,
+         {.name = "everline_flips_total",
+          .help = "Datasets that came to another version here.",
+          .kind = METRIC_COUNTER}},
+        {&k->metrics.segments,
+         {.name = "everline_segments_open",
+          .help = "Segment files open in this process.",
+          .kind = METRIC_GAUGE}},
+        {&k->metrics.late,
+         {.name = "everline_datasets_late",
+          .help = "Datasets whose current version is not open yet.",
+          .kind = METRIC_GAUGE}},
+        {&k->metrics.unavailable,
+         {.name = "everline_datasets_unavailable",
+          .help = "Datasets whose current version is damaged.",
+          .kind = METRIC_GAUGE}},
+    };
+    enum st st = ST_OK;
+
+    for (size_t i = 0; !st && k->options.metrics && i < sizeof rows / sizeof rows[0]; i++)
+        st = metrics_register(rows[i].out, k->options.metrics, &rows[i].info);
+    return st;
+}
+
+static enum st load_first_view(struct store_keeper *k)
+{
+    for (;;) {
+        enum st st = refresh(k, false);
+        if (st || k->ready)
+            return st;
+        adopter_wait(k->adopter, 100);
+        adopter_collect(k->adopter, remember_verified, k->verified);
+    }
+}
+
+enum st store_keeper_start(struct store_keeper **out, const struct store_keeper_options *options)
+{
+    pthread_condattr_t monotonic;
+    struct store_keeper *k = calloc(1, sizeof *k);
+    enum st st = ST_OK;
+
+    *out = NULL;
+    if (!k)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    k->options = *options;
+    k->posted_last = &k->posted;
+    k->server.fd = -1;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&k->mutex, NULL);
+    pthread_cond_init(&k->cond, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    k->verified = json_array();
+    k->slots = aligned_alloc(64, (options->slots ? options->slots : 1) * sizeof *k->slots);
+    if (!k->slots || !k->verified)
+        st = st_fail(ST_NOMEM, NULL, "out of memory");
+    for (unsigned i = 0; !st && i < options->slots; i++)
+        atomic_init(&k->slots[i].inside, NULL);
+    if (!st)
+        st = register_metrics(k);
+    if (!st)
+        st = store_open(&k->store, &options->store);
+    if (!st)
+        st = run_register(&k->server, k->store->run_dir, RUN_SERVER);
+    if (!st)
+        st = adopter_start(&k->adopter, store_keys_dir(k->store), options->slots);
+    if (!st)
+        st = load_first_view(k);
+    if (!st) {
+        int rc = pthread_create(&k->thread, NULL, keeper_main, k);
+        if (rc != 0)
+            st = st_fail_errno(rc, "starting the catalog thread");
+        k->started = rc == 0;
+    }
+    if (st) {
+        store_keeper_stop(k);
+        return st;
+    }
+    *out = k;
+    return ST_OK;
+}
+
+void store_keeper_stop(struct store_keeper *k)
+{
+    struct st_report report;
+
+    if (!k)
+        return;
+    st_save(&report, ST_OK); /* of a start that failed */
+    pthread_mutex_lock(&k->mutex);
+    k->stopping = true;
+    pthread_cond_signal(&k->cond);
+    pthread_mutex_unlock(&k->mutex);
+    if (k->started)
+        pthread_join(k->thread, NULL);
+    struct store_view *last = atomic_exchange(&k->current, NULL);
+    if (last) {
+        last->next_retired = k->retired;
+        k->retired = last;
+    }
+    free_retired(k);
+    adopter_stop(k->adopter);
+    if (k->store)
+        run_unregister(&k->server, k->store->run_dir);
+    store_close(k->store);
+    json_decref(k->verified);
+    free(k->slots);
+    free(k->why);
+    pthread_mutex_destroy(&k->mutex);
+    pthread_cond_destroy(&k->cond);
+    free(k);
+    (void)st_restore(&report);
+}
+
+void store_keeper_reload(struct store_keeper *k)
+{
+    pthread_mutex_lock(&k->mutex);
+    k->reload = true;
+    pthread_cond_signal(&k->cond);
+    pthread_mutex_unlock(&k->mutex);
+}
+
+bool store_keeper_ready(struct store_keeper *k, struct buf *why)
+{
+    pthread_mutex_lock(&k->mutex);
+    bool ready = k->ready;
+    if (why && k->why)
+        buf_addstr(why, k->why);
+    pthread_mutex_unlock(&k->mutex);
+    return ready;
+}

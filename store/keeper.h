@@ -1,0 +1,66 @@
+/* The keeper: a serving process's catalog thread. It owns the struct store, watches for commits of
+ * other processes, has candidates verified, opened and warmed by a helper thread, acknowledges them,
+ * and swaps views. Everything that needs the catalog during a request is posted to it as a task.
+ */
+#ifndef EVERLINE_STORE_KEEPER_H
+#define EVERLINE_STORE_KEEPER_H
+
+#include "base/metrics.h"
+#include "store/view.h"
+
+struct store_keeper;
+
+struct store_keeper_options {
+    struct store_options store;
+    unsigned slots;          /* worker threads that will enter views */
+    struct metrics *metrics; /* flips, open segments, ...; may be NULL */
+
+    /* Called on the catalog thread for every new view; the result is handed out by
+     * store_view_extension. `previous` is NULL for the first. On error the new view is given up, the
+     * old one stays, and it is tried again; on the first view, start fails. `release_fn` is called
+     * once per extension that was made. All may be NULL. */
+    enum st (*extend_fn)(void **extension, const struct store_view *next,
+                         const struct store_view *previous, void *ctx);
+    void (*release_fn)(void *extension, void *ctx);
+    void *ctx;
+};
+
+/* Opens the data directory, registers in DATA/run, loads the first view (all current versions
+ * verified, open and warm, or known bad) and starts the threads. */
+enum st store_keeper_start(struct store_keeper **out,
+                           const struct store_keeper_options *options) ST_MUST_USE;
+void store_keeper_stop(struct store_keeper *k); /* no slot may be inside; waits for tasks */
+
+/* Request threads: `slot` < slots, used by one thread at a time; enter and leave pair up and do not
+ * nest. Wait-free. */
+const struct store_view *store_view_enter(struct store_keeper *k, unsigned slot);
+void store_view_leave(struct store_keeper *k, unsigned slot);
+
+/* Where a task says what it moved: the reply waits until this process serves that state. */
+struct store_wait {
+    char tenant[STORE_NAME_SIZE];
+    char dataset[STORE_NAME_SIZE];
+    uint64_t sequence; /* 0: nothing to wait for */
+};
+
+/* Work for the catalog thread. run_fn is called there once; then, when what `wait` names is served
+ * (or at once), done_fn, also there. After stop began: run_fn is not called, done_fn gets
+ * ST_UNAVAILABLE. The task's memory is the caller's until done_fn. */
+struct store_task {
+    void (*run_fn)(struct store *s, struct store_wait *wait, void *ctx);
+    void (*done_fn)(enum st status, void *ctx);
+    void *ctx;
+    struct store_task *next; /* the keeper's */
+    struct store_wait wait;  /* the keeper's */
+};
+void store_keeper_post(struct store_keeper *k, struct store_task *task);
+
+/* Makes a new view soon even if nothing moved, so that extend_fn runs again (keys were reloaded). Any
+ * thread; returns at once. */
+void store_keeper_reload(struct store_keeper *k);
+
+/* True when every current version is served by this process, or known to be unservable. *why (may
+ * be NULL) gets one line per dataset that is late or unavailable. Any thread. */
+bool store_keeper_ready(struct store_keeper *k, struct buf *why);
+
+#endif

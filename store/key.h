@@ -1,0 +1,44 @@
+/* Keys: from the fields of a person to the 16 bytes that a segment is sorted by.
+ * HMAC-SHA-256 under the tenant's key for a protected dataset, SHA-256 otherwise, first 16 bytes;
+ * over a tagged, length-prefixed encoding of the dataset's name and the normalised fields (drawn in
+ * key.c), so that no two different keys share an encoding. */
+#ifndef EVERLINE_STORE_KEY_H
+#define EVERLINE_STORE_KEY_H
+
+#include "base/digest.h"
+#include "base/json.h"
+#include "store/definition.h"
+
+#define STORE_KEY_BYTES 16
+
+/* Hashes keys of one dataset. One per thread: it holds scratch memory and the HMAC state. */
+struct store_hasher;
+
+/* `spec` is borrowed until _free. `hmac_key` is needed exactly when the key is protected. */
+enum st store_hasher_new(struct store_hasher **out, const struct store_key_spec *spec,
+                         const char *tenant, const char *dataset,
+                         const struct secret *hmac_key) ST_MUST_USE;
+void store_hasher_free(struct store_hasher *h);
+
+struct store_text {
+    const char *bytes; /* NULL: the field is null */
+    size_t len;
+};
+
+/* `fields` in the order of spec->fields, as typed; normalised here. ST_INVALID, code INVALID_KEY,
+ * place "/key/<field>". */
+enum st store_hasher_sum(unsigned char out[STORE_KEY_BYTES], struct store_hasher *h,
+                         const struct store_text *fields) ST_MUST_USE;
+
+/* From a JSON object {"field":"text",...}: exactly the key's fields, strings (integers are taken in
+ * decimal). Missing, extra, wrong type: ST_INVALID, codes MISSING_KEY_FIELD, UNKNOWN_KEY_FIELD,
+ * INVALID_KEY; place `/key/<field>` under `pointer` (e.g. "/keys/3" -> "/keys/3/dob"). */
+enum st store_hasher_sum_json(unsigned char out[STORE_KEY_BYTES], struct store_hasher *h,
+                              const json_t *key, const char *pointer) ST_MUST_USE;
+
+/* The check value of a hasher: fixed vectors through normalisers, encoding and key. A segment keeps
+ * it, and another normaliser, Unicode version or key gives another value. */
+enum st store_hasher_check_value(unsigned char out[STORE_KEY_BYTES],
+                                 struct store_hasher *h) ST_MUST_USE;
+
+#endif

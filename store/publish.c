@@ -1,0 +1,498 @@
+#include "store/publish_internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Publishing: the order that makes a version whole or not there.
+ *
+ *   1  the row, IN_PROGRESS, with its number                       (one commit)
+ *   2  segment files, built and synced in a directory of their own
+ *   3  their hashes pinned: from now on removal leaves them alone  (one commit)
+ *   4  renamed into segments/, directories synced
+ *   5  candidate: live servers verify, open, warm, acknowledge     (store/candidate.c)
+ *   6  the head swapped, the pin given back                        (one commit)
+ *
+ * A crash before 6 leaves a version that is not there: its files are removed by whoever finds the
+ * lease ended, or found again by hash and reused. Every commit is fenced by the lease. Files are
+ * unlinked only inside a write transaction that saw no head and no pin naming them; pinning is a
+ * write transaction too, so that neither can pass the other. */
+
+#define OUTCOME_COUNT 4
+
+const char *store_outcome_name(enum store_outcome outcome)
+{
+    static const char *const NAMES[OUTCOME_COUNT] = {
+        [STORE_FLIPPED] = "flipped",
+        [STORE_SUPERSEDED] = "superseded",
+        [STORE_IDENTICAL] = "identical",
+        [STORE_HELD_BACK] = "held",
+    };
+
+    return NAMES[outcome];
+}
+
+static struct store_actor actor_of(const struct store_build *b, const char *reason)
+{
+    return (struct store_actor){.name = b->actor, .reason = reason};
+}
+
+static void pin_key(char out[CATALOG_KEY_SIZE], const struct store_build *b, const char *sha256)
+{
+    snprintf(out, CATALOG_KEY_SIZE, "%s/%s", sha256, b->lease.job);
+}
+
+/* ---- the build directory ---- */
+
+static bool directory_is_free(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool is_free = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+
+    fs_close(&fd);
+    return is_free;
+}
+
+/* Directories whose owner is gone. Best effort: what stays is swept the next time. */
+static void sweep_directories(const struct store *s)
+{
+    struct fs_list list;
+    char path[FS_PATH_MAX];
+
+    if (fs_list_dir(&list, s->build_dir))
+        return;
+    for (size_t i = 0; i < list.count; i++)
+        if (fs_path(path, "%s/%s", s->build_dir, list.names[i]) == ST_OK &&
+            directory_is_free(path) && fs_remove_tree(path) != ST_OK)
+            log_failure(LOG_LEVEL_WARN, "build_sweep", "a dead build's directory stays");
+    fs_list_free(&list);
+}
+
+static enum st make_directory(struct store_build *b)
+{
+    enum st st =
+        fs_path(b->directory, "%s/%s.%u", b->store->build_dir, b->lease.job, b->lease.attempt);
+
+    if (!st && mkdir(b->directory, 0700) != 0)
+        st = st_fail_errno(errno, "making the build directory");
+    if (st)
+        return st;
+    b->directory_fd = open(b->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (b->directory_fd < 0 || flock(b->directory_fd, LOCK_EX | LOCK_NB) != 0)
+        return st_fail_errno(errno, "locking the build directory");
+    return ST_OK;
+}
+
+static void remove_directory(struct store_build *b)
+{
+    if (b->directory_fd >= 0 && fs_remove_tree(b->directory) != ST_OK)
+        log_failure(LOG_LEVEL_WARN, "build_remove", "the build directory stays");
+    fs_close(&b->directory_fd);
+}
+
+/* ---- begin ---- */
+
+static void set_new_row(struct catalog_txn *t, json_t *row, const struct store_build *b,
+                        const struct head *h, const struct store_definition *definition,
+                        const json_t *sources)
+{
+    store_set(t, row, "version", json_integer((json_int_t)b->version));
+    store_set(t, row, "created_at", store_time_json(h->event_us));
+    store_set(t, row, "updated_at", store_time_json(h->event_us));
+    store_set(t, row, "job", json_string(b->lease.job));
+    store_set(t, row, "definition", json_incref(definition->document));
+    store_set(t, row, "sources", json_deep_copy(sources));
+    store_set(t, row, "rows", json_null());
+    store_set(t, row, "bytes", json_integer(0));
+    store_set(t, row, "segments", json_array());
+    store_set(t, row, "checks", json_array());
+    store_set(t, row, "gates", json_array());
+    store_set(t, row, "outcome", json_null());
+    store_set(t, row, "error", json_null());
+}
+
+static enum st create_row(struct store_build *b, const struct store_definition *definition,
+                          const json_t *sources)
+{
+    struct store_actor actor = actor_of(b, NULL);
+    struct catalog_txn t;
+    struct head h;
+    json_t *row = json_object();
+
+    catalog_begin_write(&t, &b->store->catalog);
+    store_head_load(&h, &t, b->lease.tenant, b->lease.dataset);
+    b->version = h.last_version + 1;
+    if (!t.status)
+        catalog_fail(&t, head_apply(&h, MOVE_BEGIN, b->version, 0, clock_wall_us()));
+    if (!t.status) {
+        head_find(&h, b->version)->order = b->lease.order;
+        queue_set_version(&t, &b->lease, b->version);
+        set_new_row(&t, row, b, &h, definition, sources);
+        store_row_save(&t, b->lease.tenant, b->lease.dataset, b->version, row);
+        store_head_save(&t, b->store, &h,
+                        &(struct store_event){.event = "started",
+                                              .version = b->version,
+                                              .from = h.current,
+                                              .to = h.current,
+                                              .actor = &actor});
+    }
+    json_decref(row);
+    head_release(&h);
+    return catalog_commit(&t);
+}
+
+enum st store_build_begin(struct store_build **out, struct store *s,
+                          const struct store_lease *lease,
+                          const struct store_definition *definition, const json_t *sources)
+{
+    struct store_build *b = calloc(1, sizeof *b);
+    enum st st;
+
+    *out = NULL;
+    if (!b)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    b->store = s;
+    b->lease = *lease;
+    b->directory_fd = -1;
+    b->require_promotion = definition->require_promotion;
+    snprintf(b->actor, sizeof b->actor, "job:%s", lease->job);
+    sweep_directories(s);
+    st = create_row(b, definition, sources);
+    if (!st) {
+        st = make_directory(b);
+        if (st) {
+            struct st_report report;
+            st_save(&report, st);
+            if (store_build_fail(b, st))
+                log_failure(LOG_LEVEL_ERROR, "build_fail", "a failed build could not be recorded");
+            st = st_restore(&report); /* the first failure is the one to tell */
+        }
+    }
+    if (st) {
+        b->settled = true;
+        store_build_free(b);
+        return st;
+    }
+    *out = b;
+    return ST_OK;
+}
+
+uint64_t store_build_version(const struct store_build *b)
+{
+    return b->version;
+}
+
+const char *store_build_directory(const struct store_build *b)
+{
+    return b->directory;
+}
+
+void store_build_set_rows(struct store_build *b, const json_t *rows)
+{
+    json_decref(b->rows);
+    b->rows = json_deep_copy(rows);
+}
+
+/* ---- seal ---- */
+
+static enum st pin(struct store_build *b, const char *sha256)
+{
+    char key[CATALOG_KEY_SIZE];
+    struct catalog_txn t;
+    json_t *empty = json_object();
+
+    pin_key(key, b, sha256);
+    catalog_begin_write(&t, &b->store->catalog);
+    json_decref(queue_fenced_job(&t, &b->lease));
+    catalog_put(&t, CATALOG_PINS, key, empty);
+    json_decref(empty);
+    return catalog_commit(&t);
+}
+
+/* A file of that name that is there already, whole, is the same file. */
+static enum st move_into_place(struct store_build *b, const char *from,
+                               const struct store_segment_ref *ref)
+{
+    char to[FS_PATH_MAX], directory[FS_PATH_MAX];
+    enum st st = store_segment_path(to, b->store, ref->sha256);
+
+    if (!st)
+        st = fs_path(directory, "%s/%.2s", b->store->segments_dir, ref->sha256);
+    if (!st)
+        st = fs_mkdir(directory, 0700);
+    if (!st)
+        st = fs_sync_dir(b->store->segments_dir);
+    if (!st && access(to, F_OK) == 0 && store_segment_file_check(to, ref, true) == ST_OK)
+        return unlink(from) == 0 ? ST_OK : st_fail_errno(errno, "removing a segment's second copy");
+    if (!st && rename(from, to) != 0)
+        st = st_fail_errno(errno, "moving a segment into place");
+    return st ? st : fs_sync_dir(directory);
+}
+
+enum st store_build_seal(struct store_build *b, const char *file)
+{
+    unsigned char digest[DIGEST_BYTES];
+    struct store_segment_ref ref;
+    char path[FS_PATH_MAX];
+    int fd = -1;
+    enum st st = ST_OK;
+
+    if (b->segment_count == BUILD_SEGMENTS_MAX)
+        return st_fail(ST_TOO_LARGE, NULL, "a version has at most %d segments", BUILD_SEGMENTS_MAX);
+    st = fs_path(path, "%s/%s", b->directory, file);
+    if (!st) {
+        fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0)
+            st = st_fail_errno(errno, "opening the built segment");
+    }
+    if (!st && fchmod(fd, 0440) != 0)
+        st = st_fail_errno(errno, "protecting the built segment");
+    if (!st)
+        st = fs_sync_fd(fd, "the built segment");
+    if (!st)
+        st = digest_file(digest, &ref.bytes, fd);
+    fs_close(&fd);
+    if (st)
+        return st;
+    digest_hex(ref.sha256, digest, sizeof digest);
+    st = pin(b, ref.sha256);
+    if (!st)
+        st = move_into_place(b, path, &ref);
+    if (!st)
+        b->segments[b->segment_count++] = ref;
+    return st;
+}
+
+/* ---- publish ---- */
+
+static bool same_segments(const struct store_build *b, const struct head_version *v)
+{
+    if (!v || v->segment_count != b->segment_count)
+        return false;
+    for (size_t i = 0; i < b->segment_count; i++)
+        if (strcmp(v->segments[i].sha256, b->segments[i].sha256) != 0)
+            return false;
+    return true;
+}
+
+enum store_outcome build_judge(const struct store_build *b, const struct head *h)
+{
+    const struct head_version *current = head_find(h, h->current);
+
+    if (current && current->order > b->lease.order)
+        return STORE_SUPERSEDED;
+    for (size_t i = 0; i < h->version_count; i++)
+        if (h->versions[i].state == VERSION_QUARANTINED && same_segments(b, &h->versions[i]))
+            return STORE_HELD_BACK;
+    if (same_segments(b, current))
+        return STORE_IDENTICAL;
+    if (b->require_promotion || h->people_sequence != b->lease.people_sequence)
+        return STORE_HELD_BACK;
+    return STORE_FLIPPED;
+}
+
+static void finish_row(struct catalog_txn *t, const struct store_build *b, const struct head *h,
+                       const char *outcome, const struct st_report *error)
+{
+    json_t *row = store_row_load(t, b->lease.tenant, b->lease.dataset, b->version);
+    json_t *segments = json_array();
+    json_int_t bytes = 0;
+
+    for (size_t i = 0; !error && i < b->segment_count; i++) {
+        json_array_append_new(segments, json_pack("{s:s, s:I}", "sha256", b->segments[i].sha256,
+                                                  "bytes", (json_int_t)b->segments[i].bytes));
+        bytes += (json_int_t)b->segments[i].bytes;
+    }
+    if (row) {
+        store_set(t, row, "updated_at", store_time_json(h->event_us));
+        store_set(t, row, "segments", json_incref(segments));
+        store_set(t, row, "bytes", json_integer(bytes));
+        store_set(t, row, "outcome", json_string(outcome));
+        if (b->rows)
+            store_set(t, row, "rows", json_incref(b->rows));
+        if (error)
+            store_set(t, row, "error",
+                      json_pack("{s:s, s:s, s:s, s:s}", "code", error->code, "message",
+                                error->message, "place", error->place, "hint", error->hint));
+        store_row_save(t, b->lease.tenant, b->lease.dataset, b->version, row);
+    }
+    json_decref(segments);
+    json_decref(row);
+}
+
+static void give_back_pins(struct catalog_txn *t, const struct store_build *b)
+{
+    char key[CATALOG_KEY_SIZE];
+
+    for (size_t i = 0; i < b->segment_count; i++) {
+        pin_key(key, b, b->segments[i].sha256);
+        catalog_delete(t, CATALOG_PINS, key);
+    }
+}
+
+static enum st set_manifest(struct store_build *b, struct head_version *v)
+{
+    v->segments = calloc(b->segment_count ? b->segment_count : 1, sizeof *v->segments);
+    if (!v->segments)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    memcpy(v->segments, b->segments, b->segment_count * sizeof *v->segments);
+    v->segment_count = b->segment_count;
+    return ST_OK;
+}
+
+/* The swap. What happens is judged against the head that is there in this transaction. */
+static enum st swap_head(enum store_outcome *outcome, struct store_build *b)
+{
+    static const char *const EVENTS[OUTCOME_COUNT] = {
+        [STORE_FLIPPED] = "flipped",
+        [STORE_SUPERSEDED] = "succeeded",
+        [STORE_IDENTICAL] = "succeeded",
+        [STORE_HELD_BACK] = "held",
+    };
+    struct catalog_txn t;
+    struct head h;
+
+    catalog_begin_write(&t, &b->store->catalog);
+    json_decref(queue_fenced_job(&t, &b->lease));
+    store_head_load(&h, &t, b->lease.tenant, b->lease.dataset);
+    if (!t.status) {
+        uint64_t from = h.current;
+        *outcome = build_judge(b, &h);
+        const char *name = store_outcome_name(*outcome);
+        struct store_actor actor = actor_of(b, *outcome == STORE_FLIPPED ? NULL : name);
+        bool held = *outcome == STORE_HELD_BACK;
+
+        catalog_fail(&t, set_manifest(b, head_find(&h, b->version)));
+        if (!t.status)
+            catalog_fail(&t,
+                         head_apply(&h, held ? MOVE_HOLD : MOVE_SUCCEED, b->version,
+                                    *outcome == STORE_FLIPPED ? b->version : 0, clock_wall_us()));
+        if (!t.status) {
+            finish_row(&t, b, &h, name, NULL);
+            build_withdraw(&t, b);
+            give_back_pins(&t, b);
+            queue_set_version(&t, &b->lease, 0);
+            store_head_save(&t, b->store, &h,
+                            &(struct store_event){.event = EVENTS[*outcome],
+                                                  .version = b->version,
+                                                  .from = from,
+                                                  .to = h.current,
+                                                  .actor = &actor});
+        }
+    }
+    head_release(&h);
+    return catalog_commit(&t);
+}
+
+static enum st would_flip(bool *flips, struct store_build *b)
+{
+    struct catalog_txn t;
+    struct head h;
+
+    catalog_begin_read(&t, &b->store->catalog);
+    store_head_load(&h, &t, b->lease.tenant, b->lease.dataset);
+    *flips = !t.status && build_judge(b, &h) == STORE_FLIPPED;
+    head_release(&h);
+    return catalog_end(&t);
+}
+
+enum st store_build_publish(enum store_outcome *outcome, struct store_build *b,
+                            uint64_t adopt_timeout_ms, enum st (*tick_fn)(void *ctx), void *ctx)
+{
+    bool flips = false;
+    enum st st = would_flip(&flips, b);
+
+    if (!st && flips)
+        st = build_offer(b, adopt_timeout_ms, tick_fn, ctx);
+    if (!st)
+        st = swap_head(outcome, b);
+    if (!st) {
+        b->settled = true;
+        remove_directory(b);
+    }
+    return st;
+}
+
+/* ---- fail ---- */
+
+static bool is_named(struct catalog_txn *t, const struct head *h, const char *sha256)
+{
+    char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
+
+    for (size_t i = 0; i < h->version_count; i++)
+        for (size_t j = 0; j < h->versions[i].segment_count; j++)
+            if (strcmp(h->versions[i].segments[j].sha256, sha256) == 0)
+                return true;
+    snprintf(prefix, sizeof prefix, "%s/", sha256);
+    json_t *other = catalog_after(t, CATALOG_PINS, prefix, key);
+    json_decref(other);
+    return other != NULL || t->status;
+}
+
+/* Under the writer's lock, after this build's own pins are gone: nobody can pin them meanwhile. */
+static void remove_segments(struct catalog_txn *t, const struct store_build *b,
+                            const struct head *h)
+{
+    char path[FS_PATH_MAX];
+
+    for (size_t i = 0; i < b->segment_count && !t->status; i++) {
+        const char *sha256 = b->segments[i].sha256;
+        if (is_named(t, h, sha256) || store_segment_path(path, b->store, sha256))
+            continue;
+        if (unlink(path) != 0 && errno != ENOENT)
+            catalog_fail(t, st_fail_errno(errno, "removing a segment of a failed build"));
+        catalog_delete(t, CATALOG_SEALS, sha256);
+    }
+}
+
+enum st store_build_fail(struct store_build *b, enum st status)
+{
+    struct st_report report;
+    struct catalog_txn t;
+    struct head h;
+
+    st_save(&report, status);
+    b->settled = true;
+    remove_directory(b);
+    catalog_begin_write(&t, &b->store->catalog);
+    json_decref(queue_fenced_job(&t, &b->lease));
+    store_head_load(&h, &t, b->lease.tenant, b->lease.dataset);
+    if (!t.status)
+        catalog_fail(&t, head_apply(&h, MOVE_FAIL, b->version, 0, clock_wall_us()));
+    if (!t.status) {
+        struct store_actor actor = actor_of(b, report.message);
+
+        finish_row(&t, b, &h, "failed", &report);
+        build_withdraw(&t, b);
+        give_back_pins(&t, b);
+        queue_set_version(&t, &b->lease, 0);
+        store_head_save(&t, b->store, &h,
+                        &(struct store_event){.event = "failed",
+                                              .version = b->version,
+                                              .from = h.current,
+                                              .to = h.current,
+                                              .actor = &actor});
+        remove_segments(&t, b, &h);
+    }
+    head_release(&h);
+    return catalog_commit(&t);
+}
+
+void store_build_free(struct store_build *b)
+{
+    if (!b)
+        return;
+    if (!b->settled && store_build_fail(b, st_fail(ST_IO, "ABANDONED", "the build was given up")))
+        log_failure(LOG_LEVEL_ERROR, "build_fail", "a given-up build could not be recorded");
+    fs_close(&b->directory_fd);
+    json_decref(b->rows);
+    free(b);
+}

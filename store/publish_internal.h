@@ -1,0 +1,36 @@
+/* The parts of publishing: what a build remembers, and the judgement. Room-private. */
+#ifndef EVERLINE_STORE_PUBLISH_INTERNAL_H
+#define EVERLINE_STORE_PUBLISH_INTERNAL_H
+
+#include "store/internal.h"
+#include "store/publish.h"
+#include "store/queue_internal.h"
+
+#define BUILD_SEGMENTS_MAX 64
+
+struct store_build {
+    struct store *store;
+    struct store_lease lease;
+    char actor[STORE_JOB_ID_SIZE + 8]; /* "job:ID" */
+    char directory[FS_PATH_MAX];
+    int directory_fd; /* its flock says that the owner lives */
+    uint64_t version;
+    bool require_promotion;
+    bool settled; /* published or failed */
+    struct store_segment_ref segments[BUILD_SEGMENTS_MAX];
+    size_t segment_count;
+    json_t *rows;
+};
+
+/* What publishing `b` on top of `h` would do. Pure. */
+enum store_outcome build_judge(const struct store_build *b, const struct head *h);
+
+/* Names the candidate and waits until every live server has acknowledged it, or the time is over.
+ * A server that refused it: ST_CORRUPT, code CANDIDATE_REFUSED. */
+enum st build_offer(struct store_build *b, uint64_t adopt_timeout_ms, enum st (*tick_fn)(void *ctx),
+                    void *ctx) ST_MUST_USE;
+
+/* Takes the candidate and its acknowledgements back, inside the transaction. */
+void build_withdraw(struct catalog_txn *t, const struct store_build *b);
+
+#endif

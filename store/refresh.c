@@ -1,0 +1,296 @@
+#include "store/refresh.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A round reads tenants, heads and candidates in one transaction. Of each head it wants the current
+ * version and the one a rollback would go to, so that going back is one pointer too; of each
+ * candidate all its segments. What is not open yet is asked of the adopter, and until it is there
+ * the dataset keeps its place in the previous view: late, and the process is not ready. */
+
+/* How far the segments of one version are. */
+struct version_segments {
+    struct adopted *entries[SERVING_SEGMENTS_MAX];
+    size_t count;
+    bool opening;
+    const struct st_report *bad;
+    struct store_definition *definition; /* loaded when it was needed, else NULL */
+};
+
+static void load_definition(struct version_segments *vs, struct catalog_txn *t, const char *tenant,
+                            const char *dataset, uint64_t version)
+{
+    json_t *row = vs->definition ? NULL : store_row_load(t, tenant, dataset, version);
+
+    if (row)
+        catalog_fail(t,
+                     store_definition_parse(&vs->definition, json_object_get(row, "definition")));
+    else if (!vs->definition && !t->status)
+        catalog_fail(t, st_fail(ST_CORRUPT, "CATALOG_DAMAGED", "version %llu of %s/%s has no row",
+                                (unsigned long long)version, tenant, dataset));
+    json_decref(row);
+}
+
+/* A BAD file is looked at again when somebody has verified it since: a publisher that found it
+ * damaged has put a whole one in its place. */
+static struct adopted *want(struct refresh *r, struct catalog_txn *t, struct version_segments *vs,
+                            const struct store_segment_ref *ref, const char *tenant,
+                            const char *dataset, uint64_t version)
+{
+    char path[FS_PATH_MAX];
+    struct adopted *entry = adopter_touch(r->adopter, ref->sha256, r->round);
+
+    if (entry && entry->state != ADOPTED_BAD)
+        return entry;
+    catalog_fail(t, store_segment_path(path, r->store, ref->sha256));
+    bool sealed = store_seal_holds(t, ref->sha256, path);
+    if (entry && !sealed)
+        return entry;
+    load_definition(vs, t, tenant, dataset, version);
+    if (t->status)
+        return NULL;
+    entry = adopter_want(r->adopter, path, ref, sealed, tenant, vs->definition, r->round);
+    if (!entry)
+        catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
+    return entry;
+}
+
+static void want_all(struct version_segments *vs, struct refresh *r, struct catalog_txn *t,
+                     const char *tenant, const char *dataset, uint64_t version,
+                     const struct store_segment_ref *refs, size_t count)
+{
+    static const struct st_report TOO_MANY = {ST_CORRUPT, "TOO_MANY_SEGMENTS",
+                                              "its list of segments is too long", "", ""};
+
+    *vs = (struct version_segments){0};
+    if (count > SERVING_SEGMENTS_MAX) {
+        vs->bad = &TOO_MANY;
+        return;
+    }
+    for (size_t i = 0; i < count && !t->status; i++) {
+        struct adopted *entry = want(r, t, vs, &refs[i], tenant, dataset, version);
+        if (!entry)
+            return;
+        vs->entries[vs->count++] = entry;
+        vs->opening |= entry->state == ADOPTED_OPENING;
+        if (entry->state == ADOPTED_BAD)
+            vs->bad = &entry->report;
+    }
+}
+
+static void add_dataset(struct refresh *r, struct catalog_txn *t, struct serving *s)
+{
+    struct store_view *v = r->view;
+    struct serving **grown = reallocarray(v->datasets, v->dataset_count + 1, sizeof *grown);
+
+    if (!grown) {
+        if (s->views == 0)
+            serving_free(s);
+        catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
+        return;
+    }
+    v->datasets = grown;
+    v->datasets[v->dataset_count++] = s;
+    s->views++;
+}
+
+static void add_new(struct refresh *r, struct catalog_txn *t, const struct head *h,
+                    struct version_segments *vs, const struct st_report *bad)
+{
+    struct serving *s = NULL;
+
+    if (h->current)
+        load_definition(vs, t, h->tenant, h->dataset, h->current);
+    if (t->status)
+        return;
+    enum st st = serving_new(&s, h, vs->definition, vs->entries, vs->count, bad, r->store->keys_dir,
+                             r->slots);
+    vs->definition = NULL; /* taken, whatever came of it */
+    catalog_fail(t, st);
+    if (!st) {
+        add_dataset(r, t, s);
+        r->changed = true;
+    }
+}
+
+static void add_head(struct refresh *r, struct catalog_txn *t, const struct head *h)
+{
+    static const struct st_report OPENING = {ST_UNAVAILABLE, "OPENING", "it is being opened", "",
+                                             ""};
+    const struct head_version *current = head_find(h, h->current);
+    const struct head_version *target = head_find(h, head_rollback_target(h));
+    struct serving *previous =
+        r->previous ? (struct serving *)(uintptr_t)view_find(r->previous, h->tenant, h->dataset)
+                    : NULL;
+    struct version_segments vs = {0}, standby = {0};
+
+    if (target)
+        want_all(&standby, r, t, h->tenant, h->dataset, target->version, target->segments,
+                 target->segment_count);
+    store_definition_free(standby.definition);
+    if (current)
+        want_all(&vs, r, t, h->tenant, h->dataset, current->version, current->segments,
+                 current->segment_count);
+    if (t->status)
+        goto done;
+
+    bool late = vs.opening && !vs.bad;
+    bool same = previous && previous->served.sequence == h->sequence &&
+                (previous->served.unavailable != NULL) == (vs.bad != NULL || late);
+    r->late += late;
+    r->unavailable += vs.bad != NULL;
+    if (late || vs.bad)
+        buf_addf(&r->why, "%s/%s version %llu: %s\n", h->tenant, h->dataset,
+                 (unsigned long long)h->current, vs.bad ? vs.bad->message : OPENING.message);
+    if (same || (late && previous))
+        add_dataset(r, t, previous);
+    else
+        add_new(r, t, h, &vs, vs.bad ? vs.bad : late ? &OPENING : NULL);
+done:
+    store_definition_free(vs.definition);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct serving *x = *(struct serving *const *)a, *y = *(struct serving *const *)b;
+    int order = strcmp(x->tenant, y->tenant);
+
+    return order ? order : strcmp(x->dataset, y->dataset);
+}
+
+static void add_heads(struct refresh *r, struct catalog_txn *t)
+{
+    char key[CATALOG_KEY_SIZE] = "";
+    json_t *document;
+
+    while ((document = catalog_after(t, CATALOG_HEADS, "", key))) {
+        struct head h;
+        catalog_fail(t, head_from_json(&h, document));
+        if (!t->status)
+            add_head(r, t, &h);
+        head_release(&h);
+        json_decref(document);
+    }
+    /* '-' sorts before '/', so that the keys' order is not the names' order. */
+    if (r->view->dataset_count > 1)
+        qsort(r->view->datasets, r->view->dataset_count, sizeof *r->view->datasets, by_name);
+    if (r->previous && r->previous->dataset_count != r->view->dataset_count)
+        r->changed = true;
+}
+
+static void add_tenants(struct refresh *r, struct catalog_txn *t)
+{
+    char key[CATALOG_KEY_SIZE] = "";
+    struct store_view *v = r->view;
+    json_t *row;
+
+    while ((row = catalog_after(t, CATALOG_TENANTS, "", key))) {
+        struct store_tenant *grown = reallocarray(v->tenants, v->tenant_count + 1, sizeof *grown);
+        if (!grown) {
+            catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
+        } else {
+            v->tenants = grown;
+            memset(&grown[v->tenant_count], 0, sizeof *grown); /* compared bytewise below */
+            catalog_fail(t, store_tenant_from_json(&grown[v->tenant_count], row));
+            v->tenant_count++;
+        }
+        json_decref(row);
+    }
+    const struct store_view *p = r->previous;
+    bool same = p && p->tenant_count == v->tenant_count &&
+                (v->tenant_count == 0 ||
+                 memcmp(p->tenants, v->tenants, v->tenant_count * sizeof *v->tenants) == 0);
+    v->tenants_epoch = p ? p->tenants_epoch + !same : 1;
+    r->changed |= !same;
+}
+
+static void judge_candidate(struct refresh *r, struct catalog_txn *t, const char *key,
+                            const json_t *candidate, const struct version_segments *vs)
+{
+    char ack_key[CATALOG_KEY_SIZE];
+    const char *nonce = json_string_value(json_object_get(candidate, "nonce"));
+
+    snprintf(ack_key, sizeof ack_key, "%.200s/%.48s", key, r->server);
+    json_t *ack = catalog_get(t, CATALOG_ACKS, ack_key);
+    const char *acknowledged = json_string_value(json_object_get(ack, "nonce"));
+    if (nonce && (!acknowledged || strcmp(acknowledged, nonce) != 0))
+        store_set(t, r->acks, ack_key,
+                  json_pack("{s:s, s:b, s:s}", "nonce", nonce, "ok", !vs->bad, "message",
+                            vs->bad ? vs->bad->message : ""));
+    json_decref(ack);
+}
+
+static void add_candidates(struct refresh *r, struct catalog_txn *t)
+{
+    char key[CATALOG_KEY_SIZE] = "", tenant[STORE_NAME_SIZE], dataset[STORE_NAME_SIZE];
+    json_t *candidate;
+
+    while ((candidate = catalog_after(t, CATALOG_CANDIDATES, "", key))) {
+        struct head_version v = {
+            .version = (uint64_t)json_integer_value(json_object_get(candidate, "version"))};
+        struct version_segments vs = {0};
+
+        if (sscanf(key, "%63[^/]/%63s", tenant, dataset) != 2)
+            catalog_fail(t, st_fail(ST_CORRUPT, "CATALOG_DAMAGED", "a candidate has a wrong key"));
+        catalog_fail(t, head_segments_from_json(&v, json_object_get(candidate, "segments")));
+        if (!t->status)
+            want_all(&vs, r, t, tenant, dataset, v.version, v.segments, v.segment_count);
+        if (!t->status && (!vs.opening || vs.bad))
+            judge_candidate(r, t, key, candidate, &vs);
+        store_definition_free(vs.definition);
+        free(v.segments);
+        json_decref(candidate);
+    }
+}
+
+enum st refresh_run(struct refresh *r)
+{
+    struct catalog_txn t;
+
+    r->view = calloc(1, sizeof *r->view);
+    r->acks = json_object();
+    r->changed = r->previous == NULL;
+    buf_init(&r->why, 64u << 10);
+    if (!r->view || !r->acks)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    catalog_begin_read(&t, &r->store->catalog);
+    uint64_t seen = catalog_txn_id(&t);
+    add_tenants(r, &t);
+    add_heads(r, &t);
+    add_candidates(r, &t);
+    enum st st = catalog_end(&t);
+    if (!st)
+        r->store->seen = seen;
+    return st;
+}
+
+void refresh_release(struct refresh *r)
+{
+    view_free(r->view);
+    r->view = NULL;
+    json_decref(r->acks);
+    r->acks = NULL;
+    buf_release(&r->why);
+}
+
+enum st refresh_write(struct store *s, const json_t *acks, const json_t *verified)
+{
+    struct catalog_txn t;
+    const char *key;
+    json_t *ack;
+    size_t i;
+    json_t *sha256;
+
+    catalog_begin_write(&t, &s->catalog);
+    json_object_foreach((json_t *)(uintptr_t)acks, key, ack)
+        catalog_put(&t, CATALOG_ACKS, key, ack);
+    json_array_foreach(verified, i, sha256)
+    {
+        char path[FS_PATH_MAX];
+        catalog_fail(&t, store_segment_path(path, s, json_string_value(sha256)));
+        if (!t.status)
+            catalog_fail(&t, store_seal_write(&t, json_string_value(sha256), path));
+    }
+    return catalog_commit(&t);
+}

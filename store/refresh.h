@@ -1,0 +1,32 @@
+/* One round of looking at the catalog: what should be open, and the view that follows. The catalog
+ * thread's. Room-private. */
+#ifndef EVERLINE_STORE_REFRESH_H
+#define EVERLINE_STORE_REFRESH_H
+
+#include "store/view_internal.h"
+
+#define REFRESH_SHA_MAX 64
+
+struct refresh {
+    struct store *store;
+    struct adopter *adopter;
+    const struct store_view *previous; /* or NULL */
+    unsigned slots;
+    uint64_t round;
+    const char *server; /* this process's name in DATA/run, for acknowledgements */
+
+    /* results */
+    struct store_view *view;     /* the next one; NULL after a failure */
+    bool changed;                /* it differs from `previous` */
+    unsigned late, unavailable;  /* datasets */
+    struct buf why;              /* a line for each of those */
+    json_t *acks;                /* key -> ack: to be written */
+};
+
+enum st refresh_run(struct refresh *r) ST_MUST_USE;
+void refresh_release(struct refresh *r); /* also frees `view` unless it was taken (set to NULL) */
+
+/* Writes the acknowledgements, and the seals of files that were hashed and found right. */
+enum st refresh_write(struct store *s, const json_t *acks, const json_t *verified) ST_MUST_USE;
+
+#endif

@@ -1,0 +1,53 @@
+/* Rollups: pre-aggregated cells. The tuple codec (order-preserving: memcmp order of the bytes is the
+ * order of the values, null first) and the metric states (mergeable, exact). Layouts in rollup.c. */
+#ifndef EVERLINE_STORE_ROLLUP_H
+#define EVERLINE_STORE_ROLLUP_H
+
+#include "base/buf.h"
+#include "store/definition.h"
+
+#define STORE_TUPLE_MAX 511 /* LMDB's key limit */
+
+/* Dimensions in order, then the time bucket when the rollup has one. Empty tuple (no dimension, no
+ * time) is one byte. ST_TOO_LARGE over STORE_TUPLE_MAX. */
+enum st store_tuple_encode(struct buf *out, const struct store_rollup *rollup,
+                           const struct store_value *values) ST_MUST_USE;
+/* `scratch` takes unescaped text; values borrow from it. ST_CORRUPT. */
+enum st store_tuple_decode(struct store_value *values, struct buf *scratch,
+                           const struct store_rollup *rollup, const void *bytes,
+                           size_t len) ST_MUST_USE;
+
+/* Start of the bucket that holds `value` (days for DATE, microseconds for TIMESTAMP). */
+int64_t store_bucket_start(enum store_bucket bucket, enum store_type type, int64_t value);
+
+/* State of one term: exact and order-independent. */
+struct store_term_state {
+    uint64_t count; /* non-null inputs (all rows for count(*)) */
+    __extension__ __int128 sum;
+    int64_t min, max; /* valid when count > 0 */
+};
+
+/* A cell: the number of records, and one state per term of the rollup (metric by metric). */
+struct store_cell {
+    uint64_t records;
+    struct store_term_state terms[2 * STORE_METRICS_MAX];
+};
+
+void store_cell_init(struct store_cell *cell);
+/* `inputs`: one int64 per term, `nulls` likewise. ST_INVALID (code OVERFLOW) is impossible below
+ * 2^63 records. */
+void store_cell_add(struct store_cell *cell, const struct store_rollup *rollup,
+                    const int64_t *inputs, const bool *nulls);
+void store_cell_merge(struct store_cell *into, const struct store_rollup *rollup,
+                      const struct store_cell *from);
+void store_cell_encode(struct buf *out, const struct store_rollup *rollup,
+                       const struct store_cell *cell);
+enum st store_cell_decode(struct store_cell *out, const struct store_rollup *rollup,
+                          const void *bytes, size_t len) ST_MUST_USE;
+
+/* Appends the metric's value as JSON: integers exactly, avg and ratio as the shortest decimal that
+ * reads back, null for min/max/avg of nothing and for a ratio over zero. */
+void store_metric_json(struct buf *out, const struct store_rollup *rollup,
+                       const struct store_cell *cell, size_t metric_index);
+
+#endif

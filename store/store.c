@@ -1,0 +1,188 @@
+#include "store/internal.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/* DATA/FORMAT says which version of Everline's formats the directory holds; it is read before
+ * anything else of it is touched. */
+#define FORMAT_PREFIX "everline data "
+
+static const struct {
+    unsigned long magic;
+    const char *name;
+} REMOTE_FILE_SYSTEMS[] = {
+    {0x6969, "NFS"},    {0xFF534D42, "CIFS"}, {0xFE534D42, "SMB2"},
+    {0x01021997, "9p"}, {0x00C36400, "Ceph"}, {0x0BD00BD0, "Lustre"},
+};
+
+static enum st check_file_system(const char *data_dir)
+{
+    struct statfs fs;
+
+    if (statfs(data_dir, &fs) != 0)
+        return st_fail_errno(errno, "data directory %s", data_dir);
+    for (size_t i = 0; i < sizeof REMOTE_FILE_SYSTEMS / sizeof REMOTE_FILE_SYSTEMS[0]; i++)
+        if ((unsigned long)fs.f_type == REMOTE_FILE_SYSTEMS[i].magic)
+            return st_hint(st_fail(ST_UNAVAILABLE, "REMOTE_FILE_SYSTEM",
+                                   "data directory %s is on %s; LMDB's locks need a local one",
+                                   data_dir, REMOTE_FILE_SYSTEMS[i].name),
+                           "put --data on a local disk");
+    return ST_OK;
+}
+
+static enum st check_format(const char *data_dir, bool create)
+{
+    char path[FS_PATH_MAX], catalog[FS_PATH_MAX], text[64];
+    struct buf b;
+    unsigned format = 0;
+    enum st st = fs_path(path, "%s/FORMAT", data_dir);
+
+    buf_init(&b, 256);
+    if (!st)
+        st = fs_path(catalog, "%s/catalog.mdb", data_dir);
+    if (!st)
+        st = fs_read(&b, path);
+    if (st == ST_NOT_FOUND && create && access(catalog, F_OK) != 0) {
+        int n = snprintf(text, sizeof text, FORMAT_PREFIX "%u\n", STORE_DATA_FORMAT);
+        st = fs_write_atomic(path, text, (size_t)n, 0644);
+        format = STORE_DATA_FORMAT;
+    } else if (st == ST_NOT_FOUND) {
+        st = st_hint(st_fail(ST_NOT_FOUND, "NO_DATA_DIRECTORY",
+                             "%s is not a data directory: it has "
+                             "no file FORMAT",
+                             data_dir),
+                     "make one: everline tenant put NAME --data %s", data_dir);
+    } else if (!st && (!b.data || sscanf(b.data, FORMAT_PREFIX "%u", &format) != 1)) {
+        st = st_fail(ST_CONFLICT, "DATA_FORMAT", "%s does not say which format the directory has",
+                     path);
+    }
+    if (!st && format != STORE_DATA_FORMAT)
+        st = st_hint(st_fail(ST_CONFLICT, "DATA_FORMAT",
+                             "%s has data format %u; this program reads and writes format %u",
+                             data_dir, format, STORE_DATA_FORMAT),
+                     format > STORE_DATA_FORMAT ? "use the newer everline that wrote it"
+                                                : "use the everline that wrote it");
+    buf_release(&b);
+    return st;
+}
+
+static enum st make_directories(struct store *s)
+{
+    static const mode_t PRIVATE = 0700;
+    enum st st = fs_path(s->run_dir, "%s/run", s->data_dir);
+
+    if (!st)
+        st = fs_path(s->segments_dir, "%s/segments", s->data_dir);
+    if (!st)
+        st = fs_path(s->build_dir, "%s/build", s->data_dir);
+    if (!st)
+        st = fs_path(s->heads_dir, "%s/heads", s->data_dir);
+    if (!st)
+        st = fs_mkdir(s->run_dir, PRIVATE);
+    if (!st)
+        st = fs_mkdir(s->segments_dir, PRIVATE);
+    if (!st)
+        st = fs_mkdir(s->build_dir, PRIVATE);
+    if (!st)
+        st = fs_mkdir(s->heads_dir, PRIVATE);
+    return st;
+}
+
+enum st store_open(struct store **out, const struct store_options *options)
+{
+    char path[FS_PATH_MAX];
+    struct store *s = calloc(1, sizeof *s);
+    enum st st;
+
+    *out = NULL;
+    if (!s)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    s->run.fd = -1;
+    st = options->create ? fs_mkdir_all(options->data_dir, 0700) : ST_OK;
+    if (!st && !realpath(options->data_dir, s->data_dir)) {
+        st = st_fail_errno(errno, "data directory %s", options->data_dir);
+        if (st == ST_NOT_FOUND)
+            st = st_hint(st, "make one: everline tenant put NAME --data %s", options->data_dir);
+    }
+    if (!st)
+        st = options->keys_dir ? fs_path(s->keys_dir, "%s", options->keys_dir)
+                               : fs_path(s->keys_dir, "%s/keys", s->data_dir);
+    if (!st)
+        st = check_file_system(s->data_dir);
+    if (!st)
+        st = check_format(s->data_dir, options->create);
+    if (!st)
+        st = make_directories(s);
+    if (!st)
+        st = run_register(&s->run, s->run_dir, RUN_PROCESS);
+    if (!st)
+        st = fs_path(path, "%s/catalog.mdb", s->data_dir);
+    if (!st)
+        st = catalog_open(&s->catalog, path);
+    if (!st)
+        st = fs_sync_dir(s->data_dir); /* LMDB never does */
+    if (st) {
+        store_close(s);
+        return st;
+    }
+    *out = s;
+    return ST_OK;
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    catalog_close(&s->catalog);
+    run_unregister(&s->run, s->run_dir);
+    free(s);
+}
+
+const char *store_data_dir(const struct store *s)
+{
+    return s->data_dir;
+}
+
+const char *store_keys_dir(const struct store *s)
+{
+    return s->keys_dir;
+}
+
+enum st store_segment_path(char out[FS_PATH_MAX], const struct store *s, const char *sha256)
+{
+    return fs_path(out, "%s/%.2s/%s.mdb", s->segments_dir, sha256, sha256);
+}
+
+bool store_changed(const struct store *s)
+{
+    return catalog_moved(&s->catalog, s->seen);
+}
+
+void store_dataset_key(char out[CATALOG_KEY_SIZE], const char *tenant, const char *dataset)
+{
+    snprintf(out, CATALOG_KEY_SIZE, "%s/%s", tenant, dataset);
+}
+
+void store_numbered_key(char out[CATALOG_KEY_SIZE], const char *tenant, const char *dataset,
+                        uint64_t number)
+{
+    snprintf(out, CATALOG_KEY_SIZE, "%s/%s/%020llu", tenant, dataset, (unsigned long long)number);
+}
+
+void store_order_key(char out[CATALOG_KEY_SIZE], uint64_t order)
+{
+    snprintf(out, CATALOG_KEY_SIZE, "%020llu", (unsigned long long)order);
+}
+
+void store_set(struct catalog_txn *t, json_t *object, const char *name, json_t *value)
+{
+    if (json_object_set_new(object, name, value) != 0)
+        catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
+}

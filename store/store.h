@@ -1,0 +1,132 @@
+/* A data directory, as one process sees it (DESIGN section 5): the catalog and the directories
+ * beside it. A `struct store` belongs to one thread, the process's catalog thread; everything that
+ * takes one is called there. Request threads use views (store/view.h) instead.
+ *
+ * Documents that leave this room towards people (version rows, heads, events, datasets, tenants) are
+ * JSON with the member names of the API; lists are JSON arrays. A json_t that a function gives is a
+ * new reference.
+ */
+#ifndef EVERLINE_STORE_STORE_H
+#define EVERLINE_STORE_STORE_H
+
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/status.h"
+#include "base/digest.h"
+#include "store/definition.h"
+
+#include <stdint.h>
+
+#define STORE_DATA_FORMAT 1
+
+struct store;
+
+struct store_options {
+    const char *data_dir;
+    const char *keys_dir; /* NULL: DATA/keys */
+    bool create;          /* initialise an empty or missing directory */
+};
+
+/* ST_NOT_FOUND: no data directory there (hint says how to make one). ST_CONFLICT, code DATA_FORMAT:
+ * written by another format version; ST_UNAVAILABLE: another PID namespace or boot uses it. */
+enum st store_open(struct store **out, const struct store_options *options) ST_MUST_USE;
+void store_close(struct store *s);
+
+const char *store_data_dir(const struct store *s);
+const char *store_keys_dir(const struct store *s);
+enum st store_segment_path(char out[FS_PATH_MAX], const struct store *s, const char *sha256) ST_MUST_USE;
+
+/* Has anybody, also another process, committed to the catalog since this handle last read it? */
+bool store_changed(const struct store *s);
+
+/* Who moves something and why; goes into events. Strings borrowed during the call. */
+struct store_actor {
+    const char *name;       /* "token:sub@tenant", "cli:user", "job:ID" */
+    const char *reason;     /* needed by promote and rollback */
+    const char *request_id; /* or NULL */
+};
+
+/* ---- tenants ---- */
+
+struct store_tenant {
+    char name[STORE_NAME_SIZE];
+    bool enabled;
+    char issuer[256];   /* accepted `iss`; default "everline" */
+    char audience[256]; /* accepted `aud`; default "everline" */
+    char hmac_key_id[STORE_NAME_SIZE]; /* the key that new protected versions use */
+    /* Caps; 0 is "the server's default". Later work fills in more. */
+    uint32_t max_batch_keys;
+    uint32_t max_datasets;
+};
+
+void store_tenant_init(struct store_tenant *t, const char *name);
+enum st store_tenant_put(struct store *s, const struct store_tenant *t) ST_MUST_USE;
+enum st store_tenant_get(struct store_tenant *out, struct store *s, const char *name) ST_MUST_USE;
+enum st store_tenant_list(json_t **items, struct store *s) ST_MUST_USE;
+
+/* Keys outside segments: KEYS/<tenant>/hmac/<id>.key, and KEYS/<tenant>/tokens for auth/. */
+enum st store_hmac_key_create(char id[STORE_NAME_SIZE], struct store *s, const char *tenant) ST_MUST_USE;
+enum st store_hmac_key_read(struct secret *out, const char *keys_dir, const char *tenant,
+                            const char *id) ST_MUST_USE;
+enum st store_token_keys_dir(char out[FS_PATH_MAX], const char *keys_dir,
+                             const char *tenant) ST_MUST_USE;
+
+/* ---- datasets ---- */
+
+/* Creates or replaces the definition (for versions built from now on). *sequence (may be NULL) is
+ * the head's. ST_CONFLICT, code BREAKING_CHANGE without `force`; ST_FULL, code QUOTA over
+ * max_datasets. */
+enum st store_dataset_put(uint64_t *sequence, struct store *s, const char *tenant,
+                          const struct store_definition *definition, bool force,
+                          const struct store_actor *actor) ST_MUST_USE;
+
+/* {"name","description","definition","current","current_since","sequence","created_at",
+ *  "updated_at"}; `current` null before the first version. Unknown: ST_NOT_FOUND, UNKNOWN_DATASET. */
+enum st store_dataset_get(json_t **out, struct store *s, const char *tenant,
+                          const char *dataset) ST_MUST_USE;
+/* The same without `definition`, sorted by name, after `after` (or NULL), at most `limit`; *more
+ * says whether the list goes on. */
+enum st store_dataset_list(json_t **items, bool *more, struct store *s, const char *tenant,
+                           const char *after, size_t limit) ST_MUST_USE;
+
+/* ---- versions (rows as in DESIGN section 8) ---- */
+
+enum st store_version_get(json_t **row, struct store *s, const char *tenant, const char *dataset,
+                          uint64_t version) ST_MUST_USE;
+/* Newest first, below `before` (0: from the newest), at most `limit`. */
+enum st store_version_list(json_t **items, bool *more, struct store *s, const char *tenant,
+                           const char *dataset, uint64_t before, size_t limit) ST_MUST_USE;
+/* Newest first by sequence, below `before` (0: from the newest). */
+enum st store_event_list(json_t **items, bool *more, struct store *s, const char *tenant,
+                         const char *dataset, uint64_t before, size_t limit) ST_MUST_USE;
+
+/* ---- moves: each one compare-and-swap of the head ---- */
+
+struct store_move {
+    const char *tenant, *dataset;
+    uint64_t from;        /* rollback: the version to leave; 0 = not said */
+    uint64_t to;          /* rollback: target, 0 = default; promote: the version */
+    uint64_t if_sequence; /* If-Match; 0 = not said */
+    struct store_actor actor;
+};
+
+/* What a rollback would do now: *from is the current version, *to the target. ST_CONFLICT, code
+ * NOTHING_TO_ROLL_BACK_TO / NOT_SERVABLE; nothing is changed. */
+enum st store_rollback_plan(uint64_t *from, uint64_t *to, struct store *s,
+                            const struct store_move *move) ST_MUST_USE;
+
+/* Durable when it returns ST_OK; *head is the new head as the API shows it:
+ * {"dataset","sequence","current","previous","updated_at"}. Rollback without `from` and `if_sequence`:
+ * ST_PRECONDITION_REQUIRED; either one stale: ST_PRECONDITION (HEAD_MOVED). The version left becomes
+ * QUARANTINED. A missing reason: ST_INVALID (REASON_REQUIRED). */
+enum st store_rollback(json_t **head, struct store *s, const struct store_move *move) ST_MUST_USE;
+enum st store_promote(json_t **head, struct store *s, const struct store_move *move) ST_MUST_USE;
+
+/* ---- verification ---- */
+
+/* Every segment that a manifest names: there, of its size, and with `deep` also hash, order, rows,
+ * counts, totals. *report: {"ok","segments","versions","problems":[{tenant,dataset,version,sha256,
+ * problem,hint}]}. ST_CORRUPT when there are problems. */
+enum st store_verify(json_t **report, struct store *s, bool deep) ST_MUST_USE;
+
+#endif

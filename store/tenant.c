@@ -1,0 +1,170 @@
+#include "store/internal.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A tenant's row. Its keys are files under KEYS/<tenant>: hmac/<id>.key for protected datasets,
+ * tokens/ for what auth/ loads. The row only says which HMAC key new versions use; every segment
+ * names its own. */
+
+#define HMAC_KEY_BYTES 32
+
+void store_tenant_init(struct store_tenant *t, const char *name)
+{
+    memset(t, 0, sizeof *t); /* padding too: rows are compared bytewise */
+    t->enabled = true;
+    snprintf(t->name, sizeof t->name, "%s", name);
+    snprintf(t->issuer, sizeof t->issuer, "everline");
+    snprintf(t->audience, sizeof t->audience, "everline");
+}
+
+static json_t *tenant_json(const struct store_tenant *t)
+{
+    return json_pack("{s:s, s:b, s:s, s:s, s:s, s:{s:I, s:I}}", "tenant", t->name, "enabled",
+                     t->enabled ? 1 : 0, "issuer", t->issuer, "audience", t->audience,
+                     "hmac_key_id", t->hmac_key_id, "limits", "max_batch_keys",
+                     (json_int_t)t->max_batch_keys, "max_datasets", (json_int_t)t->max_datasets);
+}
+
+enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
+{
+    const char *name, *issuer, *audience, *key_id;
+    int64_t batch = 0, datasets = 0;
+    json_t *limits = NULL;
+    bool enabled;
+    enum st st = jx_need_string(&name, row, "", "tenant");
+
+    if (!st)
+        st = jx_boolean(&enabled, row, "", "enabled", false);
+    if (!st)
+        st = jx_need_string(&issuer, row, "", "issuer");
+    if (!st)
+        st = jx_need_string(&audience, row, "", "audience");
+    if (!st)
+        st = jx_need_string(&key_id, row, "", "hmac_key_id");
+    if (!st)
+        st = jx_object(&limits, row, "", "limits");
+    if (!st && limits)
+        st = jx_integer(&batch, limits, "/limits", "max_batch_keys", 0, 0, UINT32_MAX);
+    if (!st && limits)
+        st = jx_integer(&datasets, limits, "/limits", "max_datasets", 0, 0, UINT32_MAX);
+    if (st)
+        return st_wrap(ST_CORRUPT, "a tenant's row");
+    store_tenant_init(t, name);
+    t->enabled = enabled;
+    snprintf(t->issuer, sizeof t->issuer, "%s", issuer);
+    snprintf(t->audience, sizeof t->audience, "%s", audience);
+    snprintf(t->hmac_key_id, sizeof t->hmac_key_id, "%s", key_id);
+    t->max_batch_keys = (uint32_t)batch;
+    t->max_datasets = (uint32_t)datasets;
+    return ST_OK;
+}
+
+enum st store_tenant_put(struct store *s, const struct store_tenant *tenant)
+{
+    struct catalog_txn t;
+    enum st st = store_name_check("tenant", tenant->name);
+
+    if (st)
+        return st;
+    json_t *row = tenant_json(tenant);
+    if (!row)
+        return st_fail(ST_INVALID, "INVALID_TENANT",
+                       "issuer or audience of the tenant is not valid UTF-8");
+    catalog_begin_write(&t, &s->catalog);
+    catalog_put(&t, CATALOG_TENANTS, tenant->name, row);
+    json_decref(row);
+    return catalog_commit(&t);
+}
+
+enum st store_tenant_get(struct store_tenant *out, struct store *s, const char *name)
+{
+    struct catalog_txn t;
+
+    catalog_begin_read(&t, &s->catalog);
+    json_t *row = catalog_get(&t, CATALOG_TENANTS, name);
+    enum st st = catalog_end(&t);
+    if (!st && !row)
+        st = st_hint(st_fail(ST_NOT_FOUND, "UNKNOWN_TENANT", "there is no tenant \"%s\"", name),
+                     "list them: everline tenant list --data %s", s->data_dir);
+    if (!st)
+        st = store_tenant_from_json(out, row);
+    json_decref(row);
+    return st;
+}
+
+enum st store_tenant_list(json_t **items, struct store *s)
+{
+    char key[CATALOG_KEY_SIZE] = "";
+    struct catalog_txn t;
+    json_t *row;
+
+    *items = json_array();
+    catalog_begin_read(&t, &s->catalog);
+    while ((row = catalog_after(&t, CATALOG_TENANTS, "", key)))
+        if (json_array_append_new(*items, row) != 0)
+            catalog_fail(&t, st_fail(ST_NOMEM, NULL, "out of memory"));
+    enum st st = catalog_end(&t);
+    if (st) {
+        json_decref(*items);
+        *items = NULL;
+    }
+    return st;
+}
+
+/* Ids count the days and a random tail: they sort by age and never collide with a removed one. */
+enum st store_hmac_key_create(char id[STORE_NAME_SIZE], struct store *s, const char *tenant)
+{
+    unsigned char key[HMAC_KEY_BYTES], tail[4];
+    char hex[HMAC_KEY_BYTES * 2 + 2], tail_hex[sizeof tail * 2 + 1];
+    char path[FS_PATH_MAX], text[CLOCK_TEXT_SIZE];
+    enum st st = store_name_check("tenant", tenant);
+
+    if (!st)
+        st = digest_random(key, sizeof key);
+    if (!st)
+        st = digest_random(tail, sizeof tail);
+    if (st)
+        return st;
+    digest_hex(hex, key, sizeof key);
+    digest_hex(tail_hex, tail, sizeof tail);
+    hex[HMAC_KEY_BYTES * 2] = '\n';
+    clock_format(text, clock_wall_us());
+    snprintf(id, STORE_NAME_SIZE, "hmac-%.10s-%s", text, tail_hex);
+    st = fs_path(path, "%s/%s/hmac", s->keys_dir, tenant);
+    if (!st)
+        st = fs_mkdir_all(path, 0700);
+    if (!st)
+        st = fs_path(path, "%s/%s/hmac/%s.key", s->keys_dir, tenant, id);
+    if (!st)
+        st = fs_write_new(path, hex, HMAC_KEY_BYTES * 2 + 1, 0600);
+    secret_wipe(key, sizeof key);
+    secret_wipe(hex, sizeof hex);
+    return st;
+}
+
+enum st store_hmac_key_read(struct secret *out, const char *keys_dir, const char *tenant,
+                            const char *id)
+{
+    char path[FS_PATH_MAX];
+    enum st st = fs_path(path, "%s/%s/hmac/%s.key", keys_dir, tenant, id);
+
+    if (!st)
+        st = secret_read_file(out, path);
+    if (!st && out->len < HMAC_KEY_BYTES) {
+        secret_release(out);
+        st = st_fail(ST_INVALID, "BAD_KEY",
+                     "HMAC key \"%s\" of tenant \"%s\" is shorter than %d bytes", id, tenant,
+                     HMAC_KEY_BYTES);
+    }
+    return st ? st_wrap(st, "HMAC key \"%s\" of tenant \"%s\"", id, tenant) : ST_OK;
+}
+
+enum st store_token_keys_dir(char out[FS_PATH_MAX], const char *keys_dir, const char *tenant)
+{
+    enum st st = store_name_check("tenant", tenant);
+
+    return st ? st : fs_path(out, "%s/%s/tokens", keys_dir, tenant);
+}

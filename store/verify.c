@@ -1,0 +1,116 @@
+#include "store/internal.h"
+
+#include <string.h>
+
+/* Verification by hand (`everline verify`): what every manifest names is there and whole. Deep: its
+ * hash, and everything inside. Heads are copied out first: deep verification takes minutes, and a
+ * reading transaction that long would make the catalog grow. */
+
+struct verification {
+    struct store *store;
+    json_t *problems;
+    json_int_t segments, versions;
+    bool deep;
+};
+
+static void add_problem(struct verification *v, const struct head *h, const struct head_version *hv,
+                        const struct store_segment_ref *ref)
+{
+    const char *hint =
+        hv->version == h->current
+            ? "roll back: everline rollback DATASET --tenant TENANT --reason ..., or "
+              "ingest the batch again"
+            : "this version can never be current again unless its batch is ingested "
+              "again";
+
+    json_array_append_new(v->problems,
+                          json_pack("{s:s, s:s, s:I, s:s, s:s, s:s}", "tenant", h->tenant,
+                                    "dataset", h->dataset, "version", (json_int_t)hv->version,
+                                    "sha256", ref->sha256, "problem", st_message(), "hint", hint));
+}
+
+static enum st verify_inside(struct verification *v, const struct head *h,
+                             const struct head_version *hv, const char *path)
+{
+    struct store_definition *definition = NULL;
+    struct store_segment *segment = NULL;
+    json_t *row = NULL;
+    enum st st = store_version_get(&row, v->store, h->tenant, h->dataset, hv->version);
+
+    if (!st)
+        st = store_definition_parse(&definition, json_object_get(row, "definition"));
+    if (!st)
+        st = store_segment_open_checked(&segment, path, v->store->keys_dir, h->tenant, definition,
+                                        1);
+    if (!st)
+        st = store_segment_verify(segment, 0, definition);
+    store_segment_close(segment);
+    store_definition_free(definition);
+    json_decref(row);
+    return st;
+}
+
+static void verify_version(struct verification *v, const struct head *h,
+                           const struct head_version *hv)
+{
+    char path[FS_PATH_MAX];
+
+    if (hv->state != VERSION_SUCCEEDED && hv->state != VERSION_HELD &&
+        hv->state != VERSION_QUARANTINED)
+        return;
+    v->versions++;
+    for (size_t i = 0; i < hv->segment_count; i++) {
+        enum st st = store_segment_path(path, v->store, hv->segments[i].sha256);
+        if (!st)
+            st = store_segment_file_check(path, &hv->segments[i], v->deep);
+        if (!st && v->deep)
+            st = verify_inside(v, h, hv, path);
+        v->segments++;
+        if (st)
+            add_problem(v, h, hv, &hv->segments[i]);
+    }
+}
+
+static enum st copy_heads(json_t **heads, struct store *s)
+{
+    char key[CATALOG_KEY_SIZE] = "";
+    struct catalog_txn t;
+    json_t *document;
+
+    *heads = json_array();
+    catalog_begin_read(&t, &s->catalog);
+    while ((document = catalog_after(&t, CATALOG_HEADS, "", key)))
+        if (json_array_append_new(*heads, document) != 0)
+            catalog_fail(&t, st_fail(ST_NOMEM, NULL, "out of memory"));
+    return catalog_end(&t);
+}
+
+enum st store_verify(json_t **report, struct store *s, bool deep)
+{
+    struct verification v = {.store = s, .problems = json_array(), .deep = deep};
+    json_t *heads = NULL, *document;
+    size_t i;
+    enum st st = copy_heads(&heads, s);
+
+    *report = NULL;
+    json_array_foreach(heads, i, document)
+    {
+        struct head h;
+        if (st)
+            break;
+        st = head_from_json(&h, document);
+        for (size_t j = 0; !st && j < h.version_count; j++)
+            verify_version(&v, &h, &h.versions[j]);
+        head_release(&h);
+    }
+    size_t problems = json_array_size(v.problems);
+    if (!st)
+        *report = json_pack("{s:b, s:I, s:I, s:O}", "ok", problems == 0, "segments", v.segments,
+                            "versions", v.versions, "problems", v.problems);
+    if (!st && problems)
+        st = st_fail(ST_CORRUPT, "DAMAGED", "%zu of %lld segments have a problem", problems,
+                     (long long)v.segments);
+    json_decref(v.problems);
+    json_decref(heads);
+    return st;
+}

@@ -1,0 +1,196 @@
+#include "store/view_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum st take_key(struct serving *s, const char *keys_dir)
+{
+    const struct store_definition *d = s->definition;
+
+    if (d->key.protect == STORE_PROTECT_NONE || s->served.segment_count == 0)
+        return ST_OK;
+    snprintf(s->key_id, sizeof s->key_id, "%s", store_segment_key_id(s->segments[0]));
+    return store_hmac_key_read(&s->hmac_key, keys_dir, s->tenant, s->key_id);
+}
+
+enum st serving_new(struct serving **out, const struct head *h, struct store_definition *definition,
+                    struct adopted *const *entries, size_t entry_count, const struct st_report *bad,
+                    const char *keys_dir, unsigned slots)
+{
+    struct serving *s = calloc(1, sizeof *s);
+    struct store_hasher **hashers = calloc(slots, sizeof *hashers);
+    enum st st = ST_OK;
+
+    *out = NULL;
+    if (!s || !hashers || entry_count > SERVING_SEGMENTS_MAX) {
+        free(s);
+        free(hashers);
+        store_definition_free(definition);
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    }
+    memcpy(s->tenant, h->tenant, sizeof s->tenant);
+    memcpy(s->dataset, h->dataset, sizeof s->dataset);
+    s->definition = definition;
+    s->hashers = hashers;
+    s->slots = slots;
+    s->served = (struct store_served){
+        .tenant = s->tenant,
+        .dataset = s->dataset,
+        .sequence = h->sequence,
+        .version = h->current,
+        .since_us = h->turn_count ? h->turns[h->turn_count - 1].at_us : 0,
+        .definition = definition,
+        .segments = s->segments,
+        .key_id = s->key_id,
+    };
+    if (bad) {
+        snprintf(s->unavailable, sizeof s->unavailable, "%.200s", bad->message);
+        s->served.unavailable = s->unavailable;
+    }
+    for (size_t i = 0; !bad && i < entry_count; i++) {
+        s->segments[i] = entries[i]->segment;
+        s->adopted[i] = entries[i];
+        entries[i]->uses++;
+        s->served.segment_count++;
+    }
+    if (definition && !bad)
+        st = take_key(s, keys_dir);
+    if (st) {
+        serving_free(s);
+        return st;
+    }
+    *out = s;
+    return ST_OK;
+}
+
+void serving_free(struct serving *s)
+{
+    for (size_t i = 0; i < s->served.segment_count; i++)
+        s->adopted[i]->uses--;
+    for (unsigned slot = 0; slot < s->slots; slot++)
+        store_hasher_free(s->hashers[slot]);
+    free(s->hashers);
+    secret_release(&s->hmac_key);
+    store_definition_free(s->definition);
+    free(s);
+}
+
+void view_free(struct store_view *v)
+{
+    if (!v)
+        return;
+    for (size_t i = 0; i < v->dataset_count; i++)
+        if (--v->datasets[i]->views == 0)
+            serving_free(v->datasets[i]);
+    free(v->datasets);
+    free(v->tenants);
+    free(v);
+}
+
+const struct store_tenant *store_view_tenant_at(const struct store_view *v, size_t i)
+{
+    return i < v->tenant_count ? &v->tenants[i] : NULL;
+}
+
+const struct store_tenant *store_view_tenant(const struct store_view *v, const char *name)
+{
+    size_t low = 0, high = v->tenant_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strcmp(name, v->tenants[middle].name);
+        if (order == 0)
+            return &v->tenants[middle];
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+const struct serving *view_find(const struct store_view *v, const char *tenant, const char *dataset)
+{
+    size_t low = 0, high = v->dataset_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct serving *s = v->datasets[middle];
+        int order = strcmp(tenant, s->tenant);
+        if (order == 0)
+            order = strcmp(dataset, s->dataset);
+        if (order == 0)
+            return s;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+enum st store_view_dataset(const struct store_served **out, const struct store_view *v,
+                           const char *tenant, const char *dataset)
+{
+    const struct serving *s = view_find(v, tenant, dataset);
+
+    *out = s ? &s->served : NULL;
+    return s ? ST_OK : st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset of that name");
+}
+
+const struct store_served *store_view_dataset_at(const struct store_view *v, size_t i)
+{
+    return i < v->dataset_count ? &v->datasets[i]->served : NULL;
+}
+
+enum st store_served_ready(const struct store_served *d)
+{
+    if (d->version == 0)
+        return st_hint(
+            st_fail(ST_NOT_FOUND, "NO_VERSION", "dataset \"%s\" has no version yet", d->dataset),
+            "ingest a batch first");
+    if (d->unavailable)
+        return st_hint(st_fail(ST_UNAVAILABLE, "VERSION_UNAVAILABLE",
+                               "version %llu of dataset \"%s\" is damaged and cannot be served",
+                               (unsigned long long)d->version, d->dataset),
+                       "roll back to an earlier version or ingest the batch again");
+    return ST_OK;
+}
+
+enum st store_served_hasher(struct store_hasher **out, const struct store_served *d, unsigned slot)
+{
+    struct serving *s = (struct serving *)(uintptr_t)d; /* `served` is its first member */
+
+    if (!s->hashers[slot]) {
+        bool is_protected = s->definition->key.protect != STORE_PROTECT_NONE;
+        enum st st = store_hasher_new(&s->hashers[slot], &s->definition->key, s->tenant, s->dataset,
+                                      is_protected ? &s->hmac_key : NULL);
+        if (st)
+            return st;
+    }
+    *out = s->hashers[slot];
+    return ST_OK;
+}
+
+enum st store_served_get(const struct store_served *d, unsigned slot,
+                         const unsigned char key[STORE_KEY_BYTES], const void **row,
+                         size_t *row_len)
+{
+    for (size_t i = 0; i < d->segment_count; i++) {
+        enum st st = store_segment_get(d->segments[i], slot, key, row, row_len);
+        if (st != ST_NOT_FOUND)
+            return st;
+    }
+    return ST_NOT_FOUND;
+}
+
+void *store_view_extension(const struct store_view *v)
+{
+    return v->extension;
+}
+
+uint64_t store_view_tenants_epoch(const struct store_view *v)
+{
+    return v->tenants_epoch;
+}

@@ -1,0 +1,45 @@
+/* Views from the inside: how the catalog thread builds the next one. Room-private. */
+#ifndef EVERLINE_STORE_VIEW_INTERNAL_H
+#define EVERLINE_STORE_VIEW_INTERNAL_H
+
+#include "store/adopt.h"
+#include "store/view.h"
+
+#define SERVING_SEGMENTS_MAX 64
+
+/* One dataset's state, shared by all views in which it is the same. */
+struct serving {
+    struct store_served served; /* what request threads see */
+    char tenant[STORE_NAME_SIZE], dataset[STORE_NAME_SIZE];
+    char key_id[STORE_NAME_SIZE];
+    char unavailable[256];
+    struct store_definition *definition;
+    struct store_segment *segments[SERVING_SEGMENTS_MAX];
+    struct adopted *adopted[SERVING_SEGMENTS_MAX];
+    struct secret hmac_key;
+    struct store_hasher **hashers; /* by slot, made by the slot's thread */
+    unsigned slots;
+    unsigned views; /* that refer to it */
+};
+
+struct store_view {
+    struct serving **datasets; /* by tenant, then dataset */
+    size_t dataset_count;
+    struct store_tenant *tenants; /* by name */
+    size_t tenant_count;
+    uint64_t tenants_epoch;
+    void *extension;
+    struct store_view *next_retired;
+};
+
+/* The serving of a head's current version from entries that are all OPEN, or unavailable because of
+ * `bad` (may be NULL). Takes a use of each entry. */
+enum st serving_new(struct serving **out, const struct head *h, struct store_definition *definition,
+                    struct adopted *const *entries, size_t entry_count, const struct st_report *bad,
+                    const char *keys_dir, unsigned slots) ST_MUST_USE;
+void serving_free(struct serving *s); /* gives the uses back */
+
+void view_free(struct store_view *v);
+const struct serving *view_find(const struct store_view *v, const char *tenant, const char *dataset);
+
+#endif
