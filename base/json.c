@@ -2,15 +2,68 @@
 
 #include "base/fs.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* jansson's lexer ignores a failed allocation of its text buffer and goes on without the character:
+ * a parse that met any failed allocation is no parse. So its allocator is watched. */
+static _Thread_local bool allocation_failed;
+static json_malloc_t inner_malloc;
+
+static void *watched_malloc(size_t size)
+{
+    void *p = inner_malloc(size);
+
+    if (!p)
+        allocation_failed = true;
+    return p;
+}
+
+static void watch_allocations(void)
+{
+    json_free_t inner_free;
+
+    json_get_alloc_funcs(&inner_malloc, &inner_free);
+    json_set_alloc_funcs(watched_malloc, inner_free);
+}
+
+/* Brackets outside strings; whether the text is JSON at all is the parser's to say. */
+static bool is_too_deep(const char *text, size_t len)
+{
+    bool in_string = false;
+    unsigned depth = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        char c = text[i];
+        if (in_string && c == '\\')
+            i++;
+        else if (c == '"')
+            in_string = !in_string;
+        else if (!in_string && (c == '{' || c == '[') && ++depth > JX_DEPTH_MAX)
+            return true;
+        else if (!in_string && (c == '}' || c == ']') && depth > 0)
+            depth--;
+    }
+    return false;
+}
+
 enum st jx_parse_object(json_t **out, const char *text, size_t len)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     json_error_t error;
 
     *out = NULL;
+    pthread_once(&once, watch_allocations);
+    if (is_too_deep(text, len))
+        return st_fail(ST_INVALID, "INVALID_JSON",
+                       "not valid JSON: it is nested more than %d levels deep", JX_DEPTH_MAX);
+    allocation_failed = false;
     json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+    if (allocation_failed) {
+        json_decref(value);
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    }
     if (!value) {
         enum json_error_code code = json_error_code(&error);
         if (code == json_error_out_of_memory)

@@ -59,14 +59,19 @@ static void *allocate(size_t size)
     return must_fail() ? NULL : malloc(size);
 }
 
-static const char *const datasets[] = {"lifeline", NULL};
+/* Long, because jansson's lexer drops a character when its buffer cannot grow: the name of another
+ * dataset, or another subject. */
+#define SUBJECT "the-service-that-asks-for-the-southern-district"
+#define DATASET "lifeline-of-the-southern-district-since-2026"
+
+static const char *const datasets[] = {DATASET, NULL};
 
 static const struct auth_mint claims = {
     .datasets = datasets,
     .tenant = "dev",
     .issuer = KIT_ISSUER,
     .audience = KIT_AUDIENCE,
-    .subject = "x",
+    .subject = SUBJECT,
     .scopes = AUTH_DATA_READ,
     .now_s = KIT_NOW,
     .ttl_s = 3600,
@@ -154,9 +159,9 @@ static void a_right_token_is_refused_or_read_whole(void **state)
                     continue;
                 }
                 assert_string_equal(id.tenant, "dev");
-                assert_string_equal(id.subject, "x");
+                assert_string_equal(id.subject, SUBJECT);
                 assert_int_equal(id.scopes, AUTH_DATA_READ);
-                assert_true(id.datasets_listed);
+                assert_true(auth_identity_sees_dataset(&id, DATASET));
                 assert_int_equal(id.expires_s, KIT_NOW + 3600);
             } while (from++ < allocations);
             assert_true(refused > 3);
@@ -198,14 +203,14 @@ static void what_is_minted_is_what_was_asked_for_whichever_allocation_fails(void
     (void)state;
     for (int i = ES; i < ALGORITHMS; i++) {
         unsigned minted = 0, refused = 0;
-        for (long from = 0; from < minted_with[i]; from += minted_with[i] / 400 + 1) {
+        for (long from = 0; from < minted_with[i]; from += i == HS ? 1 : 29) {
             struct auth_identity id;
             struct buf token = {0};
             buf_init(&token, AUTH_TOKEN_MAX);
             if (mint_failing(&token, kids[i], from)) {
                 assert_int_equal(verify_failing(&id, &token, -1, 0), ST_OK);
-                assert_string_equal(id.subject, "x");
-                assert_true(id.datasets_listed);
+                assert_string_equal(id.subject, SUBJECT);
+                assert_true(auth_identity_sees_dataset(&id, DATASET));
                 assert_int_equal(id.dataset_count, 1);
                 minted++;
             } else {

@@ -1,0 +1,195 @@
+#include "base/cmd_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void print_list(FILE *out, const char *program, const char *about, const struct cmd *commands)
+{
+    fprintf(out, "%s\n\nusage: %s COMMAND [OPTION...]\n\ncommands:\n", about, program);
+    for (const struct cmd *c = commands; c->name; c++)
+        if (c->summary)
+            fprintf(out, "  %-16s %s\n", c->name, c->summary);
+    fprintf(out, "\n%s COMMAND --help shows options and an example.\n", program);
+}
+
+static void print_usage(FILE *out, const char *program, const struct cmd *c)
+{
+    fprintf(out, "usage: %s %s%s%s%s\n", program, c->name, *c->operands ? " " : "", c->operands,
+            c->options && c->options[0].name ? " [OPTION...]" : "");
+}
+
+static void print_option(FILE *out, const struct cmd_option *o)
+{
+    char left[80], variable[64];
+
+    snprintf(left, sizeof left, "--%s%s%s", o->name, o->metavar ? " " : "",
+             o->metavar ? o->metavar : "");
+    cmd_variable(variable, o->name);
+    fprintf(out, "  %-26s %s", left, o->help);
+    if (o->preset)
+        fprintf(out, " (default %s)", o->preset);
+    if (o->required)
+        fprintf(out, " (needed)");
+    fprintf(out, " [%s]\n", variable);
+}
+
+static void print_help(FILE *out, const char *program, const struct cmd *c)
+{
+    print_usage(out, program, c);
+    fprintf(out, "\n%s.\n", c->summary ? c->summary : c->name);
+    if (c->about)
+        fprintf(out, "\n%s\n", c->about);
+    if (c->options && c->options[0].name) {
+        fprintf(out, "\noptions (flag, then environment variable, then default):\n");
+        for (const struct cmd_option *o = c->options; o->name; o++)
+            print_option(out, o);
+    }
+    if (c->example)
+        fprintf(out, "\nexample:\n  %s\n", c->example);
+}
+
+/* How many of the words argv[0..] the command's name takes; 0: another command. */
+static int name_words(const struct cmd *c, int argc, char **argv)
+{
+    const char *space = strchr(c->name, ' ');
+    size_t first = space ? (size_t)(space - c->name) : strlen(c->name);
+
+    if (argc < 1 || strlen(argv[0]) != first || strncmp(argv[0], c->name, first) != 0)
+        return 0;
+    if (!space)
+        return 1;
+    return argc > 1 && strcmp(argv[1], space + 1) == 0 ? 2 : 0;
+}
+
+static const struct cmd *find(const struct cmd *commands, int argc, char **argv, int *words)
+{
+    const struct cmd *found = NULL;
+
+    *words = 0;
+    for (const struct cmd *c = commands; c->name; c++) {
+        int n = name_words(c, argc, argv);
+        if (n > *words) {
+            *words = n;
+            found = c;
+        }
+    }
+    return found;
+}
+
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
+}
+
+static int report(const char *program, const struct cmd *c, enum st st)
+{
+    fprintf(stderr, "%s: %s\n", program, st_message());
+    if (*st_place_text())
+        fprintf(stderr, "  at %s\n", st_place_text());
+    if (*st_hint_text())
+        fprintf(stderr, "  hint: %s\n", st_hint_text());
+    if (st == ST_USAGE)
+        print_usage(stderr, program, c);
+    return st_exit_code(st);
+}
+
+int cmd_main(const char *program, const char *about, const struct cmd *commands, int argc, char **argv)
+{
+    int words, skip = argc > 1 && strcmp(argv[1], "help") == 0 ? 1 : 0;
+    const struct cmd *c = find(commands, argc - 1 - skip, argv + 1 + skip, &words);
+    struct cmd_args args;
+
+    argc -= 1 + skip;
+    argv += 1 + skip;
+    if (!c) {
+        bool help = argc == 0 ? skip == 1 : asks_for_help(argc, argv);
+        if (!help && argc > 0)
+            fprintf(stderr, "%s: unknown command \"%.64s\"\n\n", program, argv[0]);
+        print_list(help ? stdout : stderr, program, about, commands);
+        return help ? 0 : st_exit_code(ST_USAGE);
+    }
+    if (skip || asks_for_help(argc - words, argv + words)) {
+        print_help(stdout, program, c);
+        return 0;
+    }
+    enum st st = cmd_parse(&args, c, argc - words, argv + words);
+    if (!st)
+        st = c->run(&args);
+    if (st)
+        return report(program, c, st);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "%s: writing to stdout failed\n", program);
+        return 1;
+    }
+    return 0;
+}
+
+const char *cmd_operand(const struct cmd_args *args, unsigned i)
+{
+    return i < args->operand_count ? args->operands[i] : NULL;
+}
+
+unsigned cmd_operand_count(const struct cmd_args *args)
+{
+    return args->operand_count;
+}
+
+/* Asking for an option that the table does not have is a bug of the program. */
+static size_t index_of(const struct cmd_args *args, const char *name)
+{
+    size_t i = 0;
+
+    while (args->cmd->options[i].name && strcmp(args->cmd->options[i].name, name) != 0)
+        i++;
+    if (!args->cmd->options[i].name)
+        abort();
+    return i;
+}
+
+bool cmd_flag(const struct cmd_args *args, const char *name)
+{
+    return args->values[index_of(args, name)].number != 0;
+}
+
+const char *cmd_string(const struct cmd_args *args, const char *name)
+{
+    return args->values[index_of(args, name)].text;
+}
+
+uint64_t cmd_uint(const struct cmd_args *args, const char *name)
+{
+    return args->values[index_of(args, name)].number;
+}
+
+uint64_t cmd_duration_ms(const struct cmd_args *args, const char *name)
+{
+    return args->values[index_of(args, name)].number;
+}
+
+uint64_t cmd_bytes(const struct cmd_args *args, const char *name)
+{
+    return args->values[index_of(args, name)].number;
+}
+
+const char *cmd_list(const struct cmd_args *args, const char *name, unsigned i)
+{
+    const struct cmd_option *option = &args->cmd->options[index_of(args, name)];
+
+    for (unsigned j = 0; j < args->item_count; j++)
+        if (args->items[j].option == option && i-- == 0)
+            return args->items[j].text;
+    return NULL;
+}
+
+enum st cmd_output_json(bool *json, const struct cmd_args *args)
+{
+    const char *output = cmd_string(args, "output");
+
+    *json = output && strcmp(output, "json") == 0;
+    if (*json || !output || strcmp(output, "table") == 0)
+        return ST_OK;
+    return st_fail(ST_USAGE, NULL, "--output: table or json expected");
+}

@@ -1,0 +1,453 @@
+/* The lock-down, in the order it must happen: caps and the list of files while configuration is
+ * open, then no external access, then no configuration. enable_external_access=false refuses every
+ * path but those of allowed_paths, also to COPY, ATTACH, INSTALL, LOAD and glob(); what is on the
+ * list could still be written by COPY ... TO, so a definition's statement must be a SELECT.
+ *
+ * There is no temporary directory: 1.4.4 encrypts temporary files only with OpenSSL from the httpfs
+ * extension, which must not be downloaded, and rows of a protected dataset must not be written in
+ * the clear. What does not fit in memory fails with OUT_OF_MEMORY and says which option raises it.
+ */
+#include "ingest/duck.h"
+
+#include "base/json.h"
+
+#include <duckdb.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct duck {
+    duckdb_database database;
+    duckdb_connection connection;
+    size_t error_offset;
+};
+
+struct duck_statement {
+    struct duck *duck;
+    duckdb_prepared_statement prepared;
+    const char *names[DUCK_COLUMNS_MAX];
+};
+
+struct duck_stream {
+    struct duck *duck;
+    duckdb_result result;
+    bool has_result;
+    duckdb_data_chunk chunk;
+};
+
+/* What a failure at run time is called: by its class alone. */
+static enum st fail_class(duckdb_error_type type, const char *what)
+{
+    static const struct {
+        duckdb_error_type type;
+        enum st status;
+        const char *code, *text;
+    } classes[] = {
+        {DUCKDB_ERROR_OUT_OF_RANGE, ST_INVALID, "SQL_RUNTIME", "a number is out of range"},
+        {DUCKDB_ERROR_CONVERSION, ST_INVALID, "SQL_RUNTIME",
+         "a value cannot be converted to the type it is cast to (TRY_CAST gives null instead)"},
+        {DUCKDB_ERROR_DECIMAL, ST_INVALID, "SQL_RUNTIME", "a decimal is out of range"},
+        {DUCKDB_ERROR_DIVIDE_BY_ZERO, ST_INVALID, "SQL_RUNTIME", "division by zero"},
+        {DUCKDB_ERROR_MISMATCH_TYPE, ST_INVALID, "SQL_RUNTIME", "types do not match"},
+        {DUCKDB_ERROR_INVALID_INPUT, ST_INVALID, "SQL_RUNTIME", "a function refused its input"},
+        {DUCKDB_ERROR_OUT_OF_MEMORY, ST_NOMEM, "OUT_OF_MEMORY", "it needs more memory"},
+        {DUCKDB_ERROR_IO, ST_IO, "SOURCE_READ", "a file cannot be read as what it is said to be"},
+        {DUCKDB_ERROR_PERMISSION, ST_DENIED, "SQL_RUNTIME",
+         "a file that is not part of the batch was named"},
+        {DUCKDB_ERROR_INTERRUPT, ST_UNAVAILABLE, "CANCELED", "it was interrupted"},
+    };
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (classes[i].type == type) {
+            enum st st =
+                st_fail(classes[i].status, classes[i].code, "%s: %s", what, classes[i].text);
+            return type == DUCKDB_ERROR_OUT_OF_MEMORY ? st_hint(st, "raise --memory") : st;
+        }
+    return st_fail(ST_INVALID, "SQL_RUNTIME", "%s failed (error class %d)", what, (int)type);
+}
+
+/* DuckDB's message about a definition: {"exception_message","position"} after errors_as_json. */
+static enum st fail_bind(struct duck *d, const char *text)
+{
+    d->error_offset = DUCK_NO_OFFSET;
+    const char *brace = text ? strchr(text, '{') : NULL;
+    json_t *document = brace ? json_loads(brace, 0, NULL) : NULL;
+    const char *message = json_string_value(json_object_get(document, "exception_message"));
+    const char *position = json_string_value(json_object_get(document, "position"));
+    if (position)
+        d->error_offset = strtoull(position, NULL, 10);
+    enum st st = st_fail(ST_INVALID, "SQL", "%s", message ? message : text ? text : "unknown");
+    json_decref(document);
+    return st;
+}
+
+static enum st query(duckdb_result *result, struct duck *d, const char *what, const char *sql)
+{
+    if (duckdb_query(d->connection, sql, result) == DuckDBSuccess)
+        return ST_OK;
+    enum st st = fail_class(duckdb_result_error_type(result), what);
+    duckdb_destroy_result(result);
+    return st;
+}
+
+static enum st lock_down(struct duck *d, const struct duck_options *options)
+{
+    struct buf sql;
+    buf_init(&sql, 64u << 20);
+    buf_addstr(&sql, "SET allowed_paths=[");
+    for (size_t i = 0; i < options->file_count; i++) {
+        if (i)
+            buf_addch(&sql, ',');
+        duck_add_literal(&sql, options->files[i]);
+    }
+    buf_addstr(&sql, "];"
+                     "SET temp_directory='';"
+                     "SET temp_file_encryption=true;"
+                     "SET TimeZone='UTC';"
+                     "SET errors_as_json=true;"
+                     "SET enable_external_access=false;"
+                     "SET lock_configuration=true;");
+    enum st st = buf_status(&sql);
+    if (!st)
+        st = duck_run(d, "locking the database", sql.data);
+    buf_release(&sql);
+    return st;
+}
+
+enum st duck_open(struct duck **out, const struct duck_options *options)
+{
+    char memory[32], threads[16];
+    snprintf(memory, sizeof memory, "%lluB",
+             (unsigned long long)(options->memory_bytes ? options->memory_bytes : 1ull << 30));
+    snprintf(threads, sizeof threads, "%u", options->threads ? options->threads : 1);
+    const char *const settings[][2] = {
+        {"memory_limit", memory},
+        {"threads", threads},
+        {"autoinstall_known_extensions", "false"},
+        {"autoload_known_extensions", "false"},
+        {"allow_community_extensions", "false"},
+        {"preserve_insertion_order", "false"},
+    };
+    enum st st = ST_OK;
+    duckdb_config config = NULL;
+    char *error = NULL;
+    struct duck *d = calloc(1, sizeof *d);
+    if (!d || duckdb_create_config(&config) != DuckDBSuccess) {
+        st = st_fail(ST_NOMEM, NULL, "cannot allocate the database");
+        goto done;
+    }
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (duckdb_set_config(config, settings[i][0], settings[i][1]) != DuckDBSuccess) {
+            st = st_fail(ST_INVALID, NULL, "the database refuses %s = %s", settings[i][0],
+                         settings[i][1]);
+            goto done;
+        }
+    if (duckdb_open_ext(NULL, &d->database, config, &error) != DuckDBSuccess ||
+        duckdb_connect(d->database, &d->connection) != DuckDBSuccess) {
+        st = st_fail(ST_UNAVAILABLE, NULL, "cannot open the in-memory database");
+        goto done;
+    }
+    st = lock_down(d, options);
+done:
+    duckdb_free(error);
+    duckdb_destroy_config(&config);
+    if (st) {
+        duck_close(d);
+        d = NULL;
+    }
+    *out = d;
+    return st;
+}
+
+void duck_close(struct duck *d)
+{
+    if (!d)
+        return;
+    if (d->connection)
+        duckdb_disconnect(&d->connection);
+    if (d->database)
+        duckdb_close(&d->database);
+    free(d);
+}
+
+enum st duck_run(struct duck *d, const char *what, const char *sql)
+{
+    duckdb_result result;
+    enum st st = query(&result, d, what, sql);
+    if (!st)
+        duckdb_destroy_result(&result);
+    return st;
+}
+
+enum st duck_text(struct buf *out, size_t *rows, size_t *columns, struct duck *d, const char *what,
+                  const char *sql)
+{
+    duckdb_result result;
+    enum st st = query(&result, d, what, sql);
+    if (st)
+        return st;
+    *columns = duckdb_column_count(&result);
+    *rows = 0;
+    for (;;) {
+        duckdb_data_chunk chunk = duckdb_fetch_chunk(result);
+        if (!chunk)
+            break;
+        size_t count = duckdb_data_chunk_get_size(chunk);
+        for (size_t r = 0; r < count; r++)
+            for (size_t c = 0; c < *columns; c++) {
+                duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, c);
+                struct duck_column column = {duckdb_vector_get_data(vector),
+                                             duckdb_vector_get_validity(vector)};
+                struct store_text text = duck_varchar(&column, r);
+                buf_add(out, text.bytes ? text.bytes : "", text.len);
+                buf_addch(out, '\0');
+            }
+        *rows += count;
+        duckdb_destroy_data_chunk(&chunk);
+    }
+    duckdb_destroy_result(&result);
+    return buf_status(out);
+}
+
+enum st duck_count(int64_t *out, struct duck *d, const char *what, const char *sql)
+{
+    duckdb_result result;
+    enum st st = query(&result, d, what, sql);
+    if (st)
+        return st;
+    duckdb_data_chunk chunk = duckdb_fetch_chunk(result);
+    *out = 0;
+    if (!chunk || !duckdb_data_chunk_get_size(chunk) ||
+        duckdb_column_type(&result, 0) != DUCKDB_TYPE_BIGINT) {
+        st = st_fail(ST_UNAVAILABLE, NULL, "%s: the database did not give a count", what);
+    } else {
+        duckdb_vector vector = duckdb_data_chunk_get_vector(chunk, 0);
+        const uint64_t *validity = duckdb_vector_get_validity(vector);
+        if (!validity || duckdb_validity_row_is_valid((uint64_t *)(uintptr_t)validity, 0))
+            *out = *(int64_t *)duckdb_vector_get_data(vector);
+    }
+    if (chunk)
+        duckdb_destroy_data_chunk(&chunk);
+    duckdb_destroy_result(&result);
+    return st;
+}
+
+enum st duck_syntax(struct buf *out, struct duck *d, const char *sql)
+{
+    struct buf text;
+    buf_init(&text, 4u << 20);
+    buf_addstr(&text, "SELECT json_serialize_sql(");
+    duck_add_literal(&text, sql);
+    buf_addstr(&text, ")::VARCHAR");
+    enum st st = buf_status(&text);
+    size_t rows, columns;
+    if (!st)
+        st = duck_text(out, &rows, &columns, d, "parsing the definition's SQL", text.data);
+    buf_release(&text);
+    return st;
+}
+
+enum st duck_prepare(struct duck_statement **out, struct duck *d, const char *sql)
+{
+    enum st st = ST_OK;
+    duckdb_extracted_statements statements = NULL;
+    struct duck_statement *s = NULL;
+    d->error_offset = DUCK_NO_OFFSET;
+    idx_t count = duckdb_extract_statements(d->connection, sql, &statements);
+    if (!count) {
+        const char *error = duckdb_extract_statements_error(statements);
+        st = error ? fail_bind(d, error) : st_fail(ST_INVALID, "SQL", "there is no statement");
+        goto done;
+    }
+    if (count != 1) {
+        st = st_fail(ST_INVALID, "SQL", "one SELECT is allowed, not %llu statements",
+                     (unsigned long long)count);
+        goto done;
+    }
+    s = calloc(1, sizeof *s);
+    if (!s) {
+        st = st_fail(ST_NOMEM, NULL, "cannot allocate a statement");
+        goto done;
+    }
+    s->duck = d;
+    if (duckdb_prepare_extracted_statement(d->connection, statements, 0, &s->prepared) !=
+        DuckDBSuccess) {
+        st = fail_bind(d, duckdb_prepare_error(s->prepared));
+        goto done;
+    }
+    if (duckdb_prepared_statement_type(s->prepared) != DUCKDB_STATEMENT_TYPE_SELECT)
+        st = st_fail(ST_INVALID, "SQL", "only a SELECT is allowed");
+    else if (duckdb_nparams(s->prepared))
+        st = st_fail(ST_INVALID, "SQL", "parameters ($1, ?) are not allowed");
+    else if (duck_statement_columns(s) > DUCK_COLUMNS_MAX)
+        st = st_fail(ST_TOO_LARGE, NULL, "more than %d columns", DUCK_COLUMNS_MAX);
+done:
+    duckdb_destroy_extracted(&statements);
+    if (st) {
+        duck_statement_free(s);
+        s = NULL;
+    }
+    *out = s;
+    return st;
+}
+
+void duck_statement_free(struct duck_statement *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < DUCK_COLUMNS_MAX; i++)
+        duckdb_free((void *)(uintptr_t)s->names[i]);
+    if (s->prepared)
+        duckdb_destroy_prepare(&s->prepared);
+    free(s);
+}
+
+size_t duck_error_offset(const struct duck *d)
+{
+    return d->error_offset;
+}
+
+size_t duck_statement_columns(const struct duck_statement *s)
+{
+    return duckdb_prepared_statement_column_count(s->prepared);
+}
+
+const char *duck_statement_name(struct duck_statement *s, size_t i)
+{
+    if (!s->names[i])
+        s->names[i] = duckdb_prepared_statement_column_name(s->prepared, i);
+    return s->names[i] ? s->names[i] : "";
+}
+
+static const struct {
+    duckdb_type type;
+    enum duck_kind kind;
+    const char *name;
+} kinds[] = {
+    {DUCKDB_TYPE_BOOLEAN, DUCK_INTEGRAL, "BOOLEAN"},
+    {DUCKDB_TYPE_TINYINT, DUCK_INTEGRAL, "TINYINT"},
+    {DUCKDB_TYPE_SMALLINT, DUCK_INTEGRAL, "SMALLINT"},
+    {DUCKDB_TYPE_INTEGER, DUCK_INTEGRAL, "INTEGER"},
+    {DUCKDB_TYPE_BIGINT, DUCK_INTEGRAL, "BIGINT"},
+    {DUCKDB_TYPE_UTINYINT, DUCK_INTEGRAL, "UTINYINT"},
+    {DUCKDB_TYPE_USMALLINT, DUCK_INTEGRAL, "USMALLINT"},
+    {DUCKDB_TYPE_UINTEGER, DUCK_INTEGRAL, "UINTEGER"},
+    {DUCKDB_TYPE_UBIGINT, DUCK_OTHER, "UBIGINT"},
+    {DUCKDB_TYPE_HUGEINT, DUCK_OTHER, "HUGEINT"},
+    {DUCKDB_TYPE_FLOAT, DUCK_OTHER, "FLOAT"},
+    {DUCKDB_TYPE_DOUBLE, DUCK_OTHER, "DOUBLE"},
+    {DUCKDB_TYPE_DECIMAL, DUCK_OTHER, "DECIMAL"},
+    {DUCKDB_TYPE_VARCHAR, DUCK_OTHER, "VARCHAR"},
+    {DUCKDB_TYPE_DATE, DUCK_OTHER, "DATE"},
+    {DUCKDB_TYPE_TIME, DUCK_OTHER, "TIME"},
+    {DUCKDB_TYPE_TIMESTAMP, DUCK_OTHER, "TIMESTAMP"},
+    {DUCKDB_TYPE_INTERVAL, DUCK_OTHER, "INTERVAL"},
+    {DUCKDB_TYPE_STRUCT, DUCK_OTHER, "STRUCT"},
+    {DUCKDB_TYPE_LIST, DUCK_OTHER, "LIST"},
+};
+
+static size_t kind_of(struct duck_statement *s, size_t i)
+{
+    duckdb_type type = duckdb_prepared_statement_column_type(s->prepared, i);
+    size_t k = 0;
+    while (k < sizeof kinds / sizeof *kinds && kinds[k].type != type)
+        k++;
+    return k;
+}
+
+enum duck_kind duck_statement_kind(struct duck_statement *s, size_t i)
+{
+    size_t k = kind_of(s, i);
+    return k < sizeof kinds / sizeof *kinds ? kinds[k].kind : DUCK_OTHER;
+}
+
+const char *duck_statement_type(struct duck_statement *s, size_t i)
+{
+    size_t k = kind_of(s, i);
+    return k < sizeof kinds / sizeof *kinds ? kinds[k].name : "another type";
+}
+
+enum st duck_stream_open(struct duck_stream **out, struct duck_statement *statement)
+{
+    enum st st = ST_OK;
+    duckdb_pending_result pending = NULL;
+    struct duck_stream *s = calloc(1, sizeof *s);
+    if (!s)
+        return st_fail(ST_NOMEM, NULL, "cannot allocate a stream");
+    s->duck = statement->duck;
+    if (duckdb_pending_prepared_streaming(statement->prepared, &pending) == DuckDBSuccess) {
+        s->has_result = true;
+        if (duckdb_execute_pending(pending, &s->result) != DuckDBSuccess)
+            st = fail_class(duckdb_result_error_type(&s->result), "running prepare");
+    } else {
+        st = st_fail(ST_UNAVAILABLE, "SQL_RUNTIME", "the statement cannot be started");
+    }
+    duckdb_destroy_pending(&pending);
+    if (st) {
+        duck_stream_close(s);
+        s = NULL;
+    }
+    *out = s;
+    return st;
+}
+
+enum st duck_stream_next(struct duck_stream *s, size_t *rows)
+{
+    if (s->chunk)
+        duckdb_destroy_data_chunk(&s->chunk);
+    s->chunk = duckdb_fetch_chunk(s->result);
+    *rows = 0;
+    if (!s->chunk) {
+        if (duckdb_result_error(&s->result))
+            return fail_class(duckdb_result_error_type(&s->result), "running prepare");
+        return ST_END;
+    }
+    *rows = duckdb_data_chunk_get_size(s->chunk);
+    return *rows ? ST_OK : ST_END;
+}
+
+struct duck_column duck_stream_column(struct duck_stream *s, size_t i)
+{
+    duckdb_vector vector = duckdb_data_chunk_get_vector(s->chunk, i);
+    return (struct duck_column){duckdb_vector_get_data(vector), duckdb_vector_get_validity(vector)};
+}
+
+void duck_stream_close(struct duck_stream *s)
+{
+    if (!s)
+        return;
+    if (s->chunk)
+        duckdb_destroy_data_chunk(&s->chunk);
+    if (s->has_result)
+        duckdb_destroy_result(&s->result);
+    free(s);
+}
+
+struct store_text duck_varchar(const struct duck_column *c, size_t row)
+{
+    if (duck_is_null(c, row))
+        return (struct store_text){NULL, 0};
+    const duckdb_string_t *s = (const duckdb_string_t *)c->data + row;
+    size_t len = s->value.inlined.length;
+    const char *bytes = len <= 12 ? s->value.inlined.inlined : s->value.pointer.ptr;
+    return (struct store_text){bytes, len};
+}
+
+static void add_quoted(struct buf *b, const char *text, char quote)
+{
+    buf_addch(b, quote);
+    for (; *text; text++) {
+        if (*text == quote)
+            buf_addch(b, quote);
+        buf_addch(b, *text);
+    }
+    buf_addch(b, quote);
+}
+
+void duck_add_literal(struct buf *b, const char *text)
+{
+    add_quoted(b, text, '\'');
+}
+
+void duck_add_name(struct buf *b, const char *name)
+{
+    add_quoted(b, name, '"');
+}

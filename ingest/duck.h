@@ -1,0 +1,81 @@
+/* DuckDB, behind one file: an in-memory database with caps, locked to the files of one batch.
+ *
+ * Two kinds of SQL run here. Ours (duck_run, duck_count, duck_text) is generated from checked
+ * names. The definition's (duck_prepare) must be one SELECT; when it does not bind, DuckDB's
+ * message is passed on, because it talks about the definition. What fails while rows are read never
+ * carries DuckDB's text, because that quotes values. Room-private.
+ */
+#ifndef EVERLINE_INGEST_DUCK_H
+#define EVERLINE_INGEST_DUCK_H
+
+#include "base/buf.h"
+#include "base/status.h"
+#include "store/key.h"
+
+#include <stdint.h>
+
+#define DUCK_COLUMNS_MAX 2048
+#define DUCK_NO_OFFSET SIZE_MAX
+
+struct duck;
+struct duck_statement;
+struct duck_stream;
+
+struct duck_options {
+    uint64_t memory_bytes; /* 0: 1 GiB */
+    unsigned threads;      /* 0: 1 */
+    char *const *files;    /* the only files that SQL can name; absolute */
+    size_t file_count;
+};
+
+/* Opens, sets the caps, then locks the configuration for good. */
+enum st duck_open(struct duck **out, const struct duck_options *options) ST_MUST_USE;
+void duck_close(struct duck *d);
+
+/* Our own SQL. `what` names the step in a message ("loading source patients"). */
+enum st duck_run(struct duck *d, const char *what, const char *sql) ST_MUST_USE;
+enum st duck_count(int64_t *out, struct duck *d, const char *what, const char *sql) ST_MUST_USE;
+/* All rows of a query, every value as text, cells separated by NUL: for metadata only. */
+enum st duck_text(struct buf *out, size_t *rows, size_t *columns, struct duck *d, const char *what,
+                  const char *sql) ST_MUST_USE;
+
+/* json_serialize_sql of `sql`: the syntax tree, or what is wrong with it, as text. */
+enum st duck_syntax(struct buf *out, struct duck *d, const char *sql) ST_MUST_USE;
+
+/* The definition's SQL: exactly one SELECT, bound now. ST_INVALID, code SQL, with DuckDB's message;
+ * duck_error_offset says where in `sql` (bytes), DUCK_NO_OFFSET when DuckDB does not. */
+enum st duck_prepare(struct duck_statement **out, struct duck *d, const char *sql) ST_MUST_USE;
+void duck_statement_free(struct duck_statement *s);
+size_t duck_error_offset(const struct duck *d);
+
+/* What our own code can do with a column's values. */
+enum duck_kind {
+    DUCK_INTEGRAL, /* BOOLEAN and integers that fit BIGINT */
+    DUCK_OTHER,
+};
+size_t duck_statement_columns(const struct duck_statement *s);
+const char *duck_statement_name(struct duck_statement *s, size_t i); /* borrowed until _free */
+enum duck_kind duck_statement_kind(struct duck_statement *s, size_t i);
+const char *duck_statement_type(struct duck_statement *s, size_t i); /* "DECIMAL"; static */
+
+/* Streams the rows of a statement chunk by chunk; columns are borrowed until the next call. */
+struct duck_column {
+    const void *data;
+    const uint64_t *validity; /* NULL: no nulls */
+};
+enum st duck_stream_open(struct duck_stream **out, struct duck_statement *s) ST_MUST_USE;
+enum st duck_stream_next(struct duck_stream *s, size_t *rows) ST_MUST_USE; /* ST_END */
+struct duck_column duck_stream_column(struct duck_stream *s, size_t i);
+void duck_stream_close(struct duck_stream *s);
+
+static inline bool duck_is_null(const struct duck_column *c, size_t row)
+{
+    return c->validity && !(c->validity[row >> 6] >> (row & 63) & 1);
+}
+struct store_text duck_varchar(const struct duck_column *c, size_t row);
+
+/* SQL text: 'quoted' and "quoted". */
+void duck_add_literal(struct buf *b, const char *text);
+void duck_add_name(struct buf *b, const char *name);
+
+#endif

@@ -1,0 +1,38 @@
+/* The sources of a batch as relations of the child's database: one per source, named like it.
+ * Room-private. */
+#ifndef EVERLINE_INGEST_SOURCE_H
+#define EVERLINE_INGEST_SOURCE_H
+
+#include "ingest/duck.h"
+#include "ingest/task.h"
+
+/* Where the work is; called often, cheap. `total` 0: not known. */
+typedef void (*ingest_progress_fn)(const char *phase, uint64_t rows, uint64_t total, void *ctx);
+
+struct ingest_progress {
+    ingest_progress_fn fn; /* may be NULL */
+    void *ctx;
+};
+void ingest_tell(const struct ingest_progress *p, const char *phase, uint64_t rows, uint64_t total);
+
+/* read = parsed + unparsable, per source. */
+struct source_ledger {
+    uint64_t read; /* our own count */
+    uint64_t parsed;
+    uint64_t unparsable;
+};
+
+/* Empty relations from the declared columns, for sources that declare them all. ST_NOT_FOUND
+ * without a report: some source does not, so binding must wait for its header. */
+enum st source_declare(struct duck *d, const struct task *t) ST_MUST_USE;
+
+/* Reads the headers and makes the relations: CSV empty, Parquet as views of the files. */
+enum st source_bind(struct duck *d, const struct task *t) ST_MUST_USE;
+
+/* Counts and loads the files; `ledgers` has one per source. The first record that cannot be parsed
+ * fails: CSV_* with its place, CSV_CAST for a declared type, LEDGER when the counts do not agree.
+ */
+enum st source_load(struct source_ledger *ledgers, struct duck *d, const struct task *t,
+                    const struct ingest_progress *progress) ST_MUST_USE;
+
+#endif

@@ -1,0 +1,249 @@
+#include "ingest/task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+void task_release(struct task *t)
+{
+    for (size_t i = 0; i < STORE_SOURCES_MAX; i++) {
+        for (size_t j = 0; j < t->sources[i].file_count; j++) {
+            free(t->sources[i].files[j].path);
+            free(t->sources[i].files[j].label);
+        }
+        free(t->sources[i].files);
+    }
+    store_definition_free(t->definition);
+    json_decref(t->document);
+    secret_release(&t->hmac_key);
+    memset(t, 0, sizeof *t);
+}
+
+enum st task_define(struct task *t, json_t *document)
+{
+    t->document = json_incref(document);
+    return store_definition_parse(&t->definition, document);
+}
+
+static enum st stamp_of(struct task_stamp *out, int fd, const char *label)
+{
+    struct stat file;
+    if (fstat(fd, &file))
+        return st_fail_errno(errno, "cannot read %s", label);
+    if (!S_ISREG(file.st_mode))
+        return st_fail(ST_INVALID, "SOURCE_FILE", "%s is not a regular file", label);
+    *out = (struct task_stamp){
+        .device = (uint64_t)file.st_dev,
+        .inode = (uint64_t)file.st_ino,
+        .bytes = (uint64_t)file.st_size,
+        .mtime_ns = (int64_t)file.st_mtim.tv_sec * 1000000000 + file.st_mtim.tv_nsec,
+        .ctime_ns = (int64_t)file.st_ctim.tv_sec * 1000000000 + file.st_ctim.tv_nsec,
+    };
+    return ST_OK;
+}
+
+enum st task_stamp_check(const struct task_file *f, int fd)
+{
+    struct task_stamp now;
+    enum st st = stamp_of(&now, fd, f->label);
+    if (st)
+        return st;
+    if (now.device != f->stamp.device || now.inode != f->stamp.inode ||
+        now.bytes != f->stamp.bytes || now.mtime_ns != f->stamp.mtime_ns ||
+        now.ctime_ns != f->stamp.ctime_ns)
+        return st_hint(
+            st_fail(ST_CONFLICT, "SOURCE_CHANGED", "%s changed while it was read", f->label),
+            "ingest files that nobody writes to any more: rename them into place");
+    return ST_OK;
+}
+
+static enum st append(struct task *t, size_t source, const struct task_file *file)
+{
+    struct task_source *s = &t->sources[source];
+    size_t total = 0;
+    for (size_t i = 0; i < STORE_SOURCES_MAX; i++)
+        total += t->sources[i].file_count;
+    if (total >= TASK_FILES_MAX)
+        return st_fail(ST_TOO_LARGE, NULL, "more than %d files in one batch", TASK_FILES_MAX);
+    struct task_file *files = realloc(s->files, (s->file_count + 1) * sizeof *files);
+    if (!files)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    s->files = files;
+    s->files[s->file_count++] = *file;
+    return ST_OK;
+}
+
+static const struct task_file *same_file(const struct task *t, const struct task_stamp *stamp)
+{
+    for (size_t i = 0; i < STORE_SOURCES_MAX; i++)
+        for (size_t j = 0; j < t->sources[i].file_count; j++) {
+            const struct task_file *f = &t->sources[i].files[j];
+            if (f->stamp.device == stamp->device && f->stamp.inode == stamp->inode)
+                return f;
+        }
+    return NULL;
+}
+
+enum st task_add_file(struct task *t, size_t source, const char *label)
+{
+    struct task_file file = {0};
+    enum st st = ST_OK;
+    int fd = open(label, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return st_fail_errno(errno, "cannot read %s", label);
+    st = stamp_of(&file.stamp, fd, label);
+    if (st)
+        goto done;
+    const struct task_file *other = same_file(t, &file.stamp);
+    if (other) {
+        st = st_fail(ST_INVALID, "SOURCE_FILE", "%s and %s are the same file", other->label, label);
+        goto done;
+    }
+    file.path = realpath(label, NULL);
+    file.label = strdup(label);
+    if (!file.path || !file.label)
+        st = st_fail_errno(errno, "cannot resolve %s", label);
+    else
+        st = append(t, source, &file);
+done:
+    fs_close(&fd);
+    if (st) {
+        free(file.path);
+        free(file.label);
+    }
+    return st;
+}
+
+/* ---- as JSON ---- */
+
+static json_t *files_json(const struct task_source *s)
+{
+    json_t *files = json_array();
+    for (size_t i = 0; i < s->file_count; i++) {
+        const struct task_file *f = &s->files[i];
+        json_array_append_new(
+            files, json_pack("{s:s, s:s, s:[I, I, I, I, I]}", "path", f->path, "label", f->label,
+                             "stamp", (json_int_t)f->stamp.device, (json_int_t)f->stamp.inode,
+                             (json_int_t)f->stamp.bytes, (json_int_t)f->stamp.mtime_ns,
+                             (json_int_t)f->stamp.ctime_ns));
+    }
+    return files;
+}
+
+enum st task_write(struct buf *out, const struct task *t)
+{
+    enum st st = ST_OK;
+    char *hex = calloc(1, 2 * t->hmac_key.len + 1);
+    json_t *sources = json_array(), *task = NULL;
+    if (!hex || !sources) {
+        st = st_fail(ST_NOMEM, NULL, "out of memory");
+        goto done;
+    }
+    digest_hex(hex, t->hmac_key.bytes, t->hmac_key.len);
+    for (size_t i = 0; i < t->definition->source_count; i++)
+        json_array_append_new(sources, files_json(&t->sources[i]));
+    task = json_pack("{s:O, s:O, s:s, s:s, s:s, s:s, s:I, s:i}", "definition", t->document,
+                     "sources", sources, "tenant", t->tenant, "key_id", t->key_id, "hmac_key", hex,
+                     "directory", t->directory, "memory_bytes", (json_int_t)t->memory_bytes,
+                     "threads", (int)t->threads);
+    if (!task) {
+        st = st_fail(ST_INVALID, NULL, "a file's name is not valid UTF-8");
+        goto done;
+    }
+    jx_write(out, task, false);
+    st = buf_status(out);
+    if (st)
+        st = st_fail(ST_TOO_LARGE, NULL, "the task is too large");
+done:
+    if (hex)
+        secret_wipe(hex, 2 * t->hmac_key.len);
+    free(hex);
+    if (task)
+        json_object_del(task, "hmac_key");
+    json_decref(task);
+    json_decref(sources);
+    return st;
+}
+
+static enum st read_file(struct task *t, size_t source, const json_t *item)
+{
+    json_t *stamp = json_object_get(item, "stamp");
+    const char *path = json_string_value(json_object_get(item, "path"));
+    const char *label = json_string_value(json_object_get(item, "label"));
+    if (!path || !label || json_array_size(stamp) != 5)
+        return st_fail(ST_INVALID, NULL, "the task names a file without its stamp");
+    json_int_t n[5];
+    for (size_t i = 0; i < 5; i++)
+        n[i] = json_integer_value(json_array_get(stamp, i));
+    struct task_file file = {
+        .path = strdup(path),
+        .label = strdup(label),
+        .stamp = {(uint64_t)n[0], (uint64_t)n[1], (uint64_t)n[2], n[3], n[4]},
+    };
+    enum st st = file.path && file.label ? append(t, source, &file)
+                                         : st_fail(ST_NOMEM, NULL, "out of memory");
+    if (st) {
+        free(file.path);
+        free(file.label);
+    }
+    return st;
+}
+
+static enum st read_key(struct task *t, const char *hex)
+{
+    size_t len = strlen(hex) / 2;
+    if (!len)
+        return ST_OK;
+    unsigned char bytes[4096];
+    if (len > sizeof bytes)
+        return st_fail(ST_TOO_LARGE, NULL, "the HMAC key is too long");
+    enum st st = digest_unhex(bytes, len, hex);
+    if (!st)
+        st = secret_copy(&t->hmac_key, bytes, len);
+    secret_wipe(bytes, sizeof bytes);
+    return st;
+}
+
+enum st task_read(struct task *t, const char *text, size_t len)
+{
+    json_t *task = NULL, *definition, *sources;
+    const char *tenant, *key_id, *hmac_key, *directory;
+    int64_t memory, threads;
+    enum st st = jx_parse_object(&task, text, len);
+    if (st)
+        return st_wrap(st, "the task");
+    if ((st = jx_object(&definition, task, "", "definition")) ||
+        (st = jx_array(&sources, task, "", "sources")) ||
+        (st = jx_need_string(&tenant, task, "", "tenant")) ||
+        (st = jx_need_string(&key_id, task, "", "key_id")) ||
+        (st = jx_need_string(&hmac_key, task, "", "hmac_key")) ||
+        (st = jx_need_string(&directory, task, "", "directory")) ||
+        (st = jx_integer(&memory, task, "", "memory_bytes", 0, 0, INT64_MAX)) ||
+        (st = jx_integer(&threads, task, "", "threads", 1, 1, 1024)))
+        goto done;
+    st = task_define(t, definition);
+    if (st)
+        goto done;
+    if (json_array_size(sources) != t->definition->source_count) {
+        st = st_fail(ST_INVALID, NULL, "the task's sources are not those of its definition");
+        goto done;
+    }
+    snprintf(t->tenant, sizeof t->tenant, "%s", tenant);
+    snprintf(t->key_id, sizeof t->key_id, "%s", key_id);
+    snprintf(t->directory, sizeof t->directory, "%s", directory);
+    t->memory_bytes = (uint64_t)memory;
+    t->threads = (unsigned)threads;
+    st = read_key(t, hmac_key);
+    for (size_t i = 0; !st && i < t->definition->source_count; i++) {
+        json_t *files = json_array_get(sources, i);
+        for (size_t j = 0; !st && j < json_array_size(files); j++)
+            st = read_file(t, i, json_array_get(files, j));
+    }
+done:
+    json_decref(task);
+    return st;
+}

@@ -1,0 +1,58 @@
+/* A task: all that a child is told, as one JSON document on its stdin (never on a command line or
+ * in the environment: it may hold the HMAC key). Room-private. */
+#ifndef EVERLINE_INGEST_TASK_H
+#define EVERLINE_INGEST_TASK_H
+
+#include "base/buf.h"
+#include "base/digest.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "store/definition.h"
+
+#define TASK_FILES_MAX 10000
+#define TASK_MAX (16u << 20)       /* bytes of JSON */
+#define TASK_SEGMENT "segment.mdb" /* the file that a build leaves in the directory */
+
+/* What makes a file the same file: it must not change between the command and the last read. */
+struct task_stamp {
+    uint64_t device, inode, bytes;
+    int64_t mtime_ns, ctime_ns;
+};
+
+struct task_file {
+    char *path;  /* absolute */
+    char *label; /* as it was given; for messages */
+    struct task_stamp stamp;
+};
+
+struct task_source {
+    struct task_file *files;
+    size_t file_count;
+};
+
+struct task {
+    json_t *document; /* the definition's, owned */
+    struct store_definition *definition;
+    struct task_source sources[STORE_SOURCES_MAX]; /* as definition->sources */
+    char tenant[STORE_NAME_SIZE];
+    char key_id[STORE_NAME_SIZE]; /* "" when unprotected */
+    struct secret hmac_key;       /* empty when unprotected */
+    char directory[FS_PATH_MAX];  /* where a build writes; "" otherwise */
+    uint64_t memory_bytes;
+    unsigned threads;
+};
+
+void task_release(struct task *t); /* accepts a zeroed struct; wipes the key */
+
+/* Takes a definition's document (a reference) and parses it. */
+enum st task_define(struct task *t, json_t *document) ST_MUST_USE;
+/* A regular file that can be read and is not there yet; `label` as the user wrote it. */
+enum st task_add_file(struct task *t, size_t source, const char *label) ST_MUST_USE;
+
+enum st task_write(struct buf *out, const struct task *t) ST_MUST_USE;
+enum st task_read(struct task *t, const char *text, size_t len) ST_MUST_USE;
+
+/* ST_CONFLICT, code SOURCE_CHANGED, when the open file is not what the stamp says. */
+enum st task_stamp_check(const struct task_file *f, int fd) ST_MUST_USE;
+
+#endif

@@ -1,0 +1,291 @@
+#include "store/definition_internal.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Rollups of a definition. A metric is one aggregate of a closed list around one scalar expression:
+ * we take it apart here, and DuckDB only ever sees the expression. */
+
+static const struct {
+    const char *name;
+    enum store_aggregate aggregate;
+} AGGREGATES[] = {
+    {"count", STORE_COUNT}, {"sum", STORE_SUM}, {"min", STORE_MIN},
+    {"max", STORE_MAX},     {"avg", STORE_AVG},
+};
+#define NAMES_MAX 400
+#define AGGREGATE_HINT "metrics: count(*), count(x), sum(x), min(x), max(x), avg(x), or {\"ratio\":[a, b]}"
+
+static const struct {
+    const char *name;
+    enum store_bucket bucket;
+} BUCKETS[] = {
+    {"hour", STORE_BUCKET_HOUR},       {"day", STORE_BUCKET_DAY},   {"month", STORE_BUCKET_MONTH},
+    {"quarter", STORE_BUCKET_QUARTER}, {"year", STORE_BUCKET_YEAR},
+};
+
+/* The end of the parenthesis that opens at text[0], or NULL: quotes are skipped. */
+static const char *closing(const char *text)
+{
+    char quote = '\0';
+    int depth = 0;
+
+    for (const char *p = text; *p; p++) {
+        if (quote) {
+            if (*p == quote)
+                quote = '\0';
+        } else if (*p == '\'' || *p == '"') {
+            quote = *p;
+        } else if (*p == '(') {
+            depth++;
+        } else if (*p == ')' && --depth == 0) {
+            return p;
+        }
+    }
+    return NULL;
+}
+
+static enum st parse_term(struct store_term *term, const char *pointer, const json_t *value)
+{
+    const char *text = json_string_value(value);
+    char name[16];
+    size_t len = 0;
+
+    if (!text)
+        return st_hint(definition_fail(pointer, "a metric must be a string"), AGGREGATE_HINT);
+    while (isspace((unsigned char)*text))
+        text++;
+    while (isalpha((unsigned char)text[len]) && len < sizeof name - 1) {
+        name[len] = (char)tolower((unsigned char)text[len]);
+        len++;
+    }
+    name[len] = '\0';
+    const char *open = text + len;
+    while (isspace((unsigned char)*open))
+        open++;
+    const char *close = *open == '(' ? closing(open) : NULL;
+    const char *rest = close ? close + 1 : "";
+    while (isspace((unsigned char)*rest))
+        rest++;
+    size_t i = 0;
+    while (i < sizeof AGGREGATES / sizeof AGGREGATES[0] && strcmp(AGGREGATES[i].name, name) != 0)
+        i++;
+    if (i == sizeof AGGREGATES / sizeof AGGREGATES[0] || !close || *rest)
+        return st_hint(definition_fail(pointer, "this is not a metric of the closed list"),
+                       AGGREGATE_HINT);
+    term->aggregate = AGGREGATES[i].aggregate;
+    const char *start = open + 1;
+    while (isspace((unsigned char)*start))
+        start++;
+    while (close > start && isspace((unsigned char)close[-1]))
+        close--;
+    if (close - start == 1 && *start == '*' && term->aggregate == STORE_COUNT) {
+        term->aggregate = STORE_COUNT_ALL;
+        return ST_OK;
+    }
+    if (close == start || *start == '*')
+        return st_hint(definition_fail(pointer, "the metric lacks its expression"), AGGREGATE_HINT);
+    term->expression = strndup(start, (size_t)(close - start));
+    return term->expression ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
+}
+
+static enum st parse_metric(struct store_metric *m, const char *pointer, const json_t *value)
+{
+    static const char *const MEMBERS[] = {"ratio", NULL};
+    char place[300];
+    json_t *ratio;
+
+    if (!json_is_object(value))
+        return parse_term(&m->terms[0], pointer, value);
+    if (jx_only(value, pointer, MEMBERS) || jx_array(&ratio, value, pointer, "ratio"))
+        return definition_adopt(pointer);
+    if (json_array_size(ratio) != 2)
+        return st_hint(definition_fail(pointer, "a ratio has two metrics"), AGGREGATE_HINT);
+    m->ratio = true;
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(place, sizeof place, "%s/ratio/%zu", pointer, i);
+        enum st st = parse_term(&m->terms[i], place, json_array_get(ratio, i));
+        if (st)
+            return st;
+    }
+    return ST_OK;
+}
+
+static enum st parse_metrics(struct store_rollup *r, const char *pointer, const json_t *metrics)
+{
+    char place[256];
+    const char *name;
+    json_t *value;
+
+    if (json_object_size(metrics) == 0 || json_object_size(metrics) > STORE_METRICS_MAX)
+        return definition_fail(pointer, "a rollup has 1 to %d metrics", STORE_METRICS_MAX);
+    r->metrics = calloc(json_object_size(metrics), sizeof *r->metrics);
+    if (!r->metrics)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    json_object_foreach((json_t *)(uintptr_t)metrics, name, value) {
+        struct store_metric *m = &r->metrics[r->metric_count++];
+
+        snprintf(place, sizeof place, "%s/metrics/%.64s", pointer, name);
+        enum st st = definition_name(m->name, place, "metric", name, true);
+        if (!st)
+            st = parse_metric(m, place, value);
+        if (st)
+            return st;
+        r->term_count += m->ratio ? 2 : 1;
+        for (size_t i = 0; i < r->dimension_count; i++)
+            if (strcmp(r->dimensions[i].name, m->name) == 0)
+                return definition_fail(place, "a dimension has this name too");
+    }
+    return ST_OK;
+}
+
+static bool is_protected_key(const struct store_definition *d, const char *name)
+{
+    for (size_t i = 0; d->key.protect != STORE_PROTECT_NONE && i < d->key.field_count; i++)
+        if (strcmp(d->key.fields[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static const struct store_field *record_field(const struct store_definition *d, const char *name)
+{
+    for (size_t i = 0; i < d->record_count; i++)
+        if (strcmp(d->record[i].name, name) == 0)
+            return &d->record[i];
+    return NULL;
+}
+
+static enum st parse_dimensions(struct store_rollup *r, const struct store_definition *d,
+                                const char *pointer, const json_t *dimensions)
+{
+    char place[200];
+    json_t *item;
+    size_t i;
+
+    if (json_array_size(dimensions) > STORE_DIMENSIONS_MAX)
+        return definition_fail(pointer, "more than %d dimensions", STORE_DIMENSIONS_MAX);
+    json_array_foreach(dimensions, i, item) {
+        struct store_field *f = &r->dimensions[i];
+
+        snprintf(place, sizeof place, "%s/dimensions/%zu", pointer, i);
+        if (!json_is_string(item))
+            return definition_fail(place, "the name of a prepared column is expected");
+        enum st st = definition_name(f->name, place, "dimension", json_string_value(item), true);
+        if (st)
+            return st;
+        if (is_protected_key(d, f->name))
+            return definition_fail(place, "\"%s\" is a key field of a protected dataset", f->name);
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(r->dimensions[j].name, f->name) == 0)
+                return definition_fail(place, "\"%s\" is there twice", f->name);
+        const struct store_field *field = record_field(d, f->name);
+        f->type = field ? field->type : STORE_VARCHAR;
+        if (f->type == STORE_DOUBLE)
+            return definition_fail(place, "a dimension cannot be a DOUBLE");
+        r->dimension_count++;
+    }
+    return ST_OK;
+}
+
+static enum st parse_time(struct store_rollup *r, const struct store_definition *d,
+                          const char *pointer, const json_t *time)
+{
+    static const char *const MEMBERS[] = {"field", "bucket", NULL};
+    char place[200];
+    const char *name, *bucket;
+
+    snprintf(place, sizeof place, "%s/time", pointer);
+    if (jx_only(time, place, MEMBERS) || jx_need_string(&name, time, place, "field") ||
+        jx_need_string(&bucket, time, place, "bucket"))
+        return definition_adopt(place);
+    enum st st = definition_name(r->time.name, place, "time field", name, true);
+    if (st)
+        return st;
+    for (size_t i = 0; i < sizeof BUCKETS / sizeof BUCKETS[0]; i++)
+        if (strcmp(BUCKETS[i].name, bucket) == 0)
+            r->bucket = BUCKETS[i].bucket;
+    if (r->bucket == STORE_BUCKET_NONE)
+        return definition_fail(place, "the bucket must be hour, day, month, quarter or year");
+    if (is_protected_key(d, name))
+        return definition_fail(place, "\"%s\" is a key field of a protected dataset", name);
+    const struct store_field *field = record_field(d, name);
+    r->time.type = field                               ? field->type
+                   : r->bucket == STORE_BUCKET_HOUR ? STORE_TIMESTAMP
+                                                    : STORE_DATE;
+    if (r->time.type != STORE_TIMESTAMP &&
+        (r->time.type != STORE_DATE || r->bucket == STORE_BUCKET_HOUR))
+        return definition_fail(place, "\"%s\" must be a DATE or TIMESTAMP (TIMESTAMP for hour)", name);
+    for (size_t i = 0; i < r->dimension_count; i++)
+        if (strcmp(r->dimensions[i].name, name) == 0)
+            return definition_fail(place, "\"%s\" is a dimension too", name);
+    return ST_OK;
+}
+
+/* They are part of a database's name in the segment. */
+static size_t names_len(const struct store_rollup *r)
+{
+    size_t len = strlen(r->name);
+
+    for (size_t i = 0; i < r->dimension_count; i++)
+        len += strlen(r->dimensions[i].name) + 1;
+    return len;
+}
+
+static enum st parse_rollup(struct store_rollup *r, const struct store_definition *d,
+                            const char *name, json_t *value)
+{
+    static const char *const MEMBERS[] = {"dimensions", "time", "metrics", NULL};
+    json_t *dimensions, *time, *metrics;
+    char pointer[128];
+
+    snprintf(pointer, sizeof pointer, "/rollups/%.64s", name);
+    enum st st = definition_name(r->name, pointer, "rollup", name, false);
+    if (st)
+        return st;
+    if (!json_is_object(value))
+        return definition_fail(pointer, "a rollup is an object");
+    if (jx_only(value, pointer, MEMBERS) || jx_array(&dimensions, value, pointer, "dimensions") ||
+        jx_object(&time, value, pointer, "time") || jx_object(&metrics, value, pointer, "metrics"))
+        return definition_adopt(pointer);
+    st = parse_dimensions(r, d, pointer, dimensions);
+    if (!st && names_len(r) > NAMES_MAX)
+        st = definition_fail(pointer, "the names of the dimensions together are longer than %d bytes",
+                             NAMES_MAX);
+    if (!st && time)
+        st = parse_time(r, d, pointer, time);
+    if (!st)
+        st = parse_metrics(r, pointer, metrics);
+    return st;
+}
+
+enum st definition_parse_rollups(struct store_definition *d, const json_t *rollups)
+{
+    const char *name;
+    json_t *value;
+
+    if (json_object_size(rollups) > STORE_ROLLUPS_MAX)
+        return definition_fail("/rollups", "more than %d rollups", STORE_ROLLUPS_MAX);
+    d->rollups = calloc(json_object_size(rollups) + 1, sizeof *d->rollups);
+    if (!d->rollups)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    json_object_foreach((json_t *)(uintptr_t)rollups, name, value) {
+        enum st st = parse_rollup(&d->rollups[d->rollup_count++], d, name, value);
+        if (st)
+            return st;
+    }
+    return ST_OK;
+}
+
+void definition_free_rollups(struct store_definition *d)
+{
+    for (size_t i = 0; i < d->rollup_count; i++) {
+        struct store_rollup *r = &d->rollups[i];
+        for (size_t j = 0; j < r->metric_count; j++)
+            for (size_t k = 0; k < 2; k++)
+                free((char *)(uintptr_t)r->metrics[j].terms[k].expression);
+        free(r->metrics);
+    }
+    free(d->rollups);
+}
