@@ -1,5 +1,7 @@
 #include "store/definition_internal.h"
 
+#include "store/value.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,12 +24,40 @@ enum st definition_adopt(const char *pointer)
     struct st_report report;
 
     st_save(&report, ST_INVALID);
-    if (strcmp(report.code, "NOMEM") == 0)
+    if (strcmp(report.code, st_name(ST_NOMEM)) == 0) {
+        report.status = ST_NOMEM;
         return st_restore(&report);
+    }
     snprintf(report.code, sizeof report.code, "INVALID_DEFINITION");
     if (!report.place[0])
         snprintf(report.place, sizeof report.place, "%s", pointer);
     return st_restore(&report);
+}
+
+const char *definition_pointer(char out[DEFINITION_POINTER_SIZE], const char *base,
+                               const char *name)
+{
+    int n = snprintf(out, DEFINITION_POINTER_SIZE - 2 * STORE_NAME_SIZE - 2, "%s/", base);
+    size_t at = n < 0 ? 0 : strlen(out);
+
+    for (int i = 0, end = value_cut(name, STORE_NAME_SIZE); i < end; i++) {
+        if (name[i] == '~' || name[i] == '/') {
+            out[at++] = '~';
+            out[at++] = name[i] == '~' ? '0' : '1';
+        } else {
+            out[at++] = name[i];
+        }
+    }
+    out[at] = '\0';
+    return out;
+}
+
+size_t definition_find(const char *first, size_t stride, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcasecmp(first + i * stride, name) == 0)
+            return i;
+    return count;
 }
 
 enum st definition_name(char out[STORE_NAME_SIZE], const char *pointer, const char *what,
@@ -36,7 +66,8 @@ enum st definition_name(char out[STORE_NAME_SIZE], const char *pointer, const ch
     if (store_field_name_check(what, name))
         return definition_adopt(pointer);
     if (served && store_field_name_reserved(name))
-        return definition_fail(pointer, "\"%s\" is a reserved word and cannot name a %s", name, what);
+        return definition_fail(pointer, "\"%s\" is a reserved word and cannot name a %s", name,
+                               what);
     snprintf(out, STORE_NAME_SIZE, "%s", name);
     return ST_OK;
 }
@@ -47,26 +78,32 @@ static enum st parse_columns(struct store_source *s, const char *pointer, const 
 {
     const char *name;
     json_t *type;
-    char place[256];
+    char base[DEFINITION_POINTER_SIZE], place[DEFINITION_POINTER_SIZE];
 
+    definition_pointer(base, pointer, "columns");
     s->columns = calloc(json_object_size(columns) + 1, sizeof *s->columns);
     if (!s->columns)
         return st_fail(ST_NOMEM, NULL, "out of memory");
-    json_object_foreach((json_t *)(uintptr_t)columns, name, type) {
-        struct store_column *c = &s->columns[s->column_count++];
+    json_object_foreach((json_t *)(uintptr_t)columns, name, type)
+    {
+        struct store_column *c = &s->columns[s->column_count];
 
-        snprintf(place, sizeof place, "%s/columns/%.64s", pointer, name);
+        definition_pointer(place, base, name);
         if (!json_is_string(type) || !json_string_length(type) ||
             json_string_length(type) >= sizeof c->type)
             return definition_fail(place, "the type of a column must be a type's name");
         if (!*name || strlen(name) >= sizeof c->name)
             return definition_fail(place, "a column's name must have 1 to %zu bytes",
                                    sizeof c->name - 1);
+        if (DEFINITION_FIND(s->columns, s->column_count, name) < s->column_count)
+            return definition_fail(place, "a column of this name is there already: upper and lower "
+                                          "case are the same");
         if (strspn(json_string_value(type), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                                             "0123456789_ (),[]") != json_string_length(type))
             return definition_fail(place, "this is not the name of a type");
         snprintf(c->name, sizeof c->name, "%s", name);
         snprintf(c->type, sizeof c->type, "%s", json_string_value(type));
+        s->column_count++;
     }
     return ST_OK;
 }
@@ -75,12 +112,12 @@ static enum st parse_source(struct store_source *s, const char *name, json_t *va
 {
     static const char *const MEMBERS[] = {"format", "columns", "columns_complete", NULL};
     static const char *const FORMATS[] = {[STORE_CSV] = "csv", [STORE_PARQUET] = "parquet"};
-    char pointer[128];
+    char pointer[DEFINITION_POINTER_SIZE];
     const char *format;
     json_t *columns;
     enum st st;
 
-    snprintf(pointer, sizeof pointer, "/sources/%.64s", name);
+    definition_pointer(pointer, "/sources", name);
     st = definition_name(s->name, pointer, "source", name, false);
     if (st)
         return st;
@@ -97,8 +134,8 @@ static enum st parse_source(struct store_source *s, const char *name, json_t *va
     else
         return st_place(definition_fail(pointer, "the format must be csv or parquet"), "%s/format",
                         pointer);
-    if (s->columns_complete && !columns)
-        return definition_fail(pointer, "\"columns_complete\" without \"columns\"");
+    if (s->columns_complete && json_object_size(columns) == 0)
+        return definition_fail(pointer, "\"columns_complete\" needs \"columns\"");
     return columns ? parse_columns(s, pointer, columns) : ST_OK;
 }
 
@@ -114,7 +151,14 @@ static enum st parse_sources(struct store_definition *d, const json_t *sources)
     d->sources = calloc(json_object_size(sources), sizeof *d->sources);
     if (!d->sources)
         return st_fail(ST_NOMEM, NULL, "out of memory");
-    json_object_foreach((json_t *)(uintptr_t)sources, name, value) {
+    json_object_foreach((json_t *)(uintptr_t)sources, name, value)
+    {
+        char pointer[DEFINITION_POINTER_SIZE];
+
+        if (DEFINITION_FIND(d->sources, d->source_count, name) < d->source_count)
+            return definition_fail(definition_pointer(pointer, "/sources", name),
+                                   "a source of this name is there already: upper and lower case "
+                                   "are the same");
         enum st st = parse_source(&d->sources[d->source_count++], name, value);
         if (st)
             return st;
@@ -126,18 +170,20 @@ static enum st parse_sources(struct store_definition *d, const json_t *sources)
 
 static enum st parse_normalizers(struct store_key_spec *key, const json_t *normalize)
 {
-    char pointer[128];
+    char pointer[DEFINITION_POINTER_SIZE];
     const char *name;
     json_t *value;
 
-    json_object_foreach((json_t *)(uintptr_t)normalize, name, value) {
+    json_object_foreach((json_t *)(uintptr_t)normalize, name, value)
+    {
         size_t i = 0;
 
-        snprintf(pointer, sizeof pointer, "/key/normalize/%.64s", name);
+        definition_pointer(pointer, "/key/normalize", name);
         while (i < key->field_count && strcmp(key->fields[i].name, name) != 0)
             i++;
         if (i == key->field_count)
-            return definition_fail(pointer, "\"%.64s\" is not a field of the key", name);
+            return definition_fail(pointer, "\"%.*s\" is not a field of the key",
+                                   value_cut(name, STORE_NAME_SIZE), name);
         const char *text = json_string_value(value);
         key->fields[i].normalizer = text ? store_normalizer_find(text) : NULL;
         if (!key->fields[i].normalizer)
@@ -163,7 +209,8 @@ static enum st parse_key(struct store_key_spec *key, const json_t *value)
         return definition_adopt("/key");
     if (json_array_size(fields) == 0 || json_array_size(fields) > STORE_KEY_FIELDS_MAX)
         return definition_fail("/key/fields", "a key has 1 to %d fields", STORE_KEY_FIELDS_MAX);
-    json_array_foreach(fields, i, item) {
+    json_array_foreach(fields, i, item)
+    {
         struct store_key_field *f = &key->fields[i];
 
         snprintf(pointer, sizeof pointer, "/key/fields/%zu", i);
@@ -172,9 +219,8 @@ static enum st parse_key(struct store_key_spec *key, const json_t *value)
         enum st st = definition_name(f->name, pointer, "key field", json_string_value(item), true);
         if (st)
             return st;
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(key->fields[j].name, f->name) == 0)
-                return definition_fail(pointer, "\"%s\" is there twice", f->name);
+        if (DEFINITION_FIND(key->fields, i, f->name) < i)
+            return definition_fail(pointer, "\"%s\" is there twice", f->name);
         f->normalizer = store_normalizer_find("exact");
         key->field_count++;
     }
@@ -185,19 +231,11 @@ static enum st parse_key(struct store_key_spec *key, const json_t *value)
     return normalize ? parse_normalizers(key, normalize) : ST_OK;
 }
 
-static bool is_key_field(const struct store_definition *d, const char *name)
-{
-    for (size_t i = 0; i < d->key.field_count; i++)
-        if (strcmp(d->key.fields[i].name, name) == 0)
-            return true;
-    return false;
-}
-
 /* ---- record ---- */
 
 static enum st parse_record(struct store_definition *d, const json_t *record)
 {
-    char pointer[128];
+    char pointer[DEFINITION_POINTER_SIZE];
     const char *name;
     json_t *type;
 
@@ -206,14 +244,19 @@ static enum st parse_record(struct store_definition *d, const json_t *record)
     d->record = calloc(json_object_size(record) + 1, sizeof *d->record);
     if (!d->record)
         return st_fail(ST_NOMEM, NULL, "out of memory");
-    json_object_foreach((json_t *)(uintptr_t)record, name, type) {
+    json_object_foreach((json_t *)(uintptr_t)record, name, type)
+    {
         struct store_field *f = &d->record[d->record_count];
 
-        snprintf(pointer, sizeof pointer, "/record/%.64s", name);
+        definition_pointer(pointer, "/record", name);
         enum st st = definition_name(f->name, pointer, "record field", name, true);
         if (st)
             return st;
-        if (is_key_field(d, name))
+        if (DEFINITION_FIND(d->record, d->record_count, name) < d->record_count)
+            return definition_fail(pointer,
+                                   "a field of this name is there already: upper and lower "
+                                   "case are the same");
+        if (DEFINITION_FIND(d->key.fields, d->key.field_count, name) < d->key.field_count)
             return st_hint(definition_fail(pointer, "\"%s\" is a field of the key", name),
                            "key fields of a protected dataset are never stored; without protection "
                            "they are part of every record by themselves");
@@ -258,9 +301,9 @@ static enum st parse_retention(struct store_definition *d, const json_t *retenti
 
 static enum st parse_members(struct store_definition *d)
 {
-    static const char *const MEMBERS[] = {"name",   "description",  "sources", "prepare",
-                                          "key",    "record",       "on_duplicate", "rollups",
-                                          "retention", "require_promotion", NULL};
+    static const char *const MEMBERS[] = {
+        "name",         "description", "sources",   "prepare",           "key", "record",
+        "on_duplicate", "rollups",     "retention", "require_promotion", NULL};
     const json_t *doc = d->document;
     json_t *sources, *key, *record, *rollups, *retention;
     const char *name, *on_duplicate;
@@ -268,8 +311,9 @@ static enum st parse_members(struct store_definition *d)
 
     if (jx_only(doc, "", MEMBERS) || jx_need_string(&name, doc, "", "name") ||
         jx_string(&d->description, doc, "", "description", "") ||
-        jx_object(&sources, doc, "", "sources") || jx_need_string(&d->prepare, doc, "", "prepare") ||
-        jx_object(&key, doc, "", "key") || jx_object(&record, doc, "", "record") ||
+        jx_object(&sources, doc, "", "sources") ||
+        jx_need_string(&d->prepare, doc, "", "prepare") || jx_object(&key, doc, "", "key") ||
+        jx_object(&record, doc, "", "record") ||
         jx_string(&on_duplicate, doc, "", "on_duplicate", "fail") ||
         jx_object(&rollups, doc, "", "rollups") || jx_object(&retention, doc, "", "retention") ||
         jx_boolean(&d->require_promotion, doc, "", "require_promotion", false))
@@ -278,7 +322,9 @@ static enum st parse_members(struct store_definition *d)
         return definition_adopt("/name");
     snprintf(d->name, sizeof d->name, "%s", name);
     if (strcmp(on_duplicate, "fail") != 0)
-        return definition_fail("/on_duplicate", "only \"fail\" is supported");
+        return definition_fail("/on_duplicate", "this version supports \"fail\" only");
+    if (d->prepare[strspn(d->prepare, " \t\r\n")] == '\0')
+        return definition_fail("/prepare", "a SELECT over the sources is needed");
     st = parse_sources(d, sources);
     if (!st)
         st = parse_key(&d->key, key);
@@ -327,65 +373,8 @@ void store_definition_free(struct store_definition *d)
     free(d);
 }
 
-static enum st breaking(const char *pointer, const char *what)
-{
-    return st_hint(st_place(st_fail(ST_CONFLICT, "BREAKING_CHANGE", "the new definition %s", what), "%s",
-                            pointer),
-                   "clients may read it; put with force if that is meant");
-}
-
-static enum st compatible_rollup(const struct store_rollup *old, const struct store_rollup *next)
-{
-    char pointer[200];
-
-    snprintf(pointer, sizeof pointer, "/rollups/%s", old->name);
-    if (!next)
-        return breaking(pointer, "lacks this rollup");
-    for (size_t i = 0; i < old->dimension_count; i++) {
-        size_t j = 0;
-        while (j < next->dimension_count &&
-               (strcmp(next->dimensions[j].name, old->dimensions[i].name) != 0 ||
-                next->dimensions[j].type != old->dimensions[i].type))
-            j++;
-        if (j == next->dimension_count)
-            return st_place(breaking(pointer, "lacks or retypes this dimension"), "%s/dimensions/%zu",
-                            pointer, i);
-    }
-    for (size_t i = 0; i < old->metric_count; i++) {
-        size_t j = 0;
-        while (j < next->metric_count && strcmp(next->metrics[j].name, old->metrics[i].name) != 0)
-            j++;
-        if (j == next->metric_count)
-            return st_place(breaking(pointer, "lacks this metric"), "%s/metrics/%s", pointer,
-                            old->metrics[i].name);
-    }
-    return ST_OK;
-}
-
-enum st store_definition_compatible(const struct store_definition *old,
-                                    const struct store_definition *next)
-{
-    char pointer[128];
-
-    for (size_t i = 0; i < old->row_count; i++) {
-        size_t j = 0;
-        while (j < next->row_count && (strcmp(next->row[j].name, old->row[i].name) != 0 ||
-                                       next->row[j].type != old->row[i].type))
-            j++;
-        snprintf(pointer, sizeof pointer, "/record/%s", old->row[i].name);
-        if (j == next->row_count)
-            return breaking(pointer, "lacks or retypes this field");
-    }
-    for (size_t i = 0; i < old->rollup_count; i++) {
-        enum st st = compatible_rollup(&old->rollups[i],
-                                       store_definition_rollup(next, old->rollups[i].name));
-        if (st)
-            return st;
-    }
-    return ST_OK;
-}
-
-const struct store_rollup *store_definition_rollup(const struct store_definition *d, const char *name)
+const struct store_rollup *store_definition_rollup(const struct store_definition *d,
+                                                   const char *name)
 {
     for (size_t i = 0; i < d->rollup_count; i++)
         if (strcmp(d->rollups[i].name, name) == 0)

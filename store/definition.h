@@ -1,5 +1,5 @@
-/* Dataset definitions (DESIGN section 4): parsed once, immutable, freed whole. What is known without
- * SQL is checked here; SQL is checked by the ingest's short-lived child. */
+/* Dataset definitions (DESIGN section 4): parsed once, immutable, freed whole. What is known
+ * without SQL is checked here; SQL is checked by the ingest's short-lived child. */
 #ifndef EVERLINE_STORE_DEFINITION_H
 #define EVERLINE_STORE_DEFINITION_H
 
@@ -19,8 +19,8 @@
 enum store_format { STORE_CSV, STORE_PARQUET };
 
 struct store_column {
-    char name[128];  /* as in the header */
-    char type[64];   /* DuckDB's type name, as declared */
+    char name[128]; /* as in the header */
+    char type[64];  /* DuckDB's type name, as declared */
 };
 
 struct store_source {
@@ -44,20 +44,27 @@ struct store_key_spec {
     enum store_protect protect;
 };
 
-enum store_bucket { STORE_BUCKET_NONE, STORE_BUCKET_HOUR, STORE_BUCKET_DAY, STORE_BUCKET_MONTH,
-                    STORE_BUCKET_QUARTER, STORE_BUCKET_YEAR };
+enum store_bucket {
+    STORE_BUCKET_NONE,
+    STORE_BUCKET_HOUR,
+    STORE_BUCKET_DAY,
+    STORE_BUCKET_MONTH,
+    STORE_BUCKET_QUARTER,
+    STORE_BUCKET_YEAR
+};
 
 /* count(*), count(x), sum(x), min(x), max(x), avg(x); a ratio is one over another of these. */
 enum store_aggregate { STORE_COUNT_ALL, STORE_COUNT, STORE_SUM, STORE_MIN, STORE_MAX, STORE_AVG };
 
 struct store_term {
     enum store_aggregate aggregate;
-    const char *expression; /* DuckDB scalar expression; NULL for count(*); owned by the definition */
+    const char
+        *expression; /* DuckDB scalar expression; NULL for count(*); owned by the definition */
 };
 
 struct store_metric {
     char name[STORE_NAME_SIZE];
-    bool ratio;                /* terms[0] / terms[1] */
+    bool ratio; /* terms[0] / terms[1] */
     struct store_term terms[2];
 };
 
@@ -66,22 +73,22 @@ struct store_rollup {
     /* Dimension types: that of the record field of the same name, VARCHAR otherwise. */
     struct store_field dimensions[STORE_DIMENSIONS_MAX];
     size_t dimension_count;
-    enum store_bucket bucket;          /* NONE: no time */
-    struct store_field time;           /* STORE_DATE or STORE_TIMESTAMP (HOUR needs TIMESTAMP) */
+    enum store_bucket bucket; /* NONE: no time */
+    struct store_field time;  /* STORE_DATE or STORE_TIMESTAMP (HOUR needs TIMESTAMP) */
     struct store_metric *metrics;
     size_t metric_count;
-    size_t term_count;                 /* sum over metrics: 1, or 2 for a ratio */
+    size_t term_count; /* sum over metrics: 1, or 2 for a ratio */
 };
 
 struct store_definition {
-    json_t *document;                  /* as given, owned */
+    json_t *document; /* as given, owned */
     char name[STORE_NAME_SIZE];
-    const char *description;           /* or "" */
+    const char *description; /* or "" */
     struct store_source *sources;
     size_t source_count;
     const char *prepare;
     struct store_key_spec key;
-    struct store_field *record;        /* declared record fields, in order */
+    struct store_field *record; /* declared record fields, in order */
     size_t record_count;
     /* What a row in a segment holds: for `protect: none` the key fields (VARCHAR) come first. */
     struct store_field *row;

@@ -16,7 +16,8 @@ static const struct {
     {"max", STORE_MAX},     {"avg", STORE_AVG},
 };
 #define NAMES_MAX 400
-#define AGGREGATE_HINT "metrics: count(*), count(x), sum(x), min(x), max(x), avg(x), or {\"ratio\":[a, b]}"
+#define AGGREGATE_HINT                                                                             \
+    "metrics: count(*), count(x), sum(x), min(x), max(x), avg(x), or {\"ratio\":[a, b]}"
 
 static const struct {
     const char *name;
@@ -94,7 +95,7 @@ static enum st parse_term(struct store_term *term, const char *pointer, const js
 static enum st parse_metric(struct store_metric *m, const char *pointer, const json_t *value)
 {
     static const char *const MEMBERS[] = {"ratio", NULL};
-    char place[300];
+    char place[DEFINITION_POINTER_SIZE + 16];
     json_t *ratio;
 
     if (!json_is_object(value))
@@ -115,58 +116,58 @@ static enum st parse_metric(struct store_metric *m, const char *pointer, const j
 
 static enum st parse_metrics(struct store_rollup *r, const char *pointer, const json_t *metrics)
 {
-    char place[256];
+    char base[DEFINITION_POINTER_SIZE], place[DEFINITION_POINTER_SIZE];
     const char *name;
     json_t *value;
 
+    definition_pointer(base, pointer, "metrics");
     if (json_object_size(metrics) == 0 || json_object_size(metrics) > STORE_METRICS_MAX)
-        return definition_fail(pointer, "a rollup has 1 to %d metrics", STORE_METRICS_MAX);
+        return definition_fail(base, "a rollup has 1 to %d metrics", STORE_METRICS_MAX);
     r->metrics = calloc(json_object_size(metrics), sizeof *r->metrics);
     if (!r->metrics)
         return st_fail(ST_NOMEM, NULL, "out of memory");
-    json_object_foreach((json_t *)(uintptr_t)metrics, name, value) {
+    json_object_foreach((json_t *)(uintptr_t)metrics, name, value)
+    {
         struct store_metric *m = &r->metrics[r->metric_count++];
 
-        snprintf(place, sizeof place, "%s/metrics/%.64s", pointer, name);
+        definition_pointer(place, base, name);
         enum st st = definition_name(m->name, place, "metric", name, true);
         if (!st)
             st = parse_metric(m, place, value);
         if (st)
             return st;
         r->term_count += m->ratio ? 2 : 1;
-        for (size_t i = 0; i < r->dimension_count; i++)
-            if (strcmp(r->dimensions[i].name, m->name) == 0)
-                return definition_fail(place, "a dimension has this name too");
+        if (DEFINITION_FIND(r->dimensions, r->dimension_count, m->name) < r->dimension_count ||
+            (r->bucket != STORE_BUCKET_NONE && strcasecmp(r->time.name, m->name) == 0))
+            return definition_fail(place, "a dimension or the time has this name too");
     }
     return ST_OK;
 }
 
 static bool is_protected_key(const struct store_definition *d, const char *name)
 {
-    for (size_t i = 0; d->key.protect != STORE_PROTECT_NONE && i < d->key.field_count; i++)
-        if (strcmp(d->key.fields[i].name, name) == 0)
-            return true;
-    return false;
+    return d->key.protect != STORE_PROTECT_NONE &&
+           DEFINITION_FIND(d->key.fields, d->key.field_count, name) < d->key.field_count;
 }
 
 static const struct store_field *record_field(const struct store_definition *d, const char *name)
 {
-    for (size_t i = 0; i < d->record_count; i++)
-        if (strcmp(d->record[i].name, name) == 0)
-            return &d->record[i];
-    return NULL;
+    size_t i = DEFINITION_FIND(d->record, d->record_count, name);
+
+    return i < d->record_count ? &d->record[i] : NULL;
 }
 
 static enum st parse_dimensions(struct store_rollup *r, const struct store_definition *d,
                                 const char *pointer, const json_t *dimensions)
 {
-    char place[200];
+    char place[DEFINITION_POINTER_SIZE + 32];
     json_t *item;
     size_t i;
 
     if (json_array_size(dimensions) > STORE_DIMENSIONS_MAX)
         return definition_fail(pointer, "more than %d dimensions", STORE_DIMENSIONS_MAX);
-    json_array_foreach(dimensions, i, item) {
+    json_array_foreach(dimensions, i, item)
+    {
         struct store_field *f = &r->dimensions[i];
 
         snprintf(place, sizeof place, "%s/dimensions/%zu", pointer, i);
@@ -177,9 +178,8 @@ static enum st parse_dimensions(struct store_rollup *r, const struct store_defin
             return st;
         if (is_protected_key(d, f->name))
             return definition_fail(place, "\"%s\" is a key field of a protected dataset", f->name);
-        for (size_t j = 0; j < i; j++)
-            if (strcmp(r->dimensions[j].name, f->name) == 0)
-                return definition_fail(place, "\"%s\" is there twice", f->name);
+        if (DEFINITION_FIND(r->dimensions, i, f->name) < i)
+            return definition_fail(place, "\"%s\" is there twice", f->name);
         const struct store_field *field = record_field(d, f->name);
         f->type = field ? field->type : STORE_VARCHAR;
         if (f->type == STORE_DOUBLE)
@@ -193,33 +193,33 @@ static enum st parse_time(struct store_rollup *r, const struct store_definition 
                           const char *pointer, const json_t *time)
 {
     static const char *const MEMBERS[] = {"field", "bucket", NULL};
-    char place[200];
+    char place[DEFINITION_POINTER_SIZE], at_field[DEFINITION_POINTER_SIZE];
     const char *name, *bucket;
 
-    snprintf(place, sizeof place, "%s/time", pointer);
+    definition_pointer(place, pointer, "time");
+    definition_pointer(at_field, place, "field");
     if (jx_only(time, place, MEMBERS) || jx_need_string(&name, time, place, "field") ||
         jx_need_string(&bucket, time, place, "bucket"))
         return definition_adopt(place);
-    enum st st = definition_name(r->time.name, place, "time field", name, true);
+    enum st st = definition_name(r->time.name, at_field, "time field", name, true);
     if (st)
         return st;
     for (size_t i = 0; i < sizeof BUCKETS / sizeof BUCKETS[0]; i++)
         if (strcmp(BUCKETS[i].name, bucket) == 0)
             r->bucket = BUCKETS[i].bucket;
     if (r->bucket == STORE_BUCKET_NONE)
-        return definition_fail(place, "the bucket must be hour, day, month, quarter or year");
+        return st_place(definition_fail(place, "hour, day, month, quarter or year is expected"),
+                        "%s/bucket", place);
     if (is_protected_key(d, name))
-        return definition_fail(place, "\"%s\" is a key field of a protected dataset", name);
+        return definition_fail(at_field, "\"%s\" is a key field of a protected dataset", name);
     const struct store_field *field = record_field(d, name);
-    r->time.type = field                               ? field->type
-                   : r->bucket == STORE_BUCKET_HOUR ? STORE_TIMESTAMP
-                                                    : STORE_DATE;
-    if (r->time.type != STORE_TIMESTAMP &&
-        (r->time.type != STORE_DATE || r->bucket == STORE_BUCKET_HOUR))
-        return definition_fail(place, "\"%s\" must be a DATE or TIMESTAMP (TIMESTAMP for hour)", name);
-    for (size_t i = 0; i < r->dimension_count; i++)
-        if (strcmp(r->dimensions[i].name, name) == 0)
-            return definition_fail(place, "\"%s\" is a dimension too", name);
+    enum store_type preset = r->bucket == STORE_BUCKET_HOUR ? STORE_TIMESTAMP : STORE_DATE;
+    r->time.type = field ? field->type : preset;
+    if (r->time.type != STORE_TIMESTAMP && r->time.type != preset)
+        return definition_fail(at_field, "\"%s\" must be a DATE or TIMESTAMP (TIMESTAMP for hour)",
+                               name);
+    if (DEFINITION_FIND(r->dimensions, r->dimension_count, name) < r->dimension_count)
+        return definition_fail(at_field, "\"%s\" is a dimension too", name);
     return ST_OK;
 }
 
@@ -238,9 +238,9 @@ static enum st parse_rollup(struct store_rollup *r, const struct store_definitio
 {
     static const char *const MEMBERS[] = {"dimensions", "time", "metrics", NULL};
     json_t *dimensions, *time, *metrics;
-    char pointer[128];
+    char pointer[DEFINITION_POINTER_SIZE];
 
-    snprintf(pointer, sizeof pointer, "/rollups/%.64s", name);
+    definition_pointer(pointer, "/rollups", name);
     enum st st = definition_name(r->name, pointer, "rollup", name, false);
     if (st)
         return st;
@@ -251,8 +251,8 @@ static enum st parse_rollup(struct store_rollup *r, const struct store_definitio
         return definition_adopt(pointer);
     st = parse_dimensions(r, d, pointer, dimensions);
     if (!st && names_len(r) > NAMES_MAX)
-        st = definition_fail(pointer, "the names of the dimensions together are longer than %d bytes",
-                             NAMES_MAX);
+        st = definition_fail(
+            pointer, "the names of the dimensions together are longer than %d bytes", NAMES_MAX);
     if (!st && time)
         st = parse_time(r, d, pointer, time);
     if (!st)
@@ -270,7 +270,14 @@ enum st definition_parse_rollups(struct store_definition *d, const json_t *rollu
     d->rollups = calloc(json_object_size(rollups) + 1, sizeof *d->rollups);
     if (!d->rollups)
         return st_fail(ST_NOMEM, NULL, "out of memory");
-    json_object_foreach((json_t *)(uintptr_t)rollups, name, value) {
+    json_object_foreach((json_t *)(uintptr_t)rollups, name, value)
+    {
+        char pointer[DEFINITION_POINTER_SIZE];
+
+        if (DEFINITION_FIND(d->rollups, d->rollup_count, name) < d->rollup_count)
+            return definition_fail(definition_pointer(pointer, "/rollups", name),
+                                   "a rollup of this name is there already: upper and lower case "
+                                   "are the same");
         enum st st = parse_rollup(&d->rollups[d->rollup_count++], d, name, value);
         if (st)
             return st;

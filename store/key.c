@@ -1,5 +1,7 @@
 #include "store/key.h"
 
+#include "store/value.h"
+
 #include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,11 +16,12 @@
  *   +-----+-------------------+-----------+--------------------------+-------------+
  *
  * The tag is 'f'. Lengths come before what they measure, so that no two different keys share an
- * encoding; names are in it, so that the same text in another field is another key; the dataset is, so
- * that a person has another hash in each. The tenant is in the HMAC key. */
+ * encoding; names are in it, so that the same text in another field is another key; the dataset is,
+ * so that a person has another hash in each. The tenant is in the HMAC key. */
 
 #define PREFIX "everline key 1"
-#define ENCODING_MAX (64u << 10)
+#define ENCODING_MAX (1u << 20) /* more than the longest normal forms of all fields */
+#define ENCODING_USUAL 4096     /* room from the start, so that growing leaves no copies behind */
 
 struct store_hasher {
     const struct store_key_spec *spec;
@@ -39,6 +42,7 @@ enum st store_hasher_new(struct store_hasher **out, const struct store_key_spec 
         return st_fail(ST_NOMEM, NULL, "out of memory");
     h->spec = spec;
     buf_init(&h->encoding, ENCODING_MAX);
+    (void)buf_reserve(&h->encoding, ENCODING_USUAL);
     buf_add(&h->encoding, PREFIX, sizeof PREFIX);
     buf_add(&h->encoding, dataset, strlen(dataset) + 1);
     h->prefix_len = h->encoding.len;
@@ -65,7 +69,8 @@ void store_hasher_free(struct store_hasher *h)
     free(h);
 }
 
-static void add_field(struct store_hasher *h, const struct store_key_field *field, size_t *length_at)
+static void add_field(struct store_hasher *h, const struct store_key_field *field,
+                      size_t *length_at)
 {
     size_t name_len = strlen(field->name);
 
@@ -112,10 +117,12 @@ enum st store_hasher_sum(unsigned char out[STORE_KEY_BYTES], struct store_hasher
         size_t length_at;
 
         if (!fields[i].bytes)
-            return st_place(st_fail(ST_INVALID, "INVALID_KEY", "key field \"%s\" is null", field->name),
-                            "/key/%s", field->name);
+            return st_place(
+                st_fail(ST_INVALID, "INVALID_KEY", "key field \"%s\" is null", field->name),
+                "/key/%s", field->name);
         add_field(h, field, &length_at);
-        enum st st = store_normalize(&h->encoding, field->normalizer, fields[i].bytes, fields[i].len);
+        enum st st =
+            store_normalize(&h->encoding, field->normalizer, fields[i].bytes, fields[i].len);
         if (st == ST_INVALID)
             return st_place(st_wrap(st, "key field \"%s\"", field->name), "/key/%s", field->name);
         if (st)
@@ -127,19 +134,23 @@ enum st store_hasher_sum(unsigned char out[STORE_KEY_BYTES], struct store_hasher
 
 static enum st key_error(const char *code, const char *pointer, const char *name, const char *what)
 {
-    return st_place(st_fail(ST_INVALID, code, "key field \"%.64s\" %s", name, what), "%s/%.64s", pointer,
-                    name);
+    int len = value_cut(name, STORE_NAME_SIZE);
+
+    return st_place(st_fail(ST_INVALID, code, "key field \"%.*s\" %s", len, name, what), "%s/%.*s",
+                    pointer, len, name);
 }
 
 /* A member that is no field of the key. */
-static enum st unknown_field(const struct store_key_spec *spec, const json_t *key, const char *pointer)
+static enum st unknown_field(const struct store_key_spec *spec, const json_t *key,
+                             const char *pointer)
 {
     struct buf known;
     const char *name;
     json_t *value;
     enum st st = ST_OK;
 
-    json_object_foreach((json_t *)(uintptr_t)key, name, value) {
+    json_object_foreach((json_t *)(uintptr_t)key, name, value)
+    {
         size_t i = 0;
         while (i < spec->field_count && strcmp(spec->fields[i].name, name) != 0)
             i++;
@@ -165,6 +176,9 @@ enum st store_hasher_sum_json(unsigned char out[STORE_KEY_BYTES], struct store_h
     char numbers[STORE_KEY_FIELDS_MAX][24];
     const struct store_key_spec *spec = h->spec;
 
+    if (!json_is_object(key))
+        return st_place(st_fail(ST_INVALID, "INVALID_KEY", "the key must be an object"), "%s",
+                        pointer);
     for (size_t i = 0; i < spec->field_count; i++) {
         const char *name = spec->fields[i].name;
         const json_t *value = json_object_get(key, name);
@@ -198,7 +212,9 @@ static const char *check_text(const struct store_normalizer *n)
     static const struct {
         const char *normalizer, *text;
     } VECTORS[] = {
-        {"person_name", "  Mar\xC3\xAD" "a-Jos\xC3\xA9  O\xE2\x80\x99" "Neill \xC3\x9F\xEF\xAC\x81 \xCE\xA3 "},
+        {"person_name", "  Mar\xC3\xAD"
+                        "a-Jos\xC3\xA9  O\xE2\x80\x99"
+                        "Neill \xC3\x9F\xEF\xAC\x81 \xCE\xA3 "},
         {"date", "2000-02-29"},
         {"digits", "12-34"},
         {"exact", "Everline \xE2\x80\x94 check"},

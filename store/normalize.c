@@ -1,14 +1,14 @@
 #include "store/normalize.h"
 
-#include "base/clock.h"
+#include "store/value.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
 
 #define INPUT_MAX 1024
-#define ROUNDS_MAX 4 /* until a fixed point; two suffice for all of Unicode 14, see the test */
+#define FOLDED_MAX (32 * INPUT_MAX) /* no character grows more than that; see the test */
+#define ROUNDS_MAX 4                /* until a fixed point, for all of Unicode: see the test */
 
 struct store_normalizer {
     const char *name;
@@ -22,21 +22,6 @@ static enum st reject(const char *why)
 }
 
 /* ---- exact ---- */
-
-static enum st check_utf8(const char *text, size_t len)
-{
-    size_t at = 0;
-
-    while (at < len) {
-        utf8proc_int32_t c;
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text + at,
-                                              (utf8proc_ssize_t)(len - at), &c);
-        if (n <= 0)
-            return reject("is not valid UTF-8");
-        at += (size_t)n;
-    }
-    return ST_OK;
-}
 
 static enum st apply_exact(struct buf *out, const char *text, size_t len)
 {
@@ -61,31 +46,54 @@ static bool is_letter_or_digit(utf8proc_int32_t c)
     }
 }
 
-/* What a character of a name becomes: itself, a plain space, hyphen or apostrophe, or 0: dropped. */
-static utf8proc_int32_t name_character(utf8proc_int32_t c)
+/* Hyphens and apostrophes as people and their word processors type them. */
+static utf8proc_int32_t plain_punctuation(utf8proc_int32_t c)
 {
     switch (c) {
-    case '\'':
+    case '`':
+    case 0x00B4: /* acute accent */
+    case 0x02B9: /* modifier prime */
+    case 0x02BB: /* okina */
+    case 0x02BC: /* modifier apostrophe */
+    case 0x02BD:
     case 0x2018:
     case 0x2019:
     case 0x201B:
-    case 0x02BC:
-    case 0x2032:
-    case '`':
-    case 0x00B4:
+    case 0x2032: /* prime */
+    case 0x2035:
+    case 0x1FBD: /* the Greek look-alikes would fall apart into space and mark */
+    case 0x1FBF:
+    case 0x1FEF:
+    case 0x1FFD:
+    case 0x1FFE:
         return '\'';
-    case '-':
     case 0x2010:
     case 0x2011:
     case 0x2012:
     case 0x2013:
     case 0x2014:
     case 0x2015:
+    case 0x2043:
     case 0x2212:
         return '-';
     default:
-        break;
+        return c;
     }
+}
+
+static utf8proc_int32_t map_punctuation(utf8proc_int32_t c, void *ctx)
+{
+    (void)ctx;
+    return plain_punctuation(c);
+}
+
+/* What a character of a name becomes: itself, a plain space, hyphen or apostrophe, or 0: dropped.
+ */
+static utf8proc_int32_t name_character(utf8proc_int32_t c)
+{
+    c = plain_punctuation(c);
+    if (c == '\'' || c == '-')
+        return c;
     if (c == '\t' || c == '\n' || c == '\r' || utf8proc_category(c) == UTF8PROC_CATEGORY_ZS)
         return ' ';
     return is_letter_or_digit(c) ? c : 0;
@@ -94,6 +102,7 @@ static utf8proc_int32_t name_character(utf8proc_int32_t c)
 /* One pass over decomposed, case-folded text: keeps, maps, collapses spaces, trims. */
 static void add_name(struct buf *out, const utf8proc_uint8_t *text, utf8proc_ssize_t len)
 {
+    size_t start = out->len;
     bool space = false;
     utf8proc_uint8_t encoded[4];
 
@@ -104,7 +113,7 @@ static void add_name(struct buf *out, const utf8proc_uint8_t *text, utf8proc_ssi
         if (c == 0)
             continue;
         if (c == ' ') {
-            space = out->len > 0;
+            space = out->len > start;
             continue;
         }
         if (space)
@@ -122,15 +131,16 @@ static bool is_plain_ascii(const char *text, size_t len)
     return true;
 }
 
-/* For ASCII the general way comes down to this; the test compares the two. */
+/* For ASCII the general way comes down to this, in the place of the result; the test compares. */
 static void add_ascii_name(struct buf *out, const char *text, size_t len)
 {
+    char *to = buf_reserve(out, len), *start = to;
     bool space = false;
 
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0; to && i < len; i++) {
         char c = text[i];
         if (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
-            space = out->len > 0;
+            space = to > start;
             continue;
         }
         if (c == '`')
@@ -140,19 +150,24 @@ static void add_ascii_name(struct buf *out, const char *text, size_t len)
         else if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '\''))
             continue;
         if (space)
-            buf_addch(out, ' ');
+            *to++ = ' ';
         space = false;
-        buf_addch(out, c);
+        *to++ = c;
+    }
+    if (to) {
+        *to = '\0';
+        out->len += (size_t)(to - start);
     }
 }
 
 static enum st fold_name(struct buf *out, const char *text, size_t len)
 {
-    static const utf8proc_option_t OPTIONS = UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE |
-                                             UTF8PROC_STRIPMARK | UTF8PROC_CASEFOLD;
+    static const utf8proc_option_t OPTIONS = UTF8PROC_STABLE | UTF8PROC_COMPAT |
+                                             UTF8PROC_DECOMPOSE | UTF8PROC_STRIPMARK |
+                                             UTF8PROC_CASEFOLD;
     utf8proc_uint8_t *folded = NULL;
-    utf8proc_ssize_t n = utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)len, &folded,
-                                      OPTIONS);
+    utf8proc_ssize_t n = utf8proc_map_custom((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)len,
+                                             &folded, OPTIONS, map_punctuation, NULL);
 
     if (n < 0) {
         free(folded);
@@ -164,33 +179,37 @@ static enum st fold_name(struct buf *out, const char *text, size_t len)
     return ST_OK;
 }
 
+/* Folding can make what folds further, so it is repeated until nothing changes: a normal form is
+ * its own normal form. */
 static enum st apply_person_name(struct buf *out, const char *text, size_t len)
 {
     struct buf now, next;
-    enum st st = ST_OK;
+    bool stable = false;
+    enum st st;
 
-    buf_init(&now, 32 * INPUT_MAX);
-    buf_init(&next, 32 * INPUT_MAX);
     if (is_plain_ascii(text, len)) {
-        add_ascii_name(&now, text, len);
-    } else {
-        st = fold_name(&now, text, len);
-        for (int round = 0; !st && round < ROUNDS_MAX; round++) {
-            buf_reset(&next);
-            st = fold_name(&next, now.data ? now.data : "", now.len);
-            bool stable = next.len == now.len && memcmp(next.data ? next.data : "",
-                                                        now.data ? now.data : "", now.len) == 0;
-            struct buf swap = now;
-            now = next;
-            next = swap;
-            if (stable)
-                break;
+        add_ascii_name(out, text, len);
+        return ST_OK;
+    }
+    buf_init(&now, FOLDED_MAX);
+    buf_init(&next, FOLDED_MAX);
+    st = fold_name(&now, text, len);
+    for (int round = 0; !st && !stable; round++) {
+        if (round == ROUNDS_MAX) {
+            st = reject("has no normal form");
+            break;
         }
+        buf_reset(&next);
+        st = fold_name(&next, now.data ? now.data : "", now.len);
+        stable = next.len == now.len && (now.len == 0 || !memcmp(next.data, now.data, now.len));
+        struct buf swap = now;
+        now = next;
+        next = swap;
+        if (!st)
+            st = buf_status(&now);
     }
     if (!st)
-        st = buf_status(&now);
-    if (!st)
-        buf_add(out, now.data ? now.data : "", now.len);
+        buf_add(out, now.data, now.len);
     buf_release(&now);
     buf_release(&next);
     return st;
@@ -198,25 +217,12 @@ static enum st apply_person_name(struct buf *out, const char *text, size_t len)
 
 /* ---- date ---- */
 
-static int two_digits(const char *p)
-{
-    return isdigit((unsigned char)p[0]) && isdigit((unsigned char)p[1])
-               ? (p[0] - '0') * 10 + (p[1] - '0')
-               : -1;
-}
-
 static enum st apply_date(struct buf *out, const char *text, size_t len)
 {
-    int high = len == 10 ? two_digits(text) : -1;
-    int low = len == 10 ? two_digits(text + 2) : -1;
-    int month = len == 10 ? two_digits(text + 5) : -1;
-    int day = len == 10 ? two_digits(text + 8) : -1;
+    int64_t days;
 
-    if (high < 0 || low < 0 || month < 0 || day < 0 || text[4] != '-' || text[7] != '-')
+    if (!value_parse_date(&days, text, len))
         return reject("is not a date: YYYY-MM-DD expected");
-    int year = high * 100 + low;
-    if (year < 1 || !clock_date_exists(year, (unsigned)month, (unsigned)day))
-        return reject("is not a date that exists");
     buf_add(out, text, len);
     return ST_OK;
 }
@@ -226,9 +232,9 @@ static enum st apply_date(struct buf *out, const char *text, size_t len)
 static enum st apply_digits(struct buf *out, const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
-        if (isdigit((unsigned char)text[i]))
+        if (text[i] >= '0' && text[i] <= '9')
             buf_addch(out, text[i]);
-        else if (!strchr(" -./", text[i]) || !text[i])
+        else if (!memchr(" -./", text[i], 4))
             return reject("holds something other than digits, spaces, hyphens, dots and slashes");
     }
     return ST_OK;
@@ -273,10 +279,13 @@ enum st store_normalize(struct buf *out, const struct store_normalizer *n, const
                         size_t len)
 {
     size_t before = out->len;
-    enum st st = len > INPUT_MAX ? reject("is longer than 1024 bytes") : check_utf8(text, len);
+    enum st st = ST_OK;
 
-    if (!st)
-        st = n->apply(out, text, len);
+    if (len > INPUT_MAX)
+        return reject("is longer than 1024 bytes");
+    if (!value_is_utf8(text, len))
+        return reject("is not valid UTF-8");
+    st = n->apply(out, text, len);
     if (!st)
         st = buf_status(out);
     if (!st && out->len == before)

@@ -1,10 +1,9 @@
 #include "store/rollup.h"
 
 #include "base/clock.h"
+#include "store/value.h"
 
 #include <endian.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* A tuple is its values one after the other:
@@ -14,11 +13,7 @@
  *   others     01  8 bytes, big-endian, the sign bit flipped
  *
  * memcmp order of tuples is the order of their values, null first. A tuple of no values is the one
- * byte 7F.
- *
- * A cell, all little-endian:
- *
- *   records 8 B, then for each term: count 8 B; for sum and avg: sum 16 B; for min: 8 B; for max: 8 B */
+ * byte 7F. A tuple has one encoding: what decodes encodes to the same bytes. */
 
 enum { TAG_NULL = 0x00, TAG_NUMBER = 0x01, TAG_TEXT = 0x02, TAG_EMPTY = 0x7F };
 
@@ -58,6 +53,10 @@ enum st store_tuple_encode(struct buf *out, const struct store_rollup *r,
             buf_addch(out, TAG_NULL);
         } else if (value_type(r, i) == STORE_VARCHAR) {
             encode_text(out, values[i].as.text.bytes, values[i].as.text.len);
+        } else if (!value_in_range(value_type(r, i), values[i].as.i)) {
+            return st_fail(ST_INVALID, "OUT_OF_RANGE", "rollup %s: a value of %s is no %s", r->name,
+                           i < r->dimension_count ? r->dimensions[i].name : r->time.name,
+                           store_type_name(value_type(r, i)));
         } else {
             uint64_t bits = htobe64((uint64_t)values[i].as.i ^ (1ULL << 63));
             buf_addch(out, TAG_NUMBER);
@@ -77,9 +76,10 @@ static enum st corrupt(void)
     return st_fail(ST_CORRUPT, "CELL_DAMAGED", "a stored rollup cell does not decode");
 }
 
-/* Text at *p up to its end mark; its place in `scratch` is given as an offset, because it may move. */
-static enum st decode_text(size_t *offset, size_t *len, struct buf *scratch, const unsigned char **p,
-                           const unsigned char *end)
+/* Text at *p up to its end mark; its place in `scratch` is given as an offset, because it may move.
+ */
+static enum st decode_text(size_t *offset, size_t *len, struct buf *scratch,
+                           const unsigned char **p, const unsigned char *end)
 {
     *offset = scratch->len;
     for (;; (*p)++) {
@@ -100,8 +100,8 @@ static enum st decode_text(size_t *offset, size_t *len, struct buf *scratch, con
     return buf_status(scratch);
 }
 
-enum st store_tuple_decode(struct store_value *values, struct buf *scratch, const struct store_rollup *r,
-                           const void *bytes, size_t len)
+enum st store_tuple_decode(struct store_value *values, struct buf *scratch,
+                           const struct store_rollup *r, const void *bytes, size_t len)
 {
     const unsigned char *p = bytes, *end = p + len;
     size_t offsets[STORE_DIMENSIONS_MAX + 1] = {0};
@@ -127,6 +127,8 @@ enum st store_tuple_decode(struct store_value *values, struct buf *scratch, cons
             memcpy(&bits, p, sizeof bits);
             values[i].as.i = (int64_t)(be64toh(bits) ^ (1ULL << 63));
             p += sizeof bits;
+            if (!value_in_range(value_type(r, i), values[i].as.i))
+                return corrupt();
         } else {
             return corrupt();
         }
@@ -137,11 +139,12 @@ enum st store_tuple_decode(struct store_value *values, struct buf *scratch, cons
     return p == end ? ST_OK : corrupt();
 }
 
+/* The ends of the number line, which no date reaches, stay where they are. */
 static int64_t floor_to(int64_t value, int64_t unit)
 {
-    int64_t rest = value % unit;
+    int64_t rest = value % unit, start;
 
-    return value - (rest < 0 ? rest + unit : rest);
+    return __builtin_sub_overflow(value, rest < 0 ? rest + unit : rest, &start) ? value : start;
 }
 
 int64_t store_bucket_start(enum store_bucket bucket, enum store_type type, int64_t value)
@@ -161,245 +164,4 @@ int64_t store_bucket_start(enum store_bucket bucket, enum store_type type, int64
     else if (bucket == STORE_BUCKET_YEAR)
         month = 1;
     return clock_days_from_civil(year, month, 1) * scale;
-}
-
-/* ---- cells ---- */
-
-typedef void (*term_fn)(const struct store_term *term, struct store_term_state *state, size_t index,
-                        void *ctx);
-
-/* Metric by metric, term by term: the order in which states are kept. */
-static void each_term(const struct store_rollup *r, struct store_cell *cell, term_fn fn, void *ctx)
-{
-    size_t index = 0;
-
-    for (size_t m = 0; m < r->metric_count; m++)
-        for (size_t k = 0; k < (r->metrics[m].ratio ? 2u : 1u); k++, index++)
-            fn(&r->metrics[m].terms[k], &cell->terms[index], index, ctx);
-}
-
-void store_cell_init(struct store_cell *cell)
-{
-    memset(cell, 0, sizeof *cell);
-}
-
-struct inputs {
-    const int64_t *values;
-    const bool *nulls;
-};
-
-static void add_input(const struct store_term *term, struct store_term_state *state, size_t index,
-                      void *ctx)
-{
-    const struct inputs *in = ctx;
-    int64_t value = in->values[index];
-
-    if (term->aggregate != STORE_COUNT_ALL && in->nulls[index])
-        return;
-    if (term->aggregate == STORE_COUNT_ALL)
-        value = 0;
-    state->sum += value;
-    if (state->count == 0 || value < state->min)
-        state->min = value;
-    if (state->count == 0 || value > state->max)
-        state->max = value;
-    state->count++;
-}
-
-void store_cell_add(struct store_cell *cell, const struct store_rollup *r, const int64_t *inputs,
-                    const bool *nulls)
-{
-    cell->records++;
-    each_term(r, cell, add_input, &(struct inputs){inputs, nulls});
-}
-
-void store_cell_merge(struct store_cell *into, const struct store_rollup *r,
-                      const struct store_cell *from)
-{
-    into->records += from->records;
-    for (size_t i = 0; i < r->term_count; i++) {
-        struct store_term_state *a = &into->terms[i];
-        const struct store_term_state *b = &from->terms[i];
-        if (b->count == 0)
-            continue;
-        if (a->count == 0 || b->min < a->min)
-            a->min = b->min;
-        if (a->count == 0 || b->max > a->max)
-            a->max = b->max;
-        a->sum += b->sum;
-        a->count += b->count;
-    }
-}
-
-static void add_u64(struct buf *out, uint64_t value)
-{
-    value = htole64(value);
-    buf_add(out, &value, sizeof value);
-}
-
-static void encode_term(const struct store_term *term, struct store_term_state *s, size_t index,
-                        void *ctx)
-{
-    struct buf *out = ctx;
-
-    (void)index;
-    add_u64(out, s->count);
-    switch (term->aggregate) {
-    case STORE_COUNT_ALL:
-    case STORE_COUNT:
-        break;
-    case STORE_SUM:
-    case STORE_AVG:
-        add_u64(out, (uint64_t)s->sum);
-        add_u64(out, (uint64_t)(s->sum >> 64));
-        break;
-    case STORE_MIN:
-        add_u64(out, (uint64_t)s->min);
-        break;
-    case STORE_MAX:
-        add_u64(out, (uint64_t)s->max);
-        break;
-    }
-}
-
-void store_cell_encode(struct buf *out, const struct store_rollup *r, const struct store_cell *cell)
-{
-    add_u64(out, cell->records);
-    each_term(r, (struct store_cell *)(uintptr_t)cell, encode_term, out);
-}
-
-struct reader {
-    const unsigned char *p, *end;
-    bool failed;
-};
-
-static uint64_t read_u64(struct reader *in)
-{
-    uint64_t value = 0;
-
-    if (in->end - in->p < (ptrdiff_t)sizeof value) {
-        in->failed = true;
-        return 0;
-    }
-    memcpy(&value, in->p, sizeof value);
-    in->p += sizeof value;
-    return le64toh(value);
-}
-
-static void decode_term(const struct store_term *term, struct store_term_state *s, size_t index,
-                        void *ctx)
-{
-    struct reader *in = ctx;
-
-    (void)index;
-    *s = (struct store_term_state){.count = read_u64(in)};
-    switch (term->aggregate) {
-    case STORE_COUNT_ALL:
-    case STORE_COUNT:
-        break;
-    case STORE_SUM:
-    case STORE_AVG: {
-        uint64_t low = read_u64(in);
-        __extension__ typedef unsigned __int128 wide;
-        s->sum = (__typeof__(s->sum))((wide)read_u64(in) << 64 | low);
-        break;
-    }
-    case STORE_MIN:
-        s->min = (int64_t)read_u64(in);
-        break;
-    case STORE_MAX:
-        s->max = (int64_t)read_u64(in);
-        break;
-    }
-}
-
-enum st store_cell_decode(struct store_cell *out, const struct store_rollup *r, const void *bytes,
-                          size_t len)
-{
-    struct reader in = {bytes, (const unsigned char *)bytes + len, false};
-
-    out->records = read_u64(&in);
-    each_term(r, out, decode_term, &in);
-    return in.failed || in.p != in.end ? corrupt() : ST_OK;
-}
-
-/* ---- values of metrics ---- */
-
-static void add_wide(struct buf *out, __typeof__(((struct store_term_state *)0)->sum) value)
-{
-    char digits[40];
-    size_t i = sizeof digits;
-    bool negative = value < 0;
-
-    do {
-        int digit = (int)(value % 10);
-        digits[--i] = (char)('0' + (digit < 0 ? -digit : digit));
-        value /= 10;
-    } while (value);
-    if (negative)
-        buf_addch(out, '-');
-    buf_add(out, digits + i, sizeof digits - i);
-}
-
-/* Whether the term has a value, and which: avg is the only one that is not an integer. */
-static bool term_value(double *out, const struct store_term *term, const struct store_term_state *s)
-{
-    switch (term->aggregate) {
-    case STORE_COUNT_ALL:
-    case STORE_COUNT:
-        *out = (double)s->count;
-        return true;
-    case STORE_SUM:
-        *out = (double)s->sum;
-        return s->count > 0;
-    case STORE_MIN:
-        *out = (double)s->min;
-        return s->count > 0;
-    case STORE_MAX:
-        *out = (double)s->max;
-        return s->count > 0;
-    case STORE_AVG:
-        *out = s->count ? (double)s->sum / (double)s->count : 0;
-        return s->count > 0;
-    }
-    return false;
-}
-
-static void add_number(struct buf *out, double d)
-{
-    store_value_json(out, STORE_DOUBLE, &(struct store_value){.as.d = d});
-}
-
-static void add_term(struct buf *out, const struct store_term *term, const struct store_term_state *s)
-{
-    double value;
-
-    if (!term_value(&value, term, s))
-        buf_addstr(out, "null");
-    else if (term->aggregate == STORE_AVG)
-        add_number(out, value);
-    else if (term->aggregate == STORE_SUM)
-        add_wide(out, s->sum);
-    else if (term->aggregate == STORE_MIN || term->aggregate == STORE_MAX)
-        buf_addi64(out, term->aggregate == STORE_MIN ? s->min : s->max);
-    else
-        buf_addu64(out, s->count);
-}
-
-void store_metric_json(struct buf *out, const struct store_rollup *r, const struct store_cell *cell,
-                       size_t metric_index)
-{
-    const struct store_metric *m = &r->metrics[metric_index];
-    const struct store_term_state *s = cell->terms;
-    double over, under;
-
-    for (size_t i = 0; i < metric_index; i++)
-        s += r->metrics[i].ratio ? 2 : 1;
-    if (!m->ratio)
-        add_term(out, &m->terms[0], s);
-    else if (term_value(&over, &m->terms[0], s) && term_value(&under, &m->terms[1], s + 1) &&
-             under != 0)
-        add_number(out, over / under);
-    else
-        buf_addstr(out, "null");
 }

@@ -20,7 +20,7 @@ struct store_segment_ref {
 struct store_segment_info {
     const struct store_definition *definition; /* borrowed for the writer's life */
     const char *tenant;
-    const char *key_id;                        /* HMAC key id, "" for unprotected */
+    const char *key_id; /* HMAC key id, "" for unprotected */
     unsigned char check_value[STORE_KEY_BYTES];
 };
 
@@ -60,13 +60,16 @@ enum st store_segment_check(const struct store_segment *s, const char *key_id,
 const char *store_segment_key_id(const struct store_segment *s);
 uint64_t store_segment_records(const struct store_segment *s);
 
-/* ST_NOT_FOUND leaves no report (it is an answer). *row is borrowed until the segment is closed. */
+/* ST_NOT_FOUND leaves no report (it is an answer): *row is NULL when this segment says nothing
+ * about the key, and not NULL when it says that the record is gone (a tombstone, which ends a walk
+ * through a list of segments). *row is borrowed until the segment is closed. */
 enum st store_segment_get(struct store_segment *s, unsigned slot,
                           const unsigned char key[STORE_KEY_BYTES], const void **row,
                           size_t *row_len) ST_MUST_USE;
 
-/* All records in key order / all cells of a rollup from `from` (inclusive, may be empty) in tuple
- * order; the callback returns ST_OK to go on, ST_END to stop, or an error, which is returned. */
+/* All records in key order (a tombstone has a NULL row) / all cells of a rollup from `from`
+ * (inclusive, may be empty) in tuple order; the callback returns ST_OK to go on, ST_END to stop, or
+ * an error, which is returned. */
 typedef enum st (*store_record_fn)(const unsigned char key[STORE_KEY_BYTES], const void *row,
                                    size_t row_len, void *ctx);
 typedef enum st (*store_cell_fn)(const void *tuple, size_t tuple_len, const void *cell,

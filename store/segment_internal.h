@@ -1,4 +1,4 @@
-/* Names and numbers of the segment format that writer and reader share. Room-private. */
+/* What the writer, the reader and the verifier of segments share. Room-private. */
 #ifndef EVERLINE_STORE_SEGMENT_INTERNAL_H
 #define EVERLINE_STORE_SEGMENT_INTERNAL_H
 
@@ -9,13 +9,49 @@
 
 #define SEGMENT_META "meta"
 #define SEGMENT_RECORDS "records"
-#define SEGMENT_META_KEY "segment"
-#define SEGMENT_DB_NAME_SIZE 1024
+#define SEGMENT_META_KEY "segment" /* the one key of `meta`; its value is canonical JSON */
 #define SEGMENT_META_MAX (1u << 20)
+#define SEGMENT_DB_NAME_SIZE 1024
+#define SEGMENT_DBS_MAX (STORE_ROLLUPS_MAX + 2)
+
+/* Both meta pages of the file keep the map's size: a constant, for equal bytes. */
+#define SEGMENT_MAP_BYTES ((size_t)256 << 30)
 
 enum segment_kind { SEGMENT_ROW = 1, SEGMENT_TOMBSTONE = 2 }; /* the first byte of a record */
 
 /* "rollup:<name>:<dimension,...>": the grouping set is part of the name. */
 void segment_rollup_name(char out[SEGMENT_DB_NAME_SIZE], const struct store_rollup *rollup);
+
+/* {"row","rollups"}: how rows and cells are to be read. NULL: out of memory. */
+json_t *segment_schema(const struct store_definition *d);
+
+/* `meta` of a segment of so many records and cells (by rollup). NULL: out of memory. */
+json_t *segment_meta_new(const struct store_segment_info *info, uint64_t records,
+                         const uint64_t *cells);
+
+/* ---- an open segment ---- */
+
+/* What one worker slot keeps: a cache line of its own. */
+struct reader_slot {
+    _Alignas(64) MDB_txn *txn;
+    MDB_cursor *cursor; /* on the records */
+};
+
+struct store_segment {
+    MDB_env *env;
+    MDB_dbi records;
+    char (*rollup_names)[STORE_NAME_SIZE];
+    MDB_dbi *rollups;
+    size_t rollup_count;
+    json_t *meta;
+    const char *key_id, *check; /* inside meta */
+    uint64_t record_count;
+    const char *inside; /* some address of the map */
+    size_t bytes;
+    struct reader_slot *slots;
+    unsigned slot_count;
+};
+
+enum st segment_damaged(const char *what);
 
 #endif

@@ -1,9 +1,10 @@
+#include "base/fs.h"
 #include "store/env.h"
 #include "store/segment_internal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,15 +12,16 @@
 /* Writing a segment: one pass of MDB_APPEND in key order.
  *
  * The same records must give the same bytes, because a segment is named by its hash. What decides
- * where LMDB puts a page is the order of puts and commits, and both meta pages keep the map size: so
- * the map size is a constant, a commit follows every COMMIT_BYTES of what was put (not of time or of
- * memory), nothing is put out of order, and `meta` has canonical JSON without version, job or time.
- * Pages are zeroed before use (no MDB_NOMEMINIT), so that no memory of the process gets to disk. No
- * MDB_WRITEMAP: a full disk must be an error, not a signal. Commits do not sync (MDB_NOSYNC): the file
- * is nobody's until the one sync at the end. */
+ * where LMDB puts a page is the order of puts and commits, and both meta pages keep the map size:
+ * so the map size is a constant, a commit follows every COMMIT_BYTES of what was put (not of time
+ * or of memory), nothing is put out of order, and `meta` has canonical JSON without version, job or
+ * time. Pages are zeroed before use (no MDB_NOMEMINIT), so that no memory of the process gets to
+ * disk. No MDB_WRITEMAP: a full disk must be an error, not a signal. Commits do not sync
+ * (MDB_NOSYNC): the file is nobody's until the one sync at the end. */
 
-#define MAP_BYTES ((size_t)256 << 30)
-#define COMMIT_BYTES (32u << 20)
+#define COMMIT_BYTES (32u << 20) /* dirty pages are at most about twice that */
+#define INLINE_MAX 2000u         /* a longer value has pages of its own */
+#define PAGE_BYTES 4096u
 
 struct store_segment_writer {
     struct store_segment_info info;
@@ -29,22 +31,14 @@ struct store_segment_writer {
     MDB_dbi rollups[STORE_ROLLUPS_MAX];
     MDB_cursor *cursor; /* on the database that is being filled */
     MDB_dbi cursor_db;
+    size_t filling;     /* 0: records; i + 1: rollup i. Never goes back: the order of puts counts */
     size_t uncommitted; /* bytes put since the last commit */
     uint64_t record_count;
     uint64_t cell_counts[STORE_ROLLUPS_MAX];
     struct buf value;
-    char path[4096];
+    int fd;         /* of the file, for its fsync */
     enum st status; /* sticky */
 };
-
-void segment_rollup_name(char out[SEGMENT_DB_NAME_SIZE], const struct store_rollup *r)
-{
-    int n = snprintf(out, SEGMENT_DB_NAME_SIZE, "rollup:%s:", r->name);
-
-    for (size_t i = 0; i < r->dimension_count; i++)
-        n += snprintf(out + n, SEGMENT_DB_NAME_SIZE - (size_t)n, "%s%s", i ? "," : "",
-                      r->dimensions[i].name);
-}
 
 static int open_databases(struct store_segment_writer *w)
 {
@@ -71,18 +65,21 @@ enum st store_segment_writer_open(struct store_segment_writer **out, const char 
     *out = NULL;
     if (!w)
         return st_fail(ST_NOMEM, NULL, "out of memory");
-    if (access(path, F_OK) == 0 || strlen(path) >= sizeof w->path) {
-        free(w);
-        return st_fail(ST_CONFLICT, "EXISTS", "a segment file of that name exists already");
-    }
     w->info = *info;
-    strcpy(w->path, path);
     buf_init(&w->value, STORE_ROW_MAX + 64);
+    w->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (w->fd < 0) {
+        enum st st = errno == EEXIST
+                         ? st_fail(ST_CONFLICT, "EXISTS", "a file of the segment's name exists")
+                         : st_fail_errno(errno, "creating a segment");
+        store_segment_writer_free(w);
+        return st;
+    }
     rc = mdb_env_create(&w->env);
     if (rc == 0)
-        rc = mdb_env_set_mapsize(w->env, MAP_BYTES);
+        rc = mdb_env_set_mapsize(w->env, SEGMENT_MAP_BYTES);
     if (rc == 0)
-        rc = mdb_env_set_maxdbs(w->env, STORE_ROLLUPS_MAX + 2);
+        rc = mdb_env_set_maxdbs(w->env, SEGMENT_DBS_MAX);
     if (rc == 0)
         rc = mdb_env_open(w->env, path, FLAGS, 0600);
     if (rc == 0)
@@ -135,6 +132,8 @@ static int append(struct store_segment_writer *w, MDB_dbi db, const void *key, s
     w->cursor_db = db;
     if (rc == 0)
         rc = mdb_cursor_put(w->cursor, &k, &v, MDB_APPEND);
+    if (value_len > INLINE_MAX)
+        value_len = (value_len + PAGE_BYTES) / PAGE_BYTES * PAGE_BYTES;
     w->uncommitted += key_len + value_len;
     return rc;
 }
@@ -148,7 +147,8 @@ static enum st append_checked(struct store_segment_writer *w, MDB_dbi db, const 
         return failed(w, st);
     int rc = append(w, db, key, key_len, w->value.data, w->value.len);
     if (rc == MDB_KEYEXIST)
-        return failed(w, st_fail(ST_CONFLICT, "DUPLICATE_KEY", "%s are not strictly ascending", what));
+        return failed(w,
+                      st_fail(ST_CONFLICT, "DUPLICATE_KEY", "%s are not strictly ascending", what));
     return rc ? failed(w, store_env_fail(rc, "writing a segment")) : ST_OK;
 }
 
@@ -158,6 +158,7 @@ enum st store_segment_writer_add(struct store_segment_writer *w,
 {
     if (w->status)
         return w->status;
+    assert(w->txn && w->filling == 0);
     buf_reset(&w->value);
     buf_addch(&w->value, SEGMENT_ROW);
     buf_add(&w->value, row, row_len);
@@ -167,73 +168,26 @@ enum st store_segment_writer_add(struct store_segment_writer *w,
 }
 
 enum st store_segment_writer_cell(struct store_segment_writer *w, size_t rollup_index,
-                                  const void *tuple, size_t tuple_len, const struct store_cell *cell)
+                                  const void *tuple, size_t tuple_len,
+                                  const struct store_cell *cell)
 {
     if (w->status)
         return w->status;
+    assert(w->txn && w->filling <= rollup_index + 1 &&
+           rollup_index < w->info.definition->rollup_count);
+    w->filling = rollup_index + 1;
     buf_reset(&w->value);
     store_cell_encode(&w->value, &w->info.definition->rollups[rollup_index], cell);
-    enum st st = append_checked(w, w->rollups[rollup_index], tuple, tuple_len, "the cells of a rollup");
+    enum st st =
+        append_checked(w, w->rollups[rollup_index], tuple, tuple_len, "the cells of a rollup");
     w->cell_counts[rollup_index] += st == ST_OK;
     return st;
 }
 
-/* ---- meta ---- */
-
-static json_t *fields_json(const struct store_field *fields, size_t count)
-{
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, json_pack("{s:s, s:s}", "name", fields[i].name, "type",
-                                              store_type_name(fields[i].type)));
-    return list;
-}
-
-static json_t *key_json(const struct store_segment_info *info)
-{
-    const struct store_key_spec *spec = &info->definition->key;
-    bool is_protected = spec->protect != STORE_PROTECT_NONE;
-    char check[STORE_KEY_BYTES * 2 + 1];
-    json_t *fields = json_array();
-
-    digest_hex(check, info->check_value, STORE_KEY_BYTES);
-    for (size_t i = 0; i < spec->field_count; i++)
-        json_array_append_new(
-            fields, json_pack("{s:s, s:s, s:i}", "name", spec->fields[i].name, "normalizer",
-                              store_normalizer_name(spec->fields[i].normalizer), "rules",
-                              (int)store_normalizer_version(spec->fields[i].normalizer)));
-    return json_pack("{s:s, s:s, s:s, s:s, s:o}", "id", info->key_id, "protect",
-                     is_protected ? "hmac-sha256" : "none", "unicode", store_normalizer_unicode(),
-                     "check", check, "fields", fields);
-}
-
-static json_t *rollups_json(const struct store_segment_writer *w)
-{
-    const struct store_definition *d = w->info.definition;
-    json_t *all = json_object();
-
-    for (size_t i = 0; i < d->rollup_count; i++) {
-        const struct store_rollup *r = &d->rollups[i];
-        char name[SEGMENT_DB_NAME_SIZE];
-
-        segment_rollup_name(name, r);
-        json_object_set_new(all, name,
-                            json_pack("{s:I, s:o, s:i, s:i}", "cells", (json_int_t)w->cell_counts[i],
-                                      "dimensions", fields_json(r->dimensions, r->dimension_count),
-                                      "bucket", (int)r->bucket, "terms", (int)r->term_count));
-    }
-    return all;
-}
-
 static enum st write_meta(struct store_segment_writer *w)
 {
-    const struct store_definition *d = w->info.definition;
     MDB_val k = {strlen(SEGMENT_META_KEY), (void *)(uintptr_t)SEGMENT_META_KEY};
-    json_t *meta = json_pack("{s:i, s:s, s:s, s:I, s:o, s:o, s:o}", "format", STORE_SEGMENT_FORMAT,
-                             "tenant", w->info.tenant, "dataset", d->name, "records",
-                             (json_int_t)w->record_count, "key", key_json(&w->info), "row",
-                             fields_json(d->row, d->row_count), "rollups", rollups_json(w));
+    json_t *meta = segment_meta_new(&w->info, w->record_count, w->cell_counts);
     struct buf text;
 
     buf_init(&text, SEGMENT_META_MAX);
@@ -251,32 +205,41 @@ static enum st write_meta(struct store_segment_writer *w)
     return st;
 }
 
-static enum st sync_file(const char *path)
+/* A page that was taken and given back within one commit is counted, but never written: where it is
+ * the last one, the file would be shorter than its meta pages say. */
+static int set_file_size(struct store_segment_writer *w)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    MDB_envinfo info;
+    MDB_stat stat;
+    int rc = mdb_env_info(w->env, &info);
 
-    if (fd < 0)
-        return st_fail_errno(errno, "opening the built segment");
-    enum st st = fsync(fd) == 0 ? ST_OK : st_fail_errno(errno, "fsync of the built segment");
-    close(fd);
-    return st;
+    if (rc == 0)
+        rc = mdb_env_stat(w->env, &stat);
+    if (rc == 0 && ftruncate(w->fd, (off_t)((info.me_last_pgno + 1) * stat.ms_psize)) != 0)
+        rc = errno;
+    return rc;
 }
 
 enum st store_segment_writer_finish(struct store_segment_writer *w)
 {
     if (w->status)
         return w->status;
+    assert(w->txn);
     enum st st = write_meta(w);
     if (st)
         return failed(w, st);
     int rc = commit(w);
+    if (rc == 0)
+        rc = set_file_size(w);
     if (rc == 0)
         rc = mdb_env_sync(w->env, 1);
     if (rc != 0)
         return failed(w, store_env_fail(rc, "finishing a segment"));
     mdb_env_close(w->env);
     w->env = NULL;
-    return failed(w, sync_file(w->path)); /* ST_OK, too: nothing more can be added */
+    st = fs_sync_fd(w->fd, "the built segment");
+    fs_close(&w->fd);
+    return failed(w, st);
 }
 
 void store_segment_writer_free(struct store_segment_writer *w)
@@ -289,6 +252,7 @@ void store_segment_writer_free(struct store_segment_writer *w)
         mdb_txn_abort(w->txn);
     if (w->env)
         mdb_env_close(w->env);
+    fs_close(&w->fd);
     buf_release(&w->value);
     free(w);
 }

@@ -1,0 +1,22 @@
+/* The two things a child does with data: bind, and build. Room-private; they run in any process,
+ * the tests' too. */
+#ifndef EVERLINE_INGEST_BUILD_H
+#define EVERLINE_INGEST_BUILD_H
+
+#include "ingest/source.h"
+#include "ingest/task.h"
+
+/* A definition without files: everything when all sources declare all columns, otherwise all that
+ * needs no header. */
+enum st build_check(const struct task *t) ST_MUST_USE;
+
+/* The files' headers and all SQL. */
+enum st build_bind(const struct task *t) ST_MUST_USE;
+
+/* Everything, into DIRECTORY/segment.mdb. *rows is the ledger {"read","parsed","unparsable",
+ * "prepared","accepted","rejected","duplicates","sources":[...]}, a new reference. Codes: those of
+ * source_load; ROWS_REJECTED, DUPLICATE_KEY, LEDGER, SQL_RUNTIME, OUT_OF_MEMORY. */
+enum st build_run(json_t **rows, const struct task *t,
+                  const struct ingest_progress *progress) ST_MUST_USE;
+
+#endif

@@ -1,0 +1,35 @@
+/* From the plan's rows to sorted records: keys are hashed, rows and rollup inputs encoded, rows
+ * that break a rule are counted by rule. Room-private. */
+#ifndef EVERLINE_INGEST_COLLECT_H
+#define EVERLINE_INGEST_COLLECT_H
+
+#include "ingest/plan.h"
+#include "ingest/sort.h"
+#include "ingest/source.h"
+#include "store/key.h"
+#include "store/rollup.h"
+
+struct collect_ledger {
+    uint64_t prepared;
+    uint64_t rejected;
+};
+
+/* Streams `plan` into `sorter`. Any rejected row: ST_INVALID, code ROWS_REJECTED, with the rules
+ * and their counts, after all rows were judged. */
+enum st collect_rows(struct collect_ledger *ledger, struct sorter *sorter, struct plan *plan,
+                     const struct store_definition *definition, struct store_hasher *hasher,
+                     const struct ingest_progress *progress) ST_MUST_USE;
+
+/* The parts of a record's payload. Borrowed from it. */
+struct collect_record {
+    const void *row;
+    size_t row_len;
+    const unsigned char *inputs; /* the rollups' inputs, one rollup after the other */
+};
+struct collect_record collect_open(const void *payload);
+
+/* The next rollup's inputs; *at moves on. `inputs` and `nulls` have a place per term. */
+void collect_inputs(const void **tuple, size_t *tuple_len, int64_t *inputs, bool *nulls,
+                    const unsigned char **at, const struct store_rollup *rollup);
+
+#endif

@@ -1,0 +1,364 @@
+/* Three relations stand on each other, in a schema that the definition cannot name:
+ *
+ *   "#".prepared   the definition's SELECT, as it is
+ *   "#".visible    what rollups may see: prepared after the casts to `record`'s types, without the
+ *                  key columns of a protected dataset, so that no expression can reach them
+ *   the statement  the keys as text, the casts, which cast failed, dimensions, times and the
+ *                  arguments of metrics
+ *
+ * Every expression is bound against "#".visible by itself first; this gives errors their place, and
+ * it is what keeps a key column out: the statement has the keys under names that "#".visible lacks.
+ */
+#include "ingest/plan.h"
+
+#include "ingest/syntax.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define SQL_MAX (8u << 20)
+
+void plan_term_pointer(char out[256], const struct store_rollup *rollup,
+                       const struct store_metric *metric, size_t term)
+{
+    if (metric->ratio)
+        snprintf(out, 256, "/rollups/%s/metrics/%s/ratio/%zu", rollup->name, metric->name, term);
+    else
+        snprintf(out, 256, "/rollups/%s/metrics/%s", rollup->name, metric->name);
+}
+
+void plan_release(struct plan *p)
+{
+    duck_statement_free(p->statement);
+    free(p->casts);
+    *p = (struct plan){0};
+}
+
+typedef enum st (*term_fn)(const struct store_term *term, const char *pointer, void *ctx);
+
+static enum st each_term(const struct store_rollup *r, term_fn fn, void *ctx)
+{
+    char pointer[256];
+    enum st st = ST_OK;
+    for (size_t m = 0; !st && m < r->metric_count; m++)
+        for (size_t i = 0; !st && i < (r->metrics[m].ratio ? 2u : 1u); i++) {
+            plan_term_pointer(pointer, r, &r->metrics[m], i);
+            if (r->metrics[m].terms[i].aggregate != STORE_COUNT_ALL)
+                st = fn(&r->metrics[m].terms[i], pointer, ctx);
+        }
+    return st;
+}
+
+static enum st check_term(const struct store_term *term, const char *pointer, void *ctx)
+{
+    return syntax_check_expression(ctx, term->expression, pointer);
+}
+
+enum st plan_check(struct duck *d, const struct store_definition *definition)
+{
+    enum st st = syntax_check_query(d, definition);
+    for (size_t i = 0; !st && i < definition->rollup_count; i++)
+        st = each_term(&definition->rollups[i], check_term, d);
+    return st;
+}
+
+/* ---- binding ---- */
+
+struct binding {
+    struct duck *duck;
+    const struct store_definition *definition;
+    struct duck_statement *prepared; /* for its columns */
+    struct plan *plan;
+    struct buf sql;
+};
+
+static const struct store_field *record_field(const struct store_definition *def, const char *name)
+{
+    for (size_t i = 0; i < def->record_count; i++)
+        if (!strcasecmp(def->record[i].name, name))
+            return &def->record[i];
+    return NULL;
+}
+
+static bool is_key(const struct store_definition *def, const char *name)
+{
+    for (size_t i = 0; i < def->key.field_count; i++)
+        if (!strcasecmp(def->key.fields[i].name, name))
+            return true;
+    return false;
+}
+
+static enum st need_column(struct binding *b, const char *name, const char *fmt, ...)
+    ST_PRINTF(3, 4) ST_MUST_USE;
+static enum st need_column(struct binding *b, const char *name, const char *fmt, ...)
+{
+    for (size_t i = 0; i < duck_statement_columns(b->prepared); i++)
+        if (!strcasecmp(duck_statement_name(b->prepared, i), name))
+            return ST_OK;
+    char pointer[200];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(pointer, sizeof pointer, fmt, args);
+    va_end(args);
+    struct buf columns;
+    buf_init(&columns, 4096);
+    for (size_t i = 0; i < duck_statement_columns(b->prepared); i++)
+        buf_addf(&columns, "%s%s", i ? ", " : "", duck_statement_name(b->prepared, i));
+    enum st st = st_place(
+        st_fail(ST_INVALID, "INVALID_DEFINITION", "prepare gives no column named \"%s\"", name),
+        "%s", pointer);
+    if (!buf_status(&columns))
+        st = st_hint(st, "its columns: %s", columns.data);
+    buf_release(&columns);
+    return st;
+}
+
+static enum st check_columns(struct binding *b)
+{
+    const struct store_definition *def = b->definition;
+    enum st st = ST_OK;
+    size_t count = duck_statement_columns(b->prepared);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = duck_statement_name(b->prepared, i);
+        if (name[0] == '#')
+            return st_place(
+                st_fail(ST_INVALID, "INVALID_DEFINITION", "a column's name may not begin with #"),
+                "/prepare");
+        for (size_t j = 0; j < i; j++)
+            if (!strcasecmp(duck_statement_name(b->prepared, j), name))
+                return st_place(st_fail(ST_INVALID, "INVALID_DEFINITION",
+                                        "prepare gives two columns named \"%s\"", name),
+                                "/prepare");
+    }
+    for (size_t i = 0; !st && i < def->key.field_count; i++)
+        st = need_column(b, def->key.fields[i].name, "/key/fields/%zu", i);
+    for (size_t i = 0; !st && i < def->record_count; i++)
+        st = need_column(b, def->record[i].name, "/record/%s", def->record[i].name);
+    for (size_t r = 0; !st && r < def->rollup_count; r++) {
+        const struct store_rollup *rollup = &def->rollups[r];
+        for (size_t i = 0; !st && i < rollup->dimension_count; i++)
+            st = need_column(b, rollup->dimensions[i].name, "/rollups/%s/dimensions/%zu",
+                             rollup->name, i);
+        if (!st && rollup->bucket != STORE_BUCKET_NONE)
+            st = need_column(b, rollup->time.name, "/rollups/%s/time/field", rollup->name);
+    }
+    return st;
+}
+
+static enum st add_cast(struct plan *p, const char *field, enum store_type type)
+{
+    for (size_t i = 0; i < p->cast_count; i++)
+        if (!strcasecmp(p->casts[i].field, field) && p->casts[i].type == type)
+            return ST_OK;
+    struct plan_cast *casts = realloc(p->casts, (p->cast_count + 1) * sizeof *casts);
+    if (!casts)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    p->casts = casts;
+    p->casts[p->cast_count].type = type;
+    snprintf(p->casts[p->cast_count++].field, STORE_NAME_SIZE, "%s", field);
+    return ST_OK;
+}
+
+/* The casts that can fail. Each is bound by itself, so that an impossible one (LIST to INTEGER)
+ * says where it is. */
+static enum st bind_casts(struct binding *b)
+{
+    const struct store_definition *def = b->definition;
+    struct plan *p = b->plan;
+    enum st st = ST_OK;
+    for (size_t i = 0; !st && i < def->record_count; i++)
+        st = add_cast(p, def->record[i].name, def->record[i].type);
+    for (size_t r = 0; !st && r < def->rollup_count; r++) {
+        if (def->rollups[r].bucket == STORE_BUCKET_NONE)
+            continue;
+        st = add_cast(p, def->rollups[r].time.name, def->rollups[r].time.type);
+    }
+    for (size_t i = 0; !st && i < p->cast_count; i++) {
+        struct duck_statement *statement = NULL;
+        buf_reset(&b->sql);
+        buf_addstr(&b->sql, "SELECT TRY_CAST(");
+        duck_add_name(&b->sql, p->casts[i].field);
+        buf_addf(&b->sql, " AS %s) FROM \"#\".prepared", store_type_name(p->casts[i].type));
+        st = buf_status(&b->sql);
+        if (!st && (st = duck_prepare(&statement, b->duck, b->sql.data)))
+            st = st_place(st, "/record/%s", p->casts[i].field);
+        duck_statement_free(statement);
+    }
+    return st;
+}
+
+/* The columns of "#".visible, as they are computed from "#".prepared. */
+static void add_visible(struct binding *b)
+{
+    const struct store_definition *def = b->definition;
+    buf_addstr(&b->sql, "NULL AS \"#none\"");
+    for (size_t i = 0; i < duck_statement_columns(b->prepared); i++) {
+        const char *name = duck_statement_name(b->prepared, i);
+        const struct store_field *field = record_field(def, name);
+        if (def->key.protect != STORE_PROTECT_NONE && is_key(def, name))
+            continue;
+        if (field)
+            buf_addstr(&b->sql, ", TRY_CAST(");
+        else
+            buf_addstr(&b->sql, ", ");
+        duck_add_name(&b->sql, name);
+        if (field)
+            buf_addf(&b->sql, " AS %s) AS ", store_type_name(field->type));
+        if (field)
+            duck_add_name(&b->sql, field->name);
+    }
+}
+
+static enum st make_views(struct binding *b)
+{
+    buf_reset(&b->sql);
+    buf_addf(&b->sql, "CREATE VIEW \"#\".prepared AS %s", b->definition->prepare);
+    enum st st = duck_run(b->duck, "making the schema", "CREATE SCHEMA \"#\"");
+    if (!st)
+        st = buf_status(&b->sql);
+    if (!st)
+        st = duck_run(b->duck, "naming the prepared rows", b->sql.data);
+    if (!st)
+        st = bind_casts(b);
+    if (st)
+        return st;
+    buf_reset(&b->sql);
+    buf_addstr(&b->sql, "CREATE VIEW \"#\".visible AS SELECT ");
+    add_visible(b);
+    buf_addstr(&b->sql, " FROM \"#\".prepared");
+    st = buf_status(&b->sql);
+    return st ? st : duck_run(b->duck, "naming the rows of rollups", b->sql.data);
+}
+
+static enum st bind_term(const struct store_term *term, const char *pointer, void *ctx)
+{
+    static const char head[] = "SELECT (";
+    struct binding *b = ctx;
+    struct duck_statement *statement = NULL;
+    buf_reset(&b->sql);
+    buf_addf(&b->sql, "%s%s\n) FROM \"#\".visible", head, term->expression);
+    enum st st = buf_status(&b->sql);
+    if (!st)
+        st = duck_prepare(&statement, b->duck, b->sql.data);
+    if (st) {
+        size_t offset = duck_error_offset(b->duck);
+        return syntax_place(st, pointer, term->expression,
+                            offset == DUCK_NO_OFFSET || offset < sizeof head - 1
+                                ? DUCK_NO_OFFSET
+                                : offset - (sizeof head - 1));
+    }
+    if (term->aggregate != STORE_COUNT && duck_statement_kind(statement, 0) != DUCK_INTEGRAL)
+        st = st_hint(st_place(st_fail(ST_INVALID, "METRIC_TYPE",
+                                      "the metric's argument is %s; sum, min, max and avg take "
+                                      "BOOLEAN and integers up to BIGINT",
+                                      duck_statement_type(statement, 0)),
+                              "%s", pointer),
+                     "cast it, for instance (x * 100)::BIGINT for cents");
+    duck_statement_free(statement);
+    return st;
+}
+
+static enum st add_term(const struct store_term *term, const char *pointer, void *ctx)
+{
+    struct buf *sql = ctx;
+    (void)pointer;
+    buf_addf(sql,
+             term->aggregate == STORE_COUNT
+                 ? ", CASE WHEN (%s\n) IS NULL THEN NULL ELSE 1::BIGINT END"
+                 : ", CAST((%s\n) AS BIGINT)",
+             term->expression);
+    return buf_status(sql);
+}
+
+static void add_bad(struct binding *b)
+{
+    buf_addstr(&b->sql, "CASE");
+    for (size_t i = 0; i < b->plan->cast_count; i++) {
+        const struct plan_cast *c = &b->plan->casts[i];
+        const char *type = store_type_name(c->type);
+        buf_addstr(&b->sql, " WHEN ");
+        duck_add_name(&b->sql, c->field);
+        buf_addstr(&b->sql, " IS NOT NULL AND (TRY_CAST(");
+        duck_add_name(&b->sql, c->field);
+        buf_addf(&b->sql, " AS %s) IS NULL", type);
+        /* JSON has no word for NaN and infinity, nor has a calendar. */
+        if (c->type == STORE_DOUBLE || c->type == STORE_DATE || c->type == STORE_TIMESTAMP) {
+            buf_addstr(&b->sql, " OR NOT isfinite(TRY_CAST(");
+            duck_add_name(&b->sql, c->field);
+            buf_addf(&b->sql, " AS %s))", type);
+        }
+        buf_addf(&b->sql, ") THEN %zu", i);
+    }
+    buf_addstr(&b->sql, b->plan->cast_count ? " ELSE -1 END" : " WHEN false THEN 0 ELSE -1 END");
+}
+
+static enum st make_statement(struct binding *b)
+{
+    const struct store_definition *def = b->definition;
+    struct buf *sql = &b->sql;
+    enum st st = ST_OK;
+    buf_reset(sql);
+    buf_addstr(sql, "SELECT ");
+    for (size_t i = 0; i < def->key.field_count; i++)
+        buf_addf(sql, "\"#k%zu\", ", i);
+    for (size_t i = 0; i < def->record_count; i++) {
+        duck_add_name(sql, def->record[i].name);
+        buf_addstr(sql, ", ");
+    }
+    buf_addstr(sql, "\"#bad\"");
+    for (size_t r = 0; !st && r < def->rollup_count; r++) {
+        const struct store_rollup *rollup = &def->rollups[r];
+        for (size_t i = 0; i < rollup->dimension_count; i++) {
+            buf_addstr(sql, ", CAST(");
+            duck_add_name(sql, rollup->dimensions[i].name);
+            buf_addf(sql, " AS %s)", store_type_name(rollup->dimensions[i].type));
+        }
+        if (rollup->bucket != STORE_BUCKET_NONE) {
+            buf_addstr(sql, ", TRY_CAST(");
+            duck_add_name(sql, rollup->time.name);
+            buf_addf(sql, " AS %s)", store_type_name(rollup->time.type));
+        }
+        st = each_term(rollup, add_term, sql);
+    }
+    buf_addstr(sql, " FROM (SELECT ");
+    for (size_t i = 0; i < def->key.field_count; i++) {
+        buf_addstr(sql, "CAST(");
+        duck_add_name(sql, def->key.fields[i].name);
+        buf_addf(sql, " AS VARCHAR) AS \"#k%zu\", ", i);
+    }
+    add_bad(b);
+    buf_addstr(sql, "::INTEGER AS \"#bad\", ");
+    add_visible(b);
+    buf_addstr(sql, " FROM \"#\".prepared) AS \"#rows\"");
+    if (!st)
+        st = buf_status(sql);
+    if (!st)
+        st = duck_prepare(&b->plan->statement, b->duck, sql->data);
+    return st ? st_place(st_wrap(st, "the definition's parts do not fit together"), "/") : ST_OK;
+}
+
+enum st plan_bind(struct plan *out, struct duck *d, const struct store_definition *definition)
+{
+    struct binding b = {.duck = d, .definition = definition, .plan = out};
+    *out = (struct plan){0};
+    buf_init(&b.sql, SQL_MAX);
+    enum st st = plan_check(d, definition);
+    if (!st && (st = duck_prepare(&b.prepared, d, definition->prepare)))
+        st = syntax_place(st, "/prepare", definition->prepare, duck_error_offset(d));
+    if (!st)
+        st = check_columns(&b);
+    if (!st)
+        st = make_views(&b);
+    for (size_t i = 0; !st && i < definition->rollup_count; i++)
+        st = each_term(&definition->rollups[i], bind_term, &b);
+    if (!st)
+        st = make_statement(&b);
+    duck_statement_free(b.prepared);
+    buf_release(&b.sql);
+    if (st)
+        plan_release(out);
+    return st;
+}

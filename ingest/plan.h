@@ -1,0 +1,35 @@
+/* The plan: from a definition and the sources' relations to one SELECT whose columns are everything
+ * that a record needs. Binding it is the check of all SQL of a definition. Room-private. */
+#ifndef EVERLINE_INGEST_PLAN_H
+#define EVERLINE_INGEST_PLAN_H
+
+#include "ingest/duck.h"
+#include "store/definition.h"
+
+/* Columns of the statement, from left to right:
+ *   key fields as VARCHAR | record fields, typed | INTEGER: which cast failed, or -1 |
+ *   per rollup: dimensions, time (when it has one), one BIGINT per term except count(*)  */
+struct plan {
+    struct duck_statement *statement;
+    /* What the failed cast's number means. */
+    struct plan_cast {
+        char field[STORE_NAME_SIZE];
+        enum store_type type;
+    } * casts;
+    size_t cast_count;
+};
+
+/* Checks that need no sources: one SELECT, allowed functions, scalar expressions. */
+enum st plan_check(struct duck *d, const struct store_definition *definition) ST_MUST_USE;
+
+/* Binds against the sources' relations, which must be there. ST_INVALID, code SQL (or
+ * INVALID_DEFINITION for a column that prepare lacks), with JSON pointer, SQL line and column. */
+enum st plan_bind(struct plan *out, struct duck *d,
+                  const struct store_definition *definition) ST_MUST_USE;
+void plan_release(struct plan *p); /* accepts a zeroed struct; before the database closes */
+
+/* The JSON pointer of a metric's term. */
+void plan_term_pointer(char out[256], const struct store_rollup *rollup,
+                       const struct store_metric *metric, size_t term);
+
+#endif

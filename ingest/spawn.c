@@ -1,0 +1,220 @@
+#include "ingest/spawn.h"
+
+#include "ingest/confine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TICK_MS 250
+#define LINE_MAX_BYTES (1u << 20)
+
+struct spawn {
+    pid_t pid;
+    int task_fd, reply_fd;
+    struct buf line;
+    json_t *last; /* {"result"} or {"error"} */
+    const struct ingest_progress *progress;
+};
+
+/* Phases are static strings on this side too: whatever a child says is only looked up. */
+static const char *phase_named(const char *name)
+{
+    static const char *const phases[] = {"reading", "preparing", "sorting", "building"};
+    for (size_t i = 0; i < sizeof phases / sizeof *phases; i++)
+        if (!strcmp(phases[i], name))
+            return phases[i];
+    return "working";
+}
+
+static enum st start(struct spawn *s, enum child_mode mode)
+{
+    int task[2] = {-1, -1}, reply[2] = {-1, -1};
+    char *const argv[] = {(char *)(uintptr_t) "everline-ingest",
+                          (char *)(uintptr_t)child_mode_word(mode), NULL};
+    char *const envp[] = {(char *)(uintptr_t) "LC_ALL=C.UTF-8", (char *)(uintptr_t) "TZ=UTC",
+#ifdef __SANITIZE_ADDRESS__
+                          (char *)(uintptr_t) "ASAN_OPTIONS=detect_leaks=0",
+#endif
+                          NULL};
+    int parent = getpid();
+    if (pipe2(task, O_CLOEXEC) || pipe2(reply, O_CLOEXEC)) {
+        enum st st = st_fail_errno(errno, "cannot make a pipe");
+        fs_close(&task[0]);
+        fs_close(&task[1]);
+        return st;
+    }
+    s->pid = fork();
+    if (s->pid == 0) {
+        confine_before_exec(parent);
+        if (dup2(task[0], STDIN_FILENO) < 0 || dup2(reply[1], STDOUT_FILENO) < 0 ||
+            close_range(3, ~0u, 0))
+            _exit(127);
+        execve("/proc/self/exe", argv, envp);
+        _exit(127);
+    }
+    int error = errno;
+    fs_close(&task[0]);
+    fs_close(&reply[1]);
+    s->task_fd = task[1];
+    s->reply_fd = reply[0];
+    if (s->pid < 0)
+        return st_fail_errno(error, "cannot start the child");
+    setpgid(s->pid, s->pid);
+    return ST_OK;
+}
+
+/* The child reads all of it before it says anything, so writing cannot block for long. */
+static enum st hand_over(struct spawn *s, const struct task *t)
+{
+    struct buf text;
+    buf_init(&text, TASK_MAX);
+    enum st st = task_write(&text, t);
+    for (size_t done = 0; !st && done < text.len;) {
+        ssize_t n = write(s->task_fd, text.data + done, text.len - done);
+        if (n < 0 && errno == EPIPE)
+            break; /* it died: its end says more */
+        if (n < 0 && errno != EINTR)
+            st = st_fail_errno(errno, "cannot hand over the task");
+        done += n > 0 ? (size_t)n : 0;
+    }
+    if (text.data)
+        secret_wipe(text.data, text.len);
+    buf_release(&text);
+    fs_close(&s->task_fd);
+    return st;
+}
+
+static enum st take_line(struct spawn *s, const char *line, size_t len)
+{
+    json_t *message = NULL;
+    enum st st = jx_parse_object(&message, line, len);
+    if (st)
+        return st_fail(ST_UNAVAILABLE, "CHILD_DIED",
+                       "the ingest's child said something that is not "
+                       "a message");
+    json_t *progress = json_object_get(message, "progress");
+    if (progress) {
+        const char *phase = json_string_value(json_object_get(progress, "phase"));
+        ingest_tell(s->progress, phase_named(phase ? phase : ""),
+                    (uint64_t)json_integer_value(json_object_get(progress, "rows")),
+                    (uint64_t)json_integer_value(json_object_get(progress, "total")));
+        json_decref(message);
+        return ST_OK;
+    }
+    json_decref(s->last);
+    s->last = message;
+    return ST_OK;
+}
+
+/* ST_END at the end of the pipe. */
+static enum st listen_once(struct spawn *s)
+{
+    struct pollfd poll_fd = {.fd = s->reply_fd, .events = POLLIN};
+    int ready = poll(&poll_fd, 1, TICK_MS);
+    if (ready < 0 && errno != EINTR)
+        return st_fail_errno(errno, "cannot wait for the child");
+    if (ready <= 0)
+        return ST_OK;
+    char *room = buf_reserve(&s->line, 65536);
+    if (!room)
+        return st_fail(ST_UNAVAILABLE, "CHILD_DIED", "the ingest's child said too much");
+    ssize_t n = read(s->reply_fd, room, 65536);
+    if (n < 0)
+        return errno == EINTR ? ST_OK : st_fail_errno(errno, "cannot hear the child");
+    if (n == 0)
+        return ST_END;
+    s->line.len += (size_t)n;
+    size_t from = 0;
+    for (size_t i = s->line.len - (size_t)n; i < s->line.len; i++)
+        if (s->line.data[i] == '\n') {
+            enum st st = take_line(s, s->line.data + from, i - from);
+            if (st)
+                return st;
+            from = i + 1;
+        }
+    memmove(s->line.data, s->line.data + from, s->line.len - from);
+    s->line.len -= from;
+    return ST_OK;
+}
+
+static enum st died(int status)
+{
+    if (WIFSIGNALED(status))
+        return st_hint(st_fail(ST_UNAVAILABLE, "CHILD_DIED",
+                               "the ingest's child was killed by signal %d (%s)", WTERMSIG(status),
+                               strsignal(WTERMSIG(status))),
+                       WTERMSIG(status) == SIGKILL
+                           ? "the system may be out of memory: lower --memory, or free some"
+                           : "a source that shrinks while it is read does that; so does a defect");
+    return st_fail(ST_UNAVAILABLE, "CHILD_DIED", "the ingest's child ended (%d) without an answer",
+                   WEXITSTATUS(status));
+}
+
+static enum st status_named(const char *name)
+{
+    for (int i = -1; i > -64; i--)
+        if (!strcmp(st_name((enum st)i), name))
+            return (enum st)i;
+    return ST_UNAVAILABLE;
+}
+
+static enum st answer(json_t **rows, const struct spawn *s, int status)
+{
+    json_t *error = json_object_get(s->last, "error");
+    json_t *result = json_object_get(s->last, "result");
+    if (error) {
+        static const char *const names[] = {"code", "message", "place", "hint", "status"};
+        const char *text[5];
+        struct st_report r;
+        for (size_t i = 0; i < 5; i++) {
+            text[i] = json_string_value(json_object_get(error, names[i]));
+            text[i] = text[i] ? text[i] : "";
+        }
+        r.status = status_named(text[4]);
+        snprintf(r.code, sizeof r.code, "%s", text[0]);
+        snprintf(r.message, sizeof r.message, "%s", text[1]);
+        snprintf(r.place, sizeof r.place, "%s", text[2]);
+        snprintf(r.hint, sizeof r.hint, "%s", text[3]);
+        return st_restore(&r);
+    }
+    if (!result || !WIFEXITED(status) || WEXITSTATUS(status))
+        return died(status);
+    if (rows)
+        *rows = json_incref(json_object_get(result, "rows"));
+    return ST_OK;
+}
+
+enum st spawn_run(json_t **rows, enum child_mode mode, const struct task *t,
+                  const struct ingest_progress *progress, spawn_tick_fn tick_fn, void *ctx)
+{
+    struct spawn s = {.pid = -1, .task_fd = -1, .reply_fd = -1, .progress = progress};
+    int status = 0;
+    buf_init(&s.line, LINE_MAX_BYTES);
+    enum st st = start(&s, mode);
+    if (!st)
+        st = hand_over(&s, t);
+    while (!st) {
+        st = tick_fn ? tick_fn(ctx) : ST_OK;
+        if (!st)
+            st = listen_once(&s);
+    }
+    if (s.pid > 0) {
+        if (st != ST_END)
+            kill(-s.pid, SIGKILL);
+        while (waitpid(s.pid, &status, 0) < 0 && errno == EINTR)
+            ;
+    }
+    if (st == ST_END)
+        st = answer(rows, &s, status);
+    fs_close(&s.task_fd);
+    fs_close(&s.reply_fd);
+    buf_release(&s.line);
+    json_decref(s.last);
+    return st;
+}

@@ -1,0 +1,112 @@
+#include "store/segment_internal.h"
+#include "store/value.h"
+
+#include <string.h>
+
+/* Deep verification: everything in a segment that can be held against its definition or against
+ * something else in it. */
+
+struct walk {
+    const struct store_definition *definition;
+    const struct store_rollup *rollup;
+    unsigned char last[STORE_TUPLE_MAX];
+    size_t last_len;
+    uint64_t count, records;
+    struct buf scratch;
+};
+
+static bool is_after(struct walk *w, const void *key, size_t len)
+{
+    size_t common = w->last_len < len ? w->last_len : len;
+    int order = memcmp(w->last, key, common);
+    bool after = w->count == 0 || order < 0 || (order == 0 && w->last_len < len);
+
+    memcpy(w->last, key, len);
+    w->last_len = len;
+    w->count++;
+    return after;
+}
+
+static enum st walk_record(const unsigned char key[STORE_KEY_BYTES], const void *row,
+                           size_t row_len, void *ctx)
+{
+    struct store_value values[STORE_FIELDS_MAX];
+    struct walk *w = ctx;
+    const struct store_definition *d = w->definition;
+
+    if (!is_after(w, key, STORE_KEY_BYTES))
+        return segment_damaged("has keys out of order");
+    if (!row)
+        return ST_OK; /* a tombstone */
+    w->records++;
+    enum st st = store_row_decode(values, d->row, d->row_count, row, row_len);
+    for (size_t i = 0; !st && i < d->row_count; i++)
+        if (d->row[i].type == STORE_VARCHAR && !values[i].null &&
+            !value_is_utf8(values[i].as.text.bytes, values[i].as.text.len))
+            st = segment_damaged("has text that is not valid UTF-8");
+    return st;
+}
+
+static enum st walk_cell(const void *tuple, size_t tuple_len, const void *bytes, size_t len,
+                         void *ctx)
+{
+    struct store_value values[STORE_DIMENSIONS_MAX + 1];
+    struct store_cell cell;
+    struct walk *w = ctx;
+
+    if (tuple_len > STORE_TUPLE_MAX || !is_after(w, tuple, tuple_len))
+        return segment_damaged("has cells out of order");
+    enum st st = store_tuple_decode(values, &w->scratch, w->rollup, tuple, tuple_len);
+    if (!st)
+        st = store_cell_decode(&cell, w->rollup, bytes, len);
+    w->records += st ? 0 : cell.records;
+    return st;
+}
+
+static enum st verify_schema(const json_t *meta, const struct store_definition *definition)
+{
+    json_t *schema = segment_schema(definition);
+    enum st st = ST_OK;
+
+    if (!schema)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    if (!json_equal(json_object_get(schema, "row"), json_object_get(meta, "row")) ||
+        !json_equal(json_object_get(schema, "rollups"), json_object_get(meta, "rollups")))
+        st = segment_damaged("has other fields than its version's definition");
+    json_decref(schema);
+    return st;
+}
+
+static enum st verify_rollup(struct store_segment *s, unsigned slot,
+                             const struct store_definition *definition,
+                             const struct store_rollup *rollup)
+{
+    const json_t *counts = json_object_get(s->meta, "cells");
+    struct walk w = {.definition = definition, .rollup = rollup};
+    char name[SEGMENT_DB_NAME_SIZE];
+
+    segment_rollup_name(name, rollup);
+    buf_init(&w.scratch, 2 * STORE_TUPLE_MAX);
+    enum st st = store_segment_each_cell(s, slot, rollup->name, NULL, 0, walk_cell, &w);
+    buf_release(&w.scratch);
+    if (!st && (json_int_t)w.count != json_integer_value(json_object_get(counts, name)))
+        st = segment_damaged("has another number of cells than its meta says");
+    if (!st && w.records != store_segment_records(s))
+        st = segment_damaged("has a rollup whose totals are not those of its records");
+    return st;
+}
+
+enum st store_segment_verify(struct store_segment *s, unsigned slot,
+                             const struct store_definition *definition)
+{
+    struct walk w = {.definition = definition};
+    enum st st = verify_schema(s->meta, definition);
+
+    if (!st)
+        st = store_segment_each_record(s, slot, walk_record, &w);
+    if (!st && w.records != store_segment_records(s))
+        st = segment_damaged("has another number of records than its meta says");
+    for (size_t i = 0; !st && i < definition->rollup_count; i++)
+        st = verify_rollup(s, slot, definition, &definition->rollups[i]);
+    return st;
+}

@@ -1,0 +1,284 @@
+#include "store/value.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+#define DAY_US 86400000000LL
+#define FIRST_DAY (-719162LL) /* 0001-01-01 */
+#define LAST_DAY 2932896LL    /* 9999-12-31 */
+#define NUMBER_MAX 64         /* bytes of a number, date or time as text */
+
+static const struct {
+    const char *name;
+    unsigned char bytes; /* in a row; 0: variable */
+    int64_t min, max;
+} TYPES[] = {
+    [STORE_BOOLEAN] = {"BOOLEAN", 1, 0, 1},
+    [STORE_TINYINT] = {"TINYINT", 1, INT8_MIN, INT8_MAX},
+    [STORE_SMALLINT] = {"SMALLINT", 2, INT16_MIN, INT16_MAX},
+    [STORE_INTEGER] = {"INTEGER", 4, INT32_MIN, INT32_MAX},
+    [STORE_BIGINT] = {"BIGINT", 8, INT64_MIN, INT64_MAX},
+    [STORE_DOUBLE] = {"DOUBLE", 8, 0, 0},
+    [STORE_VARCHAR] = {"VARCHAR", 0, 0, 0},
+    [STORE_DATE] = {"DATE", 4, FIRST_DAY, LAST_DAY},
+    [STORE_TIMESTAMP] = {"TIMESTAMP", 8, FIRST_DAY *DAY_US, (LAST_DAY + 1) * DAY_US - 1},
+};
+#define TYPE_COUNT (sizeof TYPES / sizeof TYPES[0])
+
+enum st store_type_parse(enum store_type *out, const char *name)
+{
+    for (size_t i = 0; i < TYPE_COUNT; i++)
+        if (strcasecmp(TYPES[i].name, name) == 0) {
+            *out = (enum store_type)i;
+            return ST_OK;
+        }
+    return st_hint(
+        st_fail(ST_INVALID, "UNKNOWN_TYPE", "\"%.*s\" is not a type", value_cut(name, 40), name),
+        "types: %s", store_type_names());
+}
+
+const char *store_type_name(enum store_type type)
+{
+    return TYPES[type].name;
+}
+
+const char *store_type_names(void)
+{
+    return "BOOLEAN, TINYINT, SMALLINT, INTEGER, BIGINT, DOUBLE, VARCHAR, DATE, TIMESTAMP";
+}
+
+unsigned value_bytes(enum store_type type)
+{
+    return TYPES[type].bytes;
+}
+
+bool value_in_range(enum store_type type, int64_t i)
+{
+    return i >= TYPES[type].min && i <= TYPES[type].max;
+}
+
+bool value_is_utf8(const char *bytes, size_t len)
+{
+    size_t at = 0;
+
+    while (at < len) {
+        uint64_t eight;
+        if (len - at >= sizeof eight) {
+            memcpy(&eight, bytes + at, sizeof eight);
+            if (!(eight & 0x8080808080808080u)) {
+                at += sizeof eight;
+                continue;
+            }
+        }
+        utf8proc_int32_t c;
+        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)bytes + at,
+                                              (utf8proc_ssize_t)(len - at), &c);
+        if (n <= 0)
+            return false;
+        at += (size_t)n;
+    }
+    return true;
+}
+
+int value_cut(const char *text, size_t max)
+{
+    size_t len = strnlen(text, max + 1);
+
+    if (len > max)
+        for (len = max; len > 0 && ((unsigned char)text[len] & 0xC0) == 0x80; len--)
+            ;
+    return (int)len;
+}
+
+/* ---- to JSON ---- */
+
+static locale_t plain;
+
+static void make_plain(void)
+{
+    plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+}
+
+/* The shortest of three precisions that reads back, whatever the locale of the program. */
+static void add_double(struct buf *out, double d)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    char text[NUMBER_MAX];
+
+    if (fabs(d) < 1e15 && d == (double)(int64_t)d) {
+        buf_addi64(out, (int64_t)d);
+        return;
+    }
+    pthread_once(&once, make_plain);
+    locale_t before = uselocale(plain);
+    for (int precision = 15; precision <= 17; precision++) {
+        snprintf(text, sizeof text, "%.*g", precision, d);
+        if (strtod(text, NULL) == d)
+            break;
+    }
+    uselocale(before);
+    buf_addstr(out, text);
+}
+
+static void add_date(struct buf *out, int64_t days)
+{
+    unsigned month, day;
+    int year;
+
+    clock_civil_from_days((int32_t)days, &year, &month, &day);
+    buf_addf(out, "\"%04d-%02u-%02u\"", year, month, day);
+}
+
+static void add_timestamp(struct buf *out, int64_t us)
+{
+    int64_t days = us / DAY_US, rest = us % DAY_US;
+    unsigned month, day;
+    int year;
+
+    if (rest < 0) {
+        rest += DAY_US;
+        days--;
+    }
+    clock_civil_from_days((int32_t)days, &year, &month, &day);
+    int64_t s = rest / 1000000, fraction = rest % 1000000;
+    buf_addf(out, "\"%04d-%02u-%02uT%02d:%02d:%02d", year, month, day, (int)(s / 3600),
+             (int)(s / 60 % 60), (int)(s % 60));
+    if (fraction)
+        buf_addf(out, ".%06d", (int)fraction);
+    buf_addstr(out, "Z\"");
+}
+
+void store_value_json(struct buf *out, enum store_type type, const struct store_value *v)
+{
+    if (v->null) {
+        buf_addstr(out, "null");
+        return;
+    }
+    switch (type) {
+    case STORE_BOOLEAN:
+        buf_addstr(out, v->as.i ? "true" : "false");
+        break;
+    case STORE_DOUBLE:
+        add_double(out, v->as.d);
+        break;
+    case STORE_VARCHAR:
+        buf_add_json_string(out, v->as.text.bytes, v->as.text.len);
+        break;
+    case STORE_DATE:
+        add_date(out, v->as.i);
+        break;
+    case STORE_TIMESTAMP:
+        add_timestamp(out, v->as.i);
+        break;
+    case STORE_TINYINT:
+    case STORE_SMALLINT:
+    case STORE_INTEGER:
+    case STORE_BIGINT:
+        buf_addi64(out, v->as.i);
+        break;
+    }
+}
+
+/* ---- from text ---- */
+
+static bool digits(const char *text, size_t count, int *out)
+{
+    *out = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+        *out = *out * 10 + (text[i] - '0');
+    }
+    return true;
+}
+
+bool value_parse_date(int64_t *days, const char *text, size_t len)
+{
+    int year, month, day;
+
+    if (len != 10 || !digits(text, 4, &year) || text[4] != '-' || !digits(text + 5, 2, &month) ||
+        text[7] != '-' || !digits(text + 8, 2, &day) || year < 1 ||
+        !clock_date_exists(year, (unsigned)month, (unsigned)day))
+        return false;
+    *days = clock_days_from_civil(year, (unsigned)month, (unsigned)day);
+    return true;
+}
+
+static enum st expected(const char *what)
+{
+    return st_fail(ST_INVALID, "INVALID_VALUE", "%s is expected", what);
+}
+
+static enum st parse_timestamp(int64_t *us, const char *text, size_t len)
+{
+    int64_t days;
+
+    if (value_parse_date(&days, text, len))
+        *us = days * DAY_US;
+    else if (clock_parse(us, text) || !value_in_range(STORE_TIMESTAMP, *us))
+        return expected("a time such as 2026-01-31T08:00:00Z, or a date,");
+    return ST_OK;
+}
+
+static enum st parse_double(double *out, const char *text)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    char *end;
+
+    pthread_once(&once, make_plain);
+    *out = strtod_l(text, &end, plain);
+    if (strspn(text, "0123456789+-.eE") != strlen(text) || end == text || *end || !isfinite(*out))
+        return expected("a number");
+    return ST_OK;
+}
+
+static enum st parse_integer(int64_t *out, enum store_type type, const char *text)
+{
+    char *end;
+
+    errno = 0;
+    *out = strtoll(text, &end, 10);
+    if ((text[0] != '-' && (text[0] < '0' || text[0] > '9')) || end == text || *end || errno ||
+        !value_in_range(type, *out))
+        return st_fail(ST_INVALID, "INVALID_VALUE", "an integer of type %s is expected",
+                       store_type_name(type));
+    return ST_OK;
+}
+
+enum st store_value_parse(struct store_value *out, enum store_type type, const char *text,
+                          size_t len)
+{
+    char number[NUMBER_MAX];
+
+    *out = (struct store_value){0};
+    if (type == STORE_VARCHAR) {
+        out->as.text.bytes = text;
+        out->as.text.len = len;
+        return value_is_utf8(text, len) ? ST_OK : expected("valid UTF-8");
+    }
+    if (len >= sizeof number || memchr(text, '\0', len))
+        return expected(store_type_name(type));
+    memcpy(number, text, len);
+    number[len] = '\0';
+    switch (type) {
+    case STORE_BOOLEAN:
+        out->as.i = strcmp(number, "true") == 0;
+        return out->as.i || strcmp(number, "false") == 0 ? ST_OK : expected("true or false");
+    case STORE_DATE:
+        return value_parse_date(&out->as.i, number, len) ? ST_OK : expected("a date, YYYY-MM-DD,");
+    case STORE_TIMESTAMP:
+        return parse_timestamp(&out->as.i, number, len);
+    case STORE_DOUBLE:
+        return parse_double(&out->as.d, number);
+    default:
+        return parse_integer(&out->as.i, type, number);
+    }
+}

@@ -1,0 +1,24 @@
+/* Values of the row types from the inside: what is in range, and what text stands for what.
+ * Room-private. */
+#ifndef EVERLINE_STORE_VALUE_H
+#define EVERLINE_STORE_VALUE_H
+
+#include "store/row.h"
+
+/* Bytes of a value in a row; 0: as long as it says. */
+unsigned value_bytes(enum store_type type);
+
+/* May a value of this type be `i`? Dates and times have years of four digits, 0001 to 9999, because
+ * that is all RFC 3339 can say. Not for DOUBLE and VARCHAR. */
+bool value_in_range(enum store_type type, int64_t i);
+
+bool value_is_utf8(const char *bytes, size_t len);
+
+/* Exactly YYYY-MM-DD, ASCII, a date that exists. */
+bool value_parse_date(int64_t *days, const char *text, size_t len);
+
+/* Length of the longest start of `text` (UTF-8) that has at most `max` bytes and ends between two
+ * characters: for "%.*s" in messages and places. */
+int value_cut(const char *text, size_t max);
+
+#endif

@@ -1,0 +1,866 @@
+#include "store_format_kit.h"
+
+#include "base/fs.h"
+#include "store/segment.h"
+
+#include <fcntl.h>
+#include <lmdb.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char directory[] = "/tmp/everline-segment-XXXXXX";
+static struct store_definition *definition;
+static struct store_segment_info info;
+static struct buf row;
+
+static const char *file(const char *name)
+{
+    static char path[FS_PATH_MAX];
+
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    return path;
+}
+
+/* The i-th key: ascending, with gaps. */
+static void make_key(unsigned char key[STORE_KEY_BYTES], uint64_t i)
+{
+    memset(key, 0xA5, STORE_KEY_BYTES);
+    for (int b = 0; b < 8; b++)
+        key[b] = (unsigned char)((i * 3) >> (8 * (7 - b)));
+}
+
+static void make_row(uint64_t i, size_t text_len)
+{
+    static char text[STORE_ROW_MAX];
+    struct store_value values[] = {KIT_INT(i % 2),
+                                   {.as.text = {text, text_len}},
+                                   KIT_INT((int64_t)(i % 20000)),
+                                   KIT_INT((int64_t)i)};
+
+    values[2].null = i % 5 == 0;
+    memset(text, 'a' + (char)(i % 26), text_len);
+    buf_reset(&row);
+    assert_int_equal(store_row_encode(&row, definition->row, definition->row_count, values), ST_OK);
+}
+
+static enum st add(struct store_segment_writer *w, uint64_t i, size_t text_len)
+{
+    unsigned char key[STORE_KEY_BYTES];
+
+    make_key(key, i);
+    make_row(i, text_len);
+    return store_segment_writer_add(w, key, row.data, row.len);
+}
+
+/* One cell of a rollup that stands for `records` records. */
+static enum st add_cell(struct store_segment_writer *w, size_t rollup, const char *state,
+                        uint64_t records)
+{
+    const struct store_rollup *r = &definition->rollups[rollup];
+    struct store_value values[] = {{.null = !state}, KIT_TEXT("p"), KIT_INT(10957)};
+    int64_t inputs[8] = {0, 1, 2, 3, 4, 5, 0};
+    bool nulls[8] = {false};
+    struct store_cell cell;
+
+    if (state)
+        values[0].as.text = (__typeof__(values[0].as.text)){state, strlen(state)};
+    store_cell_init(&cell);
+    for (uint64_t i = 0; i < records; i++)
+        store_cell_add(&cell, r, inputs, nulls);
+    buf_reset(&row);
+    assert_int_equal(store_tuple_encode(&row, r, values), ST_OK);
+    return store_segment_writer_cell(w, rollup, row.data, row.len, &cell);
+}
+
+static struct store_segment_writer *start(const char *name)
+{
+    struct store_segment_writer *w = NULL;
+
+    if (store_segment_writer_open(&w, file(name), &info) != ST_OK)
+        fail_msg("%s", st_message());
+    return w;
+}
+
+static void finish(struct store_segment_writer *w)
+{
+    if (store_segment_writer_finish(w) != ST_OK)
+        fail_msg("%s", st_message());
+    store_segment_writer_free(w);
+}
+
+static void write_segment(const char *name, uint64_t records, size_t text_len)
+{
+    struct store_segment_writer *w = start(name);
+
+    for (uint64_t i = 0; i < records; i++)
+        assert_int_equal(add(w, i, text_len ? text_len : i % 40), ST_OK);
+    assert_int_equal(add_cell(w, 0, NULL, records / 2), ST_OK);
+    assert_int_equal(add_cell(w, 0, "CA", records - records / 2), ST_OK);
+    assert_int_equal(add_cell(w, 1, NULL, records), ST_OK);
+    finish(w);
+}
+
+static struct store_segment *open_segment(const char *name, unsigned slots)
+{
+    struct store_segment *s = NULL;
+
+    if (store_segment_open(&s, file(name), "dev", "lifeline", slots) != ST_OK)
+        fail_msg("%s", st_message());
+    return s;
+}
+
+static void hash(char hex[DIGEST_HEX_SIZE], const char *name)
+{
+    unsigned char digest[DIGEST_BYTES];
+    uint64_t size;
+    int fd = open(file(name), O_RDONLY | O_CLOEXEC);
+
+    assert_int_equal(digest_file(digest, &size, fd), ST_OK);
+    assert_true(size > 0);
+    digest_hex(hex, digest, sizeof digest);
+    close(fd);
+}
+
+/* ---- writing ---- */
+
+static void the_same_records_give_the_same_bytes(void **state)
+{
+    char first[DIGEST_HEX_SIZE], again[DIGEST_HEX_SIZE];
+
+    (void)state;
+    write_segment("a", 20000, 0);
+    char *garbage[64];
+    for (size_t i = 0; i < 64; i++) { /* another state of the heap */
+        garbage[i] = malloc(4096 + 64 * i);
+        memset(garbage[i], 0xEE, 4096 + 64 * i);
+    }
+    for (size_t i = 0; i < 64; i += 2)
+        free(garbage[i]);
+    write_segment("b", 20000, 0);
+    for (size_t i = 1; i < 64; i += 2)
+        free(garbage[i]);
+    hash(first, "a");
+    hash(again, "b");
+    assert_string_equal(first, again);
+    write_segment("c", 20001, 0);
+    hash(again, "c");
+    assert_string_not_equal(first, again);
+}
+
+/* Long rows, so that several commits are needed, and the freed pages of each are used again. */
+static void the_same_records_give_the_same_bytes_over_many_commits(void **state)
+{
+    char first[DIGEST_HEX_SIZE], again[DIGEST_HEX_SIZE];
+
+    (void)state;
+    write_segment("long-a", 90000, 1200);
+    write_segment("long-b", 90000, 1200);
+    hash(first, "long-a");
+    hash(again, "long-b");
+    assert_string_equal(first, again);
+    struct store_segment *s = open_segment("long-a", 1);
+    assert_int_equal(store_segment_verify(s, 0, definition), ST_OK);
+    store_segment_close(s);
+    assert_int_equal(unlink(file("long-a")), 0);
+    assert_int_equal(unlink(file("long-b")), 0);
+}
+
+static void what_names_a_segment_is_in_its_bytes(void **state)
+{
+    struct store_segment_info other = info;
+    struct store_segment_writer *w;
+    char first[DIGEST_HEX_SIZE], again[DIGEST_HEX_SIZE];
+
+    (void)state;
+    finish(start("n0"));
+    hash(first, "n0");
+    other.tenant = "acme";
+    assert_int_equal(store_segment_writer_open(&w, file("n1"), &other), ST_OK);
+    finish(w);
+    hash(again, "n1");
+    assert_string_not_equal(first, again);
+    other = info;
+    other.check_value[3] ^= 1;
+    assert_int_equal(store_segment_writer_open(&w, file("n2"), &other), ST_OK);
+    finish(w);
+    hash(again, "n2");
+    assert_string_not_equal(first, again);
+}
+
+static void keys_must_ascend(void **state)
+{
+    struct store_segment_writer *w = start("ascend");
+
+    (void)state;
+    assert_int_equal(add(w, 5, 3), ST_OK);
+    assert_int_equal(add(w, 5, 4), ST_CONFLICT);
+    assert_string_equal(st_code(), "DUPLICATE_KEY");
+    assert_int_equal(add(w, 6, 3), ST_CONFLICT); /* sticky */
+    assert_int_equal(store_segment_writer_finish(w), ST_CONFLICT);
+    store_segment_writer_free(w);
+
+    w = start("descend");
+    assert_int_equal(add(w, 5, 3), ST_OK);
+    assert_int_equal(add(w, 4, 3), ST_CONFLICT);
+    store_segment_writer_free(w);
+
+    w = start("cells");
+    assert_int_equal(add_cell(w, 0, "CA", 1), ST_OK);
+    assert_int_equal(add_cell(w, 0, "CA", 1), ST_CONFLICT);
+    store_segment_writer_free(w);
+}
+
+static void an_existing_file_is_never_written_to(void **state)
+{
+    struct store_segment_writer *w = (void *)1;
+    struct stat sb;
+
+    (void)state;
+    assert_int_equal(fs_write_new(file("there"), "x", 1, 0600), ST_OK);
+    assert_int_equal(store_segment_writer_open(&w, file("there"), &info), ST_CONFLICT);
+    assert_null(w);
+    assert_int_equal(stat(file("there"), &sb), 0);
+    assert_int_equal(sb.st_size, 1);
+    assert_int_equal(store_segment_writer_open(&w, file("no/such/directory"), &info), ST_NOT_FOUND);
+    store_segment_writer_free(NULL);
+}
+
+static void a_file_that_cannot_grow_is_an_error_and_no_signal(void **state)
+{
+    struct rlimit before, small;
+    struct store_segment_writer *w = start("limit");
+    enum st st = ST_OK;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = (struct rlimit){1u << 16, before.rlim_max};
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    for (uint64_t i = 0; i < 3000 && !st; i++)
+        st = add(w, i, 200);
+    if (!st)
+        st = store_segment_writer_finish(w);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, handler);
+    assert_int_equal(st, ST_IO);
+    assert_int_equal(store_segment_writer_finish(w), ST_IO);
+    store_segment_writer_free(w);
+}
+
+static void a_writer_can_be_left_at_any_point(void **state)
+{
+    struct store_segment_writer *w = start("left-0");
+
+    (void)state;
+    store_segment_writer_free(w);
+    w = start("left-1");
+    assert_int_equal(add(w, 1, 10), ST_OK);
+    store_segment_writer_free(w);
+}
+
+/* ---- reading ---- */
+
+#define RECORDS 5000
+
+static void what_was_written_is_found_and_nothing_else(void **state)
+{
+    struct store_segment *s = open_segment("read", 2);
+    unsigned char key[STORE_KEY_BYTES];
+    const void *found;
+    size_t len;
+    uint64_t seed = 7;
+
+    (void)state;
+    assert_true(store_segment_records(s) == RECORDS);
+    for (unsigned round = 0; round < 40000; round++) {
+        uint64_t i = round < RECORDS ? round : (seed = seed * 6364136223846793005u + 1) >> 33;
+        unsigned slot = round & 1;
+
+        i %= RECORDS + RECORDS / 10;
+        make_key(key, i);
+        enum st st = store_segment_get(s, slot, key, &found, &len);
+        assert_int_equal(st, i < RECORDS ? ST_OK : ST_NOT_FOUND);
+        if (!st) {
+            make_row(i, i % 40);
+            assert_int_equal(len, row.len);
+            assert_memory_equal(found, row.data, len);
+        }
+        key[15] ^= 1; /* just beside it */
+        assert_int_equal(store_segment_get(s, slot, key, &found, &len), ST_NOT_FOUND);
+        assert_null(found);
+    }
+    memset(key, 0, sizeof key);
+    assert_int_equal(store_segment_get(s, 0, key, &found, &len), ST_NOT_FOUND);
+    memset(key, 0xff, sizeof key);
+    assert_int_equal(store_segment_get(s, 0, key, &found, &len), ST_NOT_FOUND);
+    store_segment_close(s);
+}
+
+static void borrowed_bytes_live_as_long_as_the_segment(void **state)
+{
+    struct store_segment *s = open_segment("read", 1);
+    unsigned char key[STORE_KEY_BYTES];
+    const void *first, *other;
+    size_t len, other_len;
+
+    (void)state;
+    make_key(key, 39);
+    assert_int_equal(store_segment_get(s, 0, key, &first, &len), ST_OK);
+    for (uint64_t i = 0; i < RECORDS; i++) {
+        make_key(key, i);
+        assert_int_equal(store_segment_get(s, 0, key, &other, &other_len), ST_OK);
+    }
+    make_row(39, 39);
+    assert_int_equal(len, row.len);
+    assert_memory_equal(first, row.data, len);
+    store_segment_close(s);
+}
+
+struct visit {
+    uint64_t seen, stop_at;
+    enum st give;
+    unsigned char last[STORE_TUPLE_MAX];
+};
+
+static enum st see_record(const unsigned char key[STORE_KEY_BYTES], const void *bytes, size_t len,
+                          void *ctx)
+{
+    struct visit *v = ctx;
+
+    assert_non_null(bytes);
+    assert_true(len > 0);
+    assert_true(v->seen == 0 || memcmp(v->last, key, STORE_KEY_BYTES) < 0);
+    memcpy(v->last, key, STORE_KEY_BYTES);
+    return ++v->seen == v->stop_at ? v->give : ST_OK;
+}
+
+static void all_records_come_in_order_until_the_caller_has_enough(void **state)
+{
+    struct store_segment *s = open_segment("read", 1);
+    struct visit all = {0}, some = {.stop_at = 7, .give = ST_END}, failing = {.stop_at = 3};
+
+    (void)state;
+    assert_int_equal(store_segment_each_record(s, 0, see_record, &all), ST_OK);
+    assert_true(all.seen == RECORDS);
+    assert_int_equal(store_segment_each_record(s, 0, see_record, &some), ST_OK);
+    assert_true(some.seen == 7);
+    failing.give = ST_DENIED;
+    assert_int_equal(store_segment_each_record(s, 0, see_record, &failing), ST_DENIED);
+    assert_true(failing.seen == 3);
+    store_segment_close(s);
+}
+
+struct cells {
+    const struct store_rollup *rollup;
+    uint64_t seen, records;
+    char last_state[8];
+};
+
+static enum st see_cell(const void *tuple, size_t tuple_len, const void *bytes, size_t len,
+                        void *ctx)
+{
+    struct store_value values[STORE_DIMENSIONS_MAX + 1];
+    struct cells *c = ctx;
+    struct store_cell cell;
+    struct buf scratch;
+
+    buf_init(&scratch, 1024);
+    assert_int_equal(store_tuple_decode(values, &scratch, c->rollup, tuple, tuple_len), ST_OK);
+    assert_int_equal(store_cell_decode(&cell, c->rollup, bytes, len), ST_OK);
+    if (c->rollup->dimension_count)
+        snprintf(c->last_state, sizeof c->last_state, "%.*s",
+                 values[0].null ? 0 : (int)values[0].as.text.len,
+                 values[0].null ? "" : values[0].as.text.bytes);
+    c->seen++;
+    c->records += cell.records;
+    buf_release(&scratch);
+    return ST_OK;
+}
+
+static void cells_come_from_where_they_are_asked_for(void **state)
+{
+    struct store_segment *s = open_segment("read", 1);
+    struct cells c = {.rollup = &definition->rollups[0]};
+    struct cells total = {.rollup = &definition->rollups[1]};
+
+    (void)state;
+    assert_int_equal(store_segment_each_cell(s, 0, "by_state", NULL, 0, see_cell, &c), ST_OK);
+    assert_true(c.seen == 2 && c.records == RECORDS);
+    c = (struct cells){.rollup = &definition->rollups[0]};
+    assert_int_equal(store_segment_each_cell(s, 0, "by_state", "\2CA", 3, see_cell, &c), ST_OK);
+    assert_true(c.seen == 1 && c.records == RECORDS - RECORDS / 2);
+    assert_string_equal(c.last_state, "CA");
+    c.seen = 0;
+    assert_int_equal(store_segment_each_cell(s, 0, "by_state", "\2CB", 3, see_cell, &c), ST_OK);
+    assert_true(c.seen == 0);
+    assert_int_equal(store_segment_each_cell(s, 0, "total", NULL, 0, see_cell, &total), ST_OK);
+    assert_true(total.seen == 1 && total.records == RECORDS);
+    assert_int_equal(store_segment_each_cell(s, 0, "by_stat", NULL, 0, see_cell, &c), ST_CORRUPT);
+    store_segment_close(s);
+}
+
+static void an_empty_segment_is_one(void **state)
+{
+    struct visit v = {0};
+    unsigned char key[STORE_KEY_BYTES] = {0};
+    const void *found;
+    size_t len;
+
+    (void)state;
+    finish(start("empty"));
+    struct store_segment *s = open_segment("empty", 1);
+    assert_true(store_segment_records(s) == 0);
+    assert_int_equal(store_segment_get(s, 0, key, &found, &len), ST_NOT_FOUND);
+    assert_int_equal(store_segment_each_record(s, 0, see_record, &v), ST_OK);
+    assert_true(v.seen == 0);
+    assert_int_equal(store_segment_verify(s, 0, definition), ST_OK);
+    store_segment_warm(s);
+    store_segment_close(s);
+    store_segment_close(NULL);
+}
+
+static void the_key_it_was_built_with_is_checked(void **state)
+{
+    struct store_segment *s = open_segment("read", 1);
+    unsigned char check[STORE_KEY_BYTES];
+
+    (void)state;
+    memcpy(check, info.check_value, sizeof check);
+    assert_string_equal(store_segment_key_id(s), "k1");
+    assert_int_equal(store_segment_check(s, "k1", check), ST_OK);
+    assert_int_equal(store_segment_check(s, "k2", check), ST_CORRUPT);
+    assert_string_equal(st_code(), "KEY_MISMATCH");
+    check[15] ^= 1;
+    assert_int_equal(store_segment_check(s, "k1", check), ST_CORRUPT);
+    assert_string_equal(st_code(), "KEY_MISMATCH");
+    store_segment_close(s);
+}
+
+static size_t resident_pages(const char *name)
+{
+    char line[FS_PATH_MAX + 128], *path;
+    FILE *smaps = fopen("/proc/self/smaps", "re");
+    size_t kib = 0;
+    bool inside = false;
+
+    while (smaps && fgets(line, sizeof line, smaps)) {
+        if ((path = strchr(line, '/')) && strchr(line, '-'))
+            inside = strncmp(path, file(name), strlen(file(name))) == 0;
+        if (inside && sscanf(line, "Rss: %zu kB", &kib) == 1)
+            break;
+    }
+    if (smaps)
+        fclose(smaps);
+    return kib / 4;
+}
+
+static void warming_maps_every_page(void **state)
+{
+    struct store_segment *s = open_segment("read", 1);
+    struct stat sb;
+
+    (void)state;
+    assert_int_equal(stat(file("read"), &sb), 0);
+    store_segment_warm(s);
+    assert_int_equal(resident_pages("read"), sb.st_size / 4096);
+    store_segment_close(s);
+}
+
+struct worker {
+    struct store_segment *segment;
+    unsigned slot;
+    uint64_t found;
+};
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    unsigned char key[STORE_KEY_BYTES];
+    const void *found;
+    size_t len;
+
+    for (uint64_t i = w->slot; i < RECORDS; i += 2) {
+        make_key(key, i);
+        w->found += store_segment_get(w->segment, w->slot, key, &found, &len) == ST_OK;
+        struct cells c = {.rollup = &definition->rollups[0]};
+        if (i % 500 < 2 &&
+            store_segment_each_cell(w->segment, w->slot, "by_state", NULL, 0, see_cell, &c))
+            return NULL;
+    }
+    return NULL;
+}
+
+static void slots_read_at_the_same_time(void **state)
+{
+    struct store_segment *s = open_segment("read", 4);
+    struct worker workers[4];
+    pthread_t threads[4];
+    uint64_t found = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 4; i++) {
+        workers[i] = (struct worker){s, i, 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+    }
+    store_segment_warm(s);
+    for (unsigned i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        found += workers[i].found;
+    }
+    assert_true(found == 2 * RECORDS - 2); /* slots 2 and 3 begin at the third and fourth record */
+    store_segment_close(s);
+}
+
+/* ---- files that are not what they should be ---- */
+
+static enum st open_status(const char *name, const char *tenant, const char *dataset)
+{
+    struct store_segment *s = NULL;
+    enum st st = store_segment_open(&s, file(name), tenant, dataset, 1);
+
+    assert_int_equal(st == ST_OK, s != NULL);
+    store_segment_close(s);
+    return st;
+}
+
+static void a_segment_of_another_dataset_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(open_status("read", "dev", "lifeline"), ST_OK);
+    assert_int_equal(open_status("read", "dev", "flights"), ST_CORRUPT);
+    assert_string_equal(st_code(), "SEGMENT_FOREIGN");
+    assert_int_equal(open_status("read", "acme", "lifeline"), ST_CORRUPT);
+    assert_string_equal(st_code(), "SEGMENT_FOREIGN");
+    assert_int_equal(open_status("missing", "dev", "lifeline"), ST_NOT_FOUND);
+    assert_int_equal(open_status("", "dev", "lifeline"), ST_CORRUPT); /* a directory */
+}
+
+/* A copy of "read" with `len` bytes at `offset` replaced, then cut or grown to `size` (-1: as it
+ * is). */
+static void damage(off_t offset, const void *bytes, size_t len, off_t size)
+{
+    struct buf whole;
+
+    buf_init(&whole, 64u << 20);
+    assert_int_equal(fs_read(&whole, file("read")), ST_OK);
+    unlink(file("damaged"));
+    memcpy(whole.data + offset, bytes, len);
+    assert_int_equal(fs_write_new(file("damaged"), whole.data, whole.len, 0600), ST_OK);
+    if (size >= 0)
+        assert_int_equal(truncate(file("damaged"), size), 0);
+    buf_release(&whole);
+}
+
+static void cut_and_stray_files_are_errors_and_no_signals(void **state)
+{
+    static const struct {
+        off_t offset;
+        unsigned char bytes[4];
+        size_t len;
+    } HEADERS[] = {
+        {10, {0, 0}, 2},       /* no meta page */
+        {16, {0}, 1},          /* magic */
+        {20, {2}, 1},          /* version */
+        {32, {1}, 1},          /* map size */
+        {40, {0, 0, 0, 0}, 4}, /* page size 0 */
+        {40, {3, 0, 0, 0}, 4}, /* page size 3 */
+        {4096 + 16, {0}, 1},   /* the same in the second page */
+        {4096 + 40, {0, 0x80, 0, 0}, 4},
+        {4096, {7}, 1},
+    };
+    struct stat sb;
+    char *garbage = calloc(1, 3 * 4096);
+
+    (void)state;
+    assert_int_equal(stat(file("read"), &sb), 0);
+    const off_t sizes[] = {0,
+                           1,
+                           4096,
+                           8192,
+                           12288,
+                           sb.st_size - 4096,
+                           sb.st_size - 1,
+                           sb.st_size + 1,
+                           sb.st_size + 4096};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        damage(0, "", 0, sizes[i]);
+        assert_int_equal(open_status("damaged", "dev", "lifeline"), ST_CORRUPT);
+        assert_string_equal(st_code(), "SEGMENT_DAMAGED");
+    }
+    for (size_t i = 0; i < sizeof HEADERS / sizeof HEADERS[0]; i++) {
+        damage(HEADERS[i].offset, HEADERS[i].bytes, HEADERS[i].len, -1);
+        assert_int_equal(open_status("damaged", "dev", "lifeline"), ST_CORRUPT);
+    }
+    for (unsigned byte = 0; byte < 256; byte += 51) {
+        memset(garbage, (int)byte, 3 * 4096);
+        unlink(file("damaged"));
+        assert_int_equal(fs_write_new(file("damaged"), garbage, 3 * 4096, 0600), ST_OK);
+        assert_int_equal(open_status("damaged", "dev", "lifeline"), ST_CORRUPT);
+    }
+    free(garbage);
+}
+
+/* A file as the writer makes it, but with what a test puts in: {database, key, value} triples. */
+struct entry {
+    const char *database, *key;
+    size_t key_len;
+    const char *value;
+    size_t value_len;
+};
+
+static void forge(const struct entry *entries, size_t count)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi db;
+    MDB_envinfo env_info;
+
+    unlink(file("forged"));
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_mapsize(env, (size_t)256 << 30), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, 8), 0);
+    assert_int_equal(mdb_env_open(env, file("forged"), MDB_NOSUBDIR | MDB_NOLOCK, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    for (size_t i = 0; i < count; i++) {
+        MDB_val k = {entries[i].key_len, (void *)(uintptr_t)entries[i].key};
+        MDB_val v = {entries[i].value_len, (void *)(uintptr_t)entries[i].value};
+        assert_int_equal(mdb_dbi_open(txn, entries[i].database, MDB_CREATE, &db), 0);
+        if (k.mv_size)
+            assert_int_equal(mdb_put(txn, db, &k, &v, 0), 0);
+    }
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    assert_int_equal(mdb_env_info(env, &env_info), 0);
+    mdb_env_close(env);
+    assert_int_equal(truncate(file("forged"), (off_t)(env_info.me_last_pgno + 1) * 4096), 0);
+}
+
+#define KEY_A "aaaaaaaaaaaaaaaa"
+#define KEY_B "bbbbbbbbbbbbbbbb"
+#define META(text)                                                                                 \
+    {                                                                                              \
+        "meta", "segment", 7, text, sizeof(text) - 1                                               \
+    }
+#define GOOD_META                                                                                  \
+    "{\"format\":1,\"tenant\":\"dev\",\"dataset\":\"lifeline\",\"records\":1,"                     \
+    "\"key\":{\"id\":\"k1\",\"check\":\"00\"},\"rollups\":{}}"
+
+static void a_wrong_meta_is_refused(void **state)
+{
+    static const struct {
+        struct entry entries[2];
+        const char *code;
+    } WRONG[] = {
+        {{{"records", "", 0, "", 0}, {"records", "", 0, "", 0}}, "SEGMENT_DAMAGED"},
+        {{{"meta", "other", 5, "{}", 2}, {"records", "", 0, "", 0}}, "SEGMENT_DAMAGED"},
+        {{META(GOOD_META), META(GOOD_META)}, "SEGMENT_DAMAGED"}, /* no records */
+        {{META("{}"), {"records", "", 0, "", 0}}, "SEGMENT_FORMAT"},
+        {{META("{\"format\":2}"), {"records", "", 0, "", 0}}, "SEGMENT_FORMAT"},
+        {{META("{\"format\":1}"), {"records", "", 0, "", 0}}, "SEGMENT_DAMAGED"},
+        {{META("{\"format\":1,\"tenant\":\"dev\",\"dataset\":\"lifeline\",\"records\":1}"),
+          {"records", "", 0, "", 0}},
+         "SEGMENT_DAMAGED"},
+        {{META("{\"format\":1,\"tenant\":\"dev\",\"dataset\":\"lifeline\","
+               "\"key\":{\"id\":\"k1\",\"check\":\"00\"}}"),
+          {"records", "", 0, "", 0}},
+         "SEGMENT_DAMAGED"},
+        {{META("{\"format\":1,\"tenant\":\"dev\",\"dataset\":\"lifeline\",\"records\":1,\"key\":"
+               "{\"id\":\"k1\",\"check\":\"00\"},\"rollups\":{\"rollup:x:\":{}}}"),
+          {"records", "", 0, "", 0}},
+         "SEGMENT_DAMAGED"},
+        {{META("{\"format\":1,"), {"records", "", 0, "", 0}}, "SEGMENT_DAMAGED"},
+        {{{"meta", "segment", 7, "", 0}, {"records", "", 0, "", 0}}, "SEGMENT_DAMAGED"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof WRONG / sizeof WRONG[0]; i++) {
+        forge(WRONG[i].entries, 2);
+        assert_int_equal(open_status("forged", "dev", "lifeline"), ST_CORRUPT);
+        if (strcmp(st_code(), WRONG[i].code) != 0)
+            fail_msg("%zu: %s: %s", i, st_code(), st_message());
+    }
+}
+
+static enum st see_any(const unsigned char key[STORE_KEY_BYTES], const void *bytes, size_t len,
+                       void *ctx)
+{
+    struct visit *v = ctx;
+
+    (void)key;
+    (void)len;
+    v->seen += bytes == NULL;
+    return ST_OK;
+}
+
+static void a_tombstone_is_an_answer_of_its_own(void **state)
+{
+    static const struct entry ENTRIES[] = {
+        META(GOOD_META), {"records", KEY_A, 16, "\2", 1}, {"records", KEY_B, 16, "\1row", 4}};
+    const void *found;
+    size_t len;
+    struct visit v = {0};
+
+    (void)state;
+    forge(ENTRIES, 3);
+    struct store_segment *s = open_segment("forged", 1);
+    assert_int_equal(store_segment_get(s, 0, (const unsigned char *)KEY_A, &found, &len),
+                     ST_NOT_FOUND);
+    assert_non_null(found);
+    assert_int_equal(len, 0);
+    assert_int_equal(
+        store_segment_get(s, 0, (const unsigned char *)"cccccccccccccccc", &found, &len),
+        ST_NOT_FOUND);
+    assert_null(found);
+    assert_int_equal(store_segment_get(s, 0, (const unsigned char *)KEY_B, &found, &len), ST_OK);
+    assert_int_equal(len, 3);
+    assert_memory_equal(found, "row", 3);
+    assert_int_equal(store_segment_each_record(s, 0, see_any, &v), ST_OK);
+    assert_true(v.seen == 1);
+    store_segment_close(s);
+}
+
+static void records_of_unknown_kind_are_damage(void **state)
+{
+    static const struct entry ENTRIES[] = {
+        META(GOOD_META), {"records", KEY_A, 16, "\3row", 4}, {"records", KEY_B, 16, "", 0}};
+    static const struct entry SHORT[] = {META(GOOD_META), {"records", "aaa", 3, "\1row", 4}};
+    struct visit v = {0};
+    const void *found;
+    size_t len;
+
+    (void)state;
+    forge(ENTRIES, 3);
+    struct store_segment *s = open_segment("forged", 1);
+    assert_int_equal(store_segment_get(s, 0, (const unsigned char *)KEY_A, &found, &len),
+                     ST_CORRUPT);
+    assert_int_equal(store_segment_get(s, 0, (const unsigned char *)KEY_B, &found, &len),
+                     ST_CORRUPT);
+    assert_int_equal(store_segment_each_record(s, 0, see_any, &v), ST_CORRUPT);
+    store_segment_close(s);
+    forge(SHORT, 2);
+    s = open_segment("forged", 1);
+    assert_int_equal(store_segment_each_record(s, 0, see_any, &v), ST_CORRUPT);
+    store_segment_close(s);
+}
+
+/* ---- deep verification ---- */
+
+static void a_whole_segment_is_verified(void **state)
+{
+    struct store_segment *s = open_segment("read", 1);
+
+    (void)state;
+    if (store_segment_verify(s, 0, definition) != ST_OK)
+        fail_msg("%s", st_message());
+    store_segment_close(s);
+}
+
+static void verification_says_what_is_wrong(void **state)
+{
+    unsigned char key[STORE_KEY_BYTES];
+
+    (void)state;
+    /* totals */
+    struct store_segment_writer *w = start("totals");
+    for (uint64_t i = 0; i < 10; i++)
+        assert_int_equal(add(w, i, 5), ST_OK);
+    assert_int_equal(add_cell(w, 0, "CA", 9), ST_OK);
+    assert_int_equal(add_cell(w, 1, NULL, 10), ST_OK);
+    finish(w);
+    struct store_segment *s = open_segment("totals", 1);
+    assert_int_equal(store_segment_verify(s, 0, definition), ST_CORRUPT);
+    assert_non_null(strstr(st_message(), "totals"));
+    store_segment_close(s);
+    /* a row that is none */
+    w = start("norow");
+    make_key(key, 1);
+    assert_int_equal(store_segment_writer_add(w, key, "\xff\xff", 2), ST_OK);
+    finish(w);
+    s = open_segment("norow", 1);
+    assert_int_equal(store_segment_verify(s, 0, definition), ST_CORRUPT);
+    assert_string_equal(st_code(), "ROW_DAMAGED");
+    store_segment_close(s);
+    /* text that nobody could serve */
+    w = start("notext");
+    make_row(1, 4);
+    row.data[row.len - 9] = '\xff'; /* the last letter: a date and an integer follow it */
+    make_key(key, 1);
+    assert_int_equal(store_segment_writer_add(w, key, row.data, row.len), ST_OK);
+    finish(w);
+    s = open_segment("notext", 1);
+    assert_int_equal(store_segment_verify(s, 0, definition), ST_CORRUPT);
+    assert_non_null(strstr(st_message(), "UTF-8"));
+    store_segment_close(s);
+}
+
+static void a_segment_of_another_definition_is_no_segment_of_this_one(void **state)
+{
+    struct store_segment *s = open_segment("read", 1);
+    struct store_definition *other;
+    json_t *json = kit_with(KIT_LIFELINE, "/record/visits", "\"DATE\"");
+
+    (void)state;
+    assert_int_equal(store_definition_parse(&other, json), ST_OK);
+    assert_int_equal(store_segment_verify(s, 0, other), ST_CORRUPT);
+    assert_non_null(strstr(st_message(), "definition"));
+    store_definition_free(other);
+    json_decref(json);
+    json = kit_with(KIT_LIFELINE, "/rollups/by_state/metrics/least", "\"sum(visits)\"");
+    assert_int_equal(store_definition_parse(&other, json), ST_OK);
+    assert_int_equal(store_segment_verify(s, 0, other), ST_CORRUPT);
+    store_definition_free(other);
+    json_decref(json);
+    store_segment_close(s);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    definition = kit_definition(KIT_LIFELINE);
+    info = (struct store_segment_info){definition, "dev", "k1", {1, 2, 3}};
+    buf_init(&row, 2 * STORE_ROW_MAX);
+    if (!mkdtemp(directory))
+        return 1;
+    write_segment("read", RECORDS, 0);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    store_definition_free(definition);
+    buf_release(&row);
+    return fs_remove_tree(directory);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_same_records_give_the_same_bytes),
+        cmocka_unit_test(the_same_records_give_the_same_bytes_over_many_commits),
+        cmocka_unit_test(what_names_a_segment_is_in_its_bytes),
+        cmocka_unit_test(keys_must_ascend),
+        cmocka_unit_test(an_existing_file_is_never_written_to),
+        cmocka_unit_test(a_file_that_cannot_grow_is_an_error_and_no_signal),
+        cmocka_unit_test(a_writer_can_be_left_at_any_point),
+        cmocka_unit_test(what_was_written_is_found_and_nothing_else),
+        cmocka_unit_test(borrowed_bytes_live_as_long_as_the_segment),
+        cmocka_unit_test(all_records_come_in_order_until_the_caller_has_enough),
+        cmocka_unit_test(cells_come_from_where_they_are_asked_for),
+        cmocka_unit_test(an_empty_segment_is_one),
+        cmocka_unit_test(the_key_it_was_built_with_is_checked),
+        cmocka_unit_test(warming_maps_every_page),
+        cmocka_unit_test(slots_read_at_the_same_time),
+        cmocka_unit_test(a_segment_of_another_dataset_is_refused),
+        cmocka_unit_test(cut_and_stray_files_are_errors_and_no_signals),
+        cmocka_unit_test(a_wrong_meta_is_refused),
+        cmocka_unit_test(a_tombstone_is_an_answer_of_its_own),
+        cmocka_unit_test(records_of_unknown_kind_are_damage),
+        cmocka_unit_test(a_whole_segment_is_verified),
+        cmocka_unit_test(verification_says_what_is_wrong),
+        cmocka_unit_test(a_segment_of_another_definition_is_no_segment_of_this_one),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
