@@ -1,0 +1,126 @@
+#include "api/internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void api_reply_init(struct api_reply *reply)
+{
+    *reply = (struct api_reply){.status = 200};
+    buf_init(&reply->body, API_REPLY_MAX);
+}
+
+void api_reply_release(struct api_reply *reply)
+{
+    buf_release(&reply->body);
+}
+
+void api_reply_header(struct api_reply *r, const char *name, const char *fmt, ...)
+{
+    size_t room = sizeof r->header_text - r->header_text_len;
+    char *value = r->header_text + r->header_text_len;
+    va_list args;
+
+    va_start(args, fmt);
+    int n = vsnprintf(value, room, fmt, args);
+    va_end(args);
+    if (n < 0 || (size_t)n >= room || r->header_count == API_HEADERS_MAX)
+        return;
+    r->headers[r->header_count++] = (struct api_pair){name, value, (size_t)n};
+    r->header_text_len += (size_t)n + 1;
+}
+
+void api_run_data(struct api_reply *reply, struct api_request *request)
+{
+    enum st st = request->route->data(reply, request);
+
+    if (!st && reply->body.status)
+        st = buf_status(&reply->body);
+    if (st)
+        api_problem(reply, request, st);
+}
+
+/* A dataset that the token may not see is one that is not there. */
+enum st api_dataset(const struct store_served **out, const struct api_request *request)
+{
+    const char *name = request->path_params[0];
+
+    if (!auth_identity_sees_dataset(request->identity, name))
+        return st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset of that name");
+    enum st st = store_view_dataset(out, request->view, request->identity->tenant, name);
+    return st ? st : store_served_ready(*out);
+}
+
+enum st api_body_object(json_t **out, const struct api_request *request)
+{
+    return jx_parse_object(out, request->body ? request->body : "", request->body_len);
+}
+
+int64_t api_query_limit(const struct api_request *request)
+{
+    const char *text = api_query(request, "limit");
+
+    return text ? strtoll(text, NULL, 10) : 100; /* checked by the route table */
+}
+
+enum st api_list(struct api_reply *reply, json_t *items, const char *next)
+{
+    struct buf *b = &reply->body;
+
+    buf_addstr(b, "{\"items\":");
+    jx_write(b, items, false);
+    json_decref(items);
+    buf_addstr(b, ",\"next\":");
+    if (next)
+        buf_add_json_string(b, next, strlen(next));
+    else
+        buf_addstr(b, "null");
+    buf_addf(b, ",\"complete\":%s}", next ? "false" : "true");
+    return buf_status(b);
+}
+
+void api_version_headers(struct api_reply *reply, const struct store_served *d)
+{
+    api_reply_header(reply, "Everline-Version", "%llu", (unsigned long long)d->version);
+    if (d->definition->key.protect != STORE_PROTECT_NONE)
+        api_reply_header(reply, "Cache-Control", "no-store");
+}
+
+/* If-None-Match is a list of tags or "*" (RFC 9110 section 13.1.2); ours hold no comma. */
+static bool has_tag(const char *list, const char *tag)
+{
+    if (!list)
+        return false;
+    if (strcmp(list, "*") == 0)
+        return true;
+    size_t len = strlen(tag);
+    for (const char *at = strstr(list, tag); at; at = strstr(at + 1, tag))
+        if (at[len] == '\0' || at[len] == ',' || at[len] == ' ')
+            return true;
+    return false;
+}
+
+bool api_etag(struct api_reply *reply, const struct api_request *request,
+              const struct store_served *d, const char *query)
+{
+    unsigned char digest[DIGEST_BYTES];
+    char hex[33], tag[40];
+    struct buf b;
+
+    buf_init(&b, 16384);
+    buf_addf(&b, "%s/%s/%llu/%s/%s", d->tenant, d->dataset, (unsigned long long)d->version,
+             request->route->operation, query);
+    bool ok = !b.status && digest_sha256(digest, b.data, b.len) == ST_OK;
+    buf_release(&b);
+    if (!ok)
+        return false; /* no tag, no harm */
+    digest_hex(hex, digest, 16);
+    snprintf(tag, sizeof tag, "\"%s\"", hex);
+    api_reply_header(reply, "ETag", "%s", tag);
+    api_reply_header(reply, "Cache-Control", "private, no-cache");
+    if (!has_tag(request->if_none_match, tag))
+        return false;
+    reply->status = 304;
+    return true;
+}

@@ -1,0 +1,104 @@
+#include "api/internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* The one gate before dispatch. The keys hang on the view, so that a request sees tenants and keys of
+ * one moment. */
+
+static enum st load_keys(struct api_keys *keys, const struct store_view *view, const char *keys_dir)
+{
+    const struct store_tenant *t;
+    char directory[FS_PATH_MAX];
+    enum st st = auth_keyset_new(&keys->set);
+
+    for (size_t i = 0; !st && (t = store_view_tenant_at(view, i)); i++) {
+        st = store_token_keys_dir(directory, keys_dir, t->name);
+        if (!st)
+            st = auth_keyset_load(keys->set, t->name, directory, NULL);
+    }
+    return st;
+}
+
+enum st api_keys_extend(void **extension, const struct store_view *next,
+                        const struct store_view *previous, void *ctx)
+{
+    struct api_server *server = ctx;
+    struct api_keys *old = previous ? store_view_extension(previous) : NULL;
+    uint64_t epoch = store_view_tenants_epoch(next);
+    uint64_t generation = atomic_load(&server->keys_generation);
+
+    if (old && old->tenants_epoch == epoch && old->generation == generation) {
+        atomic_fetch_add(&old->uses, 1);
+        *extension = old;
+        return ST_OK;
+    }
+    struct api_keys *keys = calloc(1, sizeof *keys);
+    if (!keys)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    keys->tenants_epoch = epoch;
+    keys->generation = generation;
+    atomic_init(&keys->uses, 1);
+    enum st st = load_keys(keys, next, server->keys_dir);
+    if (st && old) { /* keep the old set, say so, and try again when something changes */
+        log_failure(LOG_LEVEL_ERROR, "keys", "the token keys cannot be loaded; the old set stays");
+        api_keys_release(keys, ctx);
+        old->tenants_epoch = epoch;
+        old->generation = generation;
+        atomic_fetch_add(&old->uses, 1);
+        *extension = old;
+        return ST_OK;
+    }
+    if (st) {
+        api_keys_release(keys, ctx);
+        return st;
+    }
+    *extension = keys;
+    return ST_OK;
+}
+
+void api_keys_release(void *extension, void *ctx)
+{
+    struct api_keys *keys = extension;
+
+    (void)ctx;
+    if (atomic_fetch_sub(&keys->uses, 1) != 1)
+        return;
+    auth_keyset_free(keys->set);
+    free(keys);
+}
+
+static bool tenant_policy(struct auth_policy *out, const char *tenant, void *ctx)
+{
+    const struct store_tenant *t = store_view_tenant(ctx, tenant);
+
+    if (!t)
+        return false;
+    *out = (struct auth_policy){t->enabled, t->issuer, t->audience};
+    return true;
+}
+
+enum st api_gate(struct auth_identity *identity, const struct api_request *request,
+                 const char *authorization)
+{
+    static const char SCHEME[] = "Bearer ";
+    const struct api_keys *keys = store_view_extension(request->view);
+
+    if (!authorization || strncasecmp(authorization, SCHEME, sizeof SCHEME - 1) != 0)
+        return st_fail(ST_UNKNOWN_CALLER, NULL, "no bearer token");
+    const char *token = authorization + sizeof SCHEME - 1;
+    enum st st = auth_token_verify(identity, keys->set, token, strlen(token),
+                                   clock_wall_us() / 1000000, tenant_policy,
+                                   (void *)(uintptr_t)request->view);
+    if (st)
+        return st;
+    if (!auth_identity_has_scope(identity, (enum auth_scope)request->route->scope))
+        return st_hint(st_fail(ST_DENIED, "SCOPE_MISSING", "the token lacks the scope %s",
+                               auth_scope_name((enum auth_scope)request->route->scope)),
+                       "ask for a token with that scope");
+    return ST_OK;
+}

@@ -1,0 +1,64 @@
+/* What the files of api/ share about a running server. Room-private. */
+#ifndef EVERLINE_API_INTERNAL_H
+#define EVERLINE_API_INTERNAL_H
+
+#include "api/exchange.h"
+#include "api/metrics.h"
+#include "api/route.h"
+#include "api/server.h"
+#include "auth/keyset.h"
+
+#include <stdatomic.h>
+
+#define API_REPLY_MAX (64u << 20)
+#define API_BATCH_KEYS 1000
+
+struct api_server {
+    struct api_options options;
+    struct store_keeper *keeper;
+    struct metrics *metrics;
+    struct api_metrics counts;
+    char keys_dir[FS_PATH_MAX];
+    _Atomic bool stopping;
+    _Atomic uint64_t keys_generation; /* raised by SIGHUP: keysets are read again */
+};
+
+/* The keys that vouch for tokens, hung on every view; shared by views between which no tenant and no
+ * key changed. */
+struct api_keys {
+    struct auth_keyset *set;
+    uint64_t tenants_epoch, generation;
+    _Atomic unsigned uses;
+};
+
+/* store_keeper's extend_fn and release_fn; ctx is the struct api_server. */
+enum st api_keys_extend(void **extension, const struct store_view *next,
+                        const struct store_view *previous, void *ctx);
+void api_keys_release(void *extension, void *ctx);
+
+/* Who calls, and whether the route lets them: ST_UNKNOWN_CALLER or ST_DENIED. `authorization` is the
+ * header's value or NULL. The request's view must be entered. */
+enum st api_gate(struct auth_identity *identity, const struct api_request *request,
+                 const char *authorization) ST_MUST_USE;
+
+/* Turns the thread's last failure into a problem document (RFC 9457) in `reply`. */
+void api_problem(struct api_reply *reply, const struct api_request *request, enum st status);
+
+void api_reply_init(struct api_reply *reply);
+void api_reply_release(struct api_reply *reply);
+
+/* Runs the handler of a data route inside the request's view. */
+void api_run_data(struct api_reply *reply, struct api_request *request);
+
+/* Shared by handlers. */
+enum st api_dataset(const struct store_served **out, const struct api_request *request) ST_MUST_USE;
+enum st api_body_object(json_t **out, const struct api_request *request) ST_MUST_USE;
+int64_t api_query_limit(const struct api_request *request);
+/* {"items":[...],"next":...,"complete":...}: takes the reference of `items`. `next` may be NULL. */
+enum st api_list(struct api_reply *reply, json_t *items, const char *next) ST_MUST_USE;
+/* A strong ETag over dataset, version and `query`; true when If-None-Match has it (reply is 304). */
+bool api_etag(struct api_reply *reply, const struct api_request *request,
+              const struct store_served *d, const char *query);
+void api_version_headers(struct api_reply *reply, const struct store_served *d);
+
+#endif

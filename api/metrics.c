@@ -1,0 +1,52 @@
+#include "api/metrics.h"
+
+#include "api/route.h"
+
+static const char *const CLASSES[] = {"1xx", "2xx", "3xx", "4xx", "5xx", NULL};
+static const char *const OUTCOMES[] = {"match", "no_match", NULL};
+static const double BOUNDS_S[] = {0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025,
+                                  0.005,   0.01,   0.05,    0.25,   1,     5};
+
+enum st api_metrics_register(struct api_metrics *out, struct metrics *m)
+{
+    const struct {
+        struct metric **metric;
+        struct metric_info info;
+    } rows[] = {
+        {&out->requests,
+         {.name = "everline_requests_total", .help = "Requests by operation of the contract.",
+          .kind = METRIC_COUNTER, .label = "operation", .label_values = api_route_operations()}},
+        {&out->statuses,
+         {.name = "everline_responses_total", .help = "Responses by class of status.",
+          .kind = METRIC_COUNTER, .label = "class", .label_values = CLASSES}},
+        {&out->duration,
+         {.name = "everline_request_seconds", .help = "From the request's head to its reply.",
+          .kind = METRIC_HISTOGRAM, .label = "operation", .label_values = api_route_operations(),
+          .bounds_s = BOUNDS_S, .bound_count = sizeof BOUNDS_S / sizeof BOUNDS_S[0]}},
+        {&out->in_flight,
+         {.name = "everline_requests_in_flight", .help = "Requests that have no reply yet.",
+          .kind = METRIC_GAUGE}},
+        {&out->matches,
+         {.name = "everline_lookups_total", .help = "Keys looked up, by outcome.",
+          .kind = METRIC_COUNTER, .label = "outcome", .label_values = OUTCOMES}},
+    };
+    enum st st = ST_OK;
+
+    for (size_t i = 0; !st && i < sizeof rows / sizeof rows[0]; i++)
+        st = metrics_register(rows[i].metric, m, &rows[i].info);
+    return st;
+}
+
+void api_metrics_count(const struct api_metrics *counts, unsigned operation, unsigned status,
+                       uint64_t duration_ns)
+{
+    metric_add(counts->requests, operation, 1);
+    metric_add(counts->statuses, status / 100 - 1, 1);
+    metric_observe_ns(counts->duration, operation, duration_ns);
+}
+
+void api_metrics_lookups(const struct api_metrics *counts, uint64_t matches, uint64_t misses)
+{
+    metric_add(counts->matches, 0, matches);
+    metric_add(counts->matches, 1, misses);
+}

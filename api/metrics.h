@@ -1,0 +1,20 @@
+/* What the server counts. */
+#ifndef EVERLINE_API_METRICS_H
+#define EVERLINE_API_METRICS_H
+
+#include "base/metrics.h"
+
+struct api_metrics {
+    struct metric *requests;  /* by operation */
+    struct metric *statuses;  /* by class: 2xx ... */
+    struct metric *duration;  /* by operation */
+    struct metric *in_flight;
+    struct metric *matches;   /* lookups by outcome */
+};
+
+enum st api_metrics_register(struct api_metrics *out, struct metrics *m) ST_MUST_USE;
+void api_metrics_count(const struct api_metrics *counts, unsigned operation, unsigned status,
+                       uint64_t duration_ns);
+void api_metrics_lookups(const struct api_metrics *counts, uint64_t matches, uint64_t misses);
+
+#endif

@@ -1,0 +1,238 @@
+#include "api/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What reads or changes the catalog: it runs on the catalog thread while the connection is
+ * suspended. */
+
+static const char *tenant_of(const struct api_request *request)
+{
+    return request->identity->tenant;
+}
+
+/* The name in the path, unless the token does not see it: then there is no such dataset. */
+static enum st visible(const struct api_request *request)
+{
+    return auth_identity_sees_dataset(request->identity, request->path_params[0])
+               ? ST_OK
+               : st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset of that name");
+}
+
+/* Nobody learns from the text whether a name is somebody else's. */
+static enum st hide_name(enum st st)
+{
+    return st == ST_NOT_FOUND && strcmp(st_code(), "UNKNOWN_DATASET") == 0
+               ? st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset of that name")
+               : st;
+}
+
+static enum st write_json(struct api_reply *reply, json_t *value)
+{
+    jx_write(&reply->body, value, false);
+    json_decref(value);
+    return buf_status(&reply->body);
+}
+
+/* Keeps what the token may see. */
+static json_t *seen_by(const struct auth_identity *identity, json_t *items)
+{
+    for (size_t i = json_array_size(items); i-- > 0;)
+        if (!auth_identity_sees_dataset(
+                identity, json_string_value(json_object_get(json_array_get(items, i), "name"))))
+            json_array_remove(items, i);
+    return items;
+}
+
+enum st api_op_list_datasets(struct api_reply *reply, struct api_request *request, struct store *s,
+                             struct store_wait *wait)
+{
+    json_t *items = NULL;
+    char next[STORE_NAME_SIZE] = "";
+    const char *cursor = api_query(request, "cursor");
+    bool more = false;
+    enum st st = cursor && store_name_check("dataset", cursor)
+                     ? st_place(st_fail(ST_INVALID, "INVALID_CURSOR", "this is not a cursor of ours"),
+                                "query/cursor")
+                     : ST_OK;
+
+    (void)wait;
+    if (!st)
+        st = store_dataset_list(&items, &more, s, tenant_of(request), cursor,
+                                (size_t)api_query_limit(request));
+    if (st)
+        return st;
+    if (more)
+        snprintf(next, sizeof next, "%s",
+                 json_string_value(json_object_get(json_array_get(items, json_array_size(items) - 1),
+                                                   "name")));
+    return api_list(reply, seen_by(request->identity, items), more ? next : NULL);
+}
+
+enum st api_op_get_dataset(struct api_reply *reply, struct api_request *request, struct store *s,
+                           struct store_wait *wait)
+{
+    json_t *dataset = NULL;
+    enum st st = visible(request);
+
+    (void)wait;
+    if (!st)
+        st = hide_name(store_dataset_get(&dataset, s, tenant_of(request), request->path_params[0]));
+    if (st)
+        return st;
+    api_reply_header(reply, "ETag", "\"%lld\"",
+                     (long long)json_integer_value(json_object_get(dataset, "sequence")));
+    return write_json(reply, dataset);
+}
+
+typedef enum st (*list_fn)(json_t **items, bool *more, struct store *s, const char *tenant,
+                           const char *dataset, uint64_t before, size_t limit);
+
+/* A list of numbered things, newest first; the cursor is the last number given. */
+static enum st list_numbered(struct api_reply *reply, const struct api_request *request,
+                             struct store *s, list_fn list, const char *number)
+{
+    const char *cursor = api_query(request, "cursor");
+    json_t *items = NULL;
+    uint64_t before = 0;
+    char next[32] = "";
+    bool more = false;
+    enum st st = visible(request);
+
+    if (!st && cursor) {
+        before = strspn(cursor, "0123456789") == strlen(cursor) ? strtoull(cursor, NULL, 10) : 0;
+        if (before == 0)
+            st = st_place(st_fail(ST_INVALID, "INVALID_CURSOR", "this is not a cursor of ours"),
+                          "query/cursor");
+    }
+    if (!st)
+        st = hide_name(list(&items, &more, s, tenant_of(request), request->path_params[0], before,
+                            (size_t)api_query_limit(request)));
+    if (st)
+        return st;
+    if (more)
+        snprintf(next, sizeof next, "%lld",
+                 (long long)json_integer_value(json_object_get(
+                     json_array_get(items, json_array_size(items) - 1), number)));
+    return api_list(reply, items, more ? next : NULL);
+}
+
+enum st api_op_list_versions(struct api_reply *reply, struct api_request *request, struct store *s,
+                             struct store_wait *wait)
+{
+    (void)wait;
+    return list_numbered(reply, request, s, store_version_list, "version");
+}
+
+enum st api_op_list_events(struct api_reply *reply, struct api_request *request, struct store *s,
+                           struct store_wait *wait)
+{
+    (void)wait;
+    return list_numbered(reply, request, s, store_event_list, "sequence");
+}
+
+enum st api_op_get_version(struct api_reply *reply, struct api_request *request, struct store *s,
+                           struct store_wait *wait)
+{
+    json_t *row = NULL;
+    enum st st = visible(request);
+
+    (void)wait;
+    if (!st)
+        st = hide_name(store_version_get(&row, s, tenant_of(request), request->path_params[0],
+                                         strtoull(request->path_params[1], NULL, 10)));
+    return st ? st : write_json(reply, row);
+}
+
+/* ---- moves ---- */
+
+/* If-Match: one strong tag, the head's sequence (RFC 9110 section 13.1.1). */
+static enum st take_if_match(uint64_t *sequence, const char *value)
+{
+    char *end = NULL;
+
+    *sequence = 0;
+    if (!value)
+        return ST_OK;
+    if (*value == '"' && value[1] >= '1' && value[1] <= '9')
+        *sequence = strtoull(value + 1, &end, 10);
+    if (!end || strcmp(end, "\"") != 0)
+        return st_hint(st_fail(ST_PRECONDITION, "HEAD_MOVED", "If-Match does not name a head"),
+                       "send the ETag of GET /v1/datasets/{dataset}");
+    return ST_OK;
+}
+
+typedef enum st (*move_fn)(json_t **head, struct store *s, const struct store_move *move);
+
+static enum st run_move(struct api_reply *reply, const struct api_request *request, struct store *s,
+                        struct store_wait *wait, move_fn move_fn, struct store_move *move)
+{
+    char actor[AUTH_SUBJECT_MAX + STORE_NAME_SIZE + 16];
+    json_t *head = NULL;
+
+    snprintf(actor, sizeof actor, "token:%s", request->identity->subject[0] ? request->identity->subject
+                                                                            : request->identity->kid);
+    move->tenant = tenant_of(request);
+    move->dataset = request->path_params[0];
+    move->actor.name = actor;
+    move->actor.request_id = request->request_id;
+    enum st st = take_if_match(&move->if_sequence, request->if_match);
+    if (!st)
+        st = hide_name(move_fn(&head, s, move));
+    if (st)
+        return st;
+    snprintf(wait->tenant, sizeof wait->tenant, "%s", move->tenant);
+    snprintf(wait->dataset, sizeof wait->dataset, "%s", move->dataset);
+    wait->sequence = (uint64_t)json_integer_value(json_object_get(head, "sequence"));
+    api_reply_header(reply, "ETag", "\"%llu\"", (unsigned long long)wait->sequence);
+    return write_json(reply, head);
+}
+
+enum st api_op_roll_back(struct api_reply *reply, struct api_request *request, struct store *s,
+                         struct store_wait *wait)
+{
+    static const char *const MEMBERS[] = {"reason", "from", "to", NULL};
+    struct store_move move = {0};
+    int64_t from = 0, to = 0;
+    json_t *body = NULL;
+    enum st st = visible(request);
+
+    if (!st)
+        st = api_body_object(&body, request);
+    if (!st)
+        st = jx_only(body, "", MEMBERS);
+    if (!st)
+        st = jx_string(&move.actor.reason, body, "", "reason", NULL);
+    if (!st)
+        st = jx_integer(&from, body, "", "from", 0, 1, INT64_MAX);
+    if (!st)
+        st = jx_integer(&to, body, "", "to", 0, 1, INT64_MAX);
+    move.from = (uint64_t)from;
+    move.to = (uint64_t)to;
+    if (!st)
+        st = run_move(reply, request, s, wait, store_rollback, &move);
+    json_decref(body);
+    return st;
+}
+
+enum st api_op_promote_version(struct api_reply *reply, struct api_request *request, struct store *s,
+                               struct store_wait *wait)
+{
+    static const char *const MEMBERS[] = {"reason", NULL};
+    struct store_move move = {.to = strtoull(request->path_params[1], NULL, 10)};
+    json_t *body = NULL;
+    enum st st = visible(request);
+
+    if (!st)
+        st = api_body_object(&body, request);
+    if (!st)
+        st = jx_only(body, "", MEMBERS);
+    if (!st)
+        st = jx_string(&move.actor.reason, body, "", "reason", NULL);
+    if (!st)
+        st = run_move(reply, request, s, wait, store_promote, &move);
+    json_decref(body);
+    return st;
+}

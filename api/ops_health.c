@@ -1,0 +1,60 @@
+#include "api/internal.h"
+
+#include "api_openapi.h"
+
+#include <string.h>
+
+enum st api_op_livez(struct api_reply *reply, struct api_request *request)
+{
+    (void)request;
+    buf_addstr(&reply->body, "{\"status\":\"ok\"}");
+    return ST_OK;
+}
+
+/* Probes carry no token: they learn how many datasets are in trouble, not whose. The log names
+ * them. */
+static void add_counts(struct api_reply *reply, const struct api_request *request)
+{
+    const struct store_served *d;
+    unsigned unavailable = 0;
+    struct buf why;
+    size_t lines = 0;
+
+    for (size_t i = 0; (d = store_view_dataset_at(request->view, i)); i++)
+        unavailable += d->unavailable != NULL;
+    buf_init(&why, 64u << 10);
+    store_keeper_ready(request->server->keeper, &why);
+    for (size_t i = 0; i < why.len; i++)
+        lines += why.data[i] == '\n';
+    buf_release(&why);
+    buf_addf(&reply->body, ",\"late\":%zu,\"unavailable\":%u",
+             lines > unavailable ? lines - unavailable : 0, unavailable);
+}
+
+enum st api_op_readyz(struct api_reply *reply, struct api_request *request)
+{
+    const char *verbose = api_query(request, "verbose");
+    bool stopping = atomic_load(&request->server->stopping);
+    bool ready = !stopping && store_keeper_ready(request->server->keeper, NULL);
+
+    buf_addf(&reply->body, "{\"status\":\"%s\"", stopping ? "stopping" : ready ? "ok" : "not_ready");
+    if (verbose && strcmp(verbose, "false") != 0)
+        add_counts(reply, request);
+    buf_addch(&reply->body, '}');
+    reply->status = ready ? 200 : 503;
+    return ST_OK;
+}
+
+enum st api_op_get_contract(struct api_reply *reply, struct api_request *request)
+{
+    (void)request;
+    buf_add(&reply->body, API_OPENAPI, sizeof API_OPENAPI);
+    return ST_OK;
+}
+
+enum st api_op_get_metrics(struct api_reply *reply, struct api_request *request)
+{
+    reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    metrics_render(request->server->metrics, &reply->body);
+    return ST_OK;
+}

@@ -1,0 +1,179 @@
+#include "api/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Lookups: one key or many, and the record of one key. */
+
+static enum st add_result(struct buf *out, const struct store_served *d, unsigned slot,
+                          const unsigned char key[STORE_KEY_BYTES], bool *match)
+{
+    const void *row;
+    size_t row_len;
+    enum st st = store_served_get(d, slot, key, &row, &row_len);
+
+    *match = st == ST_OK;
+    if (st == ST_NOT_FOUND) {
+        buf_addstr(out, "\"outcome\":\"no_match\",\"record\":null}");
+        return ST_OK;
+    }
+    if (st)
+        return st;
+    buf_addstr(out, "\"outcome\":\"match\",\"record\":");
+    st = store_row_json(out, d->definition->row, d->definition->row_count, row, row_len);
+    buf_addch(out, '}');
+    return st;
+}
+
+static void add_head(struct buf *out, const struct store_served *d)
+{
+    buf_addstr(out, "{\"dataset\":\"");
+    buf_addstr(out, d->dataset); /* checked names need no escape */
+    buf_addstr(out, "\",\"version\":");
+    buf_addu64(out, d->version);
+    buf_addch(out, ',');
+}
+
+enum st api_op_lookup(struct api_reply *reply, struct api_request *request)
+{
+    static const char *const MEMBERS[] = {"key", NULL};
+    unsigned char key[STORE_KEY_BYTES];
+    const struct store_served *d;
+    struct store_hasher *hasher;
+    json_t *body = NULL, *fields = NULL;
+    bool match = false;
+    enum st st = api_dataset(&d, request);
+
+    if (!st)
+        st = api_body_object(&body, request);
+    if (!st)
+        st = jx_only(body, "", MEMBERS);
+    if (!st)
+        st = jx_object(&fields, body, "", "key");
+    if (!st && !fields)
+        st = st_place(st_fail(ST_INVALID, "MISSING_FIELD", "\"key\" is missing"), "/key");
+    if (!st)
+        st = store_served_hasher(&hasher, d, request->slot);
+    if (!st)
+        st = store_hasher_sum_json(key, hasher, fields, "/key");
+    if (!st) {
+        add_head(&reply->body, d);
+        st = add_result(&reply->body, d, request->slot, key, &match);
+    }
+    json_decref(body);
+    if (st)
+        return st;
+    api_metrics_lookups(&request->server->counts, match, !match);
+    api_version_headers(reply, d);
+    return ST_OK;
+}
+
+/* As many as the tenant's row allows, and never more than a batch of this server. */
+static size_t batch_limit(const struct api_request *request)
+{
+    const struct store_tenant *t = store_view_tenant(request->view, request->identity->tenant);
+
+    return t && t->max_batch_keys && t->max_batch_keys < API_BATCH_KEYS ? t->max_batch_keys
+                                                                         : API_BATCH_KEYS;
+}
+
+static enum st add_results(struct api_reply *reply, struct api_request *request,
+                           const struct store_served *d, const json_t *keys)
+{
+    struct store_hasher *hasher;
+    uint64_t matches = 0;
+    json_t *fields;
+    size_t i;
+    enum st st = store_served_hasher(&hasher, d, request->slot);
+
+    add_head(&reply->body, d);
+    buf_addstr(&reply->body, "\"results\":[");
+    json_array_foreach(keys, i, fields) {
+        unsigned char key[STORE_KEY_BYTES];
+        char pointer[32];
+        bool match = false;
+
+        snprintf(pointer, sizeof pointer, "/keys/%zu", i);
+        if (!st && !json_is_object(fields))
+            st = st_place(st_fail(ST_INVALID, "WRONG_TYPE", "a key must be an object"), "%s", pointer);
+        if (!st)
+            st = store_hasher_sum_json(key, hasher, fields, pointer);
+        if (st)
+            return st;
+        buf_addstr(&reply->body, i ? ",{" : "{");
+        st = add_result(&reply->body, d, request->slot, key, &match);
+        matches += match;
+    }
+    buf_addstr(&reply->body, "]}");
+    if (!st)
+        api_metrics_lookups(&request->server->counts, matches, json_array_size(keys) - matches);
+    return st;
+}
+
+enum st api_op_lookup_batch(struct api_reply *reply, struct api_request *request)
+{
+    static const char *const MEMBERS[] = {"keys", NULL};
+    const struct store_served *d;
+    json_t *body = NULL, *keys = NULL;
+    enum st st = api_dataset(&d, request);
+
+    if (!st)
+        st = api_body_object(&body, request);
+    if (!st)
+        st = jx_only(body, "", MEMBERS);
+    if (!st)
+        st = jx_array(&keys, body, "", "keys");
+    if (!st && json_array_size(keys) == 0)
+        st = st_place(st_fail(ST_INVALID, "MISSING_FIELD", "\"keys\" must hold at least one key"),
+                      "/keys");
+    if (!st && json_array_size(keys) > batch_limit(request))
+        st = st_hint(st_place(st_fail(ST_TOO_LARGE, "TOO_MANY_KEYS", "a batch has at most %zu keys",
+                                      batch_limit(request)),
+                              "/keys"),
+                     "send several batches");
+    if (!st)
+        st = add_results(reply, request, d, keys);
+    json_decref(body);
+    if (!st)
+        api_version_headers(reply, d);
+    return st;
+}
+
+enum st api_op_get_record(struct api_reply *reply, struct api_request *request)
+{
+    const char *text = request->path_params[1];
+    unsigned char key[STORE_KEY_BYTES];
+    const struct store_served *d;
+    struct store_hasher *hasher;
+    const void *row;
+    size_t row_len;
+    enum st st = api_dataset(&d, request);
+
+    if (st)
+        return st;
+    const struct store_key_spec *spec = &d->definition->key;
+    if (spec->protect != STORE_PROTECT_NONE || spec->field_count != 1)
+        return st_hint(st_fail(ST_CONFLICT, "NOT_ADDRESSABLE",
+                               "records of this dataset have no address: its key is protected or has "
+                               "several fields"),
+                       "use POST lookup");
+    st = store_served_hasher(&hasher, d, request->slot);
+    if (!st)
+        st = store_hasher_sum(key, hasher, &(struct store_text){text, strlen(text)});
+    if (st)
+        return st;
+    st = store_served_get(d, request->slot, key, &row, &row_len);
+    api_metrics_lookups(&request->server->counts, st == ST_OK, st == ST_NOT_FOUND);
+    if (st == ST_NOT_FOUND)
+        return st_fail(ST_NOT_FOUND, "RECORD_NOT_FOUND", "there is no record of this key");
+    if (st)
+        return st;
+    api_version_headers(reply, d);
+    if (api_etag(reply, request, d, text))
+        return ST_OK;
+    add_head(&reply->body, d);
+    buf_addstr(&reply->body, "\"record\":");
+    st = store_row_json(&reply->body, d->definition->row, d->definition->row_count, row, row_len);
+    buf_addch(&reply->body, '}');
+    return st;
+}

@@ -1,0 +1,270 @@
+#include "api/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Reading rollups: a scan in tuple order with filters, a page at a time. The cursor names the tuple the
+ * next page begins with, bound to version and query: "<version>.<check>.<tuple>", in hexadecimal. */
+
+#define CHECK_BYTES 8
+
+struct scan {
+    const struct store_rollup *rollup;
+    struct store_value filters[STORE_DIMENSIONS_MAX];
+    bool filtered[STORE_DIMENSIONS_MAX];
+    bool has_from, has_to;
+    int64_t from, to;
+    int64_t limit, count;
+    struct buf *out;
+    struct buf scratch, next; /* next: hexadecimal tuple of the next page, empty when complete */
+};
+
+static const char *const BUCKETS[] = {
+    [STORE_BUCKET_NONE] = "none",   [STORE_BUCKET_HOUR] = "hour",
+    [STORE_BUCKET_DAY] = "day",     [STORE_BUCKET_MONTH] = "month",
+    [STORE_BUCKET_QUARTER] = "quarter", [STORE_BUCKET_YEAR] = "year",
+};
+
+static void add_field(struct buf *out, const struct store_field *f)
+{
+    buf_addf(out, "{\"name\":\"%s\",\"type\":\"%s\"", f->name, store_type_name(f->type));
+}
+
+enum st api_op_list_rollups(struct api_reply *reply, struct api_request *request)
+{
+    const struct store_served *d;
+    struct buf *out = &reply->body;
+    enum st st = api_dataset(&d, request);
+
+    if (st)
+        return st;
+    buf_addf(out, "{\"dataset\":\"%s\",\"version\":%llu,\"items\":[", d->dataset,
+             (unsigned long long)d->version);
+    for (size_t i = 0; i < d->definition->rollup_count; i++) {
+        const struct store_rollup *r = &d->definition->rollups[i];
+
+        buf_addf(out, "%s{\"name\":\"%s\",\"dimensions\":[", i ? "," : "", r->name);
+        for (size_t j = 0; j < r->dimension_count; j++) {
+            buf_addstr(out, j ? "," : "");
+            add_field(out, &r->dimensions[j]);
+            buf_addch(out, '}');
+        }
+        buf_addstr(out, "],\"time\":");
+        if (r->bucket == STORE_BUCKET_NONE) {
+            buf_addstr(out, "null");
+        } else {
+            add_field(out, &r->time);
+            buf_addf(out, ",\"bucket\":\"%s\"}", BUCKETS[r->bucket]);
+        }
+        buf_addstr(out, ",\"metrics\":[");
+        for (size_t j = 0; j < r->metric_count; j++)
+            buf_addf(out, "%s\"%s\"", j ? "," : "", r->metrics[j].name);
+        buf_addstr(out, "]}");
+    }
+    buf_addstr(out, "],\"next\":null,\"complete\":true}");
+    api_version_headers(reply, d);
+    return ST_OK;
+}
+
+static bool is_equal(enum store_type type, const struct store_value *a, const struct store_value *b)
+{
+    if (a->null || b->null)
+        return a->null == b->null;
+    if (type == STORE_VARCHAR)
+        return a->as.text.len == b->as.text.len &&
+               memcmp(a->as.text.bytes, b->as.text.bytes, a->as.text.len) == 0;
+    return a->as.i == b->as.i;
+}
+
+static void add_cell(struct scan *s, const struct store_value *values, const struct store_cell *cell)
+{
+    const struct store_rollup *r = s->rollup;
+
+    buf_addstr(s->out, s->count ? ",{" : "{");
+    for (size_t i = 0; i < r->dimension_count; i++) {
+        buf_addf(s->out, "%s\"%s\":", i ? "," : "", r->dimensions[i].name);
+        store_value_json(s->out, r->dimensions[i].type, &values[i]);
+    }
+    if (r->bucket != STORE_BUCKET_NONE) {
+        buf_addf(s->out, "%s\"%s\":", r->dimension_count ? "," : "", r->time.name);
+        store_value_json(s->out, r->time.type, &values[r->dimension_count]);
+    }
+    for (size_t i = 0; i < r->metric_count; i++) {
+        bool first = i == 0 && r->dimension_count == 0 && r->bucket == STORE_BUCKET_NONE;
+        buf_addf(s->out, "%s\"%s\":", first ? "" : ",", r->metrics[i].name);
+        store_metric_json(s->out, r, cell, i);
+    }
+    buf_addch(s->out, '}');
+    s->count++;
+}
+
+static enum st visit(const void *tuple, size_t tuple_len, const void *bytes, size_t len, void *ctx)
+{
+    struct store_value values[STORE_DIMENSIONS_MAX + 1];
+    char hex[2 * STORE_TUPLE_MAX + 1];
+    struct store_cell cell;
+    struct scan *s = ctx;
+    const struct store_rollup *r = s->rollup;
+    enum st st = store_tuple_decode(values, &s->scratch, r, tuple, tuple_len);
+
+    if (st)
+        return st;
+    for (size_t i = 0; i < r->dimension_count; i++)
+        if (s->filtered[i] && !is_equal(r->dimensions[i].type, &values[i], &s->filters[i]))
+            return ST_OK;
+    const struct store_value *time = &values[r->dimension_count];
+    if ((s->has_from && (time->null || time->as.i < s->from)) ||
+        (s->has_to && (time->null || time->as.i >= s->to)))
+        return ST_OK;
+    if (s->count == s->limit) {
+        digest_hex(hex, tuple, tuple_len);
+        buf_addstr(&s->next, hex);
+        return ST_END;
+    }
+    st = store_cell_decode(&cell, r, bytes, len);
+    if (!st)
+        add_cell(s, values, &cell);
+    return st ? st : s->out->status;
+}
+
+static enum st parse_time(int64_t *out, const struct store_rollup *r, const char *name,
+                          const char *text)
+{
+    struct store_value value;
+
+    if (r->bucket == STORE_BUCKET_NONE)
+        return st_place(st_fail(ST_INVALID, "INVALID_PARAMETER", "this rollup has no time"), "query/%s",
+                        name);
+    if (store_value_parse(&value, r->time.type, text, strlen(text)))
+        return st_place(st_wrap(ST_INVALID, "\"%s\"", name), "query/%s", name);
+    *out = value.as.i;
+    return ST_OK;
+}
+
+static enum st take_filter(struct scan *s, const struct api_pair *pair)
+{
+    const struct store_rollup *r = s->rollup;
+
+    for (size_t i = 0; i < r->dimension_count; i++) {
+        if (strcmp(r->dimensions[i].name, pair->name) != 0)
+            continue;
+        if (store_value_parse(&s->filters[i], r->dimensions[i].type, pair->value, pair->value_len))
+            return st_place(st_wrap(ST_INVALID, "\"%s\"", pair->name), "query/%s", pair->name);
+        s->filtered[i] = true;
+        return ST_OK;
+    }
+    return st_place(st_fail(ST_INVALID, "UNKNOWN_PARAMETER", "this rollup has no dimension \"%.64s\"",
+                            pair->name),
+                    "query/%.64s", pair->name);
+}
+
+static enum st take_query(struct scan *s, const struct api_request *request)
+{
+    enum st st = ST_OK;
+
+    s->limit = api_query_limit(request);
+    for (size_t i = 0; !st && i < request->query_count; i++) {
+        const struct api_pair *pair = &request->query[i];
+
+        if (strcmp(pair->name, "limit") == 0 || strcmp(pair->name, "cursor") == 0)
+            continue;
+        if (strcmp(pair->name, "from") == 0) {
+            st = parse_time(&s->from, s->rollup, pair->name, pair->value);
+            s->has_from = true;
+        } else if (strcmp(pair->name, "to") == 0) {
+            st = parse_time(&s->to, s->rollup, pair->name, pair->value);
+            s->has_to = true;
+        } else {
+            st = take_filter(s, pair);
+        }
+    }
+    return st;
+}
+
+/* What a cursor is bound to besides the version: dataset, rollup and all of the query but itself. */
+static enum st query_check(char out[CHECK_BYTES * 2 + 1], const struct store_served *d,
+                           const struct scan *s, const struct api_request *request)
+{
+    unsigned char digest[DIGEST_BYTES];
+    struct buf b;
+
+    buf_init(&b, 16384);
+    buf_addf(&b, "%s/%s/%s", d->tenant, d->dataset, s->rollup->name);
+    for (size_t i = 0; i < request->query_count; i++)
+        if (strcmp(request->query[i].name, "cursor") != 0)
+            buf_addf(&b, "&%s=%zu:%s", request->query[i].name, request->query[i].value_len,
+                     request->query[i].value);
+    enum st st = buf_status(&b);
+    if (!st)
+        st = digest_sha256(digest, b.data, b.len);
+    if (!st)
+        digest_hex(out, digest, CHECK_BYTES);
+    buf_release(&b);
+    return st;
+}
+
+static enum st take_cursor(unsigned char tuple[STORE_TUPLE_MAX], size_t *tuple_len, const char *cursor,
+                           const struct store_served *d, const char *check)
+{
+    unsigned long long version;
+    char its_check[CHECK_BYTES * 2 + 1];
+    int at = 0;
+
+    if (sscanf(cursor, "%llu.%16[0-9a-f].%n", &version, its_check, &at) != 2 || at == 0 ||
+        strlen(cursor + at) % 2 || strlen(cursor + at) > 2 * STORE_TUPLE_MAX ||
+        digest_unhex(tuple, strlen(cursor + at) / 2, cursor + at))
+        return st_place(st_fail(ST_INVALID, "INVALID_CURSOR", "this is not a cursor of ours"),
+                        "query/cursor");
+    if (strcmp(its_check, check) != 0)
+        return st_place(st_fail(ST_INVALID, "INVALID_CURSOR", "the cursor belongs to another query"),
+                        "query/cursor");
+    if (version != d->version)
+        return st_hint(st_fail(ST_GONE, "CURSOR_EXPIRED",
+                               "the cursor belongs to version %llu; version %llu is served", version,
+                               (unsigned long long)d->version),
+                       "begin again without the cursor");
+    *tuple_len = strlen(cursor + at) / 2;
+    return ST_OK;
+}
+
+enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
+{
+    const char *cursor = api_query(request, "cursor");
+    unsigned char from[STORE_TUPLE_MAX];
+    char check[CHECK_BYTES * 2 + 1];
+    struct scan s = {.out = &reply->body};
+    const struct store_served *d;
+    size_t from_len = 0;
+    enum st st = api_dataset(&d, request);
+
+    if (st)
+        return st;
+    s.rollup = store_definition_rollup(d->definition, request->path_params[1]);
+    if (!s.rollup)
+        return st_hint(st_fail(ST_NOT_FOUND, "UNKNOWN_ROLLUP", "the dataset has no rollup of that name"),
+                       "list them: GET /v1/datasets/%s/rollups", d->dataset);
+    buf_init(&s.scratch, 4 * STORE_TUPLE_MAX);
+    buf_init(&s.next, 2 * STORE_TUPLE_MAX);
+    st = take_query(&s, request);
+    if (!st)
+        st = query_check(check, d, &s, request);
+    if (!st && cursor)
+        st = take_cursor(from, &from_len, cursor, d, check);
+    if (!st) {
+        buf_addf(s.out, "{\"dataset\":\"%s\",\"rollup\":\"%s\",\"version\":%llu,\"items\":[", d->dataset,
+                 s.rollup->name, (unsigned long long)d->version);
+        st = store_segment_each_cell(d->segments[0], request->slot, s.rollup->name, from, from_len,
+                                     visit, &s);
+    }
+    if (!st && s.next.len)
+        buf_addf(s.out, "],\"next\":\"%llu.%s.%s\",\"complete\":false}",
+                 (unsigned long long)d->version, check, s.next.data);
+    else if (!st)
+        buf_addstr(s.out, "],\"next\":null,\"complete\":true}");
+    buf_release(&s.scratch);
+    buf_release(&s.next);
+    if (!st)
+        api_version_headers(reply, d);
+    return st;
+}

@@ -1,0 +1,95 @@
+#include "api/internal.h"
+
+#include "base/log.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Failures as clients see them. What went wrong inside us is told to the log, not to the client. */
+static const struct problem {
+    enum st status;
+    unsigned http;
+    const char *title;
+    bool internal; /* the message is for the log only */
+} PROBLEMS[] = {
+    {ST_NOT_FOUND, 404, "Not found", false},
+    {ST_CONFLICT, 409, "Conflict", false},
+    {ST_INVALID, 400, "Bad request", false},
+    {ST_DENIED, 403, "Forbidden", false},
+    {ST_UNKNOWN_CALLER, 401, "Unauthorized", true},
+    {ST_TOO_LARGE, 413, "Too large", false},
+    {ST_GONE, 410, "Gone", false},
+    {ST_PRECONDITION, 412, "Precondition failed", false},
+    {ST_PRECONDITION_REQUIRED, 428, "Precondition required", false},
+    {ST_UNAVAILABLE, 503, "Unavailable", false},
+    {ST_TIMEOUT, 503, "Timed out", false},
+    {ST_FULL, 507, "Full", false},
+    {ST_CORRUPT, 503, "Unavailable", true},
+    {ST_IO, 500, "Internal error", true},
+    {ST_NOMEM, 503, "Out of memory", true},
+    {ST_FENCED, 409, "Conflict", false},
+    {ST_HELD, 409, "Held", false},
+    {ST_UNKNOWN_OUTCOME, 500, "Outcome unknown", false},
+    {ST_METHOD, 405, "Method not allowed", false},
+    {ST_MEDIA_TYPE, 415, "Unsupported media type", false},
+};
+
+static const struct problem *find(enum st status)
+{
+    for (size_t i = 0; i < sizeof PROBLEMS / sizeof PROBLEMS[0]; i++)
+        if (PROBLEMS[i].status == status)
+            return &PROBLEMS[i];
+    return find(ST_IO);
+}
+
+static void add_member(struct buf *b, const char *name, const char *value)
+{
+    buf_addf(b, "\"%s\":", name);
+    buf_add_json_string(b, value, strlen(value));
+    buf_addch(b, ',');
+}
+
+void api_problem(struct api_reply *reply, const struct api_request *request, enum st status)
+{
+    const struct problem *p = find(status);
+    const char *code = p->status == ST_UNKNOWN_CALLER ? "UNAUTHORIZED"
+                       : p->internal                  ? st_name(p->status)
+                                                      : st_code();
+    const char *detail = p->status == ST_UNKNOWN_CALLER ? "a valid token is needed"
+                         : p->internal                  ? "the server could not do this"
+                                                        : st_message();
+    struct buf *b = &reply->body;
+
+    if (p->internal)
+        log_failure(p->http == 401 ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "request_failed", "%s",
+                    request->route ? request->route->operation : "request");
+    buf_reset(b);
+    reply->status = p->http;
+    reply->content_type = "application/problem+json";
+    buf_addstr(b, "{\"type\":\"about:blank\",");
+    add_member(b, "title", p->title);
+    buf_addf(b, "\"status\":%u,", p->http);
+    add_member(b, "detail", detail);
+    add_member(b, "code", code);
+    if (!p->internal && *st_hint_text())
+        add_member(b, "hint", st_hint_text());
+    if (!p->internal && *st_place_text()) {
+        buf_addstr(b, "\"errors\":[{");
+        add_member(b, "pointer", st_place_text());
+        add_member(b, "detail", detail);
+        b->len--; /* the last comma */
+        buf_addstr(b, "}],");
+    }
+    add_member(b, "request_id", request->request_id);
+    b->len--;
+    buf_addch(b, '}');
+    if (b->status) { /* a message that is not UTF-8 */
+        buf_reset(b);
+        buf_addf(b, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"detail\":\"%s\","
+                    "\"code\":\"%s\",\"request_id\":\"%s\"}",
+                 p->title, p->http, p->title, code, request->request_id);
+    }
+    if (p->http == 401)
+        api_reply_header(reply, "WWW-Authenticate", "Bearer realm=\"everline\"");
+    api_reply_header(reply, "Cache-Control", "no-store");
+}
