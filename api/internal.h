@@ -20,6 +20,7 @@ struct api_server {
     struct api_metrics counts;
     char keys_dir[FS_PATH_MAX];
     _Atomic bool stopping;
+    _Atomic unsigned in_flight; /* requests whose reply has not gone out */
     _Atomic uint64_t keys_generation; /* raised by SIGHUP: keysets are read again */
 };
 
@@ -35,6 +36,10 @@ struct api_keys {
 enum st api_keys_extend(void **extension, const struct store_view *next,
                         const struct store_view *previous, void *ctx);
 void api_keys_release(void *extension, void *ctx);
+
+/* Metrics, and the keeper with its first view. What was made is released by the caller, also after a
+ * failure. */
+enum st api_start_keeper(struct api_server *server, unsigned slots) ST_MUST_USE;
 
 /* Who calls, and whether the route lets them: ST_UNKNOWN_CALLER or ST_DENIED. `authorization` is the
  * header's value or NULL. The request's view must be entered. */

@@ -167,7 +167,7 @@ static enum st take_if_match(uint64_t *sequence, const char *value)
 typedef enum st (*move_fn)(json_t **head, struct store *s, const struct store_move *move);
 
 static enum st run_move(struct api_reply *reply, const struct api_request *request, struct store *s,
-                        struct store_wait *wait, move_fn move_fn, struct store_move *move)
+                        struct store_wait *wait, move_fn move_it, struct store_move *move)
 {
     char actor[AUTH_SUBJECT_MAX + STORE_NAME_SIZE + 16];
     json_t *head = NULL;
@@ -180,7 +180,7 @@ static enum st run_move(struct api_reply *reply, const struct api_request *reque
     move->actor.request_id = request->request_id;
     enum st st = take_if_match(&move->if_sequence, request->if_match);
     if (!st)
-        st = hide_name(move_fn(&head, s, move));
+        st = hide_name(move_it(&head, s, move));
     if (st)
         return st;
     snprintf(wait->tenant, sizeof wait->tenant, "%s", move->tenant);

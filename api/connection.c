@@ -1,0 +1,279 @@
+#include "api/connection.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* The life of one request.
+ *
+ * libmicrohttpd calls once for the head, then for pieces of the body, then once more. A response
+ * queued on the first call closes the connection, and none can be queued in the middle of a body: so
+ * what is refused at the head is kept as a complete reply, its body is drained within a bound, and the
+ * reply goes out on the last call. A malformed head is answered at once, and the connection closed.
+ *
+ * Data operations run on this thread inside a view. Control operations suspend the connection and are
+ * posted to the catalog thread; when it is done, it resumes the connection and we are called again.
+ */
+
+static _Atomic unsigned next_slot;
+static _Thread_local int thread_slot = -1;
+
+/* Worker threads are as many as slots, live as long as the server, and only they get here. */
+static unsigned slot_of_thread(const struct api_server *server)
+{
+    if (thread_slot < 0)
+        thread_slot = (int)(atomic_fetch_add(&next_slot, 1) % server->options.workers);
+    return (unsigned)thread_slot;
+}
+
+void *api_on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
+{
+    struct api_exchange *x = calloc(1, sizeof *x);
+
+    if (!x)
+        return NULL; /* seen by api_on_request */
+    x->server = cls;
+    x->connection = connection;
+    x->raw = strdup(uri);
+    api_reply_init(&x->reply);
+    return x;
+}
+
+/* Escapes are decoded once, by the router. */
+size_t api_on_unescape(void *cls, struct MHD_Connection *connection, char *s)
+{
+    (void)cls;
+    (void)connection;
+    return strlen(s);
+}
+
+void api_on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
+                      enum MHD_RequestTerminationCode code)
+{
+    struct api_exchange *x = *con_cls;
+
+    (void)cls;
+    (void)connection;
+    (void)code;
+    if (!x)
+        return;
+    if (x->counted)
+        metric_add(x->server->counts.in_flight, 0, (uint64_t)-1);
+    if (x->counted)
+        atomic_fetch_sub(&x->server->in_flight, 1);
+    api_reply_release(&x->reply);
+    buf_release(&x->body);
+    free(x->raw);
+    free(x);
+    *con_cls = NULL;
+}
+
+static void take_request_id(struct api_exchange *x)
+{
+    const char *id = x->head.request_id;
+    unsigned char random[12];
+    size_t len = id ? strlen(id) : 0;
+    bool good = len > 0 && len < API_REQUEST_ID_SIZE;
+
+    for (size_t i = 0; good && i < len; i++)
+        good = isalnum((unsigned char)id[i]) || strchr("-_.", id[i]);
+    if (good)
+        memcpy(x->request.request_id, id, len + 1);
+    else if (digest_random(random, sizeof random) == ST_OK)
+        digest_hex(x->request.request_id, random, sizeof random);
+}
+
+static void refuse(struct api_exchange *x, enum st st)
+{
+    api_problem(&x->reply, &x->request, st);
+    x->refused = true;
+}
+
+static enum st check_media_type(const char *type)
+{
+    static const char JSON[] = "application/json";
+
+    if (type && strncasecmp(type, JSON, sizeof JSON - 1) == 0 &&
+        strchr("; \t", type[sizeof JSON - 1]))
+        return ST_OK;
+    return st_hint(st_fail(ST_MEDIA_TYPE, "MEDIA_TYPE", "the body must be application/json"),
+                   "send Content-Type: application/json");
+}
+
+static enum st check_body(const struct api_exchange *x)
+{
+    const struct api_route *route = x->request.route;
+    const struct api_head *head = &x->head;
+    uint64_t length = head->content_length ? strtoull(head->content_length, NULL, 10) : 0;
+
+    if (route->body_limit == 0)
+        return length || head->transfer_encoding
+                   ? st_fail(ST_INVALID, "BODY_NOT_ALLOWED", "this operation takes no body")
+                   : ST_OK;
+    if (length > x->body.max)
+        return st_fail(ST_TOO_LARGE, "BODY_TOO_LARGE", "the body may have %zu bytes", x->body.max);
+    return check_media_type(head->content_type);
+}
+
+static size_t body_limit(const struct api_exchange *x)
+{
+    uint64_t all = x->server->options.body_limit_bytes;
+    size_t limit = x->request.route->body_limit;
+
+    return all && all < limit ? (size_t)all : limit;
+}
+
+/* Everything that is decided before a handler runs, in this order: shape of the head, route, token and
+ * scope, parameters (by the router), body. */
+static enum st judge_head(struct api_exchange *x, const char *method)
+{
+    struct api_server *server = x->server;
+    char allow[64];
+
+    enum st st = api_route_match(&x->request, &x->target, allow, method, x->raw);
+    if (st == ST_METHOD)
+        api_reply_header(&x->reply, "Allow", "%s", allow);
+    const struct api_route *route = x->request.route;
+    if (route && route->scope) {
+        /* Who may not ask does not learn what was wrong with the question. */
+        struct st_report report;
+        st_save(&report, st);
+        x->request.view = store_view_enter(server->keeper, x->request.slot);
+        enum st gate = api_gate(&x->identity, &x->request, x->head.authorization);
+        store_view_leave(server->keeper, x->request.slot);
+        x->request.view = NULL;
+        if (gate)
+            return gate;
+        st = st ? st_restore(&report) : ST_OK;
+        x->request.identity = &x->identity;
+    }
+    if (st)
+        return st;
+    buf_init(&x->body, body_limit(x));
+    return check_body(x);
+}
+
+static enum MHD_Result on_head(struct api_exchange *x, const char *method)
+{
+    x->start_ns = clock_steady_ns();
+    x->state = EXCHANGE_BODY;
+    x->counted = true;
+    x->request.server = x->server;
+    x->request.slot = slot_of_thread(x->server);
+    atomic_fetch_add(&x->server->in_flight, 1);
+    metric_add(x->server->counts.in_flight, 0, 1);
+    api_head_read(&x->head, &x->request, x->connection);
+    take_request_id(x);
+    log_set_request_id(x->request.request_id);
+    if (x->head.fault || !x->raw) {
+        refuse(x, x->raw ? st_fail(ST_INVALID, "MALFORMED_REQUEST", "%s", x->head.fault)
+                         : st_fail(ST_NOMEM, NULL, "out of memory"));
+        x->close = true;
+        return api_reply_queue(x);
+    }
+    enum st st = judge_head(x, method);
+    if (st)
+        refuse(x, st);
+    uint64_t length = x->head.content_length ? strtoull(x->head.content_length, NULL, 10) : 0;
+    if (st && length > API_BODY_DRAIN_MAX) {
+        x->close = true;
+        return api_reply_queue(x);
+    }
+    return MHD_YES;
+}
+
+static enum MHD_Result on_body(struct api_exchange *x, const char *data, size_t *len)
+{
+    uint64_t timeout_ns = x->server->options.request_timeout_ms * 1000000u;
+
+    if (timeout_ns && clock_steady_ns() - x->start_ns > timeout_ns)
+        return MHD_NO; /* a body that takes this long is an attack or a dead client */
+    if (!x->refused) {
+        buf_add(&x->body, data, *len);
+        if (x->body.status)
+            refuse(x, x->body.status == ST_TOO_LARGE
+                          ? st_fail(ST_TOO_LARGE, "BODY_TOO_LARGE", "the body may have %zu bytes",
+                                    x->body.max)
+                          : buf_status(&x->body));
+    }
+    if (x->refused && (x->drained += *len) > API_BODY_DRAIN_MAX)
+        return MHD_NO;
+    *len = 0;
+    return MHD_YES;
+}
+
+/* ---- control operations: on the catalog thread ---- */
+
+static void run_control(struct store *s, struct store_wait *wait, void *ctx)
+{
+    struct api_exchange *x = ctx;
+
+    log_set_request_id(x->request.request_id);
+    enum st st = x->request.route->control(&x->reply, &x->request, s, wait);
+    if (!st && x->reply.body.status)
+        st = buf_status(&x->reply.body);
+    if (st)
+        api_problem(&x->reply, &x->request, st);
+    log_set_request_id(NULL);
+}
+
+static void finish_control(enum st status, void *ctx)
+{
+    struct api_exchange *x = ctx;
+
+    if (status)
+        api_problem(&x->reply, &x->request, status);
+    x->state = EXCHANGE_DONE;
+    MHD_resume_connection(x->connection); /* from here on x is the worker's */
+}
+
+static enum MHD_Result run(struct api_exchange *x)
+{
+    struct api_request *request = &x->request;
+
+    request->body = x->body.data;
+    request->body_len = x->body.len;
+    if (request->route->control) {
+        x->state = EXCHANGE_RUNNING;
+        x->task = (struct store_task){.run_fn = run_control, .done_fn = finish_control, .ctx = x};
+        MHD_suspend_connection(x->connection);
+        store_keeper_post(x->server->keeper, &x->task);
+        return MHD_YES;
+    }
+    request->view = store_view_enter(x->server->keeper, request->slot);
+    api_run_data(&x->reply, request);
+    store_view_leave(x->server->keeper, request->slot);
+    request->view = NULL;
+    return api_reply_queue(x);
+}
+
+enum MHD_Result api_on_request(void *cls, struct MHD_Connection *connection, const char *url,
+                               const char *method, const char *version, const char *upload_data,
+                               size_t *upload_data_size, void **con_cls)
+{
+    struct api_exchange *x = *con_cls;
+    enum MHD_Result result;
+
+    (void)cls;
+    (void)connection;
+    (void)url;
+    (void)version;
+    if (!x)
+        return MHD_NO;
+    if (x->state == EXCHANGE_NEW) {
+        result = on_head(x, method);
+    } else if (*upload_data_size) {
+        result = on_body(x, upload_data, upload_data_size);
+    } else if (x->state == EXCHANGE_RUNNING) {
+        result = MHD_YES;
+    } else {
+        log_set_request_id(x->request.request_id);
+        result = x->refused || x->state == EXCHANGE_DONE ? api_reply_queue(x) : run(x);
+    }
+    log_set_request_id(NULL);
+    return result;
+}

@@ -1,0 +1,60 @@
+/* From libmicrohttpd's callbacks to a request and its reply. */
+#ifndef EVERLINE_API_CONNECTION_H
+#define EVERLINE_API_CONNECTION_H
+
+#include "api/internal.h"
+
+#include <microhttpd.h>
+
+#define API_BODY_DRAIN_MAX (1u << 20) /* bytes of a refused body that are read and forgotten */
+
+enum exchange_state {
+    EXCHANGE_NEW,     /* the head has not been looked at */
+    EXCHANGE_BODY,    /* the body is read, or drained when `refused` */
+    EXCHANGE_RUNNING, /* suspended: the catalog thread works on it */
+    EXCHANGE_DONE,    /* `reply` is complete */
+};
+
+/* Header values of the request that matter, and what is wrong with its head. */
+struct api_head {
+    const char *authorization, *content_type, *content_length, *transfer_encoding, *request_id;
+    const char *fault; /* NULL, or why the head is refused and the connection closed */
+    unsigned lengths, encodings, hosts, authorizations;
+};
+
+struct api_exchange {
+    struct api_server *server;
+    struct MHD_Connection *connection;
+    enum exchange_state state;
+    struct api_request request;
+    struct api_reply reply;
+    struct auth_identity identity;
+    struct api_target target;
+    struct api_head head;
+    struct buf body;
+    struct store_task task;
+    struct store_wait wait;
+    uint64_t start_ns, drained;
+    bool refused; /* `reply` is a problem already: the handler does not run */
+    bool close;
+    bool counted;
+    char *raw; /* the request target as it was sent */
+};
+
+/* Looks at all headers once. */
+void api_head_read(struct api_head *head, struct api_request *request,
+                   struct MHD_Connection *connection);
+
+/* The only place that queues responses. Leaves the exchange's body empty. */
+enum MHD_Result api_reply_queue(struct api_exchange *x);
+
+/* libmicrohttpd's callbacks; cls is the struct api_server. */
+void *api_on_uri(void *cls, const char *uri, struct MHD_Connection *connection);
+enum MHD_Result api_on_request(void *cls, struct MHD_Connection *connection, const char *url,
+                               const char *method, const char *version, const char *upload_data,
+                               size_t *upload_data_size, void **con_cls);
+void api_on_completed(void *cls, struct MHD_Connection *connection, void **con_cls,
+                      enum MHD_RequestTerminationCode code);
+size_t api_on_unescape(void *cls, struct MHD_Connection *connection, char *s);
+
+#endif

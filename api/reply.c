@@ -1,0 +1,41 @@
+#include "api/connection.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+/* The one file that queues responses. */
+
+static void add_headers(struct MHD_Response *response, const struct api_exchange *x)
+{
+    const struct api_reply *reply = &x->reply;
+
+    if (reply->status != 304)
+        MHD_add_response_header(response, "Content-Type",
+                                reply->content_type ? reply->content_type : "application/json");
+    MHD_add_response_header(response, "X-Request-Id", x->request.request_id);
+    for (size_t i = 0; i < reply->header_count; i++)
+        MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value);
+    if (x->close || atomic_load(&x->server->stopping))
+        MHD_add_response_header(response, "Connection", "close");
+}
+
+enum MHD_Result api_reply_queue(struct api_exchange *x)
+{
+    size_t len = x->reply.status == 304 ? 0 : x->reply.body.len;
+    char *body = buf_take(&x->reply.body);
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(body ? len : 0, body, MHD_RESPMEM_MUST_FREE);
+
+    if (!response) {
+        free(body);
+        return MHD_NO;
+    }
+    add_headers(response, x);
+    if (x->request.route)
+        api_metrics_count(&x->server->counts, api_route_index(x->request.route), x->reply.status,
+                          clock_steady_ns() - x->start_ns);
+    enum MHD_Result queued = MHD_queue_response(x->connection, x->reply.status, response);
+    MHD_destroy_response(response);
+    return queued;
+}

@@ -1,0 +1,199 @@
+#include "api/connection.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "api/production.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The server's life: keeper first (the first view is whole before anybody can ask), then the daemon,
+ * then the port file; SIGTERM turns readiness off, lets requests in flight finish, and stops daemon
+ * and keeper in that order. */
+
+#define CONNECTION_MEMORY (16u << 10)
+#define IDLE_TIMEOUT_S 60
+#define DRAIN_POLL_MS 5
+
+static enum st parse_listen(struct addrinfo **out, const char *listen)
+{
+    char host[256];
+    const char *colon = strrchr(listen, ':');
+    size_t len = colon ? (size_t)(colon - listen) : 0;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
+                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
+
+    if (!colon || len >= sizeof host)
+        return st_fail(ST_USAGE, NULL, "--listen: ADDRESS:PORT expected, such as 127.0.0.1:8080");
+    if (len > 1 && listen[0] == '[' && colon[-1] == ']')
+        snprintf(host, sizeof host, "%.*s", (int)len - 2, listen + 1);
+    else
+        snprintf(host, sizeof host, "%.*s", (int)len, listen);
+    if (getaddrinfo(len ? host : NULL, colon + 1, &hints, out) != 0)
+        return st_fail(ST_USAGE, NULL, "--listen: \"%.100s\" is not a numeric address and port", listen);
+    return ST_OK;
+}
+
+static struct MHD_Daemon *start_daemon(struct api_server *server, const struct addrinfo *address)
+{
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
+                     (address->ai_family == AF_INET6 ? (unsigned)MHD_USE_IPv6 : 0u);
+    struct MHD_OptionItem options[] = {
+        {MHD_OPTION_SOCK_ADDR, 0, address->ai_addr},
+        {MHD_OPTION_THREAD_POOL_SIZE, server->options.workers, NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, server->options.connection_limit, NULL},
+        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL},
+        {MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S, NULL},
+        {MHD_OPTION_LISTENING_ADDRESS_REUSE, 1, NULL},
+        {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)api_on_uri, server},
+        {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)api_on_unescape, NULL},
+        {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)api_on_completed, server},
+        {MHD_OPTION_END, 0, NULL},
+    };
+
+    /* A pool of one is refused by libmicrohttpd: one thread is its ordinary mode. */
+    if (server->options.workers == 1)
+        options[1] = (struct MHD_OptionItem){MHD_OPTION_STRICT_FOR_CLIENT, 0, NULL};
+    return MHD_start_daemon(flags, 0, NULL, NULL, api_on_request, server, MHD_OPTION_ARRAY, options,
+                            MHD_OPTION_END);
+}
+
+static enum st publish_port(const struct api_server *server, struct MHD_Daemon *daemon,
+                            const struct addrinfo *address)
+{
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT);
+    char host[128], text[16], url[192];
+    enum st st = ST_OK;
+
+    if (!info)
+        return st_fail(ST_IO, NULL, "the port that was bound is not known");
+    if (getnameinfo(address->ai_addr, address->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST))
+        snprintf(host, sizeof host, "localhost");
+    snprintf(url, sizeof url, address->ai_family == AF_INET6 ? "http://[%s]:%u" : "http://%s:%u", host,
+             info->port);
+    log_event(LOG_LEVEL_INFO, "serving", "%s with %u workers", url, server->options.workers);
+    if (server->options.port_file) {
+        int n = snprintf(text, sizeof text, "%u\n", info->port);
+        st = fs_write_atomic(server->options.port_file, text, (size_t)n, 0644);
+    }
+    if (!st && server->options.ready_fn)
+        server->options.ready_fn(url, server->options.ctx);
+    return st;
+}
+
+static void wait_for_signal(struct api_server *server, const sigset_t *signals)
+{
+    for (;;) {
+        int signal_number = 0;
+
+        if (sigwait(signals, &signal_number) != 0 || signal_number != SIGHUP)
+            return;
+        log_event(LOG_LEVEL_INFO, "reload", "reading the token keys again");
+        atomic_fetch_add(&server->keys_generation, 1);
+        store_keeper_reload(server->keeper);
+    }
+}
+
+static void drain(struct api_server *server)
+{
+    uint64_t start_ns = clock_steady_ns();
+
+    atomic_store(&server->stopping, true);
+    log_event(LOG_LEVEL_INFO, "drain", "%u requests in flight", atomic_load(&server->in_flight));
+    while (atomic_load(&server->in_flight) &&
+           clock_steady_ns() - start_ns < server->options.drain_timeout_ms * 1000000u)
+        poll(NULL, 0, DRAIN_POLL_MS);
+    if (atomic_load(&server->in_flight))
+        log_event(LOG_LEVEL_WARN, "drain", "%u requests are cut off", atomic_load(&server->in_flight));
+}
+
+static void set_defaults(struct api_options *o)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (o->workers == 0)
+        o->workers = cpus > 0 ? (unsigned)cpus : 1;
+    if (o->connection_limit == 0)
+        o->connection_limit = 4096;
+    if (o->drain_timeout_ms == 0)
+        o->drain_timeout_ms = 25000;
+    if (o->request_timeout_ms == 0)
+        o->request_timeout_ms = 30000;
+}
+
+static enum st find_keys(struct api_server *server)
+{
+    const struct store_options *o = &server->options.store;
+
+    return o->keys_dir ? fs_path(server->keys_dir, "%s", o->keys_dir)
+                       : fs_path(server->keys_dir, "%s/keys", o->data_dir);
+}
+
+enum st api_start_keeper(struct api_server *server, unsigned slots)
+{
+    struct store_keeper_options o = {
+        .store = server->options.store,
+        .slots = slots,
+        .extend_fn = api_keys_extend,
+        .release_fn = api_keys_release,
+        .ctx = server,
+    };
+    enum st st = find_keys(server);
+
+    if (!st)
+        st = metrics_new(&server->metrics);
+    if (!st)
+        st = api_metrics_register(&server->counts, server->metrics);
+    o.metrics = server->metrics;
+    return st ? st : store_keeper_start(&server->keeper, &o);
+}
+
+enum st api_serve(const struct api_options *options)
+{
+    struct api_server server = {.options = *options};
+    struct addrinfo *address = NULL;
+    struct MHD_Daemon *daemon = NULL;
+    sigset_t signals;
+    enum st st;
+
+    set_defaults(&server.options);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* inherited by every thread */
+    signal(SIGPIPE, SIG_IGN);
+
+    st = parse_listen(&address, server.options.listen);
+    if (!st && server.options.production)
+        st = api_check_production(&server.options, address->ai_addr);
+    if (!st)
+        st = api_start_keeper(&server, server.options.workers);
+    if (!st) {
+        errno = 0;
+        daemon = start_daemon(&server, address);
+        if (!daemon)
+            st = st_fail_errno(errno ? errno : EADDRINUSE, "listening on %s", server.options.listen);
+    }
+    if (!st)
+        st = publish_port(&server, daemon, address);
+    if (!st) {
+        wait_for_signal(&server, &signals);
+        drain(&server);
+    }
+    if (daemon)
+        MHD_stop_daemon(daemon);
+    store_keeper_stop(server.keeper);
+    metrics_free(server.metrics);
+    if (address)
+        freeaddrinfo(address);
+    if (!st)
+        log_event(LOG_LEVEL_INFO, "stopped", "drained");
+    return st;
+}
