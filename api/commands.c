@@ -1,0 +1,164 @@
+#include "api/commands.h"
+
+#include "auth/keyset.h"
+#include "auth/token.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct store_options commands_store_options(const struct cmd_args *args, bool create)
+{
+    return (struct store_options){cmd_string(args, "data"), cmd_string(args, "keys"), create};
+}
+
+enum st commands_open(struct store **out, const struct cmd_args *args, bool create)
+{
+    struct store_options options = commands_store_options(args, create);
+
+    return store_open(out, &options);
+}
+
+struct store_actor commands_actor(const struct cmd_args *args, const char *reason)
+{
+    static char name[128]; /* one command a process */
+    const struct passwd *user = getpwuid(geteuid());
+
+    (void)args;
+    snprintf(name, sizeof name, "cli:%s", user ? user->pw_name : "unknown");
+    return (struct store_actor){.name = name, .reason = reason};
+}
+
+enum st commands_print(json_t *value)
+{
+    struct buf text;
+
+    buf_init(&text, 64u << 20);
+    jx_write_pretty(&text, value);
+    json_decref(value);
+    enum st st = buf_status(&text);
+    if (!st)
+        fputs(text.data, stdout);
+    buf_release(&text);
+    return st;
+}
+
+enum st commands_print_items(json_t *items)
+{
+    json_t *list = json_pack("{s:o}", "items", items);
+
+    return list ? commands_print(list) : st_fail(ST_NOMEM, NULL, "out of memory");
+}
+
+const char *commands_cell(const json_t *row, const char *name, char scratch[64])
+{
+    const json_t *value = json_object_get(row, name);
+
+    if (json_is_string(value))
+        return json_string_value(value);
+    if (json_is_boolean(value))
+        return json_is_true(value) ? "yes" : "";
+    if (!json_is_integer(value))
+        return "-";
+    snprintf(scratch, 64, "%lld", (long long)json_integer_value(value));
+    return scratch;
+}
+
+enum st commands_sibling(char out[FS_PATH_MAX], const char *name)
+{
+    char self[FS_PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+    if (n < 0)
+        return st_fail_errno(errno, "finding this program's place");
+    self[n] = '\0';
+    *strrchr(self, '/') = '\0';
+    return fs_path(out, "%s/%s", self, name);
+}
+
+enum st commands_run(int *exit_code, const char *path, char *const *argv)
+{
+    int status;
+
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid < 0)
+        return st_fail_errno(errno, "starting %s", path);
+    if (pid == 0) {
+        execv(path, argv);
+        _exit(127);
+    }
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return st_fail_errno(errno, "waiting for %s", path);
+    *exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    return *exit_code == 127 ? st_fail(ST_UNREACHABLE, NULL, "%s cannot be started", path) : ST_OK;
+}
+
+static enum st make_token_key(const struct store *s, const char *name)
+{
+    char directory[FS_PATH_MAX], kid[AUTH_KID_MAX + 1], hex[9];
+    struct fs_list list;
+    unsigned char tail[4];
+    enum st st = store_token_keys_dir(directory, store_keys_dir(s), name);
+
+    if (!st)
+        st = fs_mkdir_all(directory, 0700);
+    if (!st)
+        st = fs_list_dir(&list, directory);
+    if (st)
+        return st;
+    bool has_keys = list.count > 0;
+    fs_list_free(&list);
+    if (has_keys)
+        return ST_OK;
+    st = digest_random(tail, sizeof tail);
+    if (!st) {
+        digest_hex(hex, tail, sizeof tail);
+        snprintf(kid, sizeof kid, "%.40s-%s", name, hex);
+        st = auth_key_generate(directory, kid, "ES256");
+    }
+    return st;
+}
+
+enum st commands_make_tenant(struct store_tenant *t, struct store *s, const char *name)
+{
+    enum st st = store_name_check("tenant", name);
+
+    if (!st)
+        st = store_tenant_get(t, s, name);
+    if (st != ST_NOT_FOUND)
+        return st;
+    store_tenant_init(t, name);
+    st = make_token_key(s, name); /* keys before the row: a server that sees the row finds them */
+    if (!st)
+        st = store_hmac_key_create(t->hmac_key_id, s, name);
+    return st ? st : store_tenant_put(s, t);
+}
+
+enum st commands_mint(struct buf *out, struct store *s, const char *tenant, const char *scope,
+                      const char *subject, const char *const *datasets, uint64_t ttl_ms)
+{
+    char directory[FS_PATH_MAX];
+    struct store_tenant t;
+    struct auth_mint mint = {.subject = subject, .datasets = datasets};
+    enum st st = auth_scopes_parse_strict(&mint.scopes, scope);
+
+    if (!st)
+        st = store_tenant_get(&t, s, tenant);
+    if (!st)
+        st = store_token_keys_dir(directory, store_keys_dir(s), tenant);
+    if (st)
+        return st;
+    mint.tenant = t.name;
+    mint.issuer = t.issuer;
+    mint.audience = t.audience;
+    mint.now_s = clock_wall_us() / 1000000;
+    mint.ttl_s = (int64_t)(ttl_ms / 1000);
+    return auth_token_mint(out, directory, NULL, &mint);
+}

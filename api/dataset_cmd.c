@@ -1,0 +1,105 @@
+#include "api/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* SQL is checked by the worker program, which has DuckDB; it prints its own error. */
+static enum st check_sql(const char *file)
+{
+    char path[FS_PATH_MAX];
+    char *argv[] = {(char *)(uintptr_t)"everline-ingest", (char *)(uintptr_t)"check",
+                    (char *)(uintptr_t)file, NULL};
+    int exit_code = 0;
+    enum st st = commands_sibling(path, "everline-ingest");
+
+    if (!st)
+        st = commands_run(&exit_code, path, argv);
+    if (!st && exit_code)
+        st = st_fail(ST_INVALID, "INVALID_DEFINITION", "the definition was not taken");
+    return st;
+}
+
+enum st dataset_put_cmd(const struct cmd_args *args)
+{
+    const char *file = cmd_operand(args, 0);
+    struct store_actor actor = commands_actor(args, NULL);
+    struct store_definition *definition = NULL;
+    json_t *document = NULL, *dataset = NULL;
+    struct store *s = NULL;
+    enum st st = jx_parse_file(&document, file, STORE_DEFINITION_MAX);
+
+    if (!st)
+        st = store_definition_parse(&definition, document);
+    if (!st)
+        st = check_sql(file);
+    if (!st)
+        st = commands_open(&s, args, false);
+    if (!st)
+        st = store_dataset_put(NULL, s, cmd_string(args, "tenant"), definition,
+                               cmd_flag(args, "force"), &actor);
+    if (!st)
+        st = store_dataset_get(&dataset, s, cmd_string(args, "tenant"), definition->name);
+    if (!st)
+        printf("dataset %s is defined\n", definition->name);
+    json_decref(dataset);
+    store_close(s);
+    store_definition_free(definition);
+    json_decref(document);
+    return st;
+}
+
+enum st dataset_get_cmd(const struct cmd_args *args)
+{
+    json_t *dataset = NULL;
+    struct store *s = NULL;
+    enum st st = commands_open(&s, args, false);
+
+    if (!st)
+        st = store_dataset_get(&dataset, s, cmd_string(args, "tenant"), cmd_operand(args, 0));
+    store_close(s);
+    return st ? st : commands_print(dataset);
+}
+
+static enum st print_table(json_t *items)
+{
+    static const char *const HEADINGS[] = {"DATASET", "CURRENT", "SINCE", "SEQUENCE", NULL};
+    static const char *const MEMBERS[] = {"name", "current", "current_since", "sequence"};
+    struct cmd_table *table;
+    char scratch[64];
+    json_t *row;
+    size_t i;
+    enum st st = cmd_table_new(&table, HEADINGS);
+
+    if (st)
+        return st;
+    json_array_foreach(items, i, row)
+        for (size_t j = 0; j < sizeof MEMBERS / sizeof MEMBERS[0]; j++)
+            cmd_table_cell(table, "%s", commands_cell(row, MEMBERS[j], scratch));
+    cmd_table_print(table, stdout);
+    cmd_table_free(table);
+    return ST_OK;
+}
+
+enum st dataset_list_cmd(const struct cmd_args *args)
+{
+    struct store_tenant tenant;
+    json_t *items = NULL;
+    struct store *s = NULL;
+    bool json, more;
+    enum st st = cmd_output_json(&json, args);
+
+    if (!st)
+        st = commands_open(&s, args, false);
+    if (!st)
+        st = store_tenant_get(&tenant, s, cmd_string(args, "tenant"));
+    if (!st)
+        st = store_dataset_list(&items, &more, s, tenant.name, NULL, SIZE_MAX);
+    store_close(s);
+    if (st)
+        return st;
+    if (json)
+        return commands_print_items(items);
+    st = print_table(items);
+    json_decref(items);
+    return st;
+}

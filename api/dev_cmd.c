@@ -1,0 +1,122 @@
+#include "api/commands.h"
+#include "api/server.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* `everline dev`: a tenant, keys, both sample datasets, a token and a curl line; then serves. */
+
+#define DEV_TENANT "dev"
+#define DEV_SCOPES "data:read analytics:read versions:write audit:read"
+#define DEV_TTL_MS (24u * 3600 * 1000)
+
+struct dev {
+    char token[4200];
+    char key[FS_PATH_MAX];
+};
+
+static enum st run_tool(const char *program, char *const *argv)
+{
+    char path[FS_PATH_MAX];
+    int exit_code = 0;
+    enum st st = commands_sibling(path, program);
+
+    if (!st)
+        st = commands_run(&exit_code, path, argv);
+    if (!st && exit_code)
+        st = st_fail(ST_INVALID, NULL, "%s %s ended with exit code %d", program, argv[1], exit_code);
+    return st;
+}
+
+static enum st load_dataset(const char *data, const char *sample, const char *name,
+                            const char *const *sources)
+{
+    char definition[FS_PATH_MAX], texts[8][FS_PATH_MAX];
+    char *put[] = {(char *)(uintptr_t)"everline", (char *)(uintptr_t)"dataset",
+                   (char *)(uintptr_t)"put", definition, (char *)(uintptr_t)"--data",
+                   (char *)(uintptr_t)data, (char *)(uintptr_t)"--tenant",
+                   (char *)(uintptr_t)DEV_TENANT, NULL};
+    char *ingest[32] = {(char *)(uintptr_t)"everline-ingest", (char *)(uintptr_t)"ingest",
+                        (char *)(uintptr_t)name, (char *)(uintptr_t)"--data",
+                        (char *)(uintptr_t)data, (char *)(uintptr_t)"--tenant",
+                        (char *)(uintptr_t)DEV_TENANT};
+    size_t n = 7;
+    enum st st = fs_path(definition, "%s/%s/definition.json", sample, name);
+
+    for (size_t i = 0; !st && sources[i]; i += 2) {
+        st = fs_path(texts[i / 2], "%s=%s/%s/%s", sources[i], sample, name, sources[i + 1]);
+        ingest[n++] = (char *)(uintptr_t)"--source";
+        ingest[n++] = texts[i / 2];
+    }
+    if (!st)
+        st = run_tool("everline", put);
+    return st ? st : run_tool("everline-ingest", ingest);
+}
+
+static enum st find_sample(char out[FS_PATH_MAX], const struct cmd_args *args)
+{
+    static const char *const PLACES[] = {"../deploy/sample", "../share/everline/sample"};
+    const char *given = cmd_string(args, "sample");
+    enum st st = ST_OK;
+
+    if (given)
+        return fs_path(out, "%s", given);
+    for (size_t i = 0; !st && i < sizeof PLACES / sizeof PLACES[0]; i++) {
+        st = commands_sibling(out, PLACES[i]);
+        if (!st && access(out, R_OK) == 0)
+            return ST_OK;
+    }
+    return st ? st
+              : st_hint(st_fail(ST_NOT_FOUND, NULL, "the sample data is not beside this program"),
+                        "name its directory with --sample");
+}
+
+static void show(const char *url, void *ctx)
+{
+    struct dev *dev = ctx;
+
+    printf("serving %s\n\ntry:\n  curl -s -H 'Authorization: Bearer %s' "
+           "'%s/v1/datasets/flights/rollups/by_origin?origin=ATL'\n\nCtrl-C stops.\n",
+           url, dev->token, url);
+    fflush(stdout);
+}
+
+enum st dev_cmd(const struct cmd_args *args)
+{
+    static const char *const LIFELINE[] = {"patients", "patients.csv",      "coverage",
+                                           "coverage/2020.csv", "payers", "payers.csv", NULL};
+    static const char *const FLIGHTS[] = {"flights", "flights.parquet", NULL};
+    const char *data = cmd_string(args, "data");
+    char sample[FS_PATH_MAX];
+    struct store_tenant t;
+    struct store *s = NULL;
+    struct dev dev = {.token = ""};
+    struct buf token;
+    enum st st = find_sample(sample, args);
+
+    buf_init(&token, sizeof dev.token - 1);
+    if (!st)
+        st = commands_open(&s, args, true);
+    if (!st)
+        st = commands_make_tenant(&t, s, DEV_TENANT);
+    if (!st)
+        st = commands_mint(&token, s, DEV_TENANT, DEV_SCOPES, "dev", NULL, DEV_TTL_MS);
+    store_close(s);
+    if (!st)
+        memcpy(dev.token, token.data, token.len + 1);
+    buf_release(&token);
+    if (!st)
+        st = load_dataset(data, sample, "lifeline", LIFELINE);
+    if (!st)
+        st = load_dataset(data, sample, "flights", FLIGHTS);
+    if (st)
+        return st;
+    struct api_options options = {
+        .store = commands_store_options(args, false),
+        .listen = cmd_string(args, "listen"),
+        .ready_fn = show,
+        .ctx = &dev,
+    };
+    return api_serve(&options);
+}

@@ -1,0 +1,146 @@
+#include "api/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct cmd_option DEV[] = {
+    COMMANDS_DATA,
+    COMMANDS_KEYS,
+    {"listen", CMD_STRING, "ADDRESS:PORT", "127.0.0.1:8080", "where to listen", false},
+    {"sample", CMD_STRING, "DIR", NULL, "directory of the sample data", false},
+    COMMANDS_END,
+};
+static const struct cmd_option SERVE[] = {
+    COMMANDS_DATA,
+    COMMANDS_KEYS,
+    {"listen", CMD_STRING, "ADDRESS:PORT", "127.0.0.1:8080", "where to listen; port 0 takes a free one",
+     false},
+    {"port-file", CMD_STRING, "FILE", NULL, "file that gets the port once the server is ready", false},
+    {"workers", CMD_UINT, "N", "0", "request threads; 0: one per CPU", false},
+    {"connections", CMD_UINT, "N", "4096", "connections at a time", false},
+    {"body-limit", CMD_BYTES, "BYTES", "1MiB", "largest request body", false},
+    {"request-timeout", CMD_DURATION, "TIME", "30s", "longest time for a request's body", false},
+    {"drain-timeout", CMD_DURATION, "TIME", "25s", "longest wait for requests after SIGTERM", false},
+    {"production", CMD_FLAG, NULL, NULL, "refuse weak keys and plain HTTP on other than loopback",
+     false},
+    COMMANDS_END,
+};
+static const struct cmd_option TENANT_PUT[] = {
+    COMMANDS_DATA,
+    COMMANDS_KEYS,
+    {"issuer", CMD_STRING, "TEXT", NULL, "accepted issuer of tokens", false},
+    {"audience", CMD_STRING, "TEXT", NULL, "accepted audience of tokens", false},
+    {"max-batch-keys", CMD_UINT, "N", NULL, "largest batch; 0: the server's", false},
+    {"max-datasets", CMD_UINT, "N", NULL, "most datasets; 0: no limit", false},
+    {"disable", CMD_FLAG, NULL, NULL, "refuse its tokens", false},
+    {"enable", CMD_FLAG, NULL, NULL, "take its tokens again", false},
+    COMMANDS_END,
+};
+static const struct cmd_option TENANT_SHOW[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_OUTPUT,
+                                                COMMANDS_END};
+static const struct cmd_option TOKEN[] = {
+    COMMANDS_DATA,
+    COMMANDS_KEYS,
+    COMMANDS_TENANT,
+    {"scope", CMD_STRING, "SCOPES", "data:read", "what it allows, separated by spaces", false},
+    {"ttl", CMD_DURATION, "TIME", "1h", "how long it is valid", false},
+    {"subject", CMD_STRING, "TEXT", NULL, "who it is for", false},
+    {"dataset", CMD_LIST, "NAME", NULL, "only this dataset; can be repeated", false},
+    COMMANDS_END,
+};
+static const struct cmd_option DATASET_PUT[] = {
+    COMMANDS_DATA,
+    COMMANDS_KEYS,
+    COMMANDS_TENANT,
+    {"force", CMD_FLAG, NULL, NULL, "also when fields that are served go away", false},
+    COMMANDS_END,
+};
+static const struct cmd_option DATASET_GET[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_TENANT,
+                                                COMMANDS_END};
+static const struct cmd_option LISTS[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_TENANT,
+                                          COMMANDS_OUTPUT, COMMANDS_END};
+static const struct cmd_option ROLLBACK[] = {
+    COMMANDS_DATA,
+    COMMANDS_KEYS,
+    COMMANDS_TENANT,
+    COMMANDS_REASON,
+    {"from", CMD_UINT, "VERSION", NULL, "the version to leave (default: current)", false},
+    {"to", CMD_UINT, "VERSION", NULL, "the version to serve (default: the one before)", false},
+    COMMANDS_OUTPUT,
+    COMMANDS_END,
+};
+static const struct cmd_option PROMOTE[] = {COMMANDS_DATA,   COMMANDS_KEYS,   COMMANDS_TENANT,
+                                            COMMANDS_REASON, COMMANDS_OUTPUT, COMMANDS_END};
+static const struct cmd_option VERIFY[] = {
+    COMMANDS_DATA,
+    COMMANDS_KEYS,
+    {"deep", CMD_FLAG, NULL, NULL, "also every hash, key, row and total", false},
+    COMMANDS_OUTPUT,
+    COMMANDS_END,
+};
+static const struct cmd_option NONE[] = {COMMANDS_END};
+
+static enum st no_worker(const struct cmd_args *args)
+{
+    (void)args;
+    return st_fail(ST_UNREACHABLE, NULL, "everline-ingest is not beside this program");
+}
+
+static const struct cmd COMMANDS[] = {
+    {"dev", "", 0, 0, "Try it: tenant, keys and sample data, then serve", NULL,
+     "everline dev --data /tmp/everline", DEV, dev_cmd},
+    {"serve", "", 0, 0, "Serve a data directory", NULL,
+     "everline serve --data DIR --listen 127.0.0.1:8080", SERVE, serve_cmd},
+    {"ingest", "DATASET", 1, 1, "Build a new version from files and serve it", NULL,
+     "everline ingest lifeline --data DIR --tenant dev --source patients=patients.csv", NONE,
+     no_worker},
+    {"tenant put", "NAME", 1, 1, "Make a tenant and its keys, or change it", NULL,
+     "everline tenant put dev --data DIR", TENANT_PUT, tenant_put_cmd},
+    {"tenant get", "NAME", 1, 1, "Show a tenant", NULL, "everline tenant get dev --data DIR",
+     TENANT_SHOW, tenant_get_cmd},
+    {"tenant list", "", 0, 0, "List tenants", NULL, "everline tenant list --data DIR", TENANT_SHOW,
+     tenant_list_cmd},
+    {"token", "", 0, 0, "Mint a token; prints it and nothing else", NULL,
+     "everline token --data DIR --tenant dev --scope \"data:read versions:write\" --ttl 1h", TOKEN,
+     token_cmd},
+    {"dataset put", "FILE", 1, 1, "Create or change a dataset's definition", NULL,
+     "everline dataset put definition.json --data DIR --tenant dev", DATASET_PUT, dataset_put_cmd},
+    {"dataset get", "DATASET", 1, 1, "Show a dataset and its definition", NULL,
+     "everline dataset get lifeline --data DIR --tenant dev", DATASET_GET, dataset_get_cmd},
+    {"dataset list", "", 0, 0, "List datasets", NULL, "everline dataset list --data DIR --tenant dev",
+     LISTS, dataset_list_cmd},
+    {"versions", "DATASET", 1, 1, "Show the version-info table", NULL,
+     "everline versions lifeline --data DIR --tenant dev --output json", LISTS, versions_cmd},
+    {"rollback", "DATASET", 1, 1, "Go back to the version served before, at once", NULL,
+     "everline rollback lifeline --data DIR --tenant dev --reason \"bad batch\"", ROLLBACK,
+     rollback_cmd},
+    {"promote", "DATASET VERSION", 2, 2, "Serve a kept version, with a reason", NULL,
+     "everline promote lifeline 42 --data DIR --tenant dev --reason \"checked by hand\"", PROMOTE,
+     promote_cmd},
+    {"verify", "", 0, 0, "Check every segment that a version names", NULL,
+     "everline verify --data DIR --deep", VERIFY, verify_cmd},
+    {"get", "PATH", 1, 1, "Answer a route without a server", NULL,
+     "everline get /v1/datasets --data DIR --tenant dev", DATASET_GET, get_cmd},
+    {"version", "", 0, 0, "Show the version of the program", NULL, "everline version", NONE,
+     version_cmd},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL},
+};
+
+/* `everline ingest ...` is `everline-ingest ingest ...`, as git's subcommands are programs: handed over
+ * before any option is looked at, so that only the worker's table says which there are. */
+static void hand_over(int argc, char **argv)
+{
+    char path[FS_PATH_MAX];
+
+    if (argc > 1 && strcmp(argv[1], "ingest") == 0 && commands_sibling(path, "everline-ingest") == ST_OK)
+        execv(path, argv);
+}
+
+int main(int argc, char **argv)
+{
+    hand_over(argc, argv);
+    return cmd_main("everline", "Everline publishes batch-computed datasets as an HTTP API that never "
+                                "goes offline.",
+                    COMMANDS, argc, argv);
+}

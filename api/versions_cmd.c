@@ -1,0 +1,121 @@
+#include "api/commands.h"
+
+#include <stdio.h>
+
+/* The version-info table, and the two moves that people make. */
+
+static enum st print_table(json_t *items)
+{
+    static const char *const HEADINGS[] = {"VERSION", "STATE",   "CURRENT", "ROWS",
+                                           "BYTES",   "OUTCOME", "CREATED", NULL};
+    struct cmd_table *table;
+    char scratch[64];
+    json_t *row;
+    size_t i;
+    enum st st = cmd_table_new(&table, HEADINGS);
+
+    if (st)
+        return st;
+    json_array_foreach(items, i, row) {
+        const json_t *rows = json_object_get(row, "rows");
+
+        cmd_table_cell(table, "%s", commands_cell(row, "version", scratch));
+        cmd_table_cell(table, "%s", commands_cell(row, "state", scratch));
+        cmd_table_cell(table, "%s", commands_cell(row, "current", scratch));
+        cmd_table_cell(table, "%s", commands_cell(rows, "accepted", scratch));
+        cmd_table_cell(table, "%s", commands_cell(row, "bytes", scratch));
+        cmd_table_cell(table, "%s", commands_cell(row, "outcome", scratch));
+        cmd_table_cell(table, "%s", commands_cell(row, "created_at", scratch));
+    }
+    cmd_table_print(table, stdout);
+    cmd_table_free(table);
+    return ST_OK;
+}
+
+enum st versions_cmd(const struct cmd_args *args)
+{
+    json_t *items = NULL;
+    struct store *s = NULL;
+    bool json, more;
+    enum st st = cmd_output_json(&json, args);
+
+    if (!st)
+        st = commands_open(&s, args, false);
+    if (!st)
+        st = store_version_list(&items, &more, s, cmd_string(args, "tenant"), cmd_operand(args, 0), 0,
+                                SIZE_MAX);
+    store_close(s);
+    if (st)
+        return st;
+    if (json)
+        return commands_print_items(items);
+    st = print_table(items);
+    json_decref(items);
+    return st;
+}
+
+static enum st print_head(const struct cmd_args *args, json_t *head)
+{
+    char current[64], sequence[64];
+    bool json;
+    enum st st = cmd_output_json(&json, args);
+
+    if (!st && json)
+        return commands_print(head);
+    if (!st)
+        printf("%s serves version %s (sequence %s)\n",
+               json_string_value(json_object_get(head, "dataset")),
+               commands_cell(head, "current", current), commands_cell(head, "sequence", sequence));
+    json_decref(head);
+    return st;
+}
+
+enum st rollback_cmd(const struct cmd_args *args)
+{
+    struct store_move move = {
+        .tenant = cmd_string(args, "tenant"),
+        .dataset = cmd_operand(args, 0),
+        .from = cmd_uint(args, "from"),
+        .to = cmd_uint(args, "to"),
+        .actor = commands_actor(args, cmd_string(args, "reason")),
+    };
+    uint64_t from, to;
+    json_t *head = NULL;
+    struct store *s = NULL;
+    enum st st = commands_open(&s, args, false);
+
+    if (!st)
+        st = store_rollback_plan(&from, &to, s, &move);
+    if (!st) {
+        fprintf(stderr, "rolling %s back from version %llu to version %llu\n", move.dataset,
+                (unsigned long long)from, (unsigned long long)to);
+        move.from = from; /* as it was shown */
+        move.to = to;
+        st = store_rollback(&head, s, &move);
+    }
+    store_close(s);
+    return st ? st : print_head(args, head);
+}
+
+enum st promote_cmd(const struct cmd_args *args)
+{
+    struct store_move move = {
+        .tenant = cmd_string(args, "tenant"),
+        .dataset = cmd_operand(args, 0),
+        .actor = commands_actor(args, cmd_string(args, "reason")),
+    };
+    unsigned long long version;
+    json_t *head = NULL;
+    struct store *s = NULL;
+    char rest;
+    enum st st = ST_OK;
+
+    if (sscanf(cmd_operand(args, 1), "%llu%c", &version, &rest) != 1 || version == 0)
+        return st_fail(ST_USAGE, NULL, "VERSION: a number from 1 expected");
+    move.to = version;
+    st = commands_open(&s, args, false);
+    if (!st)
+        st = store_promote(&head, s, &move);
+    store_close(s);
+    return st ? st : print_head(args, head);
+}
