@@ -22,12 +22,30 @@ enum st dev_cmd(const struct cmd_args *args);
 enum st version_cmd(const struct cmd_args *args);
 
 /* Options that most commands have. */
-#define COMMANDS_DATA {"data", CMD_STRING, "DIR", NULL, "data directory", true}
-#define COMMANDS_KEYS {"keys", CMD_STRING, "DIR", NULL, "keys directory, if not DATA/keys", false}
-#define COMMANDS_TENANT {"tenant", CMD_STRING, "NAME", NULL, "tenant", true}
-#define COMMANDS_OUTPUT {"output", CMD_STRING, "FORMAT", "table", "table or json", false}
-#define COMMANDS_REASON {"reason", CMD_STRING, "TEXT", NULL, "why; kept with the event", true}
-#define COMMANDS_END {NULL, CMD_FLAG, NULL, NULL, NULL, false}
+#define COMMANDS_DATA                                                                              \
+    {                                                                                              \
+        "data", CMD_STRING, "DIR", NULL, "data directory", true                                    \
+    }
+#define COMMANDS_KEYS                                                                              \
+    {                                                                                              \
+        "keys", CMD_STRING, "DIR", NULL, "keys directory, if not DATA/keys", false                 \
+    }
+#define COMMANDS_TENANT                                                                            \
+    {                                                                                              \
+        "tenant", CMD_STRING, "NAME", NULL, "tenant", true                                         \
+    }
+#define COMMANDS_OUTPUT                                                                            \
+    {                                                                                              \
+        "output", CMD_STRING, "FORMAT", "table", "table or json", false                            \
+    }
+#define COMMANDS_REASON                                                                            \
+    {                                                                                              \
+        "reason", CMD_STRING, "TEXT", NULL, "why; kept with the event", true                       \
+    }
+#define COMMANDS_END                                                                               \
+    {                                                                                              \
+        NULL, CMD_FLAG, NULL, NULL, NULL, false                                                    \
+    }
 
 struct store_options commands_store_options(const struct cmd_args *args, bool create);
 enum st commands_open(struct store **out, const struct cmd_args *args, bool create) ST_MUST_USE;
@@ -45,8 +63,8 @@ const char *commands_cell(const json_t *row, const char *name, char scratch[64])
 /* Path of a program beside this one ("everline-ingest"). */
 enum st commands_sibling(char out[FS_PATH_MAX], const char *name) ST_MUST_USE;
 
-/* Runs it with these arguments (argv[0] included, NULL at the end) and waits; *exit_code is its exit
- * code. ST_UNREACHABLE when it cannot be started. */
+/* Runs it with these arguments (argv[0] included, NULL at the end) and waits; *exit_code is its
+ * exit code. ST_UNREACHABLE when it cannot be started. */
 enum st commands_run(int *exit_code, const char *path, char *const *argv) ST_MUST_USE;
 
 /* A tenant and its first keys, unless they are there. */
@@ -54,6 +72,7 @@ enum st commands_make_tenant(struct store_tenant *t, struct store *s, const char
 
 /* A signed token for the tenant into `out`. */
 enum st commands_mint(struct buf *out, struct store *s, const char *tenant, const char *scope,
-                      const char *subject, const char *const *datasets, uint64_t ttl_ms) ST_MUST_USE;
+                      const char *subject, const char *const *datasets,
+                      uint64_t ttl_ms) ST_MUST_USE;
 
 #endif

@@ -7,7 +7,7 @@
 static enum st check_sql(const char *file)
 {
     char path[FS_PATH_MAX];
-    char *argv[] = {(char *)(uintptr_t)"everline-ingest", (char *)(uintptr_t)"check",
+    char *argv[] = {(char *)(uintptr_t) "everline-ingest", (char *)(uintptr_t) "check",
                     (char *)(uintptr_t)file, NULL};
     int exit_code = 0;
     enum st st = commands_sibling(path, "everline-ingest");
@@ -72,9 +72,9 @@ static enum st print_table(json_t *items)
 
     if (st)
         return st;
-    json_array_foreach(items, i, row)
-        for (size_t j = 0; j < sizeof MEMBERS / sizeof MEMBERS[0]; j++)
-            cmd_table_cell(table, "%s", commands_cell(row, MEMBERS[j], scratch));
+    json_array_foreach(items, i, row) for (size_t j = 0; j < sizeof MEMBERS / sizeof MEMBERS[0];
+                                           j++)
+        cmd_table_cell(table, "%s", commands_cell(row, MEMBERS[j], scratch));
     cmd_table_print(table, stdout);
     cmd_table_free(table);
     return ST_OK;

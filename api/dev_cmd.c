@@ -13,7 +13,6 @@
 
 struct dev {
     char token[4200];
-    char key[FS_PATH_MAX];
 };
 
 static enum st run_tool(const char *program, char *const *argv)
@@ -25,7 +24,8 @@ static enum st run_tool(const char *program, char *const *argv)
     if (!st)
         st = commands_run(&exit_code, path, argv);
     if (!st && exit_code)
-        st = st_fail(ST_INVALID, NULL, "%s %s ended with exit code %d", program, argv[1], exit_code);
+        st =
+            st_fail(ST_INVALID, NULL, "%s %s ended with exit code %d", program, argv[1], exit_code);
     return st;
 }
 
@@ -33,25 +33,44 @@ static enum st load_dataset(const char *data, const char *sample, const char *na
                             const char *const *sources)
 {
     char definition[FS_PATH_MAX], texts[8][FS_PATH_MAX];
-    char *put[] = {(char *)(uintptr_t)"everline", (char *)(uintptr_t)"dataset",
-                   (char *)(uintptr_t)"put", definition, (char *)(uintptr_t)"--data",
-                   (char *)(uintptr_t)data, (char *)(uintptr_t)"--tenant",
-                   (char *)(uintptr_t)DEV_TENANT, NULL};
-    char *ingest[32] = {(char *)(uintptr_t)"everline-ingest", (char *)(uintptr_t)"ingest",
-                        (char *)(uintptr_t)name, (char *)(uintptr_t)"--data",
-                        (char *)(uintptr_t)data, (char *)(uintptr_t)"--tenant",
+    char *put[] = {(char *)(uintptr_t) "everline",
+                   (char *)(uintptr_t) "dataset",
+                   (char *)(uintptr_t) "put",
+                   definition,
+                   (char *)(uintptr_t) "--data",
+                   (char *)(uintptr_t)data,
+                   (char *)(uintptr_t) "--tenant",
+                   (char *)(uintptr_t)DEV_TENANT,
+                   NULL};
+    char *ingest[32] = {(char *)(uintptr_t) "everline-ingest",
+                        (char *)(uintptr_t) "ingest",
+                        (char *)(uintptr_t)name,
+                        (char *)(uintptr_t) "--data",
+                        (char *)(uintptr_t)data,
+                        (char *)(uintptr_t) "--tenant",
                         (char *)(uintptr_t)DEV_TENANT};
     size_t n = 7;
     enum st st = fs_path(definition, "%s/%s/definition.json", sample, name);
 
     for (size_t i = 0; !st && sources[i]; i += 2) {
         st = fs_path(texts[i / 2], "%s=%s/%s/%s", sources[i], sample, name, sources[i + 1]);
-        ingest[n++] = (char *)(uintptr_t)"--source";
+        ingest[n++] = (char *)(uintptr_t) "--source";
         ingest[n++] = texts[i / 2];
     }
     if (!st)
         st = run_tool("everline", put);
     return st ? st : run_tool("everline-ingest", ingest);
+}
+
+/* Loaded once: what has been served since is not touched. */
+static enum st is_served(bool *served, struct store *s, const char *name)
+{
+    json_t *dataset = NULL;
+    enum st st = store_dataset_get(&dataset, s, DEV_TENANT, name);
+
+    *served = !st && json_is_integer(json_object_get(dataset, "current"));
+    json_decref(dataset);
+    return st == ST_NOT_FOUND ? ST_OK : st;
 }
 
 static enum st find_sample(char out[FS_PATH_MAX], const struct cmd_args *args)
@@ -84,37 +103,47 @@ static void show(const char *url, void *ctx)
 
 enum st dev_cmd(const struct cmd_args *args)
 {
-    static const char *const LIFELINE[] = {"patients", "patients.csv",      "coverage",
-                                           "coverage/2020.csv", "payers", "payers.csv", NULL};
+    static const char *const YEAR_1[] = {
+        "patients", "patients.csv", "coverage", "coverage/2019.csv", "payers", "payers.csv", NULL};
+    static const char *const YEAR_2[] = {
+        "patients", "patients.csv", "coverage", "coverage/2020.csv", "payers", "payers.csv", NULL};
     static const char *const FLIGHTS[] = {"flights", "flights.parquet", NULL};
     const char *data = cmd_string(args, "data");
     char sample[FS_PATH_MAX];
+    bool has_lifeline = false, has_flights = false;
     struct store_tenant t;
     struct store *s = NULL;
     struct dev dev = {.token = ""};
     struct buf token;
-    enum st st = find_sample(sample, args);
+    enum st st = commands_open(&s, args, true);
 
     buf_init(&token, sizeof dev.token - 1);
-    if (!st)
-        st = commands_open(&s, args, true);
     if (!st)
         st = commands_make_tenant(&t, s, DEV_TENANT);
     if (!st)
         st = commands_mint(&token, s, DEV_TENANT, DEV_SCOPES, "dev", NULL, DEV_TTL_MS);
+    if (!st)
+        st = is_served(&has_lifeline, s, "lifeline");
+    if (!st)
+        st = is_served(&has_flights, s, "flights");
     store_close(s);
     if (!st)
         memcpy(dev.token, token.data, token.len + 1);
     buf_release(&token);
-    if (!st)
-        st = load_dataset(data, sample, "lifeline", LIFELINE);
-    if (!st)
+    if (!st && !(has_lifeline && has_flights))
+        st = find_sample(sample, args);
+    if (!st && !has_lifeline)
+        st = load_dataset(data, sample, "lifeline", YEAR_1);
+    if (!st && !has_lifeline)
+        st = load_dataset(data, sample, "lifeline", YEAR_2);
+    if (!st && !has_flights)
         st = load_dataset(data, sample, "flights", FLIGHTS);
     if (st)
         return st;
     struct api_options options = {
         .store = commands_store_options(args, false),
         .listen = cmd_string(args, "listen"),
+        .port_file = cmd_string(args, "port-file"),
         .ready_fn = show,
         .ctx = &dev,
     };

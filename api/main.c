@@ -8,20 +8,24 @@ static const struct cmd_option DEV[] = {
     COMMANDS_DATA,
     COMMANDS_KEYS,
     {"listen", CMD_STRING, "ADDRESS:PORT", "127.0.0.1:8080", "where to listen", false},
+    {"port-file", CMD_STRING, "FILE", NULL, "file that gets the port once the server is ready",
+     false},
     {"sample", CMD_STRING, "DIR", NULL, "directory of the sample data", false},
     COMMANDS_END,
 };
 static const struct cmd_option SERVE[] = {
     COMMANDS_DATA,
     COMMANDS_KEYS,
-    {"listen", CMD_STRING, "ADDRESS:PORT", "127.0.0.1:8080", "where to listen; port 0 takes a free one",
+    {"listen", CMD_STRING, "ADDRESS:PORT", "127.0.0.1:8080",
+     "where to listen; port 0 takes a free one", false},
+    {"port-file", CMD_STRING, "FILE", NULL, "file that gets the port once the server is ready",
      false},
-    {"port-file", CMD_STRING, "FILE", NULL, "file that gets the port once the server is ready", false},
     {"workers", CMD_UINT, "N", "0", "request threads; 0: one per CPU", false},
     {"connections", CMD_UINT, "N", "4096", "connections at a time", false},
     {"body-limit", CMD_BYTES, "BYTES", "1MiB", "largest request body", false},
     {"request-timeout", CMD_DURATION, "TIME", "30s", "longest time for a request's body", false},
-    {"drain-timeout", CMD_DURATION, "TIME", "25s", "longest wait for requests after SIGTERM", false},
+    {"drain-timeout", CMD_DURATION, "TIME", "25s", "longest wait for requests after SIGTERM",
+     false},
     {"production", CMD_FLAG, NULL, NULL, "refuse weak keys and plain HTTP on other than loopback",
      false},
     COMMANDS_END,
@@ -108,8 +112,8 @@ static const struct cmd COMMANDS[] = {
      "everline dataset put definition.json --data DIR --tenant dev", DATASET_PUT, dataset_put_cmd},
     {"dataset get", "DATASET", 1, 1, "Show a dataset and its definition", NULL,
      "everline dataset get lifeline --data DIR --tenant dev", DATASET_GET, dataset_get_cmd},
-    {"dataset list", "", 0, 0, "List datasets", NULL, "everline dataset list --data DIR --tenant dev",
-     LISTS, dataset_list_cmd},
+    {"dataset list", "", 0, 0, "List datasets", NULL,
+     "everline dataset list --data DIR --tenant dev", LISTS, dataset_list_cmd},
     {"versions", "DATASET", 1, 1, "Show the version-info table", NULL,
      "everline versions lifeline --data DIR --tenant dev --output json", LISTS, versions_cmd},
     {"rollback", "DATASET", 1, 1, "Go back to the version served before, at once", NULL,
@@ -127,20 +131,25 @@ static const struct cmd COMMANDS[] = {
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL},
 };
 
-/* `everline ingest ...` is `everline-ingest ingest ...`, as git's subcommands are programs: handed over
- * before any option is looked at, so that only the worker's table says which there are. */
+/* `everline ingest ...` is `everline-ingest ingest ...`, as git's subcommands are programs: handed
+ * over before any option is looked at, so that only the worker's table says which there are. */
 static void hand_over(int argc, char **argv)
 {
     char path[FS_PATH_MAX];
+    char *help[] = {argv[0], argc > 2 ? argv[2] : NULL, (char[]){"--help"}, NULL};
+    bool asks = argc == 3 && strcmp(argv[1], "help") == 0;
+    char **passed = asks ? help : argv;
 
-    if (argc > 1 && strcmp(argv[1], "ingest") == 0 && commands_sibling(path, "everline-ingest") == ST_OK)
-        execv(path, argv);
+    if (argc > 1 && strcmp(passed[1], "ingest") == 0 &&
+        commands_sibling(path, "everline-ingest") == ST_OK)
+        execv(path, passed);
 }
 
 int main(int argc, char **argv)
 {
     hand_over(argc, argv);
-    return cmd_main("everline", "Everline publishes batch-computed datasets as an HTTP API that never "
-                                "goes offline.",
+    return cmd_main("everline",
+                    "Everline publishes batch-computed datasets as an HTTP API that never "
+                    "goes offline.",
                     COMMANDS, argc, argv);
 }

@@ -72,9 +72,9 @@ static enum st print_rows(const struct cmd_args *args, const char *name)
                        commands_print(row))
                     : commands_print_items(items);
     st = cmd_table_new(&table, HEADINGS);
-    json_array_foreach(items, i, row)
-        for (size_t j = 0; !st && j < sizeof MEMBERS / sizeof MEMBERS[0]; j++)
-            cmd_table_cell(table, "%s", commands_cell(row, MEMBERS[j], scratch));
+    json_array_foreach(items, i, row) for (size_t j = 0;
+                                           !st && j < sizeof MEMBERS / sizeof MEMBERS[0]; j++)
+        cmd_table_cell(table, "%s", commands_cell(row, MEMBERS[j], scratch));
     if (!st)
         cmd_table_print(table, stdout);
     cmd_table_free(table);

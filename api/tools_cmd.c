@@ -51,12 +51,12 @@ enum st verify_cmd(const struct cmd_args *args)
         enum st printed = commands_print(report);
         return st ? st_restore(&failure) : printed;
     }
-    json_array_foreach(json_object_get(report, "problems"), i, problem)
-        printf("%s/%s version %s: %s\n  %s\n", json_string_value(json_object_get(problem, "tenant")),
-               json_string_value(json_object_get(problem, "dataset")),
-               commands_cell(problem, "version", scratch),
-               json_string_value(json_object_get(problem, "problem")),
-               json_string_value(json_object_get(problem, "hint")));
+    json_array_foreach(json_object_get(report, "problems"), i, problem) printf(
+        "%s/%s version %s: %s\n  %s\n", json_string_value(json_object_get(problem, "tenant")),
+        json_string_value(json_object_get(problem, "dataset")),
+        commands_cell(problem, "version", scratch),
+        json_string_value(json_object_get(problem, "problem")),
+        json_string_value(json_object_get(problem, "hint")));
     printf("%s segments verified%s\n", commands_cell(report, "segments", scratch),
            st ? "" : ", all whole");
     json_decref(report);

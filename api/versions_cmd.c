@@ -16,7 +16,8 @@ static enum st print_table(json_t *items)
 
     if (st)
         return st;
-    json_array_foreach(items, i, row) {
+    json_array_foreach(items, i, row)
+    {
         const json_t *rows = json_object_get(row, "rows");
 
         cmd_table_cell(table, "%s", commands_cell(row, "version", scratch));
@@ -42,8 +43,8 @@ enum st versions_cmd(const struct cmd_args *args)
     if (!st)
         st = commands_open(&s, args, false);
     if (!st)
-        st = store_version_list(&items, &more, s, cmd_string(args, "tenant"), cmd_operand(args, 0), 0,
-                                SIZE_MAX);
+        st = store_version_list(&items, &more, s, cmd_string(args, "tenant"), cmd_operand(args, 0),
+                                0, SIZE_MAX);
     store_close(s);
     if (st)
         return st;

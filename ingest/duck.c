@@ -24,6 +24,7 @@ struct duck {
 struct duck_statement {
     struct duck *duck;
     duckdb_prepared_statement prepared;
+    char *sql;
     const char *names[DUCK_COLUMNS_MAX];
 };
 
@@ -268,6 +269,11 @@ enum st duck_prepare(struct duck_statement **out, struct duck *d, const char *sq
         goto done;
     }
     s->duck = d;
+    s->sql = strdup(sql);
+    if (!s->sql) {
+        st = st_fail(ST_NOMEM, NULL, "cannot allocate a statement");
+        goto done;
+    }
     if (duckdb_prepare_extracted_statement(d->connection, statements, 0, &s->prepared) !=
         DuckDBSuccess) {
         st = fail_bind(d, duckdb_prepare_error(s->prepared));
@@ -297,6 +303,7 @@ void duck_statement_free(struct duck_statement *s)
         duckdb_free((void *)(uintptr_t)s->names[i]);
     if (s->prepared)
         duckdb_destroy_prepare(&s->prepared);
+    free(s->sql);
     free(s);
 }
 
@@ -368,19 +375,17 @@ const char *duck_statement_type(struct duck_statement *s, size_t i)
 enum st duck_stream_open(struct duck_stream **out, struct duck_statement *statement)
 {
     enum st st = ST_OK;
-    duckdb_pending_result pending = NULL;
     struct duck_stream *s = calloc(1, sizeof *s);
     if (!s)
         return st_fail(ST_NOMEM, NULL, "cannot allocate a stream");
     s->duck = statement->duck;
-    if (duckdb_pending_prepared_streaming(statement->prepared, &pending) == DuckDBSuccess) {
-        s->has_result = true;
-        if (duckdb_execute_pending(pending, &s->result) != DuckDBSuccess)
-            st = fail_class(duckdb_result_error_type(&s->result), "running prepare");
-    } else {
-        st = st_fail(ST_UNAVAILABLE, "SQL_RUNTIME", "the statement cannot be started");
-    }
-    duckdb_destroy_pending(&pending);
+    /* Not the streaming interface: its chunks hold vectors that are not flat, and the C API has no
+     * function that flattens them. Nor the statement as it was bound: its plan was made from the
+     * statistics of empty tables, and a plan that relies on them (strings compressed to fit what was
+     * there, perfect hashing) gives wrong rows once the tables are full. */
+    s->has_result = true;
+    if (duckdb_query(s->duck->connection, statement->sql, &s->result) != DuckDBSuccess)
+        st = fail_class(duckdb_result_error_type(&s->result), "running prepare");
     if (st) {
         duck_stream_close(s);
         s = NULL;

@@ -221,7 +221,7 @@ static enum st insert_csv(int64_t *parsed, struct duck *d, const struct store_so
     buf_addf(&sql,
              ", auto_detect=false, delim=',', quote='\"', escape='\"', header=true, "
              "nullstr='', strict_mode=true, max_line_size=%u, store_rejects=true, "
-             "rejects_table='#rejects', rejects_scan='#scans', rejects_limit=%d, columns={",
+             "rejects_table='everline_rejects', rejects_scan='everline_scans', rejects_limit=%d, columns={",
              2 * CSV_RECORD_MAX, REJECTS_MAX);
     for (size_t c = 0; c < scan->columns; c++) {
         buf_addstr(&sql, c ? ", " : "");
@@ -262,7 +262,7 @@ static enum st count_rejects(int64_t *rejects, struct duck *d, const struct stor
                              const struct task_file *f)
 {
     enum st st = duck_count(rejects, d, "counting rejects",
-                            "SELECT count(DISTINCT line_byte_position) FROM \"#rejects\"");
+                            "SELECT count(DISTINCT line_byte_position) FROM everline_rejects");
     if (st || !*rejects)
         return st;
     struct buf text;
@@ -270,7 +270,7 @@ static enum st count_rejects(int64_t *rejects, struct duck *d, const struct stor
     size_t rows, columns;
     st = duck_text(&text, &rows, &columns, d, "reading rejects",
                    "SELECT line_byte_position::VARCHAR, column_idx::VARCHAR, column_name::VARCHAR "
-                   "FROM \"#rejects\" ORDER BY line_byte_position, column_idx LIMIT 1");
+                   "FROM everline_rejects ORDER BY line_byte_position, column_idx LIMIT 1");
     if (!st && rows == 1) {
         const char *position = text.data;
         const char *column = position + strlen(position) + 1;

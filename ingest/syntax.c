@@ -39,10 +39,10 @@ enum st syntax_place(enum st status, const char *pointer, const char *sql, size_
 
 static size_t offset_of(const struct walk *w, const json_t *node)
 {
-    json_t *location = json_object_get(node, "query_location");
-    if (!json_is_integer(location) || json_integer_value(location) < (json_int_t)w->skip)
+    double location = json_number_value(json_object_get(node, "query_location"));
+    if (location < (double)w->skip || location > (double)STORE_DEFINITION_MAX)
         return DUCK_NO_OFFSET;
-    return (size_t)json_integer_value(location) - w->skip;
+    return (size_t)location - w->skip;
 }
 
 static enum st refuse(const struct walk *w, const json_t *node, const char *fmt, const char *name)
@@ -271,7 +271,8 @@ static enum st parse(json_t **statement, json_t **document, struct walk *w, cons
     struct buf text;
     buf_init(&text, 64u << 20);
     enum st st = duck_syntax(&text, w->duck, sql);
-    *document = st ? NULL : json_loads(text.data, 0, NULL);
+    /* An unknown location is 2^64-1, more than an integer of jansson's. */
+    *document = st ? NULL : json_loads(text.data, JSON_DECODE_INT_AS_REAL, NULL);
     buf_release(&text);
     if (st)
         return st;

@@ -1,0 +1,152 @@
+#include "base/cmd.h"
+#include "ingest/batch.h"
+#include "ingest/child.h"
+#include "ingest/progress.h"
+#include "ingest/spawn.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The worker program: the one that has DuckDB. `everline ingest` runs it. */
+
+static enum st print_row(const struct batch *b)
+{
+    struct buf text;
+    json_t *row = NULL;
+    enum st st = store_version_get(&row, b->store, b->tenant, b->dataset, b->version);
+
+    buf_init(&text, 64u << 20);
+    if (!st) {
+        jx_write_pretty(&text, row);
+        st = buf_status(&text);
+    }
+    if (!st)
+        fputs(text.data, stdout);
+    buf_release(&text);
+    json_decref(row);
+    return st;
+}
+
+static enum st print_summary(const struct batch *b)
+{
+    json_t *row = NULL;
+    enum st st = store_version_get(&row, b->store, b->tenant, b->dataset, b->version);
+
+    if (!st) {
+        const json_t *rows = json_object_get(row, "rows");
+        printf("%s version %llu: %s, %lld rows (%lld read, %lld duplicates)\n", b->dataset,
+               (unsigned long long)b->version, store_outcome_name(b->outcome),
+               (long long)json_integer_value(json_object_get(rows, "accepted")),
+               (long long)json_integer_value(json_object_get(rows, "read")),
+               (long long)json_integer_value(json_object_get(rows, "duplicates")));
+    }
+    json_decref(row);
+    return st;
+}
+
+static enum st report(const struct batch *b, bool json, enum st st)
+{
+    struct st_report failure;
+
+    st_save(&failure, st);
+    if (b->version && json && print_row(b))
+        fprintf(stderr, "everline-ingest: the version's row cannot be read: %s\n", st_message());
+    if (!st && !json)
+        st = print_summary(b);
+    else if (st)
+        st = st_restore(&failure);
+    if (!st && b->outcome == STORE_HELD_BACK)
+        st = st_hint(st_fail(ST_HELD, "HELD", "version %llu is held: a person must look",
+                             (unsigned long long)b->version),
+                     "serve it with: everline promote %s %llu --reason ...", b->dataset,
+                     (unsigned long long)b->version);
+    return st;
+}
+
+static enum st ingest(const struct cmd_args *args)
+{
+    struct store_options options = {cmd_string(args, "data"), cmd_string(args, "keys"), false};
+    struct progress_view view;
+    struct ingest_progress progress = {progress_view_tell, &view};
+    struct batch b = {
+        .tenant = cmd_string(args, "tenant"),
+        .dataset = cmd_operand(args, 0),
+        .adopt_timeout_ms = cmd_duration_ms(args, "adopt-timeout"),
+        .progress = &progress,
+    };
+    struct task t = {.memory_bytes = cmd_bytes(args, "memory"),
+                     .threads = (unsigned)cmd_uint(args, "threads")};
+    const char *source;
+    bool json = false;
+    enum st st = cmd_output_json(&json, args);
+
+    if (!st)
+        st = store_open(&b.store, &options);
+    if (!st)
+        st = batch_define(&t, b.store, b.tenant, b.dataset);
+    for (unsigned i = 0; !st && (source = cmd_list(args, "source", i)); i++)
+        st = batch_add_source(&t, source);
+    if (!st)
+        st = batch_check_sources(&t);
+    if (!st) {
+        progress_view_init(&view, b.dataset);
+        st = batch_run(&b, &t);
+        progress_view_end(&view);
+        st = report(&b, json, st);
+    }
+    task_release(&t);
+    store_close(b.store);
+    return st;
+}
+
+static enum st check(const struct cmd_args *args)
+{
+    const char *file = cmd_operand(args, 0);
+    struct task t = {.memory_bytes = 512u << 20, .threads = 1};
+    json_t *document = NULL;
+    enum st st = jx_parse_file(&document, strcmp(file, "-") == 0 ? "/dev/stdin" : file,
+                               STORE_DEFINITION_MAX);
+
+    if (!st)
+        st = task_define(&t, document);
+    if (!st)
+        st = spawn_run(NULL, CHILD_CHECK, &t, NULL, NULL, NULL);
+    task_release(&t);
+    json_decref(document);
+    return st;
+}
+
+static const struct cmd_option INGEST[] = {
+    {"data", CMD_STRING, "DIR", NULL, "data directory", true},
+    {"keys", CMD_STRING, "DIR", NULL, "keys directory, if not DATA/keys", false},
+    {"tenant", CMD_STRING, "NAME", NULL, "tenant", true},
+    {"source", CMD_LIST, "[NAME=]PATH", NULL, "a file or glob of a source; can be repeated", true},
+    {"memory", CMD_BYTES, "BYTES", "2GiB", "memory of the build", false},
+    {"threads", CMD_UINT, "N", "2", "threads of the build", false},
+    {"adopt-timeout", CMD_DURATION, "TIME", "30s", "longest wait for servers to open it", false},
+    {"output", CMD_STRING, "FORMAT", "table", "table or json: the version's row", false},
+    {NULL, CMD_FLAG, NULL, NULL, NULL, false},
+};
+static const struct cmd_option NONE[] = {{NULL, CMD_FLAG, NULL, NULL, NULL, false}};
+
+static const struct cmd COMMANDS[] = {
+    {"ingest", "DATASET", 1, 1, "Build a new version from files and serve it",
+     "Exit code: 0 served (or superseded, or identical to what is served), 1 failed or cancelled,\n"
+     "2 wrong usage, 3 cannot reach, 4 held.",
+     "everline ingest lifeline --data DIR --tenant dev --source patients=patients.csv "
+     "--source coverage=2020/*.csv --source payers=payers.csv",
+     INGEST, ingest},
+    {"check", "FILE", 1, 1, "Check a dataset's definition and its SQL", NULL,
+     "everline-ingest check definition.json", NONE, check},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL},
+};
+
+int main(int argc, char **argv)
+{
+    int exit_code;
+
+    if (child_main(argc, argv, &exit_code))
+        return exit_code;
+    return cmd_main("everline-ingest", "The worker of Everline: builds versions from files.", COMMANDS,
+                    argc, argv);
+}

@@ -1,0 +1,172 @@
+// Every value that a rollup gives is computed here again from the rows that were ingested.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { assertProblem, Data } from '../kit/everline.mjs';
+import { sourceDir } from '../kit/process.mjs';
+import { csv, THINGS, things } from '../kit/samples.mjs';
+
+let data, server, token;
+const rows = things(3000);
+const sample = join(sourceDir, 'deploy', 'sample', 'flights');
+
+/** Flights, minutes of delay and flights delayed over 15 minutes in deploy/sample/flights, by origin and
+ *  month of 2001: counted with DuckDB's own program, not with ours. */
+const FLIGHTS = {
+  ATL: [[21286, 156182, 4608], [19099, 175038, 4551], [21269, 205697, 5234], [20919, 130161, 3960],
+    [21278, 75424, 3514], [20856, 358410, 6755], [4, 54, 2]],
+  BOS: [[10907, 78750, 2718], [9872, 145244, 3230], [10428, 135233, 3062], [11270, 66408, 2429],
+    [11869, -4203, 1920], [11140, 147456, 3030]],
+  SEA: [[8189, 100717, 2201], [7305, 99969, 2169], [8267, 109796, 2572], [8259, 72678, 2000],
+    [8868, 31538, 1491], [9343, 70510, 2001]],
+};
+
+before(async () => {
+  data = await Data.make('dev');
+  await data.put(THINGS);
+  await data.ingest('things', { things: data.file('things.csv', csv(rows)) });
+  await data.ok(['dataset', 'put', join(sample, 'definition.json')], { tenant: 'dev' });
+  await data.ingest('flights', { flights: join(sample, 'flights.parquet') });
+  server = await data.serve();
+  token = await data.token({ scope: 'analytics:read data:read' });
+});
+after(() => server?.stop());
+
+const url = (query = '') => `/v1/datasets/things/rollups/by_colour${query}`;
+
+function metrics(cell) {
+  const weights = cell.filter((row) => row.weight !== null).map((row) => row.weight);
+  const sum = weights.reduce((a, b) => a + b, 0);
+  return {
+    things: cell.length, weighed: weights.length, weight: weights.length ? sum : null,
+    lightest: weights.length ? Math.min(...weights) : null,
+    heaviest: weights.length ? Math.max(...weights) : null,
+    mean: weights.length ? sum / weights.length : null,
+    share_heavy: weights.filter((w) => w > 50).length / cell.length,
+  };
+}
+
+/** The cells as they must be: by colour (null first, then bytewise), then month. */
+function expected(chosen = () => true) {
+  const cells = new Map();
+  for (const row of rows.filter(chosen)) {
+    const made = `${row.made.slice(0, 7)}-01`;
+    const name = JSON.stringify([row.colour, made]);
+    if (!cells.has(name)) cells.set(name, []);
+    cells.get(name).push(row);
+  }
+  const bytes = (text) => Buffer.from(text ?? '');
+  return [...cells.entries()]
+    .map(([name, cell]) => ({ colour: JSON.parse(name)[0], made: JSON.parse(name)[1], ...metrics(cell) }))
+    .sort((a, b) => (a.colour === null ? 0 : 1) - (b.colour === null ? 0 : 1)
+      || Buffer.compare(bytes(a.colour), bytes(b.colour)) || (a.made < b.made ? -1 : 1));
+}
+
+function assertCells(items, wanted) {
+  assert.equal(items.length, wanted.length);
+  items.forEach((item, i) => {
+    for (const [name, value] of Object.entries(wanted[i])) {
+      if (typeof value === 'number' && !Number.isInteger(value))
+        assert.ok(Math.abs(item[name] - value) < 1e-12 * Math.max(1, Math.abs(value)), `${name} of ${JSON.stringify(item)}`);
+      else assert.equal(item[name], value, `${name} of ${JSON.stringify(item)}`);
+    }
+    assert.deepEqual(Object.keys(item), Object.keys(wanted[i]));
+  });
+}
+
+test('every cell equals what the rows add up to', async () => {
+  const reply = await server.get(url(), token);
+  assert.equal(reply.status, 200, reply.text);
+  const { dataset, rollup, version, complete, next, items } = reply.json;
+  assert.deepEqual([dataset, rollup, version, complete, next], ['things', 'by_colour', 1, true, null]);
+  assert.equal(reply.headers['everline-version'], '1');
+  assertCells(items, expected());
+});
+
+test('a rollup without dimensions is one cell over everything', async () => {
+  const { items } = (await server.get('/v1/datasets/things/rollups/total', token)).json;
+  const all = metrics(rows);
+  assert.deepEqual(items, [{ things: all.things, weight: all.weight }]);
+});
+
+test('a dimension filters, and from and to bound the time', async () => {
+  const colour = encodeURIComponent('say "white"');
+  const one = (await server.get(url(`?colour=${colour}`), token)).json;
+  assertCells(one.items, expected((row) => row.colour === 'say "white"'));
+  const some = (await server.get(url('?colour=red&from=2024-02-01&to=2024-04-01'), token)).json;
+  assertCells(some.items, expected((row) => row.colour === 'red' && row.made >= '2024-02' && row.made < '2024-04'));
+  assert.equal(some.items.length, 2);
+  assert.deepEqual((await server.get(url('?colour=nothing'), token)).json.items, []);
+});
+
+test('pages join to the whole, without gaps and without repeats', async () => {
+  const whole = (await server.get(url(), token)).json.items;
+  for (const limit of [1, 7, whole.length - 1, whole.length]) {
+    const items = [];
+    let cursor = null, pages = 0;
+    do {
+      const more = cursor ? `&cursor=${encodeURIComponent(cursor)}` : '';
+      const page = (await server.get(url(`?limit=${limit}${more}`), token)).json;
+      assert.equal(page.complete, page.next === null);
+      assert.ok(page.items.length <= limit);
+      items.push(...page.items);
+      cursor = page.next;
+      pages += 1;
+    } while (cursor);
+    assert.deepEqual(items, whole);
+    assert.equal(pages, Math.ceil(whole.length / limit));
+  }
+});
+
+test('a cursor belongs to its query', async () => {
+  const { next } = (await server.get(url('?limit=2'), token)).json;
+  const other = encodeURIComponent(next);
+  assertProblem(await server.get(url(`?limit=2&colour=red&cursor=${other}`), token), 400, 'INVALID_CURSOR');
+  assertProblem(await server.get(url('?limit=2&cursor=zzz'), token), 400, 'INVALID_CURSOR');
+});
+
+test('what is not in the rollup is refused by name', async () => {
+  const problem = assertProblem(await server.get(url('?weight=3'), token), 400, 'UNKNOWN_PARAMETER');
+  assert.ok(problem.detail.includes('weight'));
+  assertProblem(await server.get(url('?from=yesterday'), token), 400);
+  assertProblem(await server.get('/v1/datasets/things/rollups/total?from=2024-01-01', token), 400);
+  assertProblem(await server.get(url('?limit=0'), token), 400);
+  assertProblem(await server.get(url('?limit=1001'), token), 400);
+  assertProblem(await server.get(url('?limit=many'), token), 400);
+  assertProblem(await server.get('/v1/datasets/things/rollups/by_shape', token), 404, 'UNKNOWN_ROLLUP');
+});
+
+test('the rollups of a dataset are listed with their dimensions, time and metrics', async () => {
+  const list = (await server.get('/v1/datasets/things/rollups', token)).json;
+  assert.deepEqual(list, {
+    dataset: 'things', version: 1, next: null, complete: true,
+    items: [
+      { name: 'by_colour', dimensions: [{ name: 'colour', type: 'VARCHAR' }],
+        time: { name: 'made', type: 'DATE', bucket: 'month' },
+        metrics: Object.keys(THINGS.rollups.by_colour.metrics) },
+      { name: 'total', dimensions: [], time: null, metrics: ['things', 'weight'] },
+    ],
+  });
+});
+
+test('real flights: count, mean delay and share delayed by origin and month', async () => {
+  const { items, complete } = (await server.get('/v1/datasets/flights/rollups/by_origin', token)).json;
+  assert.equal(complete, true);
+  const wanted = Object.entries(FLIGHTS).flatMap(([origin, months]) => months.map(
+    ([flights, delay, late], i) => ({
+      origin, departed_at: `2001-0${i + 1}-01T00:00:00`, flights, mean_delay: delay / flights,
+      share_delayed: late / flights,
+    })));
+  items.forEach((item) => { item.departed_at = item.departed_at.slice(0, 19); });
+  assertCells(items, wanted);
+});
+
+test('flights are found by the key that prepare makes', async () => {
+  const key = '2001-01-01T0001-ATL-SAV-1';
+  const reply = await server.get(`/v1/datasets/flights/records/${key}`, token);
+  assert.equal(reply.status, 200, reply.text);
+  const { record } = reply.json;
+  assert.equal(record.flight, key);
+  assert.equal(record.origin, 'ATL');
+  assert.equal(record.destination, 'SAV');
+});

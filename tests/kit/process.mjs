@@ -1,0 +1,83 @@
+// Programs, temporary directories and waiting. Whatever a test starts or makes here is gone when the
+// test process ends, however it ends.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const sourceDir = process.env.EVERLINE_SOURCE_DIR ??
+  join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+export const buildDir = process.env.EVERLINE_BUILD_DIR ?? join(sourceDir, 'build');
+export const everlinePath = join(buildDir, 'everline');
+export const ingestPath = join(buildDir, 'everline-ingest');
+
+/** How long a condition may take before the test gives up; sanitized builds are slow. */
+export const DEADLINE_MS = 60_000;
+
+const children = new Set();
+const directories = new Set();
+
+process.on('exit', () => {
+  for (const child of children) {
+    try { child.kill('SIGKILL'); } catch { /* it is gone */ }
+  }
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+});
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
+
+export function tempDir(name = 'test') {
+  const directory = mkdtempSync(join(tmpdir(), `everline-${name}-`));
+  directories.add(directory);
+  return directory;
+}
+
+/** The environment without what would change the command line's defaults. */
+export function cleanEnv(extra = {}) {
+  const env = { ...process.env, ...extra };
+  for (const name of Object.keys(env))
+    if (name.startsWith('EVERLINE_') && !(name in extra)) delete env[name];
+  return env;
+}
+
+/** Starts a program. Its output is collected as text; `ended` resolves to {code, signal}. */
+export function start(program, args, { input, env = {}, cwd, detached = false } = {}) {
+  const child = spawn(program, args, {
+    cwd, detached, env: cleanEnv(env), stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+  });
+  const handle = { child, pid: child.pid, stdout: '', stderr: '', exited: false };
+  children.add(child);
+  child.stdout.setEncoding('utf8').on('data', (text) => { handle.stdout += text; });
+  child.stderr.setEncoding('utf8').on('data', (text) => { handle.stderr += text; });
+  if (input !== undefined) child.stdin.on('error', () => {}).end(input);
+  handle.ended = new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code, signal) => {
+      children.delete(child);
+      handle.exited = true;
+      resolve({ code, signal });
+    });
+  });
+  handle.ended.catch(() => {});
+  return handle;
+}
+
+/** Runs a program to its end. */
+export async function run(program, args, options = {}) {
+  const handle = start(program, args, options);
+  const { code, signal } = await handle.ended;
+  return { code, signal, stdout: handle.stdout, stderr: handle.stderr };
+}
+
+const turn = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+
+/** Asks `condition` again and again until it gives something true, which is returned. */
+export async function until(what, condition, deadlineMs = DEADLINE_MS, everyMs = 5) {
+  const end = performance.now() + deadlineMs;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (performance.now() > end) throw new Error(`gave up after ${deadlineMs} ms: ${what}`);
+    await turn(everyMs);
+  }
+}
