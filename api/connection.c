@@ -11,12 +11,14 @@
 /* The life of one request.
  *
  * libmicrohttpd calls once for the head, then for pieces of the body, then once more. A response
- * queued on the first call closes the connection, and none can be queued in the middle of a body: so
- * what is refused at the head is kept as a complete reply, its body is drained within a bound, and the
- * reply goes out on the last call. A malformed head is answered at once, and the connection closed.
+ * queued on the first call closes the connection, and none can be queued in the middle of a body:
+ * so what is refused at the head is kept as a complete reply, its body is drained within a bound,
+ * and the reply goes out on the last call. A malformed head is answered at once, and the connection
+ * closed.
  *
- * Data operations run on this thread inside a view. Control operations suspend the connection and are
- * posted to the catalog thread; when it is done, it resumes the connection and we are called again.
+ * Data operations run on this thread inside a view. Control operations suspend the connection and
+ * are posted to the catalog thread; when it is done, it resumes the connection and we are called
+ * again.
  */
 
 static _Atomic unsigned next_slot;
@@ -127,8 +129,8 @@ static size_t body_limit(const struct api_exchange *x)
     return all && all < limit ? (size_t)all : limit;
 }
 
-/* Everything that is decided before a handler runs, in this order: shape of the head, route, token and
- * scope, parameters (by the router), body. */
+/* Everything that is decided before a handler runs, in this order: shape of the head, route, token
+ * and scope, parameters (by the router), body. */
 static enum st judge_head(struct api_exchange *x, const char *method)
 {
     struct api_server *server = x->server;

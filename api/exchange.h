@@ -25,23 +25,23 @@ struct api_pair {
 
 struct api_request {
     const struct api_route *route;
-    const struct auth_identity *identity; /* NULL on public routes */
+    const struct auth_identity *identity;         /* NULL on public routes */
     const char *path_params[API_PATH_PARAMS_MAX]; /* in the order of the path; decoded once */
     struct api_pair query[API_QUERY_MAX];
     size_t query_count;
     const char *body;
     size_t body_len;
-    const char *if_match;      /* header values, or NULL */
+    const char *if_match; /* header values, or NULL */
     const char *if_none_match;
     char request_id[API_REQUEST_ID_SIZE];
-    unsigned slot;                  /* the worker's */
-    const struct store_view *view;  /* entered; NULL in a control handler */
-    struct api_server *server;      /* metrics, readiness, limits */
+    unsigned slot;                 /* the worker's */
+    const struct store_view *view; /* entered; NULL in a control handler */
+    struct api_server *server;     /* metrics, readiness, limits */
 };
 
 struct api_reply {
-    unsigned status;           /* HTTP; 0 means 200 */
-    const char *content_type;  /* NULL: application/json */
+    unsigned status;          /* HTTP; 0 means 200 */
+    const char *content_type; /* NULL: application/json */
     struct buf body;
     struct api_pair headers[API_HEADERS_MAX]; /* values copied by api_reply_header */
     size_t header_count;
@@ -49,14 +49,15 @@ struct api_reply {
     size_t header_text_len;
 };
 
-/* `fmt` is printed into the reply; over its room the header is dropped and ST_TOO_LARGE reported. */
+/* `fmt` is printed into the reply; over its room the header is dropped and ST_TOO_LARGE reported.
+ */
 void api_reply_header(struct api_reply *r, const char *name, const char *fmt, ...) ST_PRINTF(3, 4);
 
 /* A data handler runs on the worker's thread inside a view and never blocks. */
 typedef enum st (*api_data_fn)(struct api_reply *reply, struct api_request *request);
 
-/* A control handler runs on the catalog thread; the connection is suspended meanwhile. What it moved
- * goes into `wait`. */
+/* A control handler runs on the catalog thread; the connection is suspended meanwhile. What it
+ * moved goes into `wait`. */
 typedef enum st (*api_control_fn)(struct api_reply *reply, struct api_request *request,
                                   struct store *s, struct store_wait *wait);
 

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* The one gate before dispatch. The keys hang on the view, so that a request sees tenants and keys of
- * one moment. */
+/* The one gate before dispatch. The keys hang on the view, so that a request sees tenants and keys
+ * of one moment. */
 
 static enum st load_keys(struct api_keys *keys, const struct store_view *view, const char *keys_dir)
 {
@@ -91,9 +91,9 @@ enum st api_gate(struct auth_identity *identity, const struct api_request *reque
     if (!authorization || strncasecmp(authorization, SCHEME, sizeof SCHEME - 1) != 0)
         return st_fail(ST_UNKNOWN_CALLER, NULL, "no bearer token");
     const char *token = authorization + sizeof SCHEME - 1;
-    enum st st = auth_token_verify(identity, keys->set, token, strlen(token),
-                                   clock_wall_us() / 1000000, tenant_policy,
-                                   (void *)(uintptr_t)request->view);
+    enum st st =
+        auth_token_verify(identity, keys->set, token, strlen(token), clock_wall_us() / 1000000,
+                          tenant_policy, (void *)(uintptr_t)request->view);
     if (st)
         return st;
     if (!auth_identity_has_scope(identity, (enum auth_scope)request->route->scope))

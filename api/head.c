@@ -65,8 +65,8 @@ void api_head_read(struct api_head *head, struct api_request *request,
         head->fault = "Transfer-Encoding and Content-Length are both there";
     else if (head->encodings && strcasecmp(head->transfer_encoding, "chunked") != 0)
         head->fault = "a Transfer-Encoding other than chunked";
-    else if (head->lengths && (strspn(head->content_length, "0123456789") !=
-                                   strlen(head->content_length) ||
-                               strlen(head->content_length) > 18 || !*head->content_length))
+    else if (head->lengths &&
+             (strspn(head->content_length, "0123456789") != strlen(head->content_length) ||
+              strlen(head->content_length) > 18 || !*head->content_length))
         head->fault = "Content-Length is not a number";
 }

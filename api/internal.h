@@ -20,12 +20,12 @@ struct api_server {
     struct api_metrics counts;
     char keys_dir[FS_PATH_MAX];
     _Atomic bool stopping;
-    _Atomic unsigned in_flight; /* requests whose reply has not gone out */
+    _Atomic unsigned in_flight;       /* requests whose reply has not gone out */
     _Atomic uint64_t keys_generation; /* raised by SIGHUP: keysets are read again */
 };
 
-/* The keys that vouch for tokens, hung on every view; shared by views between which no tenant and no
- * key changed. */
+/* The keys that vouch for tokens, hung on every view; shared by views between which no tenant and
+ * no key changed. */
 struct api_keys {
     struct auth_keyset *set;
     uint64_t tenants_epoch, generation;
@@ -37,12 +37,12 @@ enum st api_keys_extend(void **extension, const struct store_view *next,
                         const struct store_view *previous, void *ctx);
 void api_keys_release(void *extension, void *ctx);
 
-/* Metrics, and the keeper with its first view. What was made is released by the caller, also after a
- * failure. */
+/* Metrics, and the keeper with its first view. What was made is released by the caller, also after
+ * a failure. */
 enum st api_start_keeper(struct api_server *server, unsigned slots) ST_MUST_USE;
 
-/* Who calls, and whether the route lets them: ST_UNKNOWN_CALLER or ST_DENIED. `authorization` is the
- * header's value or NULL. The request's view must be entered. */
+/* Who calls, and whether the route lets them: ST_UNKNOWN_CALLER or ST_DENIED. `authorization` is
+ * the header's value or NULL. The request's view must be entered. */
 enum st api_gate(struct auth_identity *identity, const struct api_request *request,
                  const char *authorization) ST_MUST_USE;
 
@@ -61,7 +61,8 @@ enum st api_body_object(json_t **out, const struct api_request *request) ST_MUST
 int64_t api_query_limit(const struct api_request *request);
 /* {"items":[...],"next":...,"complete":...}: takes the reference of `items`. `next` may be NULL. */
 enum st api_list(struct api_reply *reply, json_t *items, const char *next) ST_MUST_USE;
-/* A strong ETag over dataset, version and `query`; true when If-None-Match has it (reply is 304). */
+/* A strong ETag over dataset, version and `query`; true when If-None-Match has it (reply is 304).
+ */
 bool api_etag(struct api_reply *reply, const struct api_request *request,
               const struct store_served *d, const char *query);
 void api_version_headers(struct api_reply *reply, const struct store_served *d);

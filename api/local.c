@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One GET without a server: the same routes and handlers, with the reading scopes of an operator who
- * has the data directory anyway. */
+/* One GET without a server: the same routes and handlers, with the reading scopes of an operator
+ * who has the data directory anyway. */
 
 struct local {
     struct api_reply *reply;
@@ -51,7 +51,9 @@ static void run_on_catalog_thread(struct api_server *server, struct local *l)
 static void answer(struct api_server *server, struct api_reply *reply, struct api_request *request,
                    const char *target_text)
 {
-    struct local l = {.reply = reply, .request = request, .mutex = PTHREAD_MUTEX_INITIALIZER,
+    struct local l = {.reply = reply,
+                      .request = request,
+                      .mutex = PTHREAD_MUTEX_INITIALIZER,
                       .cond = PTHREAD_COND_INITIALIZER};
     struct api_target *target = malloc(sizeof *target);
     char allow[64];
@@ -73,7 +75,8 @@ static void answer(struct api_server *server, struct api_reply *reply, struct ap
 enum st api_get(struct buf *out, unsigned *status, const struct store_options *store,
                 const char *tenant, const char *target)
 {
-    struct auth_identity identity = {.scopes = AUTH_DATA_READ | AUTH_ANALYTICS_READ | AUTH_AUDIT_READ};
+    struct auth_identity identity = {.scopes =
+                                         AUTH_DATA_READ | AUTH_ANALYTICS_READ | AUTH_AUDIT_READ};
     struct api_server server = {.options = {.store = *store, .workers = 1}};
     struct api_request request = {.identity = &identity, .server = &server, .request_id = "local"};
     struct api_reply reply;

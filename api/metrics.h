@@ -5,11 +5,11 @@
 #include "base/metrics.h"
 
 struct api_metrics {
-    struct metric *requests;  /* by operation */
-    struct metric *statuses;  /* by class: 2xx ... */
-    struct metric *duration;  /* by operation */
+    struct metric *requests; /* by operation */
+    struct metric *statuses; /* by class: 2xx ... */
+    struct metric *duration; /* by operation */
     struct metric *in_flight;
-    struct metric *matches;   /* lookups by outcome */
+    struct metric *matches; /* lookups by outcome */
 };
 
 enum st api_metrics_register(struct api_metrics *out, struct metrics *m) ST_MUST_USE;

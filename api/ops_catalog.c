@@ -53,10 +53,11 @@ enum st api_op_list_datasets(struct api_reply *reply, struct api_request *reques
     char next[STORE_NAME_SIZE] = "";
     const char *cursor = api_query(request, "cursor");
     bool more = false;
-    enum st st = cursor && store_name_check("dataset", cursor)
-                     ? st_place(st_fail(ST_INVALID, "INVALID_CURSOR", "this is not a cursor of ours"),
-                                "query/cursor")
-                     : ST_OK;
+    enum st st =
+        cursor && store_name_check("dataset", cursor)
+            ? st_place(st_fail(ST_INVALID, "INVALID_CURSOR", "this is not a cursor of ours"),
+                       "query/cursor")
+            : ST_OK;
 
     (void)wait;
     if (!st)
@@ -66,8 +67,8 @@ enum st api_op_list_datasets(struct api_reply *reply, struct api_request *reques
         return st;
     if (more)
         snprintf(next, sizeof next, "%s",
-                 json_string_value(json_object_get(json_array_get(items, json_array_size(items) - 1),
-                                                   "name")));
+                 json_string_value(
+                     json_object_get(json_array_get(items, json_array_size(items) - 1), "name")));
     return api_list(reply, seen_by(request->identity, items), more ? next : NULL);
 }
 
@@ -114,8 +115,8 @@ static enum st list_numbered(struct api_reply *reply, const struct api_request *
         return st;
     if (more)
         snprintf(next, sizeof next, "%lld",
-                 (long long)json_integer_value(json_object_get(
-                     json_array_get(items, json_array_size(items) - 1), number)));
+                 (long long)json_integer_value(
+                     json_object_get(json_array_get(items, json_array_size(items) - 1), number)));
     return api_list(reply, items, more ? next : NULL);
 }
 
@@ -172,8 +173,8 @@ static enum st run_move(struct api_reply *reply, const struct api_request *reque
     char actor[AUTH_SUBJECT_MAX + STORE_NAME_SIZE + 16];
     json_t *head = NULL;
 
-    snprintf(actor, sizeof actor, "token:%s", request->identity->subject[0] ? request->identity->subject
-                                                                            : request->identity->kid);
+    snprintf(actor, sizeof actor, "token:%s",
+             request->identity->subject[0] ? request->identity->subject : request->identity->kid);
     move->tenant = tenant_of(request);
     move->dataset = request->path_params[0];
     move->actor.name = actor;
@@ -217,8 +218,8 @@ enum st api_op_roll_back(struct api_reply *reply, struct api_request *request, s
     return st;
 }
 
-enum st api_op_promote_version(struct api_reply *reply, struct api_request *request, struct store *s,
-                               struct store_wait *wait)
+enum st api_op_promote_version(struct api_reply *reply, struct api_request *request,
+                               struct store *s, struct store_wait *wait)
 {
     static const char *const MEMBERS[] = {"reason", NULL};
     struct store_move move = {.to = strtoull(request->path_params[1], NULL, 10)};

@@ -37,7 +37,10 @@ enum st api_op_readyz(struct api_reply *reply, struct api_request *request)
     bool stopping = atomic_load(&request->server->stopping);
     bool ready = !stopping && store_keeper_ready(request->server->keeper, NULL);
 
-    buf_addf(&reply->body, "{\"status\":\"%s\"", stopping ? "stopping" : ready ? "ok" : "not_ready");
+    buf_addf(&reply->body, "{\"status\":\"%s\"",
+             stopping ? "stopping"
+             : ready  ? "ok"
+                      : "not_ready");
     if (verbose && strcmp(verbose, "false") != 0)
         add_counts(reply, request);
     buf_addch(&reply->body, '}');

@@ -74,7 +74,7 @@ static size_t batch_limit(const struct api_request *request)
     const struct store_tenant *t = store_view_tenant(request->view, request->identity->tenant);
 
     return t && t->max_batch_keys && t->max_batch_keys < API_BATCH_KEYS ? t->max_batch_keys
-                                                                         : API_BATCH_KEYS;
+                                                                        : API_BATCH_KEYS;
 }
 
 static enum st add_results(struct api_reply *reply, struct api_request *request,
@@ -88,14 +88,16 @@ static enum st add_results(struct api_reply *reply, struct api_request *request,
 
     add_head(&reply->body, d);
     buf_addstr(&reply->body, "\"results\":[");
-    json_array_foreach(keys, i, fields) {
+    json_array_foreach(keys, i, fields)
+    {
         unsigned char key[STORE_KEY_BYTES];
         char pointer[32];
         bool match = false;
 
         snprintf(pointer, sizeof pointer, "/keys/%zu", i);
         if (!st && !json_is_object(fields))
-            st = st_place(st_fail(ST_INVALID, "WRONG_TYPE", "a key must be an object"), "%s", pointer);
+            st = st_place(st_fail(ST_INVALID, "WRONG_TYPE", "a key must be an object"), "%s",
+                          pointer);
         if (!st)
             st = store_hasher_sum_json(key, hasher, fields, pointer);
         if (st)
@@ -153,10 +155,11 @@ enum st api_op_get_record(struct api_reply *reply, struct api_request *request)
         return st;
     const struct store_key_spec *spec = &d->definition->key;
     if (spec->protect != STORE_PROTECT_NONE || spec->field_count != 1)
-        return st_hint(st_fail(ST_CONFLICT, "NOT_ADDRESSABLE",
-                               "records of this dataset have no address: its key is protected or has "
-                               "several fields"),
-                       "use POST lookup");
+        return st_hint(
+            st_fail(ST_CONFLICT, "NOT_ADDRESSABLE",
+                    "records of this dataset have no address: its key is protected or has "
+                    "several fields"),
+            "use POST lookup");
     st = store_served_hasher(&hasher, d, request->slot);
     if (!st)
         st = store_hasher_sum(key, hasher, &(struct store_text){text, strlen(text)});

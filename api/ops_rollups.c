@@ -4,8 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Reading rollups: a scan in tuple order with filters, a page at a time. The cursor names the tuple the
- * next page begins with, bound to version and query: "<version>.<check>.<tuple>", in hexadecimal. */
+/* Reading rollups: a scan in tuple order with filters, a page at a time. The cursor names the tuple
+ * the next page begins with, bound to version and query: "<version>.<check>.<tuple>", in
+ * hexadecimal. */
 
 #define CHECK_BYTES 8
 
@@ -21,8 +22,8 @@ struct scan {
 };
 
 static const char *const BUCKETS[] = {
-    [STORE_BUCKET_NONE] = "none",   [STORE_BUCKET_HOUR] = "hour",
-    [STORE_BUCKET_DAY] = "day",     [STORE_BUCKET_MONTH] = "month",
+    [STORE_BUCKET_NONE] = "none",       [STORE_BUCKET_HOUR] = "hour",
+    [STORE_BUCKET_DAY] = "day",         [STORE_BUCKET_MONTH] = "month",
     [STORE_BUCKET_QUARTER] = "quarter", [STORE_BUCKET_YEAR] = "year",
 };
 
@@ -77,7 +78,8 @@ static bool is_equal(enum store_type type, const struct store_value *a, const st
     return a->as.i == b->as.i;
 }
 
-static void add_cell(struct scan *s, const struct store_value *values, const struct store_cell *cell)
+static void add_cell(struct scan *s, const struct store_value *values,
+                     const struct store_cell *cell)
 {
     const struct store_rollup *r = s->rollup;
 
@@ -134,8 +136,8 @@ static enum st parse_time(int64_t *out, const struct store_rollup *r, const char
     struct store_value value;
 
     if (r->bucket == STORE_BUCKET_NONE)
-        return st_place(st_fail(ST_INVALID, "INVALID_PARAMETER", "this rollup has no time"), "query/%s",
-                        name);
+        return st_place(st_fail(ST_INVALID, "INVALID_PARAMETER", "this rollup has no time"),
+                        "query/%s", name);
     if (store_value_parse(&value, r->time.type, text, strlen(text)))
         return st_place(st_wrap(ST_INVALID, "\"%s\"", name), "query/%s", name);
     *out = value.as.i;
@@ -154,8 +156,8 @@ static enum st take_filter(struct scan *s, const struct api_pair *pair)
         s->filtered[i] = true;
         return ST_OK;
     }
-    return st_place(st_fail(ST_INVALID, "UNKNOWN_PARAMETER", "this rollup has no dimension \"%.64s\"",
-                            pair->name),
+    return st_place(st_fail(ST_INVALID, "UNKNOWN_PARAMETER",
+                            "this rollup has no dimension \"%.64s\"", pair->name),
                     "query/%.64s", pair->name);
 }
 
@@ -182,7 +184,8 @@ static enum st take_query(struct scan *s, const struct api_request *request)
     return st;
 }
 
-/* What a cursor is bound to besides the version: dataset, rollup and all of the query but itself. */
+/* What a cursor is bound to besides the version: dataset, rollup and all of the query but itself.
+ */
 static enum st query_check(char out[CHECK_BYTES * 2 + 1], const struct store_served *d,
                            const struct scan *s, const struct api_request *request)
 {
@@ -204,8 +207,8 @@ static enum st query_check(char out[CHECK_BYTES * 2 + 1], const struct store_ser
     return st;
 }
 
-static enum st take_cursor(unsigned char tuple[STORE_TUPLE_MAX], size_t *tuple_len, const char *cursor,
-                           const struct store_served *d, const char *check)
+static enum st take_cursor(unsigned char tuple[STORE_TUPLE_MAX], size_t *tuple_len,
+                           const char *cursor, const struct store_served *d, const char *check)
 {
     unsigned long long version;
     char its_check[CHECK_BYTES * 2 + 1];
@@ -217,12 +220,13 @@ static enum st take_cursor(unsigned char tuple[STORE_TUPLE_MAX], size_t *tuple_l
         return st_place(st_fail(ST_INVALID, "INVALID_CURSOR", "this is not a cursor of ours"),
                         "query/cursor");
     if (strcmp(its_check, check) != 0)
-        return st_place(st_fail(ST_INVALID, "INVALID_CURSOR", "the cursor belongs to another query"),
-                        "query/cursor");
+        return st_place(
+            st_fail(ST_INVALID, "INVALID_CURSOR", "the cursor belongs to another query"),
+            "query/cursor");
     if (version != d->version)
         return st_hint(st_fail(ST_GONE, "CURSOR_EXPIRED",
-                               "the cursor belongs to version %llu; version %llu is served", version,
-                               (unsigned long long)d->version),
+                               "the cursor belongs to version %llu; version %llu is served",
+                               version, (unsigned long long)d->version),
                        "begin again without the cursor");
     *tuple_len = strlen(cursor + at) / 2;
     return ST_OK;
@@ -242,8 +246,9 @@ enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
         return st;
     s.rollup = store_definition_rollup(d->definition, request->path_params[1]);
     if (!s.rollup)
-        return st_hint(st_fail(ST_NOT_FOUND, "UNKNOWN_ROLLUP", "the dataset has no rollup of that name"),
-                       "list them: GET /v1/datasets/%s/rollups", d->dataset);
+        return st_hint(
+            st_fail(ST_NOT_FOUND, "UNKNOWN_ROLLUP", "the dataset has no rollup of that name"),
+            "list them: GET /v1/datasets/%s/rollups", d->dataset);
     buf_init(&s.scratch, 4 * STORE_TUPLE_MAX);
     buf_init(&s.next, 2 * STORE_TUPLE_MAX);
     st = take_query(&s, request);
@@ -252,8 +257,8 @@ enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
     if (!st && cursor)
         st = take_cursor(from, &from_len, cursor, d, check);
     if (!st) {
-        buf_addf(s.out, "{\"dataset\":\"%s\",\"rollup\":\"%s\",\"version\":%llu,\"items\":[", d->dataset,
-                 s.rollup->name, (unsigned long long)d->version);
+        buf_addf(s.out, "{\"dataset\":\"%s\",\"rollup\":\"%s\",\"version\":%llu,\"items\":[",
+                 d->dataset, s.rollup->name, (unsigned long long)d->version);
         st = store_segment_each_cell(d->segments[0], request->slot, s.rollup->name, from, from_len,
                                      visit, &s);
     }

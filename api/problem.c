@@ -85,8 +85,9 @@ void api_problem(struct api_reply *reply, const struct api_request *request, enu
     buf_addch(b, '}');
     if (b->status) { /* a message that is not UTF-8 */
         buf_reset(b);
-        buf_addf(b, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"detail\":\"%s\","
-                    "\"code\":\"%s\",\"request_id\":\"%s\"}",
+        buf_addf(b,
+                 "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"detail\":\"%s\","
+                 "\"code\":\"%s\",\"request_id\":\"%s\"}",
                  p->title, p->http, p->title, code, request->request_id);
     }
     if (p->http == 401)

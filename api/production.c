@@ -56,16 +56,18 @@ enum st api_check_production(const struct api_options *options, const struct soc
     char data[PATH_MAX], keys[PATH_MAX];
 
     if (!is_loopback(listen))
-        return st_hint(st_fail(ST_INVALID, "PLAIN_HTTP",
-                               "plain HTTP on an address that is not loopback"),
-                       "listen on 127.0.0.1 behind a proxy that speaks TLS");
+        return st_hint(
+            st_fail(ST_INVALID, "PLAIN_HTTP", "plain HTTP on an address that is not loopback"),
+            "listen on 127.0.0.1 behind a proxy that speaks TLS");
     if (!options->store.keys_dir)
-        return st_hint(st_fail(ST_INVALID, "KEYS_IN_DATA", "the keys are inside the data directory"),
-                       "mv DATA/keys /etc/everline/keys and serve with --keys /etc/everline/keys");
+        return st_hint(
+            st_fail(ST_INVALID, "KEYS_IN_DATA", "the keys are inside the data directory"),
+            "mv DATA/keys /etc/everline/keys and serve with --keys /etc/everline/keys");
     if (!realpath(options->store.data_dir, data) || !realpath(options->store.keys_dir, keys))
         return st_fail_errno(errno, "--data and --keys");
     if (is_inside(keys, data))
-        return st_hint(st_fail(ST_INVALID, "KEYS_IN_DATA", "the keys are inside the data directory"),
-                       "move them out and name the place with --keys");
+        return st_hint(
+            st_fail(ST_INVALID, "KEYS_IN_DATA", "the keys are inside the data directory"),
+            "move them out and name the place with --keys");
     return check_modes(keys);
 }

@@ -18,8 +18,8 @@ static int hex(char c)
 }
 
 /* Decodes %XX once into the target's text. NULL: no room; *bad: a wrong escape or a NUL. */
-static const char *decode(struct api_target *t, const char *raw, size_t len, bool plus, size_t *out_len,
-                          bool *bad)
+static const char *decode(struct api_target *t, const char *raw, size_t len, bool plus,
+                          size_t *out_len, bool *bad)
 {
     char *start = t->text + t->len, *to = start;
 
@@ -66,8 +66,9 @@ static bool fits(const struct api_route *route, const struct span *segments, siz
     if (route->segment_count != count)
         return false;
     for (size_t i = 0; i < count; i++)
-        if (route->segments[i] && (strlen(route->segments[i]) != segments[i].len ||
-                                   memcmp(route->segments[i], segments[i].text, segments[i].len) != 0))
+        if (route->segments[i] &&
+            (strlen(route->segments[i]) != segments[i].len ||
+             memcmp(route->segments[i], segments[i].text, segments[i].len) != 0))
             return false;
     return true;
 }
@@ -101,7 +102,8 @@ static enum st check_value(const struct api_param *p, const char *value, size_t 
     if (p->type == API_BOOLEAN)
         return strcmp(value, "true") == 0 || strcmp(value, "false") == 0 || len == 0
                    ? ST_OK
-                   : st_fail(ST_INVALID, "INVALID_PARAMETER", "\"%s\" must be true or false", p->name);
+                   : st_fail(ST_INVALID, "INVALID_PARAMETER", "\"%s\" must be true or false",
+                             p->name);
     if (p->type == API_TEXT)
         return len >= (size_t)p->min && len <= (size_t)p->max
                    ? ST_OK
@@ -112,11 +114,13 @@ static enum st check_value(const struct api_param *p, const char *value, size_t 
     bool digits = len > 0 && len < 20 && strspn(value, "0123456789") == len;
     return digits && !errno && number >= p->min && number <= p->max
                ? ST_OK
-               : st_fail(ST_INVALID, "INVALID_PARAMETER", "\"%s\" must be an integer from %lld to %lld",
-                         p->name, (long long)p->min, (long long)p->max);
+               : st_fail(ST_INVALID, "INVALID_PARAMETER",
+                         "\"%s\" must be an integer from %lld to %lld", p->name, (long long)p->min,
+                         (long long)p->max);
 }
 
-static enum st take_path(struct api_request *request, struct api_target *t, const struct span *segments)
+static enum st take_path(struct api_request *request, struct api_target *t,
+                         const struct span *segments)
 {
     const struct api_route *route = request->route;
     size_t n = 0;
@@ -148,19 +152,19 @@ static enum st check_query(const struct api_request *request, const struct api_p
 
     for (size_t i = 0; i + 1 < request->query_count; i++)
         if (strcmp(request->query[i].name, pair->name) == 0)
-            return st_place(st_fail(ST_INVALID, "DUPLICATE_PARAMETER", "\"%.64s\" is there twice",
-                                    pair->name),
-                            "query/%.64s", pair->name);
+            return st_place(
+                st_fail(ST_INVALID, "DUPLICATE_PARAMETER", "\"%.64s\" is there twice", pair->name),
+                "query/%.64s", pair->name);
     for (size_t i = 0; i < route->query_param_count; i++)
         if (strcmp(route->query_params[i].name, pair->name) == 0) {
             enum st st = check_value(&route->query_params[i], pair->value, pair->value_len);
             return st ? st_place(st, "query/%s", pair->name) : ST_OK;
         }
-    return route->free_query ? ST_OK
-                             : st_place(st_fail(ST_INVALID, "UNKNOWN_PARAMETER",
-                                                "this operation has no parameter \"%.64s\"",
-                                                pair->name),
-                                        "query/%.64s", pair->name);
+    return route->free_query
+               ? ST_OK
+               : st_place(st_fail(ST_INVALID, "UNKNOWN_PARAMETER",
+                                  "this operation has no parameter \"%.64s\"", pair->name),
+                          "query/%.64s", pair->name);
 }
 
 static enum st take_query(struct api_request *request, struct api_target *t, const char *query)

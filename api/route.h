@@ -25,10 +25,10 @@ struct api_route {
     size_t path_param_count;
     struct api_param query_params[API_QUERY_PARAMS_MAX];
     size_t query_param_count;
-    bool free_query;    /* other query parameters are the handler's to judge */
-    uint32_t scope;     /* enum auth_scope; 0: no token needed */
-    size_t body_limit;  /* bytes; 0: no body */
-    api_data_fn data;       /* one of the two */
+    bool free_query;   /* other query parameters are the handler's to judge */
+    uint32_t scope;    /* enum auth_scope; 0: no token needed */
+    size_t body_limit; /* bytes; 0: no body */
+    api_data_fn data;  /* one of the two */
     api_control_fn control;
 };
 
@@ -39,10 +39,10 @@ struct api_target {
 };
 
 /* Routes `method` and the raw request target ("/v1/datasets/a%20b?limit=3"), decoding each segment
- * and each query part once, and checks them against the table. Fills route, path_params and query of
- * `request`; what it points at lives in `target`. HEAD is routed as GET.
- * ST_NOT_FOUND (NO_ROUTE), ST_METHOD (allow gets "GET, POST"), ST_INVALID (INVALID_PARAMETER,
- * UNKNOWN_PARAMETER, DUPLICATE_PARAMETER, INVALID_TARGET), ST_TOO_LARGE. */
+ * and each query part once, and checks them against the table. Fills route, path_params and query
+ * of `request`; what it points at lives in `target`. HEAD is routed as GET. ST_NOT_FOUND
+ * (NO_ROUTE), ST_METHOD (allow gets "GET, POST"), ST_INVALID (INVALID_PARAMETER, UNKNOWN_PARAMETER,
+ * DUPLICATE_PARAMETER, INVALID_TARGET), ST_TOO_LARGE. */
 enum st api_route_match(struct api_request *request, struct api_target *target, char allow[64],
                         const char *method, const char *raw) ST_MUST_USE;
 

@@ -1,8 +1,8 @@
 #include "api/connection.h"
 
+#include "api/production.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "api/production.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -13,9 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The server's life: keeper first (the first view is whole before anybody can ask), then the daemon,
- * then the port file; SIGTERM turns readiness off, lets requests in flight finish, and stops daemon
- * and keeper in that order. */
+/* The server's life: keeper first (the first view is whole before anybody can ask), then the
+ * daemon, then the port file; SIGTERM turns readiness off, lets requests in flight finish, and
+ * stops daemon and keeper in that order. */
 
 #define CONNECTION_MEMORY (16u << 10)
 #define IDLE_TIMEOUT_S 60
@@ -36,7 +36,8 @@ static enum st parse_listen(struct addrinfo **out, const char *listen)
     else
         snprintf(host, sizeof host, "%.*s", (int)len, listen);
     if (getaddrinfo(len ? host : NULL, colon + 1, &hints, out) != 0)
-        return st_fail(ST_USAGE, NULL, "--listen: \"%.100s\" is not a numeric address and port", listen);
+        return st_fail(ST_USAGE, NULL, "--listen: \"%.100s\" is not a numeric address and port",
+                       listen);
     return ST_OK;
 }
 
@@ -73,10 +74,11 @@ static enum st publish_port(const struct api_server *server, struct MHD_Daemon *
 
     if (!info)
         return st_fail(ST_IO, NULL, "the port that was bound is not known");
-    if (getnameinfo(address->ai_addr, address->ai_addrlen, host, sizeof host, NULL, 0, NI_NUMERICHOST))
+    if (getnameinfo(address->ai_addr, address->ai_addrlen, host, sizeof host, NULL, 0,
+                    NI_NUMERICHOST))
         snprintf(host, sizeof host, "localhost");
-    snprintf(url, sizeof url, address->ai_family == AF_INET6 ? "http://[%s]:%u" : "http://%s:%u", host,
-             info->port);
+    snprintf(url, sizeof url, address->ai_family == AF_INET6 ? "http://[%s]:%u" : "http://%s:%u",
+             host, info->port);
     log_event(LOG_LEVEL_INFO, "serving", "%s with %u workers", url, server->options.workers);
     if (server->options.port_file) {
         int n = snprintf(text, sizeof text, "%u\n", info->port);
@@ -110,7 +112,8 @@ static void drain(struct api_server *server)
            clock_steady_ns() - start_ns < server->options.drain_timeout_ms * 1000000u)
         poll(NULL, 0, DRAIN_POLL_MS);
     if (atomic_load(&server->in_flight))
-        log_event(LOG_LEVEL_WARN, "drain", "%u requests are cut off", atomic_load(&server->in_flight));
+        log_event(LOG_LEVEL_WARN, "drain", "%u requests are cut off",
+                  atomic_load(&server->in_flight));
 }
 
 static void set_defaults(struct api_options *o)
@@ -179,7 +182,8 @@ enum st api_serve(const struct api_options *options)
         errno = 0;
         daemon = start_daemon(&server, address);
         if (!daemon)
-            st = st_fail_errno(errno ? errno : EADDRINUSE, "listening on %s", server.options.listen);
+            st =
+                st_fail_errno(errno ? errno : EADDRINUSE, "listening on %s", server.options.listen);
     }
     if (!st)
         st = publish_port(&server, daemon, address);

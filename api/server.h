@@ -10,20 +10,21 @@
 
 struct api_options {
     struct store_options store;
-    const char *listen;         /* "127.0.0.1:0", "[::1]:8080" */
-    const char *port_file;      /* written (atomically) once ready: the port in decimal; or NULL */
-    unsigned workers;           /* request threads; 0: one per CPU */
-    unsigned connection_limit;  /* 0: 4096 */
-    uint64_t body_limit_bytes;  /* of any request; 0: 1 MiB */
+    const char *listen;        /* "127.0.0.1:0", "[::1]:8080" */
+    const char *port_file;     /* written (atomically) once ready: the port in decimal; or NULL */
+    unsigned workers;          /* request threads; 0: one per CPU */
+    unsigned connection_limit; /* 0: 4096 */
+    uint64_t body_limit_bytes; /* of any request; 0: 1 MiB */
     uint64_t request_timeout_ms;
-    uint64_t drain_timeout_ms;  /* after SIGTERM: 25 s by default */
+    uint64_t drain_timeout_ms; /* after SIGTERM: 25 s by default */
     bool production;
     /* Called on the main thread once the server answers, with its base URL; or NULL. */
     void (*ready_fn)(const char *url, void *ctx);
     void *ctx;
 };
 
-/* Serves until SIGTERM or SIGINT, then drains and returns ST_OK. ST_IO when the address is taken. */
+/* Serves until SIGTERM or SIGINT, then drains and returns ST_OK. ST_IO when the address is taken.
+ */
 enum st api_serve(const struct api_options *options) ST_MUST_USE;
 
 /* One GET as `tenant` with every reading scope, through the same routes and handlers, without a

@@ -9,7 +9,7 @@
 #define AUTH_TOKEN_MAX 4096
 
 struct auth_jws {
-    const struct auth_key *key;         /* that verified it; borrowed from the set */
+    const struct auth_key *key;            /* that verified it; borrowed from the set */
     unsigned char payload[AUTH_TOKEN_MAX]; /* decoded, NUL-terminated beyond payload_len */
     size_t payload_len;
 };

@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#define AUTH_TENANT_MAX 64   /* with the NUL */
+#define AUTH_TENANT_MAX 64 /* with the NUL */
 #define AUTH_SUBJECT_MAX 256
 #define AUTH_TOKEN_ID_MAX 128
 #define AUTH_DATASETS_MAX 64
@@ -19,12 +19,12 @@
 /* Who is calling. Plain data: copy it freely. */
 struct auth_identity {
     char tenant[AUTH_TENANT_MAX];
-    char subject[AUTH_SUBJECT_MAX];    /* `sub`, or empty */
-    char token_id[AUTH_TOKEN_ID_MAX];  /* `jti`, or empty */
+    char subject[AUTH_SUBJECT_MAX];   /* `sub`, or empty */
+    char token_id[AUTH_TOKEN_ID_MAX]; /* `jti`, or empty */
     char kid[AUTH_KID_MAX + 1];
-    uint32_t scopes;                   /* enum auth_scope bits */
-    int64_t expires_s;                 /* `exp`, seconds since the epoch */
-    bool datasets_listed;              /* the `datasets` claim is there and narrows */
+    uint32_t scopes;      /* enum auth_scope bits */
+    int64_t expires_s;    /* `exp`, seconds since the epoch */
+    bool datasets_listed; /* the `datasets` claim is there and narrows */
     unsigned dataset_count;
     char datasets[AUTH_DATASETS_MAX][64];
 };

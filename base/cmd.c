@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void print_list(FILE *out, const char *program, const char *about, const struct cmd *commands)
+static void print_list(FILE *out, const char *program, const char *about,
+                       const struct cmd *commands)
 {
     fprintf(out, "%s\n\nusage: %s COMMAND [OPTION...]\n\ncommands:\n", about, program);
     for (const struct cmd *c = commands; c->name; c++)
@@ -96,7 +97,8 @@ static int report(const char *program, const struct cmd *c, enum st st)
     return st_exit_code(st);
 }
 
-int cmd_main(const char *program, const char *about, const struct cmd *commands, int argc, char **argv)
+int cmd_main(const char *program, const char *about, const struct cmd *commands, int argc,
+             char **argv)
 {
     int words, skip = argc > 1 && strcmp(argv[1], "help") == 0 ? 1 : 0;
     const struct cmd *c = find(commands, argc - 1 - skip, argv + 1 + skip, &words);

@@ -19,7 +19,7 @@ enum cmd_type {
 };
 
 struct cmd_option {
-    const char *name;    /* "drain-timeout"; EVERLINE_DRAIN_TIMEOUT */
+    const char *name; /* "drain-timeout"; EVERLINE_DRAIN_TIMEOUT */
     enum cmd_type type;
     const char *metavar; /* "DIR" */
     const char *preset;  /* text of the default, or NULL */
@@ -30,13 +30,13 @@ struct cmd_option {
 struct cmd_args;
 
 struct cmd {
-    const char *name;                   /* "ingest", or "dataset put" */
-    const char *operands;               /* "DATASET", "[NAME...]", "" */
+    const char *name;     /* "ingest", or "dataset put" */
+    const char *operands; /* "DATASET", "[NAME...]", "" */
     unsigned operands_min, operands_max;
-    const char *summary;                /* one line for the list of commands */
-    const char *about;                  /* paragraphs for --help, or NULL */
-    const char *example;                /* at least one line that works */
-    const struct cmd_option *options;   /* ends with a zeroed row */
+    const char *summary;              /* one line for the list of commands */
+    const char *about;                /* paragraphs for --help, or NULL */
+    const char *example;              /* at least one line that works */
+    const struct cmd_option *options; /* ends with a zeroed row */
     enum st (*run)(const struct cmd_args *args);
 };
 
@@ -49,7 +49,8 @@ int cmd_main(const char *program, const char *about, const struct cmd *commands,
 const char *cmd_operand(const struct cmd_args *args, unsigned i); /* NULL when absent */
 unsigned cmd_operand_count(const struct cmd_args *args);
 bool cmd_flag(const struct cmd_args *args, const char *name);
-const char *cmd_string(const struct cmd_args *args, const char *name); /* NULL: absent, no default */
+const char *cmd_string(const struct cmd_args *args,
+                       const char *name); /* NULL: absent, no default */
 uint64_t cmd_uint(const struct cmd_args *args, const char *name);
 uint64_t cmd_duration_ms(const struct cmd_args *args, const char *name);
 uint64_t cmd_bytes(const struct cmd_args *args, const char *name);

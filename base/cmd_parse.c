@@ -61,7 +61,8 @@ static enum st set_value(struct cmd_args *args, size_t i, const char *text, cons
 
     if (o->type == CMD_LIST) {
         if (args->item_count == CMD_LIST_MAX)
-            return st_fail(ST_USAGE, NULL, "--%s is there more than %d times", o->name, CMD_LIST_MAX);
+            return st_fail(ST_USAGE, NULL, "--%s is there more than %d times", o->name,
+                           CMD_LIST_MAX);
         args->items[args->item_count].option = o;
         args->items[args->item_count++].text = text;
     }

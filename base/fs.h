@@ -14,8 +14,8 @@
 /* Joins with printf; ST_TOO_LARGE when it does not fit FS_PATH_MAX. */
 enum st fs_path(char out[FS_PATH_MAX], const char *fmt, ...) ST_PRINTF(2, 3) ST_MUST_USE;
 
-enum st fs_mkdir(const char *path, mode_t mode) ST_MUST_USE;      /* existing directory is fine */
-enum st fs_mkdir_all(const char *path, mode_t mode) ST_MUST_USE;  /* with parents */
+enum st fs_mkdir(const char *path, mode_t mode) ST_MUST_USE;     /* existing directory is fine */
+enum st fs_mkdir_all(const char *path, mode_t mode) ST_MUST_USE; /* with parents */
 enum st fs_sync_dir(const char *path) ST_MUST_USE;
 enum st fs_sync_fd(int fd, const char *what) ST_MUST_USE;
 

@@ -1,6 +1,7 @@
 /* Strict JSON on top of jansson: no duplicate names, no NUL tail, a depth limit, and errors that
  * say line, column and JSON pointer (RFC 6901). For bodies, definitions and catalog values; batch
- * bodies have a streaming parser of their own (api/batch.h). Prefix `jx_`, as json_ is jansson's. */
+ * bodies have a streaming parser of their own (api/batch.h). Prefix `jx_`, as json_ is jansson's.
+ */
 #ifndef EVERLINE_BASE_JSON_H
 #define EVERLINE_BASE_JSON_H
 
@@ -37,7 +38,8 @@ enum st jx_object(json_t **out, const json_t *object, const char *pointer,
 enum st jx_array(json_t **out, const json_t *object, const char *pointer,
                  const char *name) ST_MUST_USE;
 
-/* Appends the value: compact, and with sorted names when `canonical` (equal values, equal bytes). */
+/* Appends the value: compact, and with sorted names when `canonical` (equal values, equal bytes).
+ */
 void jx_write(struct buf *b, const json_t *value, bool canonical);
 /* As a new NUL-terminated string to free(), or NULL when out of memory. */
 char *jx_text(const json_t *value, bool canonical);

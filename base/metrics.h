@@ -18,10 +18,10 @@ struct metric_info {
     const char *name; /* everline_requests_total */
     const char *help;
     enum metric_kind kind;
-    const char *label;                /* NULL: no label */
-    const char *const *label_values;  /* NULL-terminated; borrowed for the registry's life */
-    const double *bounds_s;           /* histograms: upper bounds in seconds, ascending, */
-    unsigned bound_count;             /*             +Inf is implied */
+    const char *label;               /* NULL: no label */
+    const char *const *label_values; /* NULL-terminated; borrowed for the registry's life */
+    const double *bounds_s;          /* histograms: upper bounds in seconds, ascending, */
+    unsigned bound_count;            /*             +Inf is implied */
 };
 
 enum st metrics_new(struct metrics **out) ST_MUST_USE;

@@ -18,14 +18,14 @@
 
 enum st {
     ST_OK = 0,
-    ST_NOT_FOUND = -1,    /* no such thing, or not yours                              HTTP 404 */
-    ST_CONFLICT = -2,     /* the state does not allow it                                   409 */
-    ST_INVALID = -3,      /* input is wrong; the message says which part                   400 */
-    ST_DENIED = -4,       /* known caller, not allowed                                     403 */
+    ST_NOT_FOUND = -1,      /* no such thing, or not yours                              HTTP 404 */
+    ST_CONFLICT = -2,       /* the state does not allow it                                   409 */
+    ST_INVALID = -3,        /* input is wrong; the message says which part                   400 */
+    ST_DENIED = -4,         /* known caller, not allowed                                     403 */
     ST_UNKNOWN_CALLER = -5, /* no valid token                                              401 */
-    ST_TOO_LARGE = -6,    /* over a cap                                                    413 */
-    ST_GONE = -7,         /* was there, retired                                            410 */
-    ST_PRECONDITION = -8, /* If-Match or `from` does not hold any more                     412 */
+    ST_TOO_LARGE = -6,      /* over a cap                                                    413 */
+    ST_GONE = -7,           /* was there, retired                                            410 */
+    ST_PRECONDITION = -8,   /* If-Match or `from` does not hold any more                     412 */
     ST_PRECONDITION_REQUIRED = -9, /* neither `from` nor If-Match                          428 */
     ST_UNAVAILABLE = -10, /* damaged, not ready, or stopping                               503 */
     ST_TIMEOUT = -11,     /* a deadline passed                                             503 */
@@ -43,8 +43,9 @@ enum st {
     ST_END = -23,         /* an iteration has no more; not an error, leaves no report          */
 };
 
-/* Records a failure of this thread and returns `status`, so that callers write `return st_fail(...)`.
- * `code` is a static UPPER_SNAKE string, or NULL for the status's own. Clears hint and place. */
+/* Records a failure of this thread and returns `status`, so that callers write `return
+ * st_fail(...)`. `code` is a static UPPER_SNAKE string, or NULL for the status's own. Clears hint
+ * and place. */
 enum st st_fail(enum st status, const char *code, const char *fmt, ...) ST_PRINTF(3, 4);
 
 /* As st_fail with strerror(err) appended; ENOSPC and EDQUOT become ST_FULL, ENOMEM ST_NOMEM,

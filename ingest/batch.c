@@ -13,9 +13,9 @@
 
 /* One batch, from files to a served version, as a job of the queue that nobody else may run.
  *
- * SQL is bound in a first child, before the version's row exists: a definition that does not fit the
- * files leaves a failed job and no version. The second child builds. While a child works, this process
- * only listens, and extends its lease. */
+ * SQL is bound in a first child, before the version's row exists: a definition that does not fit
+ * the files leaves a failed job and no version. The second child builds. While a child works, this
+ * process only listens, and extends its lease. */
 
 #define HEARTBEAT_MS (STORE_LEASE_MS / 3)
 
@@ -60,7 +60,8 @@ static enum st source_names(const struct task *t, enum st st)
 }
 
 /* The index of the source that an argument names; *path is what follows. */
-static enum st find_source(size_t *index, const char **path, const struct task *t, const char *argument)
+static enum st find_source(size_t *index, const char **path, const struct task *t,
+                           const char *argument)
 {
     const struct store_definition *d = t->definition;
     const char *equals = strchr(argument, '=');
@@ -146,7 +147,8 @@ static enum st beat(void *ctx)
     return store_lease_extend(p->batch->store, p->lease, STORE_LEASE_MS);
 }
 
-static enum st build(struct batch *b, struct task *t, struct store_build *build, struct pulse *pulse)
+static enum st build(struct batch *b, struct task *t, struct store_build *build,
+                     struct pulse *pulse)
 {
     json_t *rows = NULL;
     enum st st = fs_path(t->directory, "%s", store_build_directory(build));

@@ -1,4 +1,5 @@
-/* The parent's half of one ingest: what to read, the job, the build, the publishing. Room-private. */
+/* The parent's half of one ingest: what to read, the job, the build, the publishing. Room-private.
+ */
 #ifndef EVERLINE_INGEST_BATCH_H
 #define EVERLINE_INGEST_BATCH_H
 

@@ -381,8 +381,8 @@ enum st duck_stream_open(struct duck_stream **out, struct duck_statement *statem
     s->duck = statement->duck;
     /* Not the streaming interface: its chunks hold vectors that are not flat, and the C API has no
      * function that flattens them. Nor the statement as it was bound: its plan was made from the
-     * statistics of empty tables, and a plan that relies on them (strings compressed to fit what was
-     * there, perfect hashing) gives wrong rows once the tables are full. */
+     * statistics of empty tables, and a plan that relies on them (strings compressed to fit what
+     * was there, perfect hashing) gives wrong rows once the tables are full. */
     s->has_result = true;
     if (duckdb_query(s->duck->connection, statement->sql, &s->result) != DuckDBSuccess)
         st = fail_class(duckdb_result_error_type(&s->result), "running prepare");

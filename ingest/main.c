@@ -147,6 +147,6 @@ int main(int argc, char **argv)
 
     if (child_main(argc, argv, &exit_code))
         return exit_code;
-    return cmd_main("everline-ingest", "The worker of Everline: builds versions from files.", COMMANDS,
-                    argc, argv);
+    return cmd_main("everline-ingest", "The worker of Everline: builds versions from files.",
+                    COMMANDS, argc, argv);
 }

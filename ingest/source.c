@@ -221,7 +221,8 @@ static enum st insert_csv(int64_t *parsed, struct duck *d, const struct store_so
     buf_addf(&sql,
              ", auto_detect=false, delim=',', quote='\"', escape='\"', header=true, "
              "nullstr='', strict_mode=true, max_line_size=%u, store_rejects=true, "
-             "rejects_table='everline_rejects', rejects_scan='everline_scans', rejects_limit=%d, columns={",
+             "rejects_table='everline_rejects', rejects_scan='everline_scans', rejects_limit=%d, "
+             "columns={",
              2 * CSV_RECORD_MAX, REJECTS_MAX);
     for (size_t c = 0; c < scan->columns; c++) {
         buf_addstr(&sql, c ? ", " : "");

@@ -31,18 +31,19 @@ void adopter_stop(struct adopter *a); /* no entry may be in use */
 /* The entry of this file if there is one, marked as wanted; else NULL. */
 struct adopted *adopter_touch(struct adopter *a, const char *sha256, uint64_t round);
 
-/* The entry of this file, asked for now if it is new or was BAD. `sealed`: its bytes were verified before and
- * stat says that it is the same file. NULL: out of memory. */
-struct adopted *adopter_want(struct adopter *a, const char *path, const struct store_segment_ref *ref,
-                             bool sealed, const char *tenant,
+/* The entry of this file, asked for now if it is new or was BAD. `sealed`: its bytes were verified
+ * before and stat says that it is the same file. NULL: out of memory. */
+struct adopted *adopter_want(struct adopter *a, const char *path,
+                             const struct store_segment_ref *ref, bool sealed, const char *tenant,
                              const struct store_definition *definition, uint64_t round);
 
 /* Takes in what the helper thread has finished: true if anything changed. verified_fn is called for
  * each file whose hash was computed and found right. */
-bool adopter_collect(struct adopter *a, void (*verified_fn)(const char *sha256, void *ctx), void *ctx);
+bool adopter_collect(struct adopter *a, void (*verified_fn)(const char *sha256, void *ctx),
+                     void *ctx);
 
-/* Hands entries that nothing uses or wanted in `round` to the helper thread to be closed. A BAD one is
- * forgotten, and looked at again when it is wanted again. */
+/* Hands entries that nothing uses or wanted in `round` to the helper thread to be closed. A BAD one
+ * is forgotten, and looked at again when it is wanted again. */
 void adopter_sweep(struct adopter *a, uint64_t round);
 
 /* Waits until the helper thread has finished something, at most `timeout_ms`. */

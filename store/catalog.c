@@ -8,7 +8,9 @@
 #include <string.h>
 
 /* A value is an 8-byte checksum, the first bytes of SHA-256 over key, NUL and document, and the
- * document: canonical JSON. The key is in it so that a value under the wrong key is noticed. */
+ * document: JSON with
+ * its names in the order they were given, which for a definition is the order of its fields. The
+ * key is in it so that a value under the wrong key is noticed. */
 #define CHECKSUM_BYTES 8
 #define VALUE_MAX (16u << 20)
 #define MAP_BYTES ((size_t)4 << 30)
@@ -184,7 +186,7 @@ void catalog_put(struct catalog_txn *t, enum catalog_table table, const char *ke
         return;
     buf_init(&document, VALUE_MAX);
     buf_add(&document, "........", CHECKSUM_BYTES);
-    jx_write(&document, value, true);
+    jx_write(&document, value, false);
     enum st st = buf_status(&document);
     if (!st)
         st = checksum(sum, key, document.data + CHECKSUM_BYTES, document.len - CHECKSUM_BYTES);

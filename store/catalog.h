@@ -19,7 +19,8 @@
 enum catalog_table {
     CATALOG_COUNTERS,    /* name                       -> {"next"} */
     CATALOG_TENANTS,     /* tenant                     -> tenant row */
-    CATALOG_DEFINITIONS, /* tenant/dataset             -> {"definition","created_at","updated_at"} */
+    CATALOG_DEFINITIONS, /* tenant/dataset             -> {"definition","created_at","updated_at"}
+                          */
     CATALOG_HEADS,       /* tenant/dataset             -> head (store/head.h) */
     CATALOG_VERSIONS,    /* tenant/dataset/%020version -> version row */
     CATALOG_EVENTS,      /* tenant/dataset/%020seq     -> event */
@@ -60,9 +61,9 @@ void catalog_put(struct catalog_txn *t, enum catalog_table table, const char *ke
                  const json_t *value);
 void catalog_delete(struct catalog_txn *t, enum catalog_table table, const char *key);
 
-/* One step through the keys that begin with `prefix`: upwards from the first key greater than `key`,
- * downwards from the last key smaller than it ("" = from the end that comes first). Stores the key
- * found in `key` and returns the value (new reference); NULL: no more, or failed. */
+/* One step through the keys that begin with `prefix`: upwards from the first key greater than
+ * `key`, downwards from the last key smaller than it ("" = from the end that comes first). Stores
+ * the key found in `key` and returns the value (new reference); NULL: no more, or failed. */
 json_t *catalog_after(struct catalog_txn *t, enum catalog_table table, const char *prefix,
                       char key[CATALOG_KEY_SIZE]);
 json_t *catalog_before(struct catalog_txn *t, enum catalog_table table, const char *prefix,
@@ -74,8 +75,8 @@ uint64_t catalog_next_number(struct catalog_txn *t, const char *counter);
 enum st catalog_commit(struct catalog_txn *t) ST_MUST_USE;
 enum st catalog_end(struct catalog_txn *t) ST_MUST_USE; /* reading, or giving up a write */
 
-/* Has a commit become visible since transaction `seen`? Costs no system call. The value can run ahead
- * of what a reader sees, hence inequality; see keeper.c for a difference that lasts. */
+/* Has a commit become visible since transaction `seen`? Costs no system call. The value can run
+ * ahead of what a reader sees, hence inequality; see keeper.c for a difference that lasts. */
 bool catalog_moved(const struct catalog *c, uint64_t seen);
 
 /* Takes and gives back the writer's lock: repairs the lock table after a writer was killed. */

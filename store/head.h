@@ -36,7 +36,7 @@ enum head_move {
 struct head_version {
     uint64_t version;
     enum version_state state;
-    uint64_t order;                   /* of its job's enqueueing */
+    uint64_t order; /* of its job's enqueueing */
     struct store_segment_ref *segments;
     size_t segment_count;
 };
@@ -49,14 +49,14 @@ struct head_turn { /* the pointer came to `version` at `at_us` */
 struct head {
     char tenant[STORE_NAME_SIZE];
     char dataset[STORE_NAME_SIZE];
-    uint64_t sequence;        /* of the last event; 1 is the first */
-    uint64_t people_sequence; /* of the last rollback or promotion */
-    uint64_t current;         /* 0: none */
-    uint64_t last_version;    /* the highest number ever given */
-    int64_t event_us;         /* time of the last event */
+    uint64_t sequence;             /* of the last event; 1 is the first */
+    uint64_t people_sequence;      /* of the last rollback or promotion */
+    uint64_t current;              /* 0: none */
+    uint64_t last_version;         /* the highest number ever given */
+    int64_t event_us;              /* time of the last event */
     struct head_version *versions; /* ascending */
     size_t version_count;
-    struct head_turn *turns;  /* oldest first */
+    struct head_turn *turns; /* oldest first */
     size_t turn_count;
 };
 
@@ -70,8 +70,8 @@ enum st head_segments_from_json(struct head_version *v, const json_t *list) ST_M
 struct head_version *head_find(const struct head *h, uint64_t version); /* NULL: no such */
 
 /* Applies a move to `version` (added by MOVE_BEGIN): ST_CONFLICT, code NOT_ALLOWED, when the table
- * has no such row. Raises the sequence and sets event_us (never backwards). `flip`: the pointer goes
- * to `pointer_to`. */
+ * has no such row. Raises the sequence and sets event_us (never backwards). `flip`: the pointer
+ * goes to `pointer_to`. */
 enum st head_apply(struct head *h, enum head_move move, uint64_t version, uint64_t pointer_to,
                    int64_t now_us) ST_MUST_USE;
 

@@ -45,16 +45,16 @@ struct store_event {
     const struct store_actor *actor;
 };
 
-/* Writes the head and its event, and the head file before them: it may be ahead of the catalog by the
- * change that was being made, never behind. */
+/* Writes the head and its event, and the head file before them: it may be ahead of the catalog by
+ * the change that was being made, never behind. */
 void store_head_save(struct catalog_txn *t, const struct store *s, const struct head *h,
                      const struct store_event *event);
 
 /* Version rows inside a transaction; the state lives in the head only. */
 json_t *store_row_load(struct catalog_txn *t, const char *tenant, const char *dataset,
                        uint64_t version);
-void store_row_save(struct catalog_txn *t, const char *tenant, const char *dataset, uint64_t version,
-                    json_t *row);
+void store_row_save(struct catalog_txn *t, const char *tenant, const char *dataset,
+                    uint64_t version, json_t *row);
 
 /* The head as a move's answer shows it. */
 enum st store_head_answer(json_t **out, const struct head *h, uint64_t previous) ST_MUST_USE;

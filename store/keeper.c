@@ -109,7 +109,7 @@ static void count_flips(struct store_keeper *k, const struct store_view *next,
     for (size_t i = 0; previous && i < next->dataset_count; i++) {
         const struct store_served *now = &next->datasets[i]->served;
         const struct serving *before = view_find(previous, now->tenant, now->dataset);
-        if (before && before->served.version == now->version)
+        if (now->version == 0 || (before && before->served.version == now->version))
             continue;
         metric_add(k->metrics.flips, 0, 1);
         log_event(LOG_LEVEL_INFO, "flip", "%s/%s serves version %llu (was %llu)", now->tenant,

@@ -1,6 +1,7 @@
 /* The keeper: a serving process's catalog thread. It owns the struct store, watches for commits of
- * other processes, has candidates verified, opened and warmed by a helper thread, acknowledges them,
- * and swaps views. Everything that needs the catalog during a request is posted to it as a task.
+ * other processes, has candidates verified, opened and warmed by a helper thread, acknowledges
+ * them, and swaps views. Everything that needs the catalog during a request is posted to it as a
+ * task.
  */
 #ifndef EVERLINE_STORE_KEEPER_H
 #define EVERLINE_STORE_KEEPER_H
@@ -16,9 +17,9 @@ struct store_keeper_options {
     struct metrics *metrics; /* flips, open segments, ...; may be NULL */
 
     /* Called on the catalog thread for every new view; the result is handed out by
-     * store_view_extension. `previous` is NULL for the first. On error the new view is given up, the
-     * old one stays, and it is tried again; on the first view, start fails. `release_fn` is called
-     * once per extension that was made. All may be NULL. */
+     * store_view_extension. `previous` is NULL for the first. On error the new view is given up,
+     * the old one stays, and it is tried again; on the first view, start fails. `release_fn` is
+     * called once per extension that was made. All may be NULL. */
     enum st (*extend_fn)(void **extension, const struct store_view *next,
                          const struct store_view *previous, void *ctx);
     void (*release_fn)(void *extension, void *ctx);
@@ -55,8 +56,8 @@ struct store_task {
 };
 void store_keeper_post(struct store_keeper *k, struct store_task *task);
 
-/* Makes a new view soon even if nothing moved, so that extend_fn runs again (keys were reloaded). Any
- * thread; returns at once. */
+/* Makes a new view soon even if nothing moved, so that extend_fn runs again (keys were reloaded).
+ * Any thread; returns at once. */
 void store_keeper_reload(struct store_keeper *k);
 
 /* True when every current version is served by this process, or known to be unservable. *why (may

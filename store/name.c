@@ -18,10 +18,11 @@ enum st store_name_check(const char *what, const char *name)
 {
     if (has_shape(name, LOWER, LOWER DIGITS "_-"))
         return ST_OK;
-    return st_fail(ST_INVALID, "INVALID_NAME",
-                   "the %s's name must be 1 to %d lower-case letters, digits, - or _, and begin with "
-                   "a letter",
-                   what, STORE_NAME_SIZE - 1);
+    return st_fail(
+        ST_INVALID, "INVALID_NAME",
+        "the %s's name must be 1 to %d lower-case letters, digits, - or _, and begin with "
+        "a letter",
+        what, STORE_NAME_SIZE - 1);
 }
 
 enum st store_field_name_check(const char *what, const char *name)
@@ -35,9 +36,9 @@ enum st store_field_name_check(const char *what, const char *name)
 
 bool store_field_name_reserved(const char *name)
 {
-    static const char *const RESERVED[] = {"version", "as_of", "limit",  "cursor",  "group_by",
-                                           "metrics", "order_by", "from", "to",     "fields",
-                                           "compare", "explain"};
+    static const char *const RESERVED[] = {"version",  "as_of",   "limit",    "cursor",
+                                           "group_by", "metrics", "order_by", "from",
+                                           "to",       "fields",  "compare",  "explain"};
 
     for (size_t i = 0; i < sizeof RESERVED / sizeof RESERVED[0]; i++)
         if (strcmp(name, RESERVED[i]) == 0)

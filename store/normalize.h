@@ -18,8 +18,8 @@ struct store_normalizer; /* a row of the table; static */
 const struct store_normalizer *store_normalizer_find(const char *name); /* NULL: unknown */
 const char *store_normalizer_name(const struct store_normalizer *n);
 unsigned store_normalizer_version(const struct store_normalizer *n); /* 1, 2, ... of its rules */
-const char *store_normalizer_unicode(void);  /* "15.0.0": the Unicode version of utf8proc */
-const char *store_normalizer_names(void);    /* "exact, person_name, ..." for messages */
+const char *store_normalizer_unicode(void); /* "15.0.0": the Unicode version of utf8proc */
+const char *store_normalizer_names(void);   /* "exact, person_name, ..." for messages */
 
 /* Appends the normal form. ST_INVALID says why, never what ("is not a date: YYYY-MM-DD expected",
  * "is empty", "is not valid UTF-8", "is longer than 1024 bytes"); no place: the caller knows it. */

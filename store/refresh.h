@@ -16,11 +16,11 @@ struct refresh {
     const char *server; /* this process's name in DATA/run, for acknowledgements */
 
     /* results */
-    struct store_view *view;     /* the next one; NULL after a failure */
-    bool changed;                /* it differs from `previous` */
-    unsigned late, unavailable;  /* datasets */
-    struct buf why;              /* a line for each of those */
-    json_t *acks;                /* key -> ack: to be written */
+    struct store_view *view;    /* the next one; NULL after a failure */
+    bool changed;               /* it differs from `previous` */
+    unsigned late, unavailable; /* datasets */
+    struct buf why;             /* a line for each of those */
+    json_t *acks;               /* key -> ack: to be written */
 };
 
 enum st refresh_run(struct refresh *r) ST_MUST_USE;

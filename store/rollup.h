@@ -1,5 +1,6 @@
-/* Rollups: pre-aggregated cells. The tuple codec (order-preserving: memcmp order of the bytes is the
- * order of the values, null first) and the metric states (mergeable, exact). Layouts in rollup.c. */
+/* Rollups: pre-aggregated cells. The tuple codec (order-preserving: memcmp order of the bytes is
+ * the order of the values, null first) and the metric states (mergeable, exact). Layouts in
+ * rollup.c. */
 #ifndef EVERLINE_STORE_ROLLUP_H
 #define EVERLINE_STORE_ROLLUP_H
 

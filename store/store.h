@@ -2,17 +2,17 @@
  * beside it. A `struct store` belongs to one thread, the process's catalog thread; everything that
  * takes one is called there. Request threads use views (store/view.h) instead.
  *
- * Documents that leave this room towards people (version rows, heads, events, datasets, tenants) are
- * JSON with the member names of the API; lists are JSON arrays. A json_t that a function gives is a
- * new reference.
+ * Documents that leave this room towards people (version rows, heads, events, datasets, tenants)
+ * are JSON with the member names of the API; lists are JSON arrays. A json_t that a function gives
+ * is a new reference.
  */
 #ifndef EVERLINE_STORE_STORE_H
 #define EVERLINE_STORE_STORE_H
 
+#include "base/digest.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/status.h"
-#include "base/digest.h"
 #include "store/definition.h"
 
 #include <stdint.h>
@@ -34,7 +34,8 @@ void store_close(struct store *s);
 
 const char *store_data_dir(const struct store *s);
 const char *store_keys_dir(const struct store *s);
-enum st store_segment_path(char out[FS_PATH_MAX], const struct store *s, const char *sha256) ST_MUST_USE;
+enum st store_segment_path(char out[FS_PATH_MAX], const struct store *s,
+                           const char *sha256) ST_MUST_USE;
 
 /* Has anybody, also another process, committed to the catalog since this handle last read it? */
 bool store_changed(const struct store *s);
@@ -51,8 +52,8 @@ struct store_actor {
 struct store_tenant {
     char name[STORE_NAME_SIZE];
     bool enabled;
-    char issuer[256];   /* accepted `iss`; default "everline" */
-    char audience[256]; /* accepted `aud`; default "everline" */
+    char issuer[256];                  /* accepted `iss`; default "everline" */
+    char audience[256];                /* accepted `aud`; default "everline" */
     char hmac_key_id[STORE_NAME_SIZE]; /* the key that new protected versions use */
     /* Caps; 0 is "the server's default". Later work fills in more. */
     uint32_t max_batch_keys;
@@ -65,7 +66,8 @@ enum st store_tenant_get(struct store_tenant *out, struct store *s, const char *
 enum st store_tenant_list(json_t **items, struct store *s) ST_MUST_USE;
 
 /* Keys outside segments: KEYS/<tenant>/hmac/<id>.key, and KEYS/<tenant>/tokens for auth/. */
-enum st store_hmac_key_create(char id[STORE_NAME_SIZE], struct store *s, const char *tenant) ST_MUST_USE;
+enum st store_hmac_key_create(char id[STORE_NAME_SIZE], struct store *s,
+                              const char *tenant) ST_MUST_USE;
 enum st store_hmac_key_read(struct secret *out, const char *keys_dir, const char *tenant,
                             const char *id) ST_MUST_USE;
 enum st store_token_keys_dir(char out[FS_PATH_MAX], const char *keys_dir,
@@ -81,7 +83,8 @@ enum st store_dataset_put(uint64_t *sequence, struct store *s, const char *tenan
                           const struct store_actor *actor) ST_MUST_USE;
 
 /* {"name","description","definition","current","current_since","sequence","created_at",
- *  "updated_at"}; `current` null before the first version. Unknown: ST_NOT_FOUND, UNKNOWN_DATASET. */
+ *  "updated_at"}; `current` null before the first version. Unknown: ST_NOT_FOUND, UNKNOWN_DATASET.
+ */
 enum st store_dataset_get(json_t **out, struct store *s, const char *tenant,
                           const char *dataset) ST_MUST_USE;
 /* The same without `definition`, sorted by name, after `after` (or NULL), at most `limit`; *more
@@ -116,9 +119,9 @@ enum st store_rollback_plan(uint64_t *from, uint64_t *to, struct store *s,
                             const struct store_move *move) ST_MUST_USE;
 
 /* Durable when it returns ST_OK; *head is the new head as the API shows it:
- * {"dataset","sequence","current","previous","updated_at"}. Rollback without `from` and `if_sequence`:
- * ST_PRECONDITION_REQUIRED; either one stale: ST_PRECONDITION (HEAD_MOVED). The version left becomes
- * QUARANTINED. A missing reason: ST_INVALID (REASON_REQUIRED). */
+ * {"dataset","sequence","current","previous","updated_at"}. Rollback without `from` and
+ * `if_sequence`: ST_PRECONDITION_REQUIRED; either one stale: ST_PRECONDITION (HEAD_MOVED). The
+ * version left becomes QUARANTINED. A missing reason: ST_INVALID (REASON_REQUIRED). */
 enum st store_rollback(json_t **head, struct store *s, const struct store_move *move) ST_MUST_USE;
 enum st store_promote(json_t **head, struct store *s, const struct store_move *move) ST_MUST_USE;
 

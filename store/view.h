@@ -17,9 +17,9 @@ struct store_view;
 struct store_served {
     const char *tenant;
     const char *dataset;
-    uint64_t sequence; /* the head's; names this state, e.g. in an ETag */
-    uint64_t version;  /* 0: nothing published yet */
-    int64_t since_us;  /* when `version` became current */
+    uint64_t sequence;                         /* the head's; names this state, e.g. in an ETag */
+    uint64_t version;                          /* 0: nothing published yet */
+    int64_t since_us;                          /* when `version` became current */
     const struct store_definition *definition; /* of `version`; NULL with version 0 */
     struct store_segment **segments;           /* newest first; empty when unavailable */
     size_t segment_count;
@@ -29,15 +29,18 @@ struct store_served {
 
 /* NULL: no such tenant. */
 const struct store_tenant *store_view_tenant(const struct store_view *v, const char *name);
-const struct store_tenant *store_view_tenant_at(const struct store_view *v, size_t i); /* NULL: end */
+const struct store_tenant *store_view_tenant_at(const struct store_view *v,
+                                                size_t i); /* NULL: end */
 
 /* ST_NOT_FOUND, code UNKNOWN_DATASET: none in this tenant. *out may have version 0 or be
  * unavailable: store_served_ready tells. */
 enum st store_view_dataset(const struct store_served **out, const struct store_view *v,
                            const char *tenant, const char *dataset) ST_MUST_USE;
-const struct store_served *store_view_dataset_at(const struct store_view *v, size_t i); /* NULL: end */
+const struct store_served *store_view_dataset_at(const struct store_view *v,
+                                                 size_t i); /* NULL: end */
 
-/* ST_NOT_FOUND, code NO_VERSION: nothing published yet; ST_UNAVAILABLE, code VERSION_UNAVAILABLE. */
+/* ST_NOT_FOUND, code NO_VERSION: nothing published yet; ST_UNAVAILABLE, code VERSION_UNAVAILABLE.
+ */
 enum st store_served_ready(const struct store_served *d) ST_MUST_USE;
 
 /* The hasher of this slot for this dataset: normalisers, fields and key of the version that

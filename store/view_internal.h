@@ -40,6 +40,7 @@ enum st serving_new(struct serving **out, const struct head *h, struct store_def
 void serving_free(struct serving *s); /* gives the uses back */
 
 void view_free(struct store_view *v);
-const struct serving *view_find(const struct store_view *v, const char *tenant, const char *dataset);
+const struct serving *view_find(const struct store_view *v, const char *tenant,
+                                const char *dataset);
 
 #endif

@@ -48,7 +48,7 @@ int main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         struct stat sb;
         count += stat(argv[i], &sb) == 0 && S_ISDIR(sb.st_mode) ? run_directory(argv[i])
-                                                                 : run_file(argv[i]);
+                                                                : run_file(argv[i]);
     }
     printf("%d inputs replayed\n", count);
     return count > 0 ? 0 : 1;
