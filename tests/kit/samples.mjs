@@ -58,7 +58,7 @@ export function things(count, seed = 1) {
       id: `t${String(i).padStart(5, '0')}`,
       colour: COLOURS[n % COLOURS.length],
       weight: n % 11 === 0 ? null : (n % 199) - 99,
-      made: `2024-${String((n % 5) + 1).padStart(2, '0')}-${String((n % 28) + 1).padStart(2, '0')}`,
+      made: `2024-${String(((n >>> 9) % 5) + 1).padStart(2, '0')}-${String((n % 28) + 1).padStart(2, '0')}`,
     });
   }
   return rows;

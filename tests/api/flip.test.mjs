@@ -1,0 +1,226 @@
+// Moving the pointer: promote, rollback, a flip by another process, two servers on one directory.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { assertProblem, Data } from '../kit/everline.mjs';
+import { until } from '../kit/process.mjs';
+import { csv, THINGS } from '../kit/samples.mjs';
+
+let data, server, token;
+const KEY = { id: 'one' };
+const FLIP_MS = 2000; /* generous: the aim is 50 ms, and this machine may be busy */
+
+const source = (weight) =>
+  ({ things: data.file(`w${weight}.csv`, csv([{ id: 'one', colour: 'red', weight, made: '2024-01-01' }])) });
+const served = async (which = server, dataset = 'things') =>
+  (await which.lookup(dataset, KEY, token)).json.version;
+const move = (dataset, what, body, headers) =>
+  server.post(`/v1/datasets/${dataset}/${what}`, token, body, headers);
+const sequence = async (dataset) => (await server.get(`/v1/datasets/${dataset}`, token)).headers.etag;
+
+/** A dataset of its own with versions 1..count; version n has weight n. */
+async function dataset(name, count) {
+  await data.put({ ...THINGS, name });
+  for (let i = 1; i <= count; i++) await data.ingest(name, source(i));
+  return name;
+}
+
+before(async () => {
+  data = await Data.make('dev');
+  server = await data.serve();
+  token = await data.token();
+});
+after(() => server?.stop());
+
+test('an ingest returns when a running server serves the new version', async () => {
+  await dataset('things', 0);
+  for (const version of [1, 2, 3]) {
+    const row = await data.ingest('things', source(version));
+    assert.equal(row.version, version);
+    assert.equal(row.state, 'SUCCEEDED');
+    assert.equal(row.outcome, 'flipped');
+    const reply = (await server.lookup('things', KEY, token)).json;
+    assert.equal(reply.version, version);
+    assert.equal(reply.record.weight, version);
+  }
+});
+
+test('a rollback is served when its answer arrives, and leaves its version quarantined', async () => {
+  const name = await dataset('back', 3);
+  const reply = await move(name, 'rollback', { reason: 'bad batch', from: 3 });
+  assert.equal(reply.status, 200, reply.text);
+  assert.equal(reply.json.dataset, name);
+  assert.equal(reply.json.current, 2);
+  assert.equal(reply.json.previous, 3);
+  assert.equal(reply.headers.etag, `"${reply.json.sequence}"`);
+  const answer = (await server.lookup(name, KEY, token)).json;
+  assert.deepEqual([answer.version, answer.record.weight], [2, 2]);
+  const states = (await data.versions(name)).map((row) => [row.version, row.state, row.current]);
+  assert.deepEqual(states, [[3, 'QUARANTINED', false], [2, 'SUCCEEDED', true], [1, 'SUCCEEDED', false]]);
+  const [event] = (await server.get(`/v1/datasets/${name}/events`, token)).json.items;
+  assert.deepEqual([event.from, event.to, event.reason, event.actor], [3, 2, 'bad batch', 'token:tester']);
+  assert.ok(event.request_id);
+});
+
+test('a rollback that does not say what it leaves is 428 and changes nothing', async () => {
+  const name = await dataset('unsaid', 2);
+  assertProblem(await move(name, 'rollback', { reason: 'x' }), 428, 'FROM_REQUIRED');
+  assert.equal(await served(server, name), 2);
+});
+
+test('pressing twice goes back once', async () => {
+  const name = await dataset('twice', 3);
+  assert.equal((await move(name, 'rollback', { reason: 'x', from: 3 })).status, 200);
+  assertProblem(await move(name, 'rollback', { reason: 'x', from: 3 }), 412, 'HEAD_MOVED');
+  assert.equal(await served(server, name), 2);
+});
+
+test('many at once go back once', async () => {
+  const name = await dataset('race', 3);
+  const replies = await Promise.all(
+    Array.from({ length: 8 }, () => move(name, 'rollback', { reason: 'x', from: 3 })));
+  assert.deepEqual(replies.map((r) => r.status).sort(), [200, ...Array(7).fill(412)]);
+  assert.equal(await served(server, name), 2);
+});
+
+test('If-Match names the head by its sequence', async () => {
+  const name = await dataset('match', 3);
+  const etag = await sequence(name);
+  assertProblem(await move(name, 'rollback', { reason: 'x' }, { 'if-match': '"1"' }), 412, 'HEAD_MOVED');
+  assertProblem(await move(name, 'rollback', { reason: 'x' }, { 'if-match': 'nonsense' }), 412);
+  assert.equal((await move(name, 'rollback', { reason: 'x' }, { 'if-match': etag })).status, 200);
+  assertProblem(await move(name, 'rollback', { reason: 'x' }, { 'if-match': etag }), 412, 'HEAD_MOVED');
+  assert.equal(await served(server, name), 2);
+});
+
+test('nothing to go back to is 409 and changes nothing', async () => {
+  const name = await dataset('first', 1);
+  assertProblem(await move(name, 'rollback', { reason: 'x', from: 1 }), 409, 'NOTHING_TO_ROLL_BACK_TO');
+  assert.equal(await served(server, name), 1);
+  const none = await dataset('none', 0);
+  assertProblem(await move(none, 'rollback', { reason: 'x', from: 1 }), 409);
+  assertProblem(await move('nothing', 'rollback', { reason: 'x', from: 1 }), 404, 'UNKNOWN_DATASET');
+});
+
+test('going back skips what was rolled back from before', async () => {
+  const name = await dataset('skip', 3);
+  await move(name, 'rollback', { reason: 'x', from: 3 });
+  await data.ingest(name, source(4)).catch(() => {});
+  const current = await served(server, name);
+  if (current !== 4) {
+    assert.equal((await move(name, 'versions/4/promote', { reason: 'good' })).status, 200);
+  }
+  const reply = await move(name, 'rollback', { reason: 'x', from: 4 });
+  assert.equal(reply.json.current, 2);
+});
+
+test('a rollback can name its target', async () => {
+  const name = await dataset('target', 3);
+  assertProblem(await move(name, 'rollback', { reason: 'x', from: 3, to: 9 }), 404, 'UNKNOWN_VERSION');
+  const reply = await move(name, 'rollback', { reason: 'x', from: 3, to: 1 });
+  assert.equal(reply.json.current, 1);
+  assert.equal(await served(server, name), 1);
+});
+
+test('promote makes a kept or quarantined version current again, with a reason', async () => {
+  const name = await dataset('promote', 2);
+  await move(name, 'rollback', { reason: 'x', from: 2 });
+  assertProblem(await move(name, 'versions/2/promote', {}), 400, 'REASON_REQUIRED');
+  assertProblem(await move(name, 'versions/2/promote', { reason: '' }), 400, 'REASON_REQUIRED');
+  assertProblem(await move(name, 'versions/7/promote', { reason: 'x' }), 404, 'UNKNOWN_VERSION');
+  assert.equal(await served(server, name), 1);
+  const reply = await move(name, 'versions/2/promote', { reason: 'it was right' });
+  assert.equal(reply.status, 200, reply.text);
+  assert.equal(await served(server, name), 2);
+  const [event] = (await server.get(`/v1/datasets/${name}/events`, token)).json.items;
+  assert.deepEqual([event.version, event.from, event.to, event.reason], [2, 1, 2, 'it was right']);
+});
+
+test('a rollback needs a reason', async () => {
+  const name = await dataset('reason', 2);
+  for (const body of [{ from: 2 }, { from: 2, reason: '' }, { from: 2, reason: null }])
+    assertProblem(await move(name, 'rollback', body), 400, 'REASON_REQUIRED');
+  assertProblem(await move(name, 'rollback', { from: 2, reason: 7 }), 400);
+  assertProblem(await move(name, 'rollback', { from: '2', reason: 'x' }), 400);
+  assertProblem(await move(name, 'rollback', { from: 2, reason: 'x', force: true }), 400, 'UNKNOWN_FIELD');
+  assert.equal(await served(server, name), 2);
+});
+
+test('moving needs versions:write', async () => {
+  const name = await dataset('scope', 2);
+  const reader = await data.token({ scope: 'data:read audit:read analytics:read' });
+  assertProblem(await server.post(`/v1/datasets/${name}/rollback`, reader, { reason: 'x', from: 2 }), 403, 'SCOPE_MISSING');
+  assertProblem(await server.post(`/v1/datasets/${name}/versions/1/promote`, reader, { reason: 'x' }), 403, 'SCOPE_MISSING');
+  assert.equal(await served(server, name), 2);
+});
+
+test('a flip by another process is seen at once', async () => {
+  const name = await dataset('other', 2);
+  const times = [];
+  for (const [from, args] of [[2, ['rollback', name]], [1, ['promote', name, '2']], [2, ['rollback', name]]]) {
+    assert.equal(await served(server, name), from);
+    const to = from === 2 ? 1 : 2;
+    await data.ok([...args, '--reason', 'test'], { tenant: 'dev' });
+    const done = performance.now();
+    await until(`version ${to} is served`, async () => (await served(server, name)) === to, FLIP_MS, 1);
+    times.push(performance.now() - done);
+  }
+  console.log(`# from the command's end to served: ${times.map((t) => t.toFixed(1)).join(', ')} ms`);
+});
+
+test('two servers on one directory serve the same, whoever moves the pointer', async () => {
+  const name = await dataset('pair', 2);
+  const second = await data.serve();
+  try {
+    assert.equal(await served(second, name), 2);
+    await data.ingest(name, source(3));
+    assert.deepEqual([await served(server, name), await served(second, name)], [3, 3]);
+    const start = performance.now();
+    await move(name, 'rollback', { reason: 'x', from: 3 });
+    assert.equal(await served(server, name), 2);
+    await until('the second server follows', async () => (await served(second, name)) === 2, FLIP_MS, 1);
+    console.log(`# the second server followed after ${(performance.now() - start).toFixed(1)} ms`);
+  } finally {
+    assert.equal(await second.stop(), 0);
+  }
+});
+
+test('the command line shows what it will do, does it, and refuses what is stale', async () => {
+  const name = await dataset('shown', 3);
+  const wrong = await data.cli(['rollback', name, '--reason', 'x', '--from', '2'], { tenant: 'dev' });
+  assert.equal(wrong.code, 1);
+  assert.equal(await served(server, name), 3);
+  const right = await data.cli(['rollback', name, '--reason', 'x', '--output', 'json'], { tenant: 'dev' });
+  assert.equal(right.code, 0, right.stderr);
+  assert.match(right.stderr, /version 3.*version 2/);
+  assert.equal(JSON.parse(right.stdout).current, 2);
+  const unsaid = await data.cli(['rollback', name], { tenant: 'dev' });
+  assert.equal(unsaid.code, 2);
+  assert.match(unsaid.stderr, /--reason/);
+});
+
+test('the same batch again takes a number and does not flip', async () => {
+  const name = await dataset('same', 1);
+  const row = await data.ingest(name, source(1));
+  assert.deepEqual([row.version, row.state, row.outcome], [2, 'SUCCEEDED', 'identical']);
+  assert.equal(await served(server, name), 1);
+});
+
+test('a batch equal to one that was rolled back from is held, and the exit code says so', async () => {
+  const name = await dataset('held', 2);
+  await data.ok(['rollback', name, '--reason', 'x'], { tenant: 'dev' });
+  const result = await data.ingestCli(name, source(2));
+  assert.equal(result.code, 4, result.stderr);
+  const [row] = await data.versions(name);
+  assert.deepEqual([row.version, row.state], [3, 'HELD']);
+  assert.equal(await served(server, name), 1);
+});
+
+test('a definition that asks for promotion holds every version', async () => {
+  const name = 'asks';
+  await data.put({ ...THINGS, name, require_promotion: true });
+  const result = await data.ingestCli(name, source(1));
+  assert.equal(result.code, 4, result.stderr);
+  assertProblem(await server.lookup(name, KEY, token), 404, 'NO_VERSION');
+  assert.equal((await move(name, 'versions/1/promote', { reason: 'seen' })).status, 200);
+  assert.equal(await served(server, name), 1);
+});
