@@ -8,7 +8,7 @@
 
 #define INPUT_MAX 1024
 #define FOLDED_MAX (32 * INPUT_MAX) /* no character grows more than that; see the test */
-#define ROUNDS_MAX 4                /* until a fixed point, for all of Unicode: see the test */
+#define ROUNDS_MAX 4                /* until nothing changes */
 
 struct store_normalizer {
     const char *name;
@@ -179,8 +179,9 @@ static enum st fold_name(struct buf *out, const char *text, size_t len)
     return ST_OK;
 }
 
-/* Folding can make what folds further, so it is repeated until nothing changes: a normal form is
- * its own normal form. */
+/* A normal form is its own normal form. With the tables of Unicode 15 one pass is enough (the test
+ * looks at every character); another version's need not be that kind, so that it is repeated until
+ * nothing changes. */
 static enum st apply_person_name(struct buf *out, const char *text, size_t len)
 {
     struct buf now, next;

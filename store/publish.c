@@ -340,6 +340,8 @@ static void give_back_pins(struct catalog_txn *t, const struct store_build *b)
 
 static enum st set_manifest(struct store_build *b, struct head_version *v)
 {
+    free(v->segments); /* the empty list of a version in progress */
+    v->segment_count = 0;
     v->segments = calloc(b->segment_count ? b->segment_count : 1, sizeof *v->segments);
     if (!v->segments)
         return st_fail(ST_NOMEM, NULL, "out of memory");

@@ -10,7 +10,8 @@
 #define STORE_TUPLE_MAX 511 /* LMDB's key limit */
 
 /* Dimensions in order, then the time bucket when the rollup has one. Empty tuple (no dimension, no
- * time) is one byte. ST_TOO_LARGE over STORE_TUPLE_MAX. */
+ * time) is one byte. ST_TOO_LARGE over STORE_TUPLE_MAX; ST_INVALID, code OUT_OF_RANGE, for a value
+ * that its type cannot have (dates and times have the years 0001 to 9999). */
 enum st store_tuple_encode(struct buf *out, const struct store_rollup *rollup,
                            const struct store_value *values) ST_MUST_USE;
 /* `scratch` takes unescaped text; values borrow from it. ST_CORRUPT. */

@@ -62,10 +62,12 @@ export function start(program, args, { input, env = {}, cwd, detached = false } 
   return handle;
 }
 
-/** Runs a program to its end. */
+/** Runs a program to its end; one that has none is killed at the deadline. */
 export async function run(program, args, options = {}) {
   const handle = start(program, args, options);
+  const deadline = setTimeout(() => handle.child.kill('SIGKILL'), options.deadlineMs ?? 5 * DEADLINE_MS);
   const { code, signal } = await handle.ended;
+  clearTimeout(deadline);
   return { code, signal, stdout: handle.stdout, stderr: handle.stderr };
 }
 

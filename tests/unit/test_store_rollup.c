@@ -350,6 +350,32 @@ static void merging_in_any_order_is_adding_them_all(void **state)
     buf_release(&b);
 }
 
+static void merging_with_nothing_changes_nothing(void **state)
+{
+    static const int64_t VALUES[] = {5, -5};
+    struct store_cell cell, nothing;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        char text[8];
+
+        snprintf(text, sizeof text, "%d", (int)VALUES[i]);
+        store_cell_init(&cell);
+        store_cell_init(&nothing);
+        add(&cell, VALUES[i], false, 1);
+        add(&nothing, 0, true, 1); /* a record, but no value */
+        store_cell_merge(&cell, cube, &nothing);
+        assert_string_equal(metric(&cell, "rows"), "2");
+        assert_string_equal(metric(&cell, "least"), text);
+        assert_string_equal(metric(&cell, "most"), text);
+        store_cell_init(&cell);
+        add(&cell, VALUES[i], false, 1);
+        store_cell_merge(&nothing, cube, &cell);
+        assert_string_equal(metric(&nothing, "least"), text);
+        assert_string_equal(metric(&nothing, "most"), text);
+    }
+}
+
 static void cells_come_back(void **state)
 {
     struct store_cell cell, back;
@@ -417,6 +443,7 @@ int main(void)
         cmocka_unit_test(metrics_of_nothing_are_null),
         cmocka_unit_test(sums_go_beyond_sixty_four_bits),
         cmocka_unit_test(merging_in_any_order_is_adding_them_all),
+        cmocka_unit_test(merging_with_nothing_changes_nothing),
         cmocka_unit_test(cells_come_back),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,0 +1,203 @@
+// Who may do what: tokens, scopes, and the wall between tenants.
+import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { ALL_SCOPES, assertProblem, Data } from '../kit/everline.mjs';
+import { csv, THINGS } from '../kit/samples.mjs';
+import { until } from '../kit/process.mjs';
+import { Forge } from '../kit/tokens.mjs';
+
+let data, server, forge;
+const KEY = { id: 'one' };
+const source = () => ({ things: data.file('t.csv', csv([{ id: 'one', colour: 'red', weight: 5, made: '2024-01-01' }])) });
+const now = () => Math.floor(Date.now() / 1000);
+
+before(async () => {
+  data = await Data.make('dev', 'other');
+  await data.put(THINGS);
+  await data.ingest('things', source());
+  await data.put({ ...THINGS, name: 'secret' }, { tenant: 'other' });
+  await data.ingest('secret', source(), { tenant: 'other' });
+  server = await data.serve();
+  forge = new Forge(data);
+});
+after(() => server?.stop());
+
+const ask = (token) => server.lookup('things', KEY, token);
+
+function assertUnauthorized(reply) {
+  const problem = assertProblem(reply, 401, 'UNAUTHORIZED');
+  assert.match(reply.headers['www-authenticate'], /^Bearer/);
+  return problem;
+}
+
+test('the forge makes good tokens, so that the bad ones are bad for one reason only', async () => {
+  assert.equal((await ask(forge.token())).status, 200);
+  assert.equal((await ask(forge.token({ header: { typ: 'at+jwt' } }))).status, 200);
+  assert.equal((await ask(forge.token({ claims: { aud: ['x', 'everline'] } }))).status, 200);
+});
+
+const bad = {
+  'no token': () => null,
+  'an empty token': () => '',
+  'not a token': () => 'abc',
+  'two segments': () => 'abc.def',
+  'four segments': () => `${forge.token()}.x`,
+  'an expired token': () => forge.token({ claims: { iat: now() - 900, exp: now() - 300 } }),
+  'a token without exp': () => forge.token({ claims: { exp: undefined } }),
+  'an exp that is a text': () => forge.token({ claims: { exp: String(now() + 60) } }),
+  'a token of the future': () => forge.token({ claims: { nbf: now() + 600 } }),
+  'a foreign issuer': () => forge.token({ claims: { iss: 'somebody' } }),
+  'a foreign audience': () => forge.token({ claims: { aud: 'somebody' } }),
+  'no audience': () => forge.token({ claims: { aud: undefined } }),
+  'no tenant': () => forge.token({ claims: { tenant: undefined } }),
+  'another tenant, signed by this one': () => forge.token({ claims: { tenant: 'other' } }),
+  'a tenant that is not there': () => forge.token({ claims: { tenant: 'nobody' } }),
+  'a stranger\'s key under our kid': () => forge.token({ key: Forge.strangersKey() }),
+  'an unknown kid': () => forge.token({ header: { kid: 'nobody' } }),
+  'no kid': () => forge.token({ header: { kid: undefined } }),
+  'alg none': () => forge.unsigned(),
+  'alg None': () => forge.unsigned('None'),
+  'HMAC with the public key as secret': () => forge.confused(),
+  'a lower-case algorithm': () => forge.token({ header: { alg: 'es256' } }),
+  'another algorithm than the key\'s': () => forge.token({ header: { alg: 'ES384' } }),
+  'a crit header': () => forge.token({ header: { crit: ['exp'] } }),
+  'another typ': () => forge.token({ header: { typ: 'JWE' } }),
+  'duplicate claims': () => forge.token({ claims: JSON.stringify(forge.claims()).replace('{', '{"tenant":"other",') }),
+  'claims that are a list': () => forge.token({ claims: '[]' }),
+  'a changed payload': () => {
+    const [head, , signature] = forge.token().split('.');
+    const body = Buffer.from(JSON.stringify(forge.claims({ scope: ALL_SCOPES }))).toString('base64url');
+    return `${head}.${body}.${signature}`;
+  },
+  'a changed signature': () => {
+    const [head, body, signature] = forge.token().split('.');
+    return `${head}.${body}.${signature[0] === 'A' ? 'B' : 'A'}${signature.slice(1)}`;
+  },
+  'a token that is padded': () => `${forge.token()}=`,
+  'a token over the cap': () => forge.token({ claims: { pad: 'x'.repeat(5000) } }),
+};
+for (const [name, make] of Object.entries(bad))
+  test(`refused: ${name}`, async () => {
+    const token = make();
+    const reply = token === null ? await server.post('/v1/datasets/things/lookup', null, { key: KEY })
+      : await server.request('POST', '/v1/datasets/things/lookup',
+        { body: { key: KEY }, headers: { authorization: `Bearer ${token}` } });
+    assertUnauthorized(reply);
+  });
+
+test('another scheme is refused', async () => {
+  const reply = await server.request('GET', '/v1/datasets', { headers: { authorization: 'Basic ZGV2OmRldg==' } });
+  assertUnauthorized(reply);
+});
+
+test('every refusal says the same: the reason is for the log', async () => {
+  const texts = new Set();
+  for (const make of [bad['an expired token'], bad['a foreign issuer'], bad['alg none'], bad['an unknown kid']])
+    texts.add(assertUnauthorized(await ask(make())).detail);
+  assert.equal(texts.size, 1);
+});
+
+test('no token is ever written into the log', async () => {
+  const good = forge.token(), wrong = bad['an expired token']();
+  await ask(good);
+  await ask(wrong);
+  for (const token of [good, wrong]) assert.ok(!server.log.includes(token.split('.')[2]));
+});
+
+test('each route needs its scope', async () => {
+  const routes = [
+    ['POST', '/v1/datasets/things/lookup', 'data:read', { key: KEY }],
+    ['POST', '/v1/datasets/things/lookup/batch', 'data:read', { keys: [KEY] }],
+    ['GET', '/v1/datasets/things/records/one', 'data:read'],
+    ['GET', '/v1/datasets', 'data:read'],
+    ['GET', '/v1/datasets/things', 'data:read'],
+    ['GET', '/v1/datasets/things/versions', 'data:read'],
+    ['GET', '/v1/datasets/things/versions/1', 'data:read'],
+    ['GET', '/v1/datasets/things/rollups', 'analytics:read'],
+    ['GET', '/v1/datasets/things/rollups/total', 'analytics:read'],
+    ['GET', '/v1/datasets/things/events', 'audit:read'],
+    ['POST', '/v1/datasets/things/rollback', 'versions:write', { reason: 'x', from: 99 }],
+    ['POST', '/v1/datasets/things/versions/99/promote', 'versions:write', { reason: 'x' }],
+  ];
+  for (const [method, path, scope, body] of routes) {
+    const others = ALL_SCOPES.split(' ').filter((s) => s !== scope).join(' ');
+    const without = await server.request(method, path, { token: forge.token({ claims: { scope: others } }), body });
+    const problem = assertProblem(without, 403, 'SCOPE_MISSING');
+    assert.ok(problem.detail.includes(scope), `${path}: ${problem.detail}`);
+    const none = await server.request(method, path, { token: forge.token({ claims: { scope: undefined } }), body });
+    assert.equal(none.status, 403, path);
+    const withIt = await server.request(method, path, { token: forge.token({ claims: { scope } }), body });
+    assert.ok([200, 404, 412].includes(withIt.status), `${path} ${withIt.text}`);
+  }
+});
+
+test('a dataset of another tenant is the same 404 as one that is not there', async () => {
+  const token = await data.token();
+  const shape = (reply) => {
+    const { date, 'x-request-id': id, ...headers } = reply.headers;
+    return [reply.status, headers, reply.text.replace(reply.json.request_id, 'ID')];
+  };
+  const paths = (name) => [
+    ['POST', `/v1/datasets/${name}/lookup`, { key: KEY }],
+    ['POST', `/v1/datasets/${name}/lookup/batch`, { keys: [KEY] }],
+    ['GET', `/v1/datasets/${name}/records/one`],
+    ['GET', `/v1/datasets/${name}`],
+    ['GET', `/v1/datasets/${name}/versions`],
+    ['GET', `/v1/datasets/${name}/versions/1`],
+    ['GET', `/v1/datasets/${name}/rollups`],
+    ['GET', `/v1/datasets/${name}/rollups/total`],
+    ['GET', `/v1/datasets/${name}/events`],
+    ['POST', `/v1/datasets/${name}/rollback`, { reason: 'x', from: 1 }],
+    ['POST', `/v1/datasets/${name}/versions/1/promote`, { reason: 'x' }],
+  ];
+  const missing = paths('absent');
+  for (const [i, [method, path, body]] of paths('secret').entries()) {
+    const theirs = await server.request(method, path, { token, body });
+    const nobodys = await server.request(method, missing[i][1], { token, body });
+    assert.equal(theirs.status, 404, `${method} ${path} ${theirs.text}`);
+    assert.deepEqual(shape(theirs), shape(nobodys), `${method} ${path}`);
+  }
+  const mine = (await server.get('/v1/datasets', token)).json.items.map((item) => item.name);
+  assert.deepEqual(mine, ['things']);
+  const owner = await data.token({ tenant: 'other' });
+  assert.equal((await server.lookup('secret', KEY, owner)).json.outcome, 'match');
+});
+
+test('a token that names datasets sees no others', async () => {
+  await data.put({ ...THINGS, name: 'more' });
+  const token = await data.token({ datasets: ['more'] });
+  assertProblem(await server.lookup('things', KEY, token), 404, 'UNKNOWN_DATASET');
+  assertProblem(await server.get('/v1/datasets/things', token), 404, 'UNKNOWN_DATASET');
+  assertProblem(await server.post('/v1/datasets/things/rollback', token, { reason: 'x', from: 1 }), 404);
+  assert.equal((await server.get('/v1/datasets/more', token)).status, 200);
+  assert.deepEqual((await server.get('/v1/datasets', token)).json.items.map((item) => item.name), ['more']);
+});
+
+test('a disabled tenant is refused at once, and taken again when it is enabled', async () => {
+  await data.ok(['tenant', 'put', 'guest']);
+  const token = await data.token({ tenant: 'guest' });
+  const status = async () => (await server.get('/v1/datasets', token)).status;
+  await until('the new tenant is known', async () => (await status()) === 200);
+  await data.ok(['tenant', 'put', 'guest', '--disable']);
+  await until('it is refused', async () => (await status()) === 401);
+  await data.ok(['tenant', 'put', 'guest', '--enable']);
+  await until('it is taken again', async () => (await status()) === 200);
+});
+
+test('SIGHUP reads new keys, and a bad key file leaves the old ones in force', async () => {
+  const directory = join(data.directory, 'keys', 'dev', 'tokens');
+  const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+  const token = forge.token({ header: { kid: 'added' }, key });
+  assertUnauthorized(await ask(token));
+  writeFileSync(join(directory, 'added.ES256.pem'), key.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+  server.process.child.kill('SIGHUP');
+  await until('the new key is taken', async () => (await ask(token)).status === 200);
+  writeFileSync(join(directory, 'broken.ES256.pem'), 'not a key', { mode: 0o600 });
+  server.process.child.kill('SIGHUP');
+  await until('the log says so', () => server.log.includes('the old set stays'));
+  assert.equal((await ask(token)).status, 200);
+  assert.equal((await ask(forge.token())).status, 200);
+});

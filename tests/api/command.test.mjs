@@ -1,0 +1,157 @@
+// The command line itself: help, usage errors, exit codes, what is on stdout.
+import assert from 'node:assert/strict';
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { before, test } from 'node:test';
+import { Data, everline } from '../kit/everline.mjs';
+import { filesBelow } from '../kit/files.mjs';
+import { ingestPath, run, sourceDir, start, until } from '../kit/process.mjs';
+import { csv, THINGS, things } from '../kit/samples.mjs';
+
+const COMMANDS = ['dev', 'serve', 'ingest', 'tenant put', 'tenant get', 'tenant list', 'token', 'dataset put',
+  'dataset get', 'dataset list', 'versions', 'rollback', 'promote', 'verify', 'get', 'version'];
+let data;
+
+before(async () => {
+  data = await Data.make('dev');
+  await data.put(THINGS);
+  await data.ingest('things', { things: data.file('t.csv', csv(things(5))) });
+});
+
+test('the list of commands names all of them', async () => {
+  for (const args of [['--help'], ['help'], []]) {
+    const result = await everline(args);
+    assert.equal(result.code, args.length ? 0 : 2);
+    for (const name of COMMANDS) assert.ok(`${result.stdout}${result.stderr}`.includes(`  ${name} `), name);
+  }
+});
+
+for (const name of COMMANDS)
+  test(`${name} --help has an example and does nothing`, async () => {
+    for (const args of [[...name.split(' '), '--help'], ['help', ...name.split(' ')]]) {
+      const result = await everline(args);
+      assert.equal(result.code, 0, result.stderr);
+      assert.match(result.stdout, /usage: everline/);
+      assert.match(result.stdout, /example:\n {2}everline /);
+    }
+  });
+
+test('a usage error is exit code 2 and says what is wrong', async () => {
+  for (const [args, wanted] of [[['nothing'], /nothing/], [['tenant'], /tenant/], [['tenant', 'put'], /NAME/],
+    [['versions', 'x', 'y', '--data', 'z'], /operands/], [['serve', '--port', '1'], /--port/], [['serve'], /--data/],
+    [['token', '--data', 'x', '--tenant', 'dev', '--ttl', 'soon'], /--ttl/],
+    [['promote', 'x', 'one', '--data', 'x', '--tenant', 'dev', '--reason', 'x'], /VERSION/],
+    [['versions', 'x', '--data', 'x', '--tenant', 'dev', '--output', 'xml'], /--output/]]) {
+    const result = await everline(args);
+    assert.equal(result.code, 2, `${args.join(' ')}: ${result.stderr}`);
+    assert.match(result.stderr, wanted);
+    assert.equal(result.stdout, '');
+  }
+});
+
+test('a new data directory has its keys, and nobody else may read them', async () => {
+  const other = await Data.make('one', 'two');
+  for (const tenant of ['one', 'two']) {
+    const keys = [...filesBelow(join(other.directory, 'keys', tenant))];
+    assert.equal(keys.filter((path) => path.endsWith('.ES256.pem')).length, 1);
+    assert.equal(keys.filter((path) => path.endsWith('.key')).length, 1);
+    for (const path of keys) assert.equal(statSync(path).mode & 0o777, 0o600);
+  }
+  assert.equal(statSync(other.directory).mode & 0o077, 0);
+});
+
+test('tenant put is repeatable and changes only what it is told', async () => {
+  const keys = () => [...filesBelow(join(data.directory, 'keys'))].map((path) => readFileSync(path, 'utf8'));
+  const first = keys();
+  await data.ok(['tenant', 'put', 'dev', '--issuer', 'https://issuer.example']);
+  await data.ok(['tenant', 'put', 'dev']);
+  assert.deepEqual(keys(), first);
+  const row = await data.json(['tenant', 'get', 'dev'], { tenant: null });
+  assert.equal(row.issuer, 'https://issuer.example');
+  assert.equal(row.audience, 'everline');
+  assert.equal(row.enabled, true);
+  const claims = JSON.parse(Buffer.from((await data.token()).split('.')[1], 'base64url'));
+  assert.equal(claims.iss, 'https://issuer.example');
+  assert.match(await data.ok(['tenant', 'list']), /dev/);
+  assert.equal((await data.cli(['tenant', 'get', 'nobody'])).code, 1);
+  assert.equal((await data.cli(['tenant', 'put', 'No Name'])).code, 1);
+});
+
+test('token prints the token and nothing else', async () => {
+  const result = await data.cli(['token', '--scope', 'data:read versions:write', '--ttl', '90s', '--subject', 'me', '--dataset', 'things'], { tenant: 'dev' });
+  assert.equal(result.code, 0);
+  assert.match(result.stdout, /^[\w-]+\.[\w-]+\.[\w-]+\n$/);
+  assert.equal(result.stderr, '');
+  const [head, claims] = result.stdout.split('.').slice(0, 2).map((p) => JSON.parse(Buffer.from(p, 'base64url')));
+  assert.equal(head.alg, 'ES256');
+  assert.equal(claims.exp - claims.iat, 90);
+  assert.deepEqual([claims.scope, claims.sub, claims.tenant, claims.datasets], ['data:read versions:write', 'me', 'dev', ['things']]);
+  assert.match(claims.jti, /^[0-9a-f]{32}$/);
+});
+
+test('a token is refused for a wrong scope, dataset name, tenant or lifetime', async () => {
+  for (const args of [['--scope', 'data:reed'], ['--dataset', 'No Name'], ['--ttl', '0s']]) {
+    const result = await data.cli(['token', ...args], { tenant: 'dev' });
+    assert.notEqual(result.code, 0, args.join(' '));
+    assert.equal(result.stdout, '');
+  }
+  assert.equal((await data.cli(['token'], { tenant: 'nobody' })).code, 1);
+});
+
+test('get prints the body of a route, and its exit code is 1 unless the status is 2xx', async () => {
+  const good = await data.cli(['get', '/v1/datasets/things/records/t00001'], { tenant: 'dev' });
+  assert.equal(good.code, 0);
+  assert.equal(JSON.parse(good.stdout).record.id, 't00001');
+  const bad = await data.cli(['get', '/v1/datasets/nothing'], { tenant: 'dev' });
+  assert.equal(bad.code, 1);
+  assert.equal(JSON.parse(bad.stdout).code, 'UNKNOWN_DATASET');
+  const open = await data.cli(['get', '/readyz'], { tenant: 'dev' });
+  assert.equal(open.code, 0);
+  for (const path of ['/v1/datasets/things/rollups/total', '/v1/datasets/things/events', '/openapi.json'])
+    JSON.parse(await data.ok(['get', path], { tenant: 'dev' }));
+});
+
+test('versions is a table for people and JSON for programs', async () => {
+  const table = await data.ok(['versions', 'things'], { tenant: 'dev' });
+  assert.match(table, /^VERSION +STATE/);
+  assert.match(table, /\n1 +SUCCEEDED/);
+  assert.equal((await data.versions('things')).length, 1);
+  assert.equal((await data.cli(['versions', 'nothing'], { tenant: 'dev' })).code, 1);
+});
+
+test('the environment gives defaults, and flags win', async () => {
+  const env = { EVERLINE_DATA: data.directory, EVERLINE_TENANT: 'dev' };
+  assert.match((await everline(['versions', 'things'], { env })).stdout, /SUCCEEDED/);
+  assert.equal((await everline(['versions', 'things', '--tenant', 'nobody'], { env })).code, 1);
+});
+
+test('ingest is everline-ingest, with the same output and exit code', async () => {
+  const path = data.file('again.csv', csv(things(6)));
+  const args = ['ingest', 'things', '--data', data.directory, '--tenant', 'dev', '--source', path, '--output', 'json'];
+  const [first, second] = [await everline(args), await run(ingestPath, args)];
+  assert.deepEqual([first.code, second.code], [0, 0], first.stderr + second.stderr);
+  assert.deepEqual([JSON.parse(first.stdout).outcome, JSON.parse(second.stdout).outcome], ['flipped', 'identical']);
+});
+
+test('version is one line', async () => {
+  assert.match((await everline(['version'])).stdout, /^everline \d+\.\d+\.\d+\b.*\n$/);
+});
+
+test('dev goes from nothing to a server with sample data, and again', async () => {
+  const other = new Data();
+  for (const round of [1, 2]) {
+    const dev = start((await import('../kit/process.mjs')).everlinePath, ['dev', '--data', other.directory,
+      '--listen', '127.0.0.1:0', '--sample', join(sourceDir, 'deploy', 'sample')]);
+    await until('dev serves', () => {
+      assert.ok(!dev.exited, dev.stderr);
+      return dev.stdout.includes('curl') && dev.stdout.endsWith('\n');
+    });
+    const url = dev.stdout.match(/http:\/\/127\.0\.0\.1:\d+/)[0];
+    const token = dev.stdout.match(/[\w-]{20,}\.[\w-]{20,}\.[\w-]{20,}/)[0];
+    const reply = await fetch(`${url}/v1/datasets`, { headers: { authorization: `Bearer ${token}` } });
+    const current = Object.fromEntries((await reply.json()).items.map((item) => [item.name, item.current]));
+    assert.deepEqual(current, { lifeline: 2, flights: 1 }, `round ${round}`);
+    dev.child.kill('SIGTERM');
+    assert.equal((await dev.ended).code, 0, dev.stderr);
+  }
+});

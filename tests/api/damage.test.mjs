@@ -1,0 +1,134 @@
+// A damaged segment takes out its version and says so; it never stops the process and never serves a
+// wrong byte.
+import assert from 'node:assert/strict';
+import { chmodSync, readFileSync, renameSync, statSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { assertProblem, Data } from '../kit/everline.mjs';
+import { filesBelow, flipByte, segmentPath } from '../kit/files.mjs';
+import { csv, keyOf, PEOPLE, PERSONS, THINGS, things } from '../kit/samples.mjs';
+
+const rows = things(500);
+const KEY = { id: rows[0].id };
+
+/** Two datasets; `things` with two versions. */
+async function prepared() {
+  const data = await Data.make('dev');
+  await data.put(THINGS);
+  await data.put(PEOPLE);
+  await data.ingest('things', { things: data.file('1.csv', csv(rows.slice(0, 400))) });
+  await data.ingest('things', { things: data.file('2.csv', csv(rows)) });
+  await data.ingest('people', { people: data.file('p.csv', csv(PERSONS)) });
+  return { data, token: await data.token(), versions: await data.versions('things') };
+}
+
+async function assertOut(server, token) {
+  for (const reply of [await server.lookup('things', KEY, token), await server.batch('things', [KEY], token),
+    await server.get(`/v1/datasets/things/records/${KEY.id}`, token),
+    await server.get('/v1/datasets/things/rollups/total', token)]) {
+    const problem = assertProblem(reply, 503, 'VERSION_UNAVAILABLE');
+    assert.ok(!problem.detail.includes('/'), `a path is shown: ${problem.detail}`);
+  }
+  assert.equal((await server.lookup('people', keyOf(PERSONS[0]), token)).json.outcome, 'match');
+  assert.equal((await server.get('/livez')).status, 200);
+  assert.equal((await server.get('/v1/datasets/things', token)).status, 200);
+  assert.equal((await server.get('/readyz?verbose=true')).json.unavailable, 1);
+}
+
+const damages = {
+  'a flipped bit in the middle': (path) => flipByte(path, Math.floor(statSync(path).size / 2)),
+  'a flipped bit in the first page': (path) => flipByte(path, 20),
+  'a flipped bit in the last byte': (path) => flipByte(path, statSync(path).size - 1),
+  'a file cut in half': (path) => truncateSync(path, Math.floor(statSync(path).size / 2 / 4096) * 4096),
+  'an empty file': (path) => truncateSync(path, 0),
+  'a missing file': (path) => unlinkSync(path),
+  'another file under its name': (path) => { renameSync(path, `${path}.x`); writeFileSync(path, 'x'.repeat(8192)); },
+};
+for (const [name, damage] of Object.entries(damages))
+  test(`${name}: that version is unavailable, the rest is served, and a rollback mends it`, async () => {
+    const { data, token, versions } = await prepared();
+    const path = segmentPath(data, versions[0]);
+    if (name !== 'a missing file') chmodSync(path, 0o640);
+    damage(path);
+
+    const report = await data.cli(['verify', '--deep', '--output', 'json']);
+    assert.equal(report.code, 1);
+    const { ok, problems } = JSON.parse(report.stdout);
+    assert.equal(ok, false);
+    assert.deepEqual(problems.map((p) => [p.tenant, p.dataset, p.version]), [['dev', 'things', 2]]);
+    assert.ok(problems[0].hint);
+
+    const server = await data.serve();
+    try {
+      await assertOut(server, token);
+      const reply = await server.post('/v1/datasets/things/rollback', token, { reason: 'damaged', from: 2 });
+      assert.equal(reply.status, 200, reply.text);
+      const answer = (await server.lookup('things', KEY, token)).json;
+      assert.deepEqual([answer.version, answer.record.weight], [1, rows[0].weight]);
+      assert.ok(server.alive);
+    } finally {
+      assert.equal(await server.stop(), 0, server.log);
+    }
+  });
+
+test('ingesting the same batch again mends a damaged segment', async () => {
+  const { data, token, versions } = await prepared();
+  const path = segmentPath(data, versions[0]);
+  chmodSync(path, 0o640);
+  flipByte(path, 4096 + 100);
+  const server = await data.serve();
+  try {
+    await assertOut(server, token);
+    const row = await data.ingest('things', { things: join(data.files, '2.csv') });
+    assert.equal(row.state, 'SUCCEEDED');
+    assert.equal((await data.cli(['verify', '--deep'])).code, 0);
+  } finally {
+    await server.stop();
+  }
+  const again = await data.serve();
+  try {
+    assert.equal((await again.lookup('things', KEY, token)).json.outcome, 'match');
+  } finally {
+    await again.stop();
+  }
+});
+
+test('a target that is damaged is not rolled back to', async () => {
+  const { data, token, versions } = await prepared();
+  unlinkSync(segmentPath(data, versions[1]));
+  const server = await data.serve();
+  try {
+    assertProblem(await server.post('/v1/datasets/things/rollback', token, { reason: 'x', from: 2 }), 409, 'NOT_SERVABLE');
+    assert.equal((await server.lookup('things', KEY, token)).json.version, 2);
+  } finally {
+    await server.stop();
+  }
+});
+
+test('a wrong HMAC key makes a protected version unavailable, never everybody no_match', async () => {
+  const { data, token } = await prepared();
+  const [key] = [...filesBelow(join(data.directory, 'keys', 'dev', 'hmac'))];
+  const original = readFileSync(key, 'utf8');
+  writeFileSync(key, `${'0'.repeat(63)}1\n`);
+  const server = await data.serve();
+  try {
+    assertProblem(await server.lookup('people', keyOf(PERSONS[0]), token), 503, 'VERSION_UNAVAILABLE');
+    assert.equal((await server.lookup('things', KEY, token)).json.outcome, 'match');
+  } finally {
+    await server.stop();
+  }
+  writeFileSync(key, original);
+  const again = await data.serve();
+  try {
+    assert.equal((await again.lookup('people', keyOf(PERSONS[0]), token)).json.outcome, 'match');
+  } finally {
+    await again.stop();
+  }
+});
+
+test('verify finds nothing in a directory that is whole', async () => {
+  const { data } = await prepared();
+  const report = await data.json(['verify', '--deep'], { tenant: null });
+  assert.deepEqual(report, { ok: true, segments: 3, versions: 3, problems: [] });
+  assert.match(await data.ok(['verify']), /3 segments/);
+});

@@ -1,0 +1,140 @@
+// The shape of HTTP: what is refused before anybody looks at it.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { assertProblem, Data } from '../kit/everline.mjs';
+import { csv, THINGS } from '../kit/samples.mjs';
+
+let data, server, token;
+const LOOKUP = '/v1/datasets/things/lookup';
+const BODY = '{"key":{"id":"one"}}';
+
+before(async () => {
+  data = await Data.make('dev');
+  await data.put(THINGS);
+  await data.ingest('things', { things: data.file('t.csv', csv([{ id: 'one', colour: 'red', weight: 5, made: '2024-01-01' }])) });
+  server = await data.serve();
+  token = await data.token();
+});
+after(() => server?.stop());
+
+test('a body over its limit is 413, also when it does not say its size', async () => {
+  const big = JSON.stringify({ key: { id: 'x'.repeat(70000) } });
+  assertProblem(await server.post(LOOKUP, token, big), 413, 'BODY_TOO_LARGE');
+  const chunk = 'x'.repeat(16384);
+  const reply = await server.raw(`POST ${LOOKUP} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n`
+    + `Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n`
+    + `4000\r\n${chunk}\r\n`.repeat(6) + '0\r\n\r\n');
+  assert.match(reply, /^HTTP\/1\.1 413 /);
+  assert.match(reply, /BODY_TOO_LARGE/);
+});
+
+test('a body whose size is claimed too large is refused before it is read', async () => {
+  const reply = await server.raw(`POST ${LOOKUP} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n`
+    + 'Content-Type: application/json\r\nContent-Length: 99999999999\r\nConnection: close\r\n\r\n',
+    (text) => text.includes('request_id'));
+  assert.match(reply, /^HTTP\/1\.1 413 /);
+});
+
+test('a chunked body within its limit is taken', async () => {
+  const reply = await server.raw(`POST ${LOOKUP} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n`
+    + 'Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n'
+    + `5\r\n${BODY.slice(0, 5)}\r\n${(BODY.length - 5).toString(16)}\r\n${BODY.slice(5)}\r\n0\r\n\r\n`);
+  assert.match(reply, /^HTTP\/1\.1 200 /);
+  assert.match(reply, /"outcome":"match"/);
+});
+
+test('another media type is 415', async () => {
+  for (const type of ['text/plain', 'application/jsonx', 'application/xml', null]) {
+    const reply = await server.request('POST', LOOKUP, { token, body: BODY, headers: type ? { 'content-type': type } : { 'content-type': '' } });
+    assertProblem(reply, 415, 'MEDIA_TYPE');
+  }
+  const good = await server.post(LOOKUP, token, BODY, { 'content-type': 'application/json; charset=utf-8' });
+  assert.equal(good.status, 200);
+});
+
+test('another method is 405 with what is allowed', async () => {
+  for (const [method, path, allow] of [['GET', LOOKUP, 'POST'], ['DELETE', '/v1/datasets', 'GET, HEAD'],
+    ['PUT', '/v1/datasets/things/versions/1/promote', 'POST'], ['POST', '/livez', 'GET, HEAD']]) {
+    const reply = await server.request(method, path, { token });
+    assertProblem(reply, 405, 'METHOD_NOT_ALLOWED');
+    assert.deepEqual(reply.headers.allow.split(', ').filter((m) => m !== 'HEAD').sort(),
+      allow.split(', ').filter((m) => m !== 'HEAD').sort());
+  }
+});
+
+test('an unknown path is 404 with a code of its own', async () => {
+  for (const path of ['/', '/v1', '/v2/datasets', '/v1/datasets/', '/v1/datasets/things/', '/v1//datasets', '/V1/datasets'])
+    assertProblem(await server.get(path, token), 404, 'NO_ROUTE');
+});
+
+test('an unknown, repeated or wrong query parameter is refused by name', async () => {
+  assertProblem(await server.get('/v1/datasets?colour=red', token), 400, 'UNKNOWN_PARAMETER');
+  assertProblem(await server.post(`${LOOKUP}?version=1`, token, BODY), 400, 'UNKNOWN_PARAMETER');
+  assertProblem(await server.get('/v1/datasets?limit=1&limit=2', token), 400, 'DUPLICATE_PARAMETER');
+  assertProblem(await server.get('/v1/datasets?limit=1.5', token), 400, 'INVALID_PARAMETER');
+  assertProblem(await server.get('/readyz?verbose=maybe'), 400, 'INVALID_PARAMETER');
+});
+
+test('escapes in a path are decoded once, and only when they are whole', async () => {
+  assert.equal((await server.get('/v1/datasets/th%69ngs', token)).status, 200);
+  assertProblem(await server.get('/v1/datasets/th%2569ngs', token), 404, 'UNKNOWN_DATASET');
+  for (const path of ['/v1/datasets/th%6', '/v1/datasets/th%zz', '/v1/datasets/th%00ngs', '/v1/datasets/%ff'])
+    assert.ok([400, 404].includes((await server.get(path, token)).status), path);
+  assertProblem(await server.get('/v1/datasets/things%00', token), 400);
+});
+
+const head = (...lines) => [`POST ${LOOKUP} HTTP/1.1`, ...lines, '', ''].join('\r\n');
+const auth = () => `Authorization: Bearer ${token}`;
+const malformed = {
+  'Transfer-Encoding with Content-Length': () => `${head('Host: x', auth(), 'Content-Type: application/json', 'Transfer-Encoding: chunked', `Content-Length: ${BODY.length}`)}14\r\n${BODY}\r\n0\r\n\r\n`,
+  'two Content-Lengths': () => head('Host: x', auth(), 'Content-Type: application/json', `Content-Length: ${BODY.length}`, 'Content-Length: 5') + BODY,
+  'the same Content-Length twice': () => head('Host: x', auth(), 'Content-Type: application/json', `Content-Length: ${BODY.length}`, `Content-Length: ${BODY.length}`) + BODY,
+  'a Content-Length with a sign': () => head('Host: x', auth(), 'Content-Type: application/json', `Content-Length: +${BODY.length}`) + BODY,
+  'a negative Content-Length': () => head('Host: x', auth(), 'Content-Type: application/json', 'Content-Length: -1') + BODY,
+  'a Transfer-Encoding of xchunked': () => `${head('Host: x', auth(), 'Content-Type: application/json', 'Transfer-Encoding: xchunked')}${BODY}`,
+  'two Transfer-Encodings': () => `${head('Host: x', auth(), 'Content-Type: application/json', 'Transfer-Encoding: chunked', 'Transfer-Encoding: identity')}14\r\n${BODY}\r\n0\r\n\r\n`,
+  'two Hosts': () => head('Host: x', 'Host: y', auth(), 'Content-Type: application/json', `Content-Length: ${BODY.length}`) + BODY,
+  'two Authorizations': () => head('Host: x', auth(), auth(), 'Content-Type: application/json', `Content-Length: ${BODY.length}`) + BODY,
+  'a space before the colon': () => head('Host: x', auth(), 'Content-Type: application/json', `Content-Length : ${BODY.length}`) + BODY,
+  'a header name that is no token': () => head('Host: x', 'X(a): b', auth(), 'Content-Type: application/json', `Content-Length: ${BODY.length}`) + BODY,
+  'a folded header': () => head('Host: x', 'X-A: b', ' c: d', auth(), 'Content-Type: application/json', `Content-Length: ${BODY.length}`) + BODY,
+  'NUL in the path': () => `GET /v1/datasets/th%00ngs HTTP/1.1\r\nHost: x\r\n${auth()}\r\n\r\n`,
+};
+for (const [name, make] of Object.entries(malformed))
+  test(`refused with 400 and closed: ${name}`, async () => {
+    // Closing is part of it: raw() resolves only when the peer has closed, or answered a second request.
+    const after = `GET /livez HTTP/1.1\r\nHost: x\r\n\r\n`;
+    const reply = await server.raw(make() + (name === 'NUL in the path' ? '' : after),
+      (text) => name === 'NUL in the path' && text.includes('request_id'));
+    assert.match(reply, /^HTTP\/1\.[01] 400 /, reply);
+    assert.ok(!reply.includes('"outcome"'), reply);
+    assert.ok(!reply.includes('{"status":"ok"}'), `what came after was taken as a request: ${reply}`);
+  });
+
+test('rubbish instead of HTTP does no harm', async () => {
+  for (const text of ['\r\n\r\n\r\n\r\n', 'HELLO\r\n\r\n', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n', `GET /${'a'.repeat(30000)} HTTP/1.1\r\n\r\n`,
+    `GET /livez HTTP/1.1\r\n${'A: b\r\n'.repeat(5000)}\r\n`])
+    await server.raw(`${text}GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n`, (reply) => reply.includes('\r\n\r\n')).catch(() => '');
+  assert.equal((await server.get('/livez')).status, 200);
+});
+
+test('requests in a row on one connection are answered in order', async () => {
+  const one = (id) => `GET /v1/datasets/things/records/${id} HTTP/1.1\r\nHost: x\r\n${auth()}\r\n\r\n`;
+  const reply = await server.raw(one('one') + one('two') + one('one').replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
+  assert.deepEqual(reply.match(/^HTTP\/1\.1 \d+|\r\nHTTP\/1\.1 \d+|\}HTTP\/1\.1 \d+/g).map((s) => s.slice(-3)), ['200', '404', '200']);
+});
+
+test('a request id is taken over when it is harmless, and made when not', async () => {
+  const mine = await server.get('/v1/datasets', token, { 'x-request-id': 'abc-1.2_3' });
+  assert.equal(mine.headers['x-request-id'], 'abc-1.2_3');
+  for (const id of ['a b', 'x'.repeat(200), 'a"b', '<script>']) {
+    const reply = await server.get('/v1/datasets', token, { 'x-request-id': id });
+    assert.match(reply.headers['x-request-id'], /^[A-Za-z0-9]+$/);
+  }
+  const problem = assertProblem(await server.get('/v1/datasets/zzz', token, { 'x-request-id': 'find-me' }), 404);
+  assert.equal(problem.request_id, 'find-me');
+});
+
+test('a GET with a body is refused', async () => {
+  assertProblem(await server.request('GET', '/v1/datasets', { token, body: '{}' }), 400, 'BODY_NOT_ALLOWED');
+});

@@ -1,0 +1,196 @@
+// Bad input to an ingest: a clear error, nothing lost, nothing left behind, the old version served.
+import assert from 'node:assert/strict';
+import { gzipSync } from 'node:zlib';
+import { after, before, beforeEach, test } from 'node:test';
+import { Data } from '../kit/everline.mjs';
+import { leftovers } from '../kit/files.mjs';
+import { csv, keyOf, PEOPLE, PERSONS, THINGS, things } from '../kit/samples.mjs';
+
+let data, server, token, state;
+const HEAD = 'FIRST,LAST,BORN,SSN,ELIGIBLE,STATE,SCORE\n';
+const GOOD = csv(PERSONS);
+const SECRETS = ['Qwertz', 'Asdfgh', '1971-03-04', '123-45-6789', '6789'];
+const person = (changes = {}) => ({ FIRST: 'Qwertz', LAST: 'Asdfgh', BORN: '1971-03-04', SSN: '123-45-6789',
+  ELIGIBLE: 'yes', STATE: 'Ohio', SCORE: 1, ...changes });
+
+before(async () => {
+  data = await Data.make('dev');
+  await data.put(PEOPLE);
+  await data.put(THINGS);
+  await data.ingest('people', { people: data.file('good.csv', GOOD) });
+  await data.ingest('things', { things: data.file('things.csv', csv(things(10))) });
+  server = await data.serve();
+  token = await data.token();
+});
+after(() => server?.stop());
+
+beforeEach(async () => {
+  state = { files: leftovers(data), people: (await data.versions('people')).length, things: (await data.versions('things')).length };
+});
+
+/** The ingest failed, said `wanted`, showed no value, and changed nothing. */
+async function assertNothingChanged(result, wanted, { dataset = 'people', rowsLeft = 1, code = 1 } = {}) {
+  assert.equal(result.code, code, `${result.stderr}${result.stdout}`);
+  for (const pattern of [wanted].flat()) assert.match(result.stderr, pattern);
+  for (const secret of SECRETS)
+    assert.ok(!`${result.stderr}${result.stdout}`.includes(secret), `${secret} is in: ${result.stderr}`);
+  assert.deepEqual(leftovers(data), state.files);
+  const versions = await data.versions(dataset);
+  assert.equal(versions.length, state[dataset] + rowsLeft);
+  assert.equal(versions.find((row) => row.current).version, 1);
+  if (rowsLeft) {
+    const [row] = versions;
+    assert.equal(row.state, 'FAILED');
+    assert.ok(row.error.code && row.error.message, JSON.stringify(row.error));
+    for (const secret of SECRETS) assert.ok(!JSON.stringify(row).includes(secret));
+  }
+  const key = dataset === 'people' ? keyOf(PERSONS[0]) : { id: 't00000' };
+  assert.equal((await server.lookup(dataset, key, token)).json.version, 1);
+}
+
+const ingest = (text, name = 'bad.csv') => data.ingestCli('people', { people: data.file(name, text) });
+
+test('a source that is missing', async () => {
+  const result = await data.ingestCli('people', { people: `${data.files}/none.csv` });
+  await assertNothingChanged(result, /none\.csv/, { rowsLeft: 0 });
+});
+
+test('a source that the definition does not have', async () => {
+  const result = await data.ingestCli('people', { persons: data.file('x.csv', GOOD) });
+  await assertNothingChanged(result, [/persons/, /people/], { rowsLeft: 0 });
+});
+
+test('no source at all', async () => {
+  const result = await data.cli(['ingest', 'people'], { tenant: 'dev' });
+  await assertNothingChanged(result, /--source/, { rowsLeft: 0, code: 2 });
+});
+
+test('a dataset or tenant that is not there', async () => {
+  const path = data.file('x.csv', GOOD);
+  await assertNothingChanged(await data.ingestCli('nothing', { people: path }), /nothing/, { rowsLeft: 0 });
+  await assertNothingChanged(await data.ingestCli('people', { people: path }, { tenant: 'nobody' }), /./, { rowsLeft: 0 });
+});
+
+test('a short row: file, line and what is wrong', async () => {
+  const text = `${GOOD}Qwertz,Asdfgh,1971-03-04\n`;
+  await assertNothingChanged(await ingest(text, 'short.csv'), /short\.csv.*(line |:)5/);
+});
+
+test('a long row', async () => {
+  await assertNothingChanged(await ingest(`${GOOD}${'Qwertz,'.repeat(9)}\n`, 'long.csv'), /long\.csv.*(line |:)5/);
+});
+
+test('a short row behind a quoted line break is named by the line where it begins', async () => {
+  const text = `${HEAD}"A\nB",C,1980-01-01,999-11-2222,yes,Ohio,1\nQwertz\n`;
+  await assertNothingChanged(await ingest(text, 'broken.csv'), /broken\.csv.*(line |:)4/);
+});
+
+test('a file that ends inside a quote', async () => {
+  await assertNothingChanged(await ingest(`${GOOD}"Qwertz,Asdfgh,1971-03-04\n`, 'open.csv'), /open\.csv/);
+});
+
+test('a value that is not of its column\'s declared type: file, line and column', async () => {
+  const text = csv([...PERSONS, person({ SCORE: '6789x' })]);
+  await assertNothingChanged(await ingest(text, 'type.csv'), [/type\.csv/, /5/, /SCORE/]);
+});
+
+test('a header without a column that prepare needs', async () => {
+  await assertNothingChanged(await ingest(csv(PERSONS.map(({ SSN, ...rest }) => rest)), 'head.csv'), /SSN/, { rowsLeft: 0 });
+});
+
+test('a header without a declared column', async () => {
+  await assertNothingChanged(await ingest(csv(PERSONS.map(({ SCORE, ...rest }) => rest)), 'head.csv'), /SCORE/, { rowsLeft: 0 });
+});
+
+test('an empty file, and one with a column twice', async () => {
+  await assertNothingChanged(await ingest('', 'empty.csv'), /empty\.csv/, { rowsLeft: 0 });
+  await assertNothingChanged(await ingest(`FIRST,FIRST\nQwertz,x\n`, 'double.csv'), /double\.csv/, { rowsLeft: 0 });
+});
+
+test('a key field that is empty or not what its normaliser takes', async () => {
+  for (const changes of [{ BORN: null }, { BORN: '1971-02-30' }, { BORN: '04.03.1971' }])
+    await assertNothingChanged(await ingest(csv([...PERSONS, person(changes)])), /dob/)
+      .then(async () => { state.people += 1; });
+});
+
+test('two records that share a key and differ', async () => {
+  const text = csv([...PERSONS, person(), person({ STATE: 'Iowa', FIRST: 'QWERTZ' })]);
+  await assertNothingChanged(await ingest(text, 'twice.csv'), /key/i);
+});
+
+test('the same record twice is one record, and is counted', async () => {
+  const path = data.file('same.csv', csv([...things(10), things(10)[3]]));
+  const row = await data.ingest('things', { things: path });
+  const { read, prepared, accepted, rejected, duplicates } = row.rows;
+  assert.deepEqual([read, prepared, accepted, rejected, duplicates], [11, 11, 10, 0, 1]);
+  assert.equal(row.outcome, 'identical');
+});
+
+test('bytes that are not UTF-8', async () => {
+  const text = Buffer.concat([Buffer.from(GOOD), Buffer.from('Qwertz\xff,Asdfgh,1971-03-04,123-45-6789,yes,Ohio,1\n', 'latin1')]);
+  await assertNothingChanged(await ingest(text, 'latin1.csv'), /latin1\.csv/);
+});
+
+test('a Parquet source that is none', async () => {
+  const definition = { ...THINGS, name: 'parquet', sources: { things: { format: 'parquet' } } };
+  await data.put(definition);
+  const result = await data.ingestCli('parquet', { things: data.file('x.parquet', 'PAR1 not really') });
+  assert.equal(result.code, 1);
+  assert.match(result.stderr, /x\.parquet/);
+  assert.deepEqual(leftovers(data), state.files);
+});
+
+test('a compressed file is not taken for text', async () => {
+  await assertNothingChanged(await ingest(gzipSync(GOOD), 'zipped.csv'), /zipped\.csv/, { rowsLeft: 0 });
+});
+
+test('several files of one source are one source', async () => {
+  const rows = things(30);
+  await data.put({ ...THINGS, name: 'parts' });
+  for (const [i, name] of ['a', 'b', 'c'].entries()) data.file(`part-${name}.csv`, csv(rows.slice(10 * i, 10 * i + 10)));
+  const row = await data.ingest('parts', { things: `${data.files}/part-*.csv` });
+  assert.equal(row.rows.accepted, 30);
+  const all = await data.ingest('parts', { things: data.file('whole.csv', csv([...rows].reverse())) });
+  assert.equal(all.outcome, 'identical', 'the same records in another order give the same bytes');
+});
+
+const broken = [
+  ['an unknown column in prepare', { prepare: PEOPLE.prepare.replace('STATE', 'STAT') , sources: { people: { ...PEOPLE.sources.people, columns: { FIRST: 'VARCHAR', LAST: 'VARCHAR', BORN: 'VARCHAR', SSN: 'VARCHAR', ELIGIBLE: 'VARCHAR', STATE: 'VARCHAR', SCORE: 'INTEGER' }, columns_complete: true } } }, [/prepare/, /STAT/]],
+  ['SQL that does not parse', { prepare: 'SELEC x FROM people' }, [/prepare/, /SELEC/]],
+  ['two statements', { prepare: 'SELECT 1; SELECT 2' }, /prepare/],
+  ['something else than SELECT', { prepare: 'CREATE TABLE x(a INTEGER)' }, /prepare/],
+  ['a file in SQL', { prepare: "SELECT * FROM read_csv('/etc/passwd')" }, /prepare/],
+  ['a volatile function', { prepare: 'SELECT random() AS first_name FROM people' }, /random/],
+  ['a type that is none', { record: { eligible: 'BOOLEEN', state: 'VARCHAR' } }, [/record\/eligible/]],
+  ['a record field that prepare does not give', { record: { ...PEOPLE.record, colour: 'VARCHAR' }, sources: { people: { ...PEOPLE.sources.people, columns: { FIRST: 'VARCHAR', LAST: 'VARCHAR', BORN: 'VARCHAR', SSN: 'VARCHAR', ELIGIBLE: 'VARCHAR', STATE: 'VARCHAR', SCORE: 'INTEGER' }, columns_complete: true } } }, /colour/],
+  ['a key field in the record', { record: { ...PEOPLE.record, dob: 'VARCHAR' } }, /dob/],
+  ['an unknown member', { colour: 'red' }, /colour/],
+  ['an unknown normaliser', { key: { ...PEOPLE.key, normalize: { dob: 'dates' } } }, /normalize\/dob/],
+  ['a reserved name', { record: { ...PEOPLE.record, version: 'VARCHAR' } }, /version/],
+  ['a metric outside the list', { rollups: { r: { dimensions: ['state'], metrics: { m: 'median(score)' } } } }, /rollups\/r\/metrics\/m/],
+  ['a name that cannot be', { name: 'No Name' }, /name/],
+];
+for (const [name, changes, wanted] of broken)
+  test(`a definition with ${name} is refused with its place, and nothing changes`, async () => {
+    const result = await data.putCli({ ...PEOPLE, ...changes });
+    assert.equal(result.code, 1, result.stderr);
+    for (const pattern of [wanted].flat()) assert.match(result.stderr, pattern);
+    assert.deepEqual(JSON.parse(await data.ok(['dataset', 'get', 'people'], { tenant: 'dev' })).definition, PEOPLE);
+  });
+
+test('a definition that is not JSON is refused with line and column', async () => {
+  const result = await data.cli(['dataset', 'put', data.file('x.json', '{\n  "name": "x",,\n}')], { tenant: 'dev' });
+  assert.equal(result.code, 1);
+  assert.match(result.stderr, /line 2/);
+});
+
+test('taking away what clients read needs force', async () => {
+  const { score, ...record } = PEOPLE.record;
+  const next = { ...PEOPLE, name: 'people', record };
+  const refused = await data.putCli(next);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /record\/score/);
+  await data.put(next, { force: true });
+  const other = await data.ingest('people', { people: data.file('again.csv', GOOD) });
+  assert.equal(other.outcome, 'flipped');
+});
