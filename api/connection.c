@@ -34,10 +34,11 @@ static unsigned slot_of_thread(const struct api_server *server)
 
 void *api_on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
 {
-    struct api_exchange *x = calloc(1, sizeof *x);
+    struct api_exchange *x = malloc(sizeof *x);
 
     if (!x)
         return NULL; /* seen by api_on_request */
+    memset(x, 0, offsetof(struct api_exchange, identity));
     x->server = cls;
     x->connection = connection;
     x->raw = strdup(uri);
@@ -95,22 +96,22 @@ static void refuse(struct api_exchange *x, enum st st)
     x->refused = true;
 }
 
-static enum st check_media_type(const char *type)
+/* Parameters, such as a charset, are not looked at. */
+static enum st check_media_type(const char *type, const char *wanted)
 {
-    static const char JSON[] = "application/json";
+    size_t len = strlen(wanted);
 
-    if (type && strncasecmp(type, JSON, sizeof JSON - 1) == 0 &&
-        strchr("; \t", type[sizeof JSON - 1]))
+    if (type && strncasecmp(type, wanted, len) == 0 && strchr("; \t", type[len]))
         return ST_OK;
-    return st_hint(st_fail(ST_MEDIA_TYPE, "MEDIA_TYPE", "the body must be application/json"),
-                   "send Content-Type: application/json");
+    return st_hint(st_fail(ST_MEDIA_TYPE, "MEDIA_TYPE", "the body must be %s", wanted),
+                   "send Content-Type: %s", wanted);
 }
 
 static enum st check_body(const struct api_exchange *x)
 {
     const struct api_route *route = x->request.route;
     const struct api_head *head = &x->head;
-    uint64_t length = head->content_length ? strtoull(head->content_length, NULL, 10) : 0;
+    uint64_t length = api_head_length(head);
 
     if (route->body_limit == 0)
         return length || head->transfer_encoding
@@ -118,7 +119,7 @@ static enum st check_body(const struct api_exchange *x)
                    : ST_OK;
     if (length > x->body.max)
         return st_fail(ST_TOO_LARGE, "BODY_TOO_LARGE", "the body may have %zu bytes", x->body.max);
-    return check_media_type(head->content_type);
+    return check_media_type(head->content_type, route->media_type);
 }
 
 static size_t body_limit(const struct api_exchange *x)
@@ -131,14 +132,10 @@ static size_t body_limit(const struct api_exchange *x)
 
 /* Everything that is decided before a handler runs, in this order: shape of the head, route, token
  * and scope, parameters (by the router), body. */
-static enum st judge_head(struct api_exchange *x, const char *method)
+static enum st judge_head(struct api_exchange *x, char allow[64], const char *method)
 {
     struct api_server *server = x->server;
-    char allow[64];
-
     enum st st = api_route_match(&x->request, &x->target, allow, method, x->raw);
-    if (st == ST_METHOD)
-        api_reply_header(&x->reply, "Allow", "%s", allow);
     const struct api_route *route = x->request.route;
     if (route && route->scope) {
         /* Who may not ask does not learn what was wrong with the question. */
@@ -159,29 +156,45 @@ static enum st judge_head(struct api_exchange *x, const char *method)
     return check_body(x);
 }
 
+static enum MHD_Result take_header(void *cls, enum MHD_ValueKind kind, const char *name,
+                                   size_t name_len, const char *value, size_t value_len)
+{
+    (void)kind;
+    api_head_add(cls, name, name_len, value, value_len);
+    return MHD_YES;
+}
+
 static enum MHD_Result on_head(struct api_exchange *x, const char *method)
 {
+    char allow[64] = "";
+
     x->start_ns = clock_steady_ns();
     x->state = EXCHANGE_BODY;
     x->counted = true;
     x->request.server = x->server;
     x->request.slot = slot_of_thread(x->server);
     atomic_fetch_add(&x->server->in_flight, 1);
+    if (atomic_load(&x->server->stopping))
+        atomic_fetch_add(&x->server->late_requests, 1);
     metric_add(x->server->counts.in_flight, 0, 1);
-    api_head_read(&x->head, &x->request, x->connection);
+    MHD_get_connection_values_n(x->connection, MHD_HEADER_KIND, take_header, &x->head);
+    x->request.if_match = x->head.if_match;
+    x->request.if_none_match = x->head.if_none_match;
     take_request_id(x);
     log_set_request_id(x->request.request_id);
-    if (x->head.fault || !x->raw) {
-        refuse(x, x->raw ? st_fail(ST_INVALID, "MALFORMED_REQUEST", "%s", x->head.fault)
-                         : st_fail(ST_NOMEM, NULL, "out of memory"));
+    const char *fault = x->raw ? api_head_fault(&x->head, method, x->raw) : NULL;
+    if (fault || !x->raw) {
+        refuse(x, fault ? st_fail(ST_INVALID, "MALFORMED_REQUEST", "%s", fault)
+                        : st_fail(ST_NOMEM, NULL, "out of memory"));
         x->close = true;
         return api_reply_queue(x);
     }
-    enum st st = judge_head(x, method);
+    enum st st = judge_head(x, allow, method);
     if (st)
         refuse(x, st);
-    uint64_t length = x->head.content_length ? strtoull(x->head.content_length, NULL, 10) : 0;
-    if (st && length > API_BODY_DRAIN_MAX) {
+    if (st == ST_METHOD)
+        api_reply_header(&x->reply, "Allow", "%s", allow);
+    if (st && api_head_length(&x->head) > API_BODY_DRAIN_MAX) {
         x->close = true;
         return api_reply_queue(x);
     }
@@ -226,11 +239,13 @@ static void run_control(struct store *s, struct store_wait *wait, void *ctx)
 static void finish_control(enum st status, void *ctx)
 {
     struct api_exchange *x = ctx;
+    struct api_server *server = x->server;
 
     if (status)
         api_problem(&x->reply, &x->request, status);
     x->state = EXCHANGE_DONE;
     MHD_resume_connection(x->connection); /* from here on x is the worker's */
+    atomic_fetch_sub(&server->suspended, 1);
 }
 
 static enum MHD_Result run(struct api_exchange *x)
@@ -242,6 +257,7 @@ static enum MHD_Result run(struct api_exchange *x)
     if (request->route->control) {
         x->state = EXCHANGE_RUNNING;
         x->task = (struct store_task){.run_fn = run_control, .done_fn = finish_control, .ctx = x};
+        atomic_fetch_add(&x->server->suspended, 1);
         MHD_suspend_connection(x->connection);
         store_keeper_post(x->server->keeper, &x->task);
         return MHD_YES;

@@ -2,6 +2,7 @@
 #ifndef EVERLINE_API_CONNECTION_H
 #define EVERLINE_API_CONNECTION_H
 
+#include "api/head.h"
 #include "api/internal.h"
 
 #include <microhttpd.h>
@@ -15,35 +16,25 @@ enum exchange_state {
     EXCHANGE_DONE,    /* `reply` is complete */
 };
 
-/* Header values of the request that matter, and what is wrong with its head. */
-struct api_head {
-    const char *authorization, *content_type, *content_length, *transfer_encoding, *request_id;
-    const char *fault; /* NULL, or why the head is refused and the connection closed */
-    unsigned lengths, encodings, hosts, authorizations;
-};
-
 struct api_exchange {
     struct api_server *server;
     struct MHD_Connection *connection;
     enum exchange_state state;
     struct api_request request;
     struct api_reply reply;
-    struct auth_identity identity;
-    struct api_target target;
     struct api_head head;
     struct buf body;
     struct store_task task;
-    struct store_wait wait;
     uint64_t start_ns, drained;
     bool refused; /* `reply` is a problem already: the handler does not run */
     bool close;
     bool counted;
     char *raw; /* the request target as it was sent */
-};
 
-/* Looks at all headers once. */
-void api_head_read(struct api_head *head, struct api_request *request,
-                   struct MHD_Connection *connection);
+    /* Large, and written before they are read: not zeroed for each request. */
+    struct auth_identity identity;
+    struct api_target target;
+};
 
 /* The only place that queues responses. Leaves the exchange's body empty. */
 enum MHD_Result api_reply_queue(struct api_exchange *x);

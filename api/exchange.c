@@ -1,5 +1,7 @@
 #include "api/internal.h"
 
+#include "base/log.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,14 +43,22 @@ void api_run_data(struct api_reply *reply, struct api_request *request)
         api_problem(reply, request, st);
 }
 
-/* A dataset that the token may not see is one that is not there. */
+enum st api_visible(const struct api_request *request)
+{
+    if (auth_identity_sees_dataset(request->identity, request->path_params[0]))
+        return ST_OK;
+    log_event(LOG_LEVEL_INFO, "narrowed", "%s: the token's datasets do not include this one",
+              request->route->operation);
+    return st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset of that name");
+}
+
 enum st api_dataset(const struct store_served **out, const struct api_request *request)
 {
-    const char *name = request->path_params[0];
+    enum st st = api_visible(request);
 
-    if (!auth_identity_sees_dataset(request->identity, name))
-        return st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset of that name");
-    enum st st = store_view_dataset(out, request->view, request->identity->tenant, name);
+    if (!st)
+        st = store_view_dataset(out, request->view, request->identity->tenant,
+                                request->path_params[0]);
     return st ? st : store_served_ready(*out);
 }
 
@@ -102,15 +112,15 @@ static bool has_tag(const char *list, const char *tag)
 }
 
 bool api_etag(struct api_reply *reply, const struct api_request *request,
-              const struct store_served *d, const char *query)
+              const struct store_served *d, const char *query, const char *part)
 {
     unsigned char digest[DIGEST_BYTES];
     char hex[33], tag[40];
     struct buf b;
 
     buf_init(&b, 16384);
-    buf_addf(&b, "%s/%s/%llu/%s/%s", d->tenant, d->dataset, (unsigned long long)d->version,
-             request->route->operation, query);
+    buf_addf(&b, "%s/%s/%llu/%s/%s/%s", d->tenant, d->dataset, (unsigned long long)d->version,
+             request->route->operation, query, part);
     bool ok = !b.status && digest_sha256(digest, b.data, b.len) == ST_OK;
     buf_release(&b);
     if (!ok)

@@ -10,16 +10,24 @@
 /* The one gate before dispatch. The keys hang on the view, so that a request sees tenants and keys
  * of one moment. */
 
-static enum st load_keys(struct api_keys *keys, const struct store_view *view, const char *keys_dir)
+static enum st load_keys(struct api_keys *keys, const struct store_view *view,
+                         const struct api_server *server, bool first)
 {
     const struct store_tenant *t;
     char directory[FS_PATH_MAX];
     enum st st = auth_keyset_new(&keys->set);
 
     for (size_t i = 0; !st && (t = store_view_tenant_at(view, i)); i++) {
-        st = store_token_keys_dir(directory, keys_dir, t->name);
+        size_t count = 0;
+
+        st = store_token_keys_dir(directory, server->keys_dir, t->name);
         if (!st)
-            st = auth_keyset_load(keys->set, t->name, directory, NULL);
+            st = auth_keyset_load(keys->set, t->name, directory, &count);
+        if (!st && first && t->enabled && count == 0 && server->options.production)
+            st = st_hint(
+                st_fail(ST_INVALID, "KEYS_MISSING", "tenant %s has no token key in %s", t->name,
+                        directory),
+                "put a key file KID.ES256.pem there, or: everline tenant put %s --disable", t->name);
     }
     return st;
 }
@@ -43,7 +51,7 @@ enum st api_keys_extend(void **extension, const struct store_view *next,
     keys->tenants_epoch = epoch;
     keys->generation = generation;
     atomic_init(&keys->uses, 1);
-    enum st st = load_keys(keys, next, server->keys_dir);
+    enum st st = load_keys(keys, next, server, !previous);
     if (st && old) { /* keep the old set, say so, and try again when something changes */
         log_failure(LOG_LEVEL_ERROR, "keys", "the token keys cannot be loaded; the old set stays");
         api_keys_release(keys, ctx);
@@ -96,9 +104,11 @@ enum st api_gate(struct auth_identity *identity, const struct api_request *reque
                           tenant_policy, (void *)(uintptr_t)request->view);
     if (st)
         return st;
-    if (!auth_identity_has_scope(identity, (enum auth_scope)request->route->scope))
-        return st_hint(st_fail(ST_DENIED, "SCOPE_MISSING", "the token lacks the scope %s",
-                               auth_scope_name((enum auth_scope)request->route->scope)),
-                       "ask for a token with that scope");
-    return ST_OK;
+    if (auth_identity_has_scope(identity, (enum auth_scope)request->route->scope))
+        return ST_OK;
+    const char *scope = auth_scope_name((enum auth_scope)request->route->scope);
+    log_event(LOG_LEVEL_INFO, "denied", "%s: the token of tenant %s lacks %s",
+              request->route->operation, identity->tenant, scope);
+    return st_hint(st_fail(ST_DENIED, "SCOPE_MISSING", "the token lacks the scope %s", scope),
+                   "ask for a token with that scope");
 }

@@ -1,72 +1,97 @@
-#include "api/connection.h"
+#include "api/head.h"
 
 #include <ctype.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-/* What libmicrohttpd lets through and a proxy in front may read otherwise (RFC 9112 section 6.3,
- * RFC 9110 section 5.1): refused before anything else, and the connection closed. */
+#define DIGITS_MAX 18 /* of a Content-Length: fits 63 bits */
+#define NOT_COUNTED SIZE_MAX
+
+/* A row per header that matters: where its value goes, and the counter of one that may be there
+ * once. */
+#define VALUE(member) offsetof(struct api_head, member)
+static const struct {
+    const char *name;
+    size_t name_len;
+    size_t value_at, count_at;
+} HEADERS[] = {
+    {"Authorization", 13, VALUE(authorization), VALUE(authorizations)},
+    {"Content-Type", 12, VALUE(content_type), NOT_COUNTED},
+    {"Content-Length", 14, VALUE(content_length), VALUE(lengths)},
+    {"Transfer-Encoding", 17, VALUE(transfer_encoding), VALUE(encodings)},
+    {"Host", 4, NOT_COUNTED, VALUE(hosts)},
+    {"X-Request-Id", 12, VALUE(request_id), NOT_COUNTED},
+    {"If-Match", 8, VALUE(if_match), NOT_COUNTED},
+    {"If-None-Match", 13, VALUE(if_none_match), NOT_COUNTED},
+};
 
 static bool is_token(const char *name, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        if (!isalnum((unsigned char)name[i]) && !strchr("!#$%&'*+-.^_`|~", name[i]))
+        if (name[i] == '\0' ||
+            (!isalnum((unsigned char)name[i]) && !strchr("!#$%&'*+-.^_`|~", name[i])))
             return false;
-    return len > 0 && memchr(name, '\0', len) == NULL;
+    return len > 0;
 }
 
-struct reading {
-    struct api_head *head;
-    struct api_request *request;
-};
-
-static enum MHD_Result read_header(void *cls, enum MHD_ValueKind kind, const char *name,
-                                   size_t name_len, const char *value, size_t value_len)
+void api_head_add(struct api_head *head, const char *name, size_t name_len, const char *value,
+                  size_t value_len)
 {
-    struct reading *r = cls;
-    struct api_head *h = r->head;
-    const struct {
-        const char *name;
-        const char **value;
-        unsigned *count; /* may be there once */
-    } rows[] = {
-        {"Authorization", &h->authorization, &h->authorizations},
-        {"Content-Type", &h->content_type, NULL},
-        {"Content-Length", &h->content_length, &h->lengths},
-        {"Transfer-Encoding", &h->transfer_encoding, &h->encodings},
-        {"Host", NULL, &h->hosts},
-        {"X-Request-Id", &h->request_id, NULL},
-        {"If-Match", &r->request->if_match, NULL},
-        {"If-None-Match", &r->request->if_none_match, NULL},
-    };
+    char *base = (char *)head;
 
-    (void)kind;
     if (!is_token(name, name_len))
-        h->fault = "a header's name is not a token";
+        head->fault = "a header's name is not a token";
     if (value && strlen(value) != value_len)
-        h->fault = "a header's value holds a NUL";
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (strcasecmp(rows[i].name, name) != 0)
+        head->fault = "a header's value holds a NUL";
+    for (size_t i = 0; i < sizeof HEADERS / sizeof HEADERS[0]; i++) {
+        if (HEADERS[i].name_len != name_len || strncasecmp(HEADERS[i].name, name, name_len) != 0)
             continue;
-        if (rows[i].value)
-            *rows[i].value = value ? value : "";
-        if (rows[i].count && ++*rows[i].count > 1)
-            h->fault = "a header that may be there once is repeated";
+        if (HEADERS[i].value_at != NOT_COUNTED)
+            *(const char **)(void *)(base + HEADERS[i].value_at) = value ? value : "";
+        if (HEADERS[i].count_at != NOT_COUNTED)
+            ++*(unsigned *)(void *)(base + HEADERS[i].count_at);
     }
-    return MHD_YES;
 }
 
-void api_head_read(struct api_head *head, struct api_request *request,
-                   struct MHD_Connection *connection)
+static bool is_number(const char *text)
 {
-    MHD_get_connection_values_n(connection, MHD_HEADER_KIND, read_header,
-                                &(struct reading){head, request});
+    size_t digits = strspn(text, "0123456789");
+
+    return digits > 0 && digits <= DIGITS_MAX && text[digits] == '\0';
+}
+
+static bool has_control(const char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text <= ' ' || *text == 0x7f)
+            return true;
+    return false;
+}
+
+const char *api_head_fault(const struct api_head *head, const char *method, const char *target)
+{
+    if (head->fault)
+        return head->fault;
+    if (!*method || strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != strlen(method))
+        return "the method is not in capital letters";
+    if (has_control(target))
+        return "the request target holds a control character";
+    if (strstr(target, "%00"))
+        return "the request target holds a NUL";
+    if (head->authorizations > 1 || head->lengths > 1 || head->encodings > 1 || head->hosts > 1)
+        return "a header that may be there once is repeated";
     if (head->encodings && head->lengths)
-        head->fault = "Transfer-Encoding and Content-Length are both there";
-    else if (head->encodings && strcasecmp(head->transfer_encoding, "chunked") != 0)
-        head->fault = "a Transfer-Encoding other than chunked";
-    else if (head->lengths &&
-             (strspn(head->content_length, "0123456789") != strlen(head->content_length) ||
-              strlen(head->content_length) > 18 || !*head->content_length))
-        head->fault = "Content-Length is not a number";
+        return "Transfer-Encoding and Content-Length are both there";
+    if (head->encodings && strcasecmp(head->transfer_encoding, "chunked") != 0)
+        return "a Transfer-Encoding other than chunked";
+    if (head->lengths && !is_number(head->content_length))
+        return "Content-Length is not a number";
+    return NULL;
+}
+
+uint64_t api_head_length(const struct api_head *head)
+{
+    return head->content_length ? strtoull(head->content_length, NULL, 10) : 0;
 }

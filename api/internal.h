@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 
 #define API_REPLY_MAX (64u << 20)
-#define API_BATCH_KEYS 1000
+#define API_BATCH_KEYS 1000 /* unless the tenant's row says otherwise */
 
 struct api_server {
     struct api_options options;
@@ -21,6 +21,8 @@ struct api_server {
     char keys_dir[FS_PATH_MAX];
     _Atomic bool stopping;
     _Atomic unsigned in_flight;       /* requests whose reply has not gone out */
+    _Atomic unsigned suspended;       /* of them, those that the catalog thread works on */
+    _Atomic unsigned late_requests;   /* that began after `stopping` */
     _Atomic uint64_t keys_generation; /* raised by SIGHUP: keysets are read again */
 };
 
@@ -55,16 +57,19 @@ void api_reply_release(struct api_reply *reply);
 /* Runs the handler of a data route inside the request's view. */
 void api_run_data(struct api_reply *reply, struct api_request *request);
 
-/* Shared by handlers. */
+/* ---- shared by handlers ---- */
+
+/* A dataset that the token's `datasets` do not name is one that is not there. */
+enum st api_visible(const struct api_request *request) ST_MUST_USE;
 enum st api_dataset(const struct store_served **out, const struct api_request *request) ST_MUST_USE;
 enum st api_body_object(json_t **out, const struct api_request *request) ST_MUST_USE;
 int64_t api_query_limit(const struct api_request *request);
 /* {"items":[...],"next":...,"complete":...}: takes the reference of `items`. `next` may be NULL. */
 enum st api_list(struct api_reply *reply, json_t *items, const char *next) ST_MUST_USE;
-/* A strong ETag over dataset, version and `query`; true when If-None-Match has it (reply is 304).
- */
+/* A strong ETag over dataset, version, operation, `query` and `part`; true when If-None-Match has
+ * it (the reply is 304). */
 bool api_etag(struct api_reply *reply, const struct api_request *request,
-              const struct store_served *d, const char *query);
+              const struct store_served *d, const char *query, const char *part);
 void api_version_headers(struct api_reply *reply, const struct store_served *d);
 
 #endif

@@ -51,12 +51,14 @@ enum st api_metrics_register(struct api_metrics *out, struct metrics *m)
     return st;
 }
 
-void api_metrics_count(const struct api_metrics *counts, unsigned operation, unsigned status,
-                       uint64_t duration_ns)
+void api_metrics_count(const struct api_metrics *counts, const struct api_route *route,
+                       unsigned status, uint64_t duration_ns)
 {
-    metric_add(counts->requests, operation, 1);
     metric_add(counts->statuses, status / 100 - 1, 1);
-    metric_observe_ns(counts->duration, operation, duration_ns);
+    if (!route)
+        return;
+    metric_add(counts->requests, api_route_index(route), 1);
+    metric_observe_ns(counts->duration, api_route_index(route), duration_ns);
 }
 
 void api_metrics_lookups(const struct api_metrics *counts, uint64_t matches, uint64_t misses)

@@ -13,8 +13,11 @@ struct api_metrics {
 };
 
 enum st api_metrics_register(struct api_metrics *out, struct metrics *m) ST_MUST_USE;
-void api_metrics_count(const struct api_metrics *counts, unsigned operation, unsigned status,
-                       uint64_t duration_ns);
+struct api_route;
+
+/* `route` is NULL for a request that has none: counted by its status only. */
+void api_metrics_count(const struct api_metrics *counts, const struct api_route *route,
+                       unsigned status, uint64_t duration_ns);
 void api_metrics_lookups(const struct api_metrics *counts, uint64_t matches, uint64_t misses);
 
 #endif

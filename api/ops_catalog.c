@@ -13,14 +13,6 @@ static const char *tenant_of(const struct api_request *request)
     return request->identity->tenant;
 }
 
-/* The name in the path, unless the token does not see it: then there is no such dataset. */
-static enum st visible(const struct api_request *request)
-{
-    return auth_identity_sees_dataset(request->identity, request->path_params[0])
-               ? ST_OK
-               : st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset of that name");
-}
-
 /* Nobody learns from the text whether a name is somebody else's. */
 static enum st hide_name(enum st st)
 {
@@ -36,14 +28,53 @@ static enum st write_json(struct api_reply *reply, json_t *value)
     return buf_status(&reply->body);
 }
 
-/* Keeps what the token may see. */
-static json_t *seen_by(const struct auth_identity *identity, json_t *items)
+static const char *name_at(const json_t *items, size_t i)
 {
-    for (size_t i = json_array_size(items); i-- > 0;)
-        if (!auth_identity_sees_dataset(
-                identity, json_string_value(json_object_get(json_array_get(items, i), "name"))))
-            json_array_remove(items, i);
-    return items;
+    return json_string_value(json_object_get(json_array_get(items, i), "name"));
+}
+
+/* Moves what the token sees of `page` to `seen`, at most `limit` in all; true when one was left. */
+static bool take_seen(json_t *seen, const json_t *page, const struct auth_identity *identity,
+                      size_t limit)
+{
+    for (size_t i = 0; i < json_array_size(page); i++) {
+        if (!auth_identity_sees_dataset(identity, name_at(page, i)))
+            continue;
+        if (json_array_size(seen) == limit)
+            return true;
+        json_array_append(seen, json_array_get(page, i));
+    }
+    return false;
+}
+
+/* A page of what the token sees: neither its length nor its cursor tells what is in between. */
+static enum st list_seen(json_t **out, bool *more, const struct api_request *request,
+                         struct store *s, const char *after, size_t limit)
+{
+    char last[STORE_NAME_SIZE];
+    bool goes_on = true;
+    enum st st = ST_OK;
+
+    if (!request->identity->datasets_listed)
+        return store_dataset_list(out, more, s, tenant_of(request), after, limit);
+    *more = false;
+    *out = json_array();
+    while (!st && goes_on && !*more) {
+        json_t *page = NULL;
+        st = store_dataset_list(&page, &goes_on, s, tenant_of(request), after, limit);
+        if (!st && goes_on) {
+            snprintf(last, sizeof last, "%s", name_at(page, json_array_size(page) - 1));
+            after = last;
+        }
+        if (!st)
+            *more = take_seen(*out, page, request->identity, limit);
+        json_decref(page);
+    }
+    if (st) {
+        json_decref(*out);
+        *out = NULL;
+    }
+    return st;
 }
 
 enum st api_op_list_datasets(struct api_reply *reply, struct api_request *request, struct store *s,
@@ -61,22 +92,19 @@ enum st api_op_list_datasets(struct api_reply *reply, struct api_request *reques
 
     (void)wait;
     if (!st)
-        st = store_dataset_list(&items, &more, s, tenant_of(request), cursor,
-                                (size_t)api_query_limit(request));
+        st = list_seen(&items, &more, request, s, cursor, (size_t)api_query_limit(request));
     if (st)
         return st;
     if (more)
-        snprintf(next, sizeof next, "%s",
-                 json_string_value(
-                     json_object_get(json_array_get(items, json_array_size(items) - 1), "name")));
-    return api_list(reply, seen_by(request->identity, items), more ? next : NULL);
+        snprintf(next, sizeof next, "%s", name_at(items, json_array_size(items) - 1));
+    return api_list(reply, items, more ? next : NULL);
 }
 
 enum st api_op_get_dataset(struct api_reply *reply, struct api_request *request, struct store *s,
                            struct store_wait *wait)
 {
     json_t *dataset = NULL;
-    enum st st = visible(request);
+    enum st st = api_visible(request);
 
     (void)wait;
     if (!st)
@@ -100,7 +128,7 @@ static enum st list_numbered(struct api_reply *reply, const struct api_request *
     uint64_t before = 0;
     char next[32] = "";
     bool more = false;
-    enum st st = visible(request);
+    enum st st = api_visible(request);
 
     if (!st && cursor) {
         before = strspn(cursor, "0123456789") == strlen(cursor) ? strtoull(cursor, NULL, 10) : 0;
@@ -138,7 +166,7 @@ enum st api_op_get_version(struct api_reply *reply, struct api_request *request,
                            struct store_wait *wait)
 {
     json_t *row = NULL;
-    enum st st = visible(request);
+    enum st st = api_visible(request);
 
     (void)wait;
     if (!st)
@@ -198,7 +226,7 @@ enum st api_op_roll_back(struct api_reply *reply, struct api_request *request, s
     struct store_move move = {0};
     int64_t from = 0, to = 0;
     json_t *body = NULL;
-    enum st st = visible(request);
+    enum st st = api_visible(request);
 
     if (!st)
         st = api_body_object(&body, request);
@@ -224,7 +252,7 @@ enum st api_op_promote_version(struct api_reply *reply, struct api_request *requ
     static const char *const MEMBERS[] = {"reason", NULL};
     struct store_move move = {.to = strtoull(request->path_params[1], NULL, 10)};
     json_t *body = NULL;
-    enum st st = visible(request);
+    enum st st = api_visible(request);
 
     if (!st)
         st = api_body_object(&body, request);

@@ -1,6 +1,6 @@
+#include "api/batch.h"
 #include "api/internal.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* Lookups: one key or many, and the record of one key. */
@@ -68,74 +68,52 @@ enum st api_op_lookup(struct api_reply *reply, struct api_request *request)
     return ST_OK;
 }
 
-/* As many as the tenant's row allows, and never more than a batch of this server. */
 static size_t batch_limit(const struct api_request *request)
 {
     const struct store_tenant *t = store_view_tenant(request->view, request->identity->tenant);
 
-    return t && t->max_batch_keys && t->max_batch_keys < API_BATCH_KEYS ? t->max_batch_keys
-                                                                        : API_BATCH_KEYS;
+    return t && t->max_batch_keys ? t->max_batch_keys : API_BATCH_KEYS;
 }
 
 static enum st add_results(struct api_reply *reply, struct api_request *request,
-                           const struct store_served *d, const json_t *keys)
+                           const struct store_served *d, const char *keys, size_t count)
 {
-    struct store_hasher *hasher;
     uint64_t matches = 0;
-    json_t *fields;
-    size_t i;
-    enum st st = store_served_hasher(&hasher, d, request->slot);
+    enum st st = ST_OK;
 
     add_head(&reply->body, d);
     buf_addstr(&reply->body, "\"results\":[");
-    json_array_foreach(keys, i, fields)
-    {
-        unsigned char key[STORE_KEY_BYTES];
-        char pointer[32];
+    for (size_t i = 0; !st && i < count; i++) {
+        const unsigned char *key = (const unsigned char *)keys + i * STORE_KEY_BYTES;
         bool match = false;
 
-        snprintf(pointer, sizeof pointer, "/keys/%zu", i);
-        if (!st && !json_is_object(fields))
-            st = st_place(st_fail(ST_INVALID, "WRONG_TYPE", "a key must be an object"), "%s",
-                          pointer);
-        if (!st)
-            st = store_hasher_sum_json(key, hasher, fields, pointer);
-        if (st)
-            return st;
         buf_addstr(&reply->body, i ? ",{" : "{");
         st = add_result(&reply->body, d, request->slot, key, &match);
         matches += match;
     }
     buf_addstr(&reply->body, "]}");
     if (!st)
-        api_metrics_lookups(&request->server->counts, matches, json_array_size(keys) - matches);
+        api_metrics_lookups(&request->server->counts, matches, count - matches);
     return st;
 }
 
 enum st api_op_lookup_batch(struct api_reply *reply, struct api_request *request)
 {
-    static const char *const MEMBERS[] = {"keys", NULL};
     const struct store_served *d;
-    json_t *body = NULL, *keys = NULL;
+    struct store_hasher *hasher;
+    struct buf keys;
+    size_t count = 0, limit = batch_limit(request);
     enum st st = api_dataset(&d, request);
 
+    buf_init(&keys, limit * STORE_KEY_BYTES);
     if (!st)
-        st = api_body_object(&body, request);
+        st = store_served_hasher(&hasher, d, request->slot);
     if (!st)
-        st = jx_only(body, "", MEMBERS);
+        st = api_batch_read(&keys, &count, hasher, request->body ? request->body : "",
+                            request->body_len, limit);
     if (!st)
-        st = jx_array(&keys, body, "", "keys");
-    if (!st && json_array_size(keys) == 0)
-        st = st_place(st_fail(ST_INVALID, "MISSING_FIELD", "\"keys\" must hold at least one key"),
-                      "/keys");
-    if (!st && json_array_size(keys) > batch_limit(request))
-        st = st_hint(st_place(st_fail(ST_TOO_LARGE, "TOO_MANY_KEYS", "a batch has at most %zu keys",
-                                      batch_limit(request)),
-                              "/keys"),
-                     "send several batches");
-    if (!st)
-        st = add_results(reply, request, d, keys);
-    json_decref(body);
+        st = add_results(reply, request, d, keys.data, count);
+    buf_release(&keys);
     if (!st)
         api_version_headers(reply, d);
     return st;
@@ -172,7 +150,7 @@ enum st api_op_get_record(struct api_reply *reply, struct api_request *request)
     if (st)
         return st;
     api_version_headers(reply, d);
-    if (api_etag(reply, request, d, text))
+    if (api_etag(reply, request, d, text, ""))
         return ST_OK;
     add_head(&reply->body, d);
     buf_addstr(&reply->body, "\"record\":");

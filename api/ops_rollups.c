@@ -1,3 +1,4 @@
+#include "api/cursor.h"
 #include "api/internal.h"
 
 #include <stdio.h>
@@ -5,10 +6,9 @@
 #include <string.h>
 
 /* Reading rollups: a scan in tuple order with filters, a page at a time. The cursor names the tuple
- * the next page begins with, bound to version and query: "<version>.<check>.<tuple>", in
- * hexadecimal. */
+ * the next page begins with. */
 
-#define CHECK_BYTES 8
+#define QUERY_MAX 16384
 
 struct scan {
     const struct store_rollup *rollup;
@@ -18,7 +18,8 @@ struct scan {
     int64_t from, to;
     int64_t limit, count;
     struct buf *out;
-    struct buf scratch, next; /* next: hexadecimal tuple of the next page, empty when complete */
+    struct buf scratch;
+    struct api_cursor next; /* of the next page; no tuple when the answer is complete */
 };
 
 static const char *const BUCKETS[] = {
@@ -104,7 +105,6 @@ static void add_cell(struct scan *s, const struct store_value *values,
 static enum st visit(const void *tuple, size_t tuple_len, const void *bytes, size_t len, void *ctx)
 {
     struct store_value values[STORE_DIMENSIONS_MAX + 1];
-    char hex[2 * STORE_TUPLE_MAX + 1];
     struct store_cell cell;
     struct scan *s = ctx;
     const struct store_rollup *r = s->rollup;
@@ -120,8 +120,10 @@ static enum st visit(const void *tuple, size_t tuple_len, const void *bytes, siz
         (s->has_to && (time->null || time->as.i >= s->to)))
         return ST_OK;
     if (s->count == s->limit) {
-        digest_hex(hex, tuple, tuple_len);
-        buf_addstr(&s->next, hex);
+        if (tuple_len > sizeof s->next.tuple)
+            return st_fail(ST_CORRUPT, NULL, "a tuple of %zu bytes", tuple_len);
+        memcpy(s->next.tuple, tuple, tuple_len);
+        s->next.tuple_len = tuple_len;
         return ST_END;
     }
     st = store_cell_decode(&cell, r, bytes, len);
@@ -184,62 +186,79 @@ static enum st take_query(struct scan *s, const struct api_request *request)
     return st;
 }
 
-/* What a cursor is bound to besides the version: dataset, rollup and all of the query but itself.
- */
-static enum st query_check(char out[CHECK_BYTES * 2 + 1], const struct store_served *d,
-                           const struct scan *s, const struct api_request *request)
+/* All of the query but the cursor, as it was sent: what a cursor and an ETag are bound to besides
+ * the version. */
+static void add_query(struct buf *out, const struct api_request *request, const char *rollup)
+{
+    buf_addstr(out, rollup);
+    for (size_t i = 0; i < request->query_count; i++) {
+        const struct api_pair *pair = &request->query[i];
+        if (strcmp(pair->name, "cursor") != 0)
+            buf_addf(out, "&%s=%zu:%s", pair->name, pair->value_len, pair->value);
+    }
+}
+
+static enum st query_check(unsigned char out[API_CHECK_BYTES], const struct store_served *d,
+                           const char *query)
 {
     unsigned char digest[DIGEST_BYTES];
     struct buf b;
 
-    buf_init(&b, 16384);
-    buf_addf(&b, "%s/%s/%s", d->tenant, d->dataset, s->rollup->name);
-    for (size_t i = 0; i < request->query_count; i++)
-        if (strcmp(request->query[i].name, "cursor") != 0)
-            buf_addf(&b, "&%s=%zu:%s", request->query[i].name, request->query[i].value_len,
-                     request->query[i].value);
+    buf_init(&b, QUERY_MAX);
+    buf_addf(&b, "%s/%s/%s", d->tenant, d->dataset, query);
     enum st st = buf_status(&b);
     if (!st)
         st = digest_sha256(digest, b.data, b.len);
     if (!st)
-        digest_hex(out, digest, CHECK_BYTES);
+        memcpy(out, digest, API_CHECK_BYTES);
     buf_release(&b);
     return st;
 }
 
-static enum st take_cursor(unsigned char tuple[STORE_TUPLE_MAX], size_t *tuple_len,
-                           const char *cursor, const struct store_served *d, const char *check)
+static void add_page_end(struct scan *s)
 {
-    unsigned long long version;
-    char its_check[CHECK_BYTES * 2 + 1];
-    int at = 0;
+    buf_addstr(s->out, "],\"next\":");
+    if (s->next.tuple_len == 0) {
+        buf_addstr(s->out, "null,\"complete\":true}");
+        return;
+    }
+    buf_addch(s->out, '"');
+    api_cursor_write(s->out, &s->next);
+    buf_addstr(s->out, "\",\"complete\":false}");
+}
 
-    if (sscanf(cursor, "%llu.%16[0-9a-f].%n", &version, its_check, &at) != 2 || at == 0 ||
-        strlen(cursor + at) % 2 || strlen(cursor + at) > 2 * STORE_TUPLE_MAX ||
-        digest_unhex(tuple, strlen(cursor + at) / 2, cursor + at))
-        return st_place(st_fail(ST_INVALID, "INVALID_CURSOR", "this is not a cursor of ours"),
-                        "query/cursor");
-    if (strcmp(its_check, check) != 0)
-        return st_place(
-            st_fail(ST_INVALID, "INVALID_CURSOR", "the cursor belongs to another query"),
-            "query/cursor");
-    if (version != d->version)
-        return st_hint(st_fail(ST_GONE, "CURSOR_EXPIRED",
-                               "the cursor belongs to version %llu; version %llu is served",
-                               version, (unsigned long long)d->version),
-                       "begin again without the cursor");
-    *tuple_len = strlen(cursor + at) / 2;
-    return ST_OK;
+static enum st read_page(struct api_reply *reply, struct api_request *request,
+                         const struct store_served *d, struct scan *s, const char *query)
+{
+    const char *text = api_query(request, "cursor");
+    struct api_cursor from = {.tuple_len = 0};
+    enum st st = query_check(s->next.check, d, query);
+
+    s->next.version = d->version;
+    if (!st && text)
+        st = api_cursor_parse(&from, text);
+    if (!st && text)
+        st = api_cursor_check(&from, d->version, s->next.check);
+    if (st)
+        return st;
+    api_version_headers(reply, d);
+    if (d->definition->key.protect == STORE_PROTECT_NONE &&
+        api_etag(reply, request, d, query, text ? text : ""))
+        return ST_OK;
+    buf_addf(s->out, "{\"dataset\":\"%s\",\"rollup\":\"%s\",\"version\":%llu,\"items\":[",
+             d->dataset, s->rollup->name, (unsigned long long)d->version);
+    st = store_segment_each_cell(d->segments[0], request->slot, s->rollup->name, from.tuple,
+                                 from.tuple_len, visit, s);
+    if (!st)
+        add_page_end(s);
+    return st;
 }
 
 enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
 {
-    const char *cursor = api_query(request, "cursor");
-    unsigned char from[STORE_TUPLE_MAX];
-    char check[CHECK_BYTES * 2 + 1];
     struct scan s = {.out = &reply->body};
     const struct store_served *d;
-    size_t from_len = 0;
+    struct buf query;
     enum st st = api_dataset(&d, request);
 
     if (st)
@@ -250,26 +269,14 @@ enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
             st_fail(ST_NOT_FOUND, "UNKNOWN_ROLLUP", "the dataset has no rollup of that name"),
             "list them: GET /v1/datasets/%s/rollups", d->dataset);
     buf_init(&s.scratch, 4 * STORE_TUPLE_MAX);
-    buf_init(&s.next, 2 * STORE_TUPLE_MAX);
-    st = take_query(&s, request);
+    buf_init(&query, QUERY_MAX);
+    add_query(&query, request, s.rollup->name);
+    st = buf_status(&query);
     if (!st)
-        st = query_check(check, d, &s, request);
-    if (!st && cursor)
-        st = take_cursor(from, &from_len, cursor, d, check);
-    if (!st) {
-        buf_addf(s.out, "{\"dataset\":\"%s\",\"rollup\":\"%s\",\"version\":%llu,\"items\":[",
-                 d->dataset, s.rollup->name, (unsigned long long)d->version);
-        st = store_segment_each_cell(d->segments[0], request->slot, s.rollup->name, from, from_len,
-                                     visit, &s);
-    }
-    if (!st && s.next.len)
-        buf_addf(s.out, "],\"next\":\"%llu.%s.%s\",\"complete\":false}",
-                 (unsigned long long)d->version, check, s.next.data);
-    else if (!st)
-        buf_addstr(s.out, "],\"next\":null,\"complete\":true}");
+        st = take_query(&s, request);
+    if (!st)
+        st = read_page(reply, request, d, &s, query.data);
     buf_release(&s.scratch);
-    buf_release(&s.next);
-    if (!st)
-        api_version_headers(reply, d);
+    buf_release(&query);
     return st;
 }

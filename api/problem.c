@@ -10,36 +10,50 @@ static const struct problem {
     enum st status;
     unsigned http;
     const char *title;
-    bool internal; /* the message is for the log only */
+    const char *internal; /* code of a failure whose message is for the log only; NULL: for all */
 } PROBLEMS[] = {
-    {ST_NOT_FOUND, 404, "Not found", false},
-    {ST_CONFLICT, 409, "Conflict", false},
-    {ST_INVALID, 400, "Bad request", false},
-    {ST_DENIED, 403, "Forbidden", false},
-    {ST_UNKNOWN_CALLER, 401, "Unauthorized", true},
-    {ST_TOO_LARGE, 413, "Too large", false},
-    {ST_GONE, 410, "Gone", false},
-    {ST_PRECONDITION, 412, "Precondition failed", false},
-    {ST_PRECONDITION_REQUIRED, 428, "Precondition required", false},
-    {ST_UNAVAILABLE, 503, "Unavailable", false},
-    {ST_TIMEOUT, 503, "Timed out", false},
-    {ST_FULL, 507, "Full", false},
-    {ST_CORRUPT, 503, "Unavailable", true},
-    {ST_IO, 500, "Internal error", true},
-    {ST_NOMEM, 503, "Out of memory", true},
-    {ST_FENCED, 409, "Conflict", false},
-    {ST_HELD, 409, "Held", false},
-    {ST_UNKNOWN_OUTCOME, 500, "Outcome unknown", false},
-    {ST_METHOD, 405, "Method not allowed", false},
-    {ST_MEDIA_TYPE, 415, "Unsupported media type", false},
+    {ST_IO, 500, "Internal error", "INTERNAL_ERROR"}, /* and whatever has no row */
+    {ST_NOT_FOUND, 404, "Not found", NULL},
+    {ST_CONFLICT, 409, "Conflict", NULL},
+    {ST_INVALID, 400, "Bad request", NULL},
+    {ST_DENIED, 403, "Forbidden", NULL},
+    {ST_UNKNOWN_CALLER, 401, "Unauthorized", "UNAUTHORIZED"},
+    {ST_TOO_LARGE, 413, "Too large", NULL},
+    {ST_GONE, 410, "Gone", NULL},
+    {ST_PRECONDITION, 412, "Precondition failed", NULL},
+    {ST_PRECONDITION_REQUIRED, 428, "Precondition required", NULL},
+    {ST_UNAVAILABLE, 503, "Unavailable", NULL},
+    {ST_TIMEOUT, 503, "Timed out", NULL},
+    {ST_FULL, 507, "Full", NULL},
+    {ST_CORRUPT, 503, "Unavailable", "DAMAGED"},
+    {ST_NOMEM, 503, "Out of memory", "OUT_OF_MEMORY"},
+    {ST_FENCED, 409, "Conflict", NULL},
+    {ST_HELD, 409, "Held", NULL},
+    {ST_UNKNOWN_OUTCOME, 500, "Outcome unknown", NULL},
+    {ST_METHOD, 405, "Method not allowed", NULL},
+    {ST_MEDIA_TYPE, 415, "Unsupported media type", NULL},
 };
 
-static const struct problem *find(enum st status)
+/* The operating system's "no such file" and "no space left" come without a code of ours, and with a
+ * path: no handler meant them for a client. */
+static bool is_from_below(enum st status)
 {
+    return (status == ST_NOT_FOUND || status == ST_FULL) && strcmp(st_code(), st_name(status)) == 0;
+}
+
+static struct problem find(enum st status)
+{
+    struct problem p = PROBLEMS[0];
+
     for (size_t i = 0; i < sizeof PROBLEMS / sizeof PROBLEMS[0]; i++)
         if (PROBLEMS[i].status == status)
-            return &PROBLEMS[i];
-    return find(ST_IO);
+            p = PROBLEMS[i];
+    if (!is_from_below(status))
+        return p;
+    if (status == ST_NOT_FOUND)
+        return PROBLEMS[0];
+    p.internal = "FULL";
+    return p;
 }
 
 static void add_member(struct buf *b, const char *name, const char *value)
@@ -51,19 +65,20 @@ static void add_member(struct buf *b, const char *name, const char *value)
 
 void api_problem(struct api_reply *reply, const struct api_request *request, enum st status)
 {
-    const struct problem *p = find(status);
-    const char *code = p->status == ST_UNKNOWN_CALLER ? "UNAUTHORIZED"
-                       : p->internal                  ? st_name(p->status)
-                                                      : st_code();
+    const struct problem found = find(status), *p = &found;
+    const char *code = p->internal ? p->internal : st_code();
     const char *detail = p->status == ST_UNKNOWN_CALLER ? "a valid token is needed"
                          : p->internal                  ? "the server could not do this"
                                                         : st_message();
     struct buf *b = &reply->body;
 
     if (p->internal)
-        log_failure(p->http == 401 ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "request_failed", "%s",
+        log_failure(p->http == 401 ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR,
+                    p->http == 401 ? "unauthorized" : "request_failed", "%s",
                     request->route ? request->route->operation : "request");
     buf_reset(b);
+    reply->header_count = 0; /* those of the answer that it is not */
+    reply->header_text_len = 0;
     reply->status = p->http;
     reply->content_type = "application/problem+json";
     buf_addstr(b, "{\"type\":\"about:blank\",");

@@ -27,20 +27,20 @@ static bool is_inside(const char *inner, const char *outer)
     return strncmp(inner, outer, len) == 0 && (inner[len] == '/' || inner[len] == '\0');
 }
 
-/* Everything below the keys' directory is its owner's alone. */
+/* Everything in the keys' directory is its owner's alone. Symbolic links are what they point to. */
 static enum st check_modes(const char *path)
 {
     struct fs_list list = {0};
     char below[FS_PATH_MAX];
-    struct stat sb;
+    struct stat sb, link;
     enum st st = ST_OK;
 
-    if (lstat(path, &sb) != 0)
+    if (stat(path, &sb) != 0 || lstat(path, &link) != 0)
         return st_fail_errno(errno, "keys %s", path);
     if (sb.st_mode & 077)
         return st_hint(st_fail(ST_INVALID, "KEYS_READABLE", "others may read %s", path),
-                       "chmod -R go= the directory of the keys");
-    if (S_ISDIR(sb.st_mode))
+                       "chmod -R go= %s", path);
+    if (S_ISDIR(link.st_mode)) /* one that is linked to is checked where it is, or not used */
         st = fs_list_dir(&list, path);
     for (size_t i = 0; !st && i < list.count; i++) {
         st = fs_path(below, "%s/%s", path, list.names[i]);
@@ -51,23 +51,34 @@ static enum st check_modes(const char *path)
     return st;
 }
 
+static enum st refuse_keys_in_data(const char *data, const char *keys)
+{
+    return st_hint(st_fail(ST_INVALID, "KEYS_IN_DATA",
+                           "the keys are inside the data directory: who copies it has them too"),
+                   "mv %s /etc/everline-keys, then serve with --data %s --keys /etc/everline-keys",
+                   keys, data);
+}
+
 enum st api_check_production(const struct api_options *options, const struct sockaddr *listen)
 {
-    char data[PATH_MAX], keys[PATH_MAX];
+    const char *data_dir = options->store.data_dir, *keys_dir = options->store.keys_dir;
+    char data[PATH_MAX], keys[PATH_MAX], inside[FS_PATH_MAX];
+    enum st st = fs_path(inside, "%s/keys", data_dir);
 
+    if (st)
+        return st;
     if (!is_loopback(listen))
         return st_hint(
             st_fail(ST_INVALID, "PLAIN_HTTP", "plain HTTP on an address that is not loopback"),
-            "listen on 127.0.0.1 behind a proxy that speaks TLS");
-    if (!options->store.keys_dir)
-        return st_hint(
-            st_fail(ST_INVALID, "KEYS_IN_DATA", "the keys are inside the data directory"),
-            "mv DATA/keys /etc/everline/keys and serve with --keys /etc/everline/keys");
-    if (!realpath(options->store.data_dir, data) || !realpath(options->store.keys_dir, keys))
-        return st_fail_errno(errno, "--data and --keys");
+            "serve with --listen 127.0.0.1:8080, behind a proxy that speaks TLS");
+    if (!keys_dir)
+        return refuse_keys_in_data(data_dir, inside);
+    if (!realpath(data_dir, data))
+        return st_fail_errno(errno, "data directory %s", data_dir);
+    if (!realpath(keys_dir, keys))
+        return st_hint(st_fail_errno(errno, "keys directory %s", keys_dir),
+                       "everline tenant put NAME --data %s --keys %s", data_dir, keys_dir);
     if (is_inside(keys, data))
-        return st_hint(
-            st_fail(ST_INVALID, "KEYS_IN_DATA", "the keys are inside the data directory"),
-            "move them out and name the place with --keys");
+        return refuse_keys_in_data(data, keys);
     return check_modes(keys);
 }

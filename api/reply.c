@@ -32,9 +32,8 @@ enum MHD_Result api_reply_queue(struct api_exchange *x)
         return MHD_NO;
     }
     add_headers(response, x);
-    if (x->request.route)
-        api_metrics_count(&x->server->counts, api_route_index(x->request.route), x->reply.status,
-                          clock_steady_ns() - x->start_ns);
+    api_metrics_count(&x->server->counts, x->request.route, x->reply.status,
+                      clock_steady_ns() - x->start_ns);
     enum MHD_Result queued = MHD_queue_response(x->connection, x->reply.status, response);
     MHD_destroy_response(response);
     return queued;

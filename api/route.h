@@ -25,10 +25,11 @@ struct api_route {
     size_t path_param_count;
     struct api_param query_params[API_QUERY_PARAMS_MAX];
     size_t query_param_count;
-    bool free_query;   /* other query parameters are the handler's to judge */
-    uint32_t scope;    /* enum auth_scope; 0: no token needed */
-    size_t body_limit; /* bytes; 0: no body */
-    api_data_fn data;  /* one of the two */
+    bool free_query;        /* other query parameters are the handler's to judge */
+    uint32_t scope;         /* enum auth_scope; 0: no token needed */
+    size_t body_limit;      /* bytes; 0: no body */
+    const char *media_type; /* of the body; NULL: no body */
+    api_data_fn data;       /* one of the two */
     api_control_fn control;
 };
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 /* The server's life: keeper first (the first view is whole before anybody can ask), then the
@@ -20,6 +21,8 @@
 #define CONNECTION_MEMORY (16u << 10)
 #define IDLE_TIMEOUT_S 60
 #define DRAIN_POLL_MS 5
+#define QUIET_MS 50
+#define QUIET_MAX_MS 1000
 
 static enum st parse_listen(struct addrinfo **out, const char *listen)
 {
@@ -51,7 +54,6 @@ static struct MHD_Daemon *start_daemon(struct api_server *server, const struct a
         {MHD_OPTION_CONNECTION_LIMIT, server->options.connection_limit, NULL},
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL},
         {MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S, NULL},
-        {MHD_OPTION_LISTENING_ADDRESS_REUSE, 1, NULL},
         {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)api_on_uri, server},
         {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)api_on_unescape, NULL},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)api_on_completed, server},
@@ -102,18 +104,70 @@ static void wait_for_signal(struct api_server *server, const sigset_t *signals)
     }
 }
 
-static void drain(struct api_server *server)
+static unsigned connection_count(struct MHD_Daemon *daemon)
 {
-    uint64_t start_ns = clock_steady_ns();
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+    return info ? info->num_connections : 0;
+}
+
+/* Idle connections may carry one more request whose sender has not heard of the stop: it is waited
+ * for as long as some come, at most QUIET_MAX_MS. */
+static void wait_for_quiet(struct api_server *server, struct MHD_Daemon *daemon, uint64_t start_ns)
+{
+    unsigned seen = 0;
+    uint64_t quiet_since_ns = start_ns, now_ns = start_ns;
+
+    while (connection_count(daemon) && now_ns - quiet_since_ns < QUIET_MS * 1000000u &&
+           now_ns - start_ns < QUIET_MAX_MS * 1000000u) {
+        poll(NULL, 0, DRAIN_POLL_MS);
+        now_ns = clock_steady_ns();
+        unsigned late = atomic_load(&server->late_requests);
+        if (late != seen || atomic_load(&server->in_flight))
+            quiet_since_ns = now_ns;
+        seen = late;
+    }
+}
+
+/* The deadline holds whatever hangs, a stopped process that has the catalog's lock for one. What
+ * was acknowledged is durable: nothing is lost by ending here. */
+static void give_up(int signal_number)
+{
+    static const char LINE[] = "everline: the drain timeout has passed: ending at once\n";
+    ssize_t n = write(STDERR_FILENO, LINE, sizeof LINE - 1);
+
+    (void)signal_number;
+    (void)n;
+    _exit(0);
+}
+
+static void arm_deadline(uint64_t timeout_ms)
+{
+    struct sigaction action = {.sa_handler = give_up};
+    struct itimerval timer = {.it_value = {.tv_sec = (time_t)(timeout_ms / 1000),
+                                           .tv_usec = (suseconds_t)(timeout_ms % 1000 * 1000)}};
+
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+static void drain(struct api_server *server, struct MHD_Daemon *daemon)
+{
+    uint64_t start_ns = clock_steady_ns(), timeout_ms = server->options.drain_timeout_ms;
+    uint64_t patience_ns = timeout_ms * 1000000u / 10 * 9; /* the rest is for stopping */
 
     atomic_store(&server->stopping, true);
+    arm_deadline(timeout_ms);
     log_event(LOG_LEVEL_INFO, "drain", "%u requests in flight", atomic_load(&server->in_flight));
-    while (atomic_load(&server->in_flight) &&
-           clock_steady_ns() - start_ns < server->options.drain_timeout_ms * 1000000u)
+    wait_for_quiet(server, daemon, start_ns);
+    while (atomic_load(&server->in_flight) && clock_steady_ns() - start_ns < patience_ns)
         poll(NULL, 0, DRAIN_POLL_MS);
     if (atomic_load(&server->in_flight))
         log_event(LOG_LEVEL_WARN, "drain", "%u requests are cut off",
                   atomic_load(&server->in_flight));
+    while (atomic_load(&server->suspended)) /* libmicrohttpd aborts when it is stopped with one */
+        poll(NULL, 0, DRAIN_POLL_MS);
 }
 
 static void set_defaults(struct api_options *o)
@@ -189,7 +243,7 @@ enum st api_serve(const struct api_options *options)
         st = publish_port(&server, daemon, address);
     if (!st) {
         wait_for_signal(&server, &signals);
-        drain(&server);
+        drain(&server, daemon);
     }
     if (daemon)
         MHD_stop_daemon(daemon);
@@ -197,6 +251,7 @@ enum st api_serve(const struct api_options *options)
     metrics_free(server.metrics);
     if (address)
         freeaddrinfo(address);
+    arm_deadline(0);
     if (!st)
         log_event(LOG_LEVEL_INFO, "stopped", "drained");
     return st;

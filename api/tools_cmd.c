@@ -12,10 +12,15 @@ enum st token_cmd(const struct cmd_args *args)
     struct buf token;
     enum st st = ST_OK;
 
-    for (unsigned i = 0; i < 64 && cmd_list(args, "dataset", i); i++)
-        datasets[i] = cmd_list(args, "dataset", i);
     buf_init(&token, 8192);
-    st = commands_open(&s, args, false);
+    for (unsigned i = 0; !st && cmd_list(args, "dataset", i); i++) {
+        if (i == 64)
+            return st_fail(ST_USAGE, NULL, "--dataset: at most 64");
+        datasets[i] = cmd_list(args, "dataset", i);
+        st = store_name_check("dataset", datasets[i]);
+    }
+    if (!st)
+        st = commands_open(&s, args, false);
     if (!st)
         st = commands_mint(&token, s, cmd_string(args, "tenant"), cmd_string(args, "scope"),
                            cmd_string(args, "subject"), datasets[0] ? datasets : NULL,

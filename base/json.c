@@ -194,6 +194,15 @@ enum st jx_integer(int64_t *out, const json_t *object, const char *pointer, cons
     return ST_OK;
 }
 
+enum st jx_need_integer(int64_t *out, const json_t *object, const char *pointer, const char *name,
+                        int64_t min, int64_t max)
+{
+    if (!member(object, name))
+        return st_place(st_fail(ST_INVALID, "MISSING_FIELD", "\"%s\" is missing", name), "%s/%s",
+                        pointer, name);
+    return jx_integer(out, object, pointer, name, 0, min, max);
+}
+
 enum st jx_boolean(bool *out, const json_t *object, const char *pointer, const char *name,
                    bool preset)
 {

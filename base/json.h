@@ -30,6 +30,8 @@ enum st jx_need_string(const char **out, const json_t *object, const char *point
                        const char *name) ST_MUST_USE;
 enum st jx_integer(int64_t *out, const json_t *object, const char *pointer, const char *name,
                    int64_t preset, int64_t min, int64_t max) ST_MUST_USE;
+enum st jx_need_integer(int64_t *out, const json_t *object, const char *pointer, const char *name,
+                        int64_t min, int64_t max) ST_MUST_USE;
 enum st jx_boolean(bool *out, const json_t *object, const char *pointer, const char *name,
                    bool preset) ST_MUST_USE;
 /* Absent or null: *out = NULL. Borrowed. */

@@ -51,6 +51,7 @@ size_t duck_error_offset(const struct duck *d);
 /* What our own code can do with a column's values. */
 enum duck_kind {
     DUCK_INTEGRAL, /* BOOLEAN and integers that fit BIGINT */
+    DUCK_NESTED,   /* lists, structs and their like */
     DUCK_OTHER,
 };
 size_t duck_statement_columns(const struct duck_statement *s);

@@ -162,31 +162,27 @@ static enum st add_cast(struct plan *p, const char *field, enum store_type type)
     return ST_OK;
 }
 
-/* The casts that can fail. Each is bound by itself, so that an impossible one (LIST to INTEGER)
- * says where it is. */
-static enum st bind_casts(struct binding *b)
+/* The casts that can fail. DuckDB binds any of them; a nested value is refused here, because it
+ * would only be a null in every row. */
+static enum st collect_casts(struct binding *b)
 {
     const struct store_definition *def = b->definition;
-    struct plan *p = b->plan;
     enum st st = ST_OK;
+    for (size_t i = 0; !st && i < duck_statement_columns(b->prepared); i++) {
+        const struct store_field *field = record_field(def, duck_statement_name(b->prepared, i));
+        if (field && field->type != STORE_VARCHAR &&
+            duck_statement_kind(b->prepared, i) == DUCK_NESTED)
+            st = st_place(st_fail(ST_INVALID, "INVALID_DEFINITION",
+                                  "prepare gives a %s for \"%s\", which cannot become %s",
+                                  duck_statement_type(b->prepared, i), field->name,
+                                  store_type_name(field->type)),
+                          "/record/%s", field->name);
+    }
     for (size_t i = 0; !st && i < def->record_count; i++)
-        st = add_cast(p, def->record[i].name, def->record[i].type);
-    for (size_t r = 0; !st && r < def->rollup_count; r++) {
-        if (def->rollups[r].bucket == STORE_BUCKET_NONE)
-            continue;
-        st = add_cast(p, def->rollups[r].time.name, def->rollups[r].time.type);
-    }
-    for (size_t i = 0; !st && i < p->cast_count; i++) {
-        struct duck_statement *statement = NULL;
-        buf_reset(&b->sql);
-        buf_addstr(&b->sql, "SELECT TRY_CAST(");
-        duck_add_name(&b->sql, p->casts[i].field);
-        buf_addf(&b->sql, " AS %s) FROM \"#\".prepared", store_type_name(p->casts[i].type));
-        st = buf_status(&b->sql);
-        if (!st && (st = duck_prepare(&statement, b->duck, b->sql.data)))
-            st = st_place(st, "/record/%s", p->casts[i].field);
-        duck_statement_free(statement);
-    }
+        st = add_cast(b->plan, def->record[i].name, def->record[i].type);
+    for (size_t r = 0; !st && r < def->rollup_count; r++)
+        if (def->rollups[r].bucket != STORE_BUCKET_NONE)
+            st = add_cast(b->plan, def->rollups[r].time.name, def->rollups[r].time.type);
     return st;
 }
 
@@ -222,7 +218,7 @@ static enum st make_views(struct binding *b)
     if (!st)
         st = duck_run(b->duck, "naming the prepared rows", b->sql.data);
     if (!st)
-        st = bind_casts(b);
+        st = collect_casts(b);
     if (st)
         return st;
     buf_reset(&b->sql);

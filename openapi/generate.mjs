@@ -28,9 +28,18 @@ function resolve(document, item) {
   return item.$ref.split('/').slice(1).reduce((node, name) => node[name], document);
 }
 
+/** What the router checks; a keyword that it does not know would be a promise that nobody keeps. */
+const KEYWORDS = {
+  string: ['type', 'minLength', 'maxLength'],
+  integer: ['type', 'minimum', 'maximum', 'default'],
+  boolean: ['type', 'default'],
+};
+
 function parameterRow(where, parameter) {
   const { type, minimum, maximum, minLength, maxLength } = parameter.schema ?? {};
   if (!TYPES[type]) fail(where, `parameter ${parameter.name} has no usable type`);
+  const unknown = Object.keys(parameter.schema).find((k) => !KEYWORDS[type].includes(k));
+  if (unknown) fail(where, `parameter ${parameter.name}: nothing checks "${unknown}"`);
   const [low, high] = type === 'integer' ? [minimum, maximum] : [minLength ?? 0, maxLength];
   if (type !== 'boolean' && (low === undefined || high === undefined))
     fail(where, `parameter ${parameter.name} lacks its bounds`);
@@ -48,6 +57,9 @@ function operationRow(document, path, method, operation) {
   const limit = operation['x-everline-body-limit'];
   if (!Number.isInteger(limit)) fail(where, 'no x-everline-body-limit');
   if ((limit > 0) !== Boolean(operation.requestBody)) fail(where, 'requestBody and its limit disagree');
+
+  const types = Object.keys(operation.requestBody?.content ?? {});
+  if (limit > 0 && types.length !== 1) fail(where, 'a body has one media type');
 
   const parameters = (operation.parameters ?? []).map((p) => resolve(document, p));
   const segments = path.split('/').slice(1);
@@ -71,6 +83,7 @@ function operationRow(document, path, method, operation) {
      .free_query = ${operation['x-everline-free-query'] === true},
      .scope = ${scope},
      .body_limit = ${limit},
+     .media_type = ${limit > 0 ? `"${types[0]}"` : 'NULL'},
      .${thread === 'worker' ? 'data' : 'control'} = ${handler}},`,
   };
 }

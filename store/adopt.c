@@ -216,7 +216,7 @@ struct adopted *adopter_want(struct adopter *a, const char *path,
         entry->state = ADOPTED_OPENING;
         entry->ref = w->ref = *ref;
         w->entry = entry;
-        w->sealed = sealed;
+        w->sealed = entry->sealed = sealed;
         strncpy(w->path, path, sizeof w->path - 1);
         strncpy(w->tenant, tenant, sizeof w->tenant - 1);
         submit(a, w);

@@ -18,6 +18,7 @@ enum adopted_state {
 struct adopted {
     struct store_segment_ref ref;
     enum adopted_state state;
+    bool sealed;                   /* its bytes were known to be right when it was last opened */
     struct store_segment *segment; /* OPEN */
     struct st_report report;       /* BAD: why */
     unsigned uses;                 /* views that refer to it */

@@ -178,7 +178,7 @@ enum st head_segments_from_json(struct head_version *v, const json_t *list)
         int64_t bytes;
 
         if (jx_need_string(&sha, item, "", "sha256") ||
-            jx_integer(&bytes, item, "", "bytes", -1, 0, INT64_MAX) ||
+            jx_need_integer(&bytes, item, "", "bytes", 0, INT64_MAX) ||
             digest_unhex(digest, sizeof digest, sha))
             return corrupt();
         memcpy(v->segments[i].sha256, sha, DIGEST_HEX_SIZE);
@@ -197,8 +197,8 @@ static enum st versions_from_json(struct head *h, const json_t *list)
         int64_t version, order;
         struct head_version *v;
 
-        if (jx_integer(&version, item, "", "version", 0, 1, INT64_MAX) ||
-            jx_integer(&order, item, "", "order", 0, 0, INT64_MAX) ||
+        if (jx_need_integer(&version, item, "", "version", 1, INT64_MAX) ||
+            jx_need_integer(&order, item, "", "order", 0, INT64_MAX) ||
             jx_need_string(&state, item, "", "state") || jx_array(&segments, item, "", "segments"))
             return corrupt();
         enum st st = add_version(h, (uint64_t)version);
@@ -221,8 +221,8 @@ static enum st turns_from_json(struct head *h, const json_t *list)
         const json_t *item = json_array_get(list, i);
         int64_t version, at_us;
 
-        if (jx_integer(&version, item, "", "version", 0, 1, INT64_MAX) ||
-            jx_integer(&at_us, item, "", "at_us", 0, 0, INT64_MAX))
+        if (jx_need_integer(&version, item, "", "version", 1, INT64_MAX) ||
+            jx_need_integer(&at_us, item, "", "at_us", 0, INT64_MAX))
             return corrupt();
         enum st st = add_turn(h, (uint64_t)version, at_us);
         if (st)
@@ -240,11 +240,11 @@ enum st head_from_json(struct head *out, const json_t *document)
     *out = (struct head){0};
     if (jx_need_string(&tenant, document, "", "tenant") ||
         jx_need_string(&dataset, document, "", "dataset") ||
-        jx_integer(&sequence, document, "", "sequence", 0, 1, INT64_MAX) ||
-        jx_integer(&people, document, "", "people_sequence", 0, 0, INT64_MAX) ||
-        jx_integer(&current, document, "", "current", 0, 0, INT64_MAX) ||
-        jx_integer(&last, document, "", "last_version", 0, 0, INT64_MAX) ||
-        jx_integer(&event_us, document, "", "event_us", 0, 0, INT64_MAX) ||
+        jx_need_integer(&sequence, document, "", "sequence", 1, INT64_MAX) ||
+        jx_need_integer(&people, document, "", "people_sequence", 0, INT64_MAX) ||
+        jx_need_integer(&current, document, "", "current", 0, INT64_MAX) ||
+        jx_need_integer(&last, document, "", "last_version", 0, INT64_MAX) ||
+        jx_need_integer(&event_us, document, "", "event_us", 0, INT64_MAX) ||
         jx_array(&versions, document, "", "versions") || jx_array(&turns, document, "", "turns") ||
         strlen(tenant) >= STORE_NAME_SIZE || strlen(dataset) >= STORE_NAME_SIZE)
         return corrupt();

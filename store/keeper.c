@@ -236,8 +236,11 @@ static void run_tasks(struct store_keeper *k, struct store_task *task, bool stop
             task->done_fn(st_fail(ST_UNAVAILABLE, "STOPPING", "the server is stopping"), task->ctx);
         } else {
             task->run_fn(k->store, &task->wait, task->ctx);
-            task->next = k->waiting;
-            k->waiting = task;
+            struct store_task **last = &k->waiting;
+            while (*last)
+                last = &(*last)->next;
+            task->next = NULL;
+            *last = task;
         }
         task = next;
     }

@@ -32,8 +32,9 @@ static void load_definition(struct version_segments *vs, struct catalog_txn *t, 
     json_decref(row);
 }
 
-/* A BAD file is looked at again when somebody has verified it since: a publisher that found it
- * damaged has put a whole one in its place. */
+/* A BAD file whose bytes were wrong is looked at again when somebody has verified it since: a
+ * publisher that found it damaged has put a whole one in its place. One that failed with the right
+ * bytes (a wrong key) would fail again. */
 static struct adopted *want(struct refresh *r, struct catalog_txn *t, struct version_segments *vs,
                             const struct store_segment_ref *ref, const char *tenant,
                             const char *dataset, uint64_t version)
@@ -45,7 +46,7 @@ static struct adopted *want(struct refresh *r, struct catalog_txn *t, struct ver
         return entry;
     catalog_fail(t, store_segment_path(path, r->store, ref->sha256));
     bool sealed = store_seal_holds(t, ref->sha256, path);
-    if (entry && !sealed)
+    if (entry && (!sealed || entry->sealed))
         return entry;
     load_definition(vs, t, tenant, dataset, version);
     if (t->status)

@@ -57,7 +57,24 @@ test('a source that is missing', async () => {
 
 test('a source that the definition does not have', async () => {
   const result = await data.ingestCli('people', { persons: data.file('x.csv', GOOD) });
-  await assertNothingChanged(result, [/persons/, /people/], { rowsLeft: 0 });
+  await assertNothingChanged(result, /persons/, { rowsLeft: 0 });
+});
+
+test('of two sources one is missing, or has another name', async () => {
+  await data.put({
+    ...THINGS, name: 'pair', sources: { ...THINGS.sources, names: { format: 'csv' } },
+    prepare: 'SELECT t.id, n.name AS colour, t.weight, t.made FROM things t JOIN names n ON n.colour = t.colour',
+  });
+  const [a, b] = [data.file('a.csv', csv(things(10))), data.file('b.csv', 'colour,name\nred,rouge\n')];
+  const one = await data.ingestCli('pair', { things: a });
+  await assertNothingChanged(one, /names/, { rowsLeft: 0 });
+  const other = await data.ingestCli('pair', { things: a, nams: b });
+  await assertNothingChanged(other, [/nams/, /names/], { rowsLeft: 0 });
+  const bare = await data.cli(['ingest', 'pair', '--source', a, '--source', b], { tenant: 'dev' });
+  await assertNothingChanged(bare, /names/, { rowsLeft: 0 });
+  const row = await data.ingest('pair', { things: a, names: b });
+  assert.equal(row.rows.accepted, things(10).filter((thing) => thing.colour === 'red').length);
+  state.files = leftovers(data);
 });
 
 test('no source at all', async () => {
@@ -136,7 +153,7 @@ test('a Parquet source that is none', async () => {
   await data.put(definition);
   const result = await data.ingestCli('parquet', { things: data.file('x.parquet', 'PAR1 not really') });
   assert.equal(result.code, 1);
-  assert.match(result.stderr, /x\.parquet/);
+  assert.match(result.stderr, /things.*Parquet/);
   assert.deepEqual(leftovers(data), state.files);
 });
 

@@ -38,11 +38,15 @@ struct kit {
     struct store *store; /* NULL while closed */
 };
 
+static bool kit_is_child; /* of fork: a failure ends the process, not the test */
+
 #define kit_ok(expression) kit_check((expression), #expression, __FILE__, __LINE__)
 static inline void kit_check(enum st st, const char *what, const char *file, int line)
 {
     if (st) {
         print_error("%s: %s: %s (%s)\n", what, st_name(st), st_message(), st_code());
+        if (kit_is_child)
+            _exit(1);
         _fail(file, line);
     }
 }

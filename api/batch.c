@@ -1,0 +1,49 @@
+#include "api/batch.h"
+
+#include <stdio.h>
+
+static enum st find_keys(json_t **out, json_t *body, size_t max_keys)
+{
+    static const char *const MEMBERS[] = {"keys", NULL};
+    enum st st = jx_only(body, "", MEMBERS);
+
+    if (!st)
+        st = jx_array(out, body, "", "keys");
+    if (st)
+        return st;
+    if (json_array_size(*out) == 0)
+        return st_place(st_fail(ST_INVALID, "MISSING_FIELD", "\"keys\" must hold at least one key"),
+                        "/keys");
+    if (json_array_size(*out) > max_keys)
+        return st_hint(st_place(st_fail(ST_TOO_LARGE, "TOO_MANY_KEYS",
+                                        "a batch has at most %zu keys", max_keys),
+                                "/keys"),
+                       "send several batches");
+    return ST_OK;
+}
+
+enum st api_batch_read(struct buf *keys, size_t *count, struct store_hasher *hasher,
+                       const char *body, size_t body_len, size_t max_keys)
+{
+    json_t *document = NULL, *array = NULL;
+    enum st st = jx_parse_object(&document, body, body_len);
+
+    *count = 0;
+    if (!st)
+        st = find_keys(&array, document, max_keys);
+    for (size_t i = 0; !st && i < json_array_size(array); i++) {
+        unsigned char key[STORE_KEY_BYTES];
+        char pointer[32];
+
+        snprintf(pointer, sizeof pointer, "/keys/%zu", i);
+        st = store_hasher_sum_json(key, hasher, json_array_get(array, i), pointer);
+        if (!st)
+            buf_add(keys, key, sizeof key);
+    }
+    if (!st)
+        st = buf_status(keys);
+    if (!st)
+        *count = json_array_size(array);
+    json_decref(document);
+    return st;
+}

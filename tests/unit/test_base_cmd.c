@@ -1,0 +1,68 @@
+#include "base/cmd_internal.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct cmd_option OPTIONS[] = {
+    {.name = "ttl", .type = CMD_DURATION, .preset = "5m", .help = "x"},
+    {.name = "memory", .type = CMD_BYTES, .preset = "1KiB", .help = "x"},
+    {.name = "force", .type = CMD_FLAG, .help = "x"},
+    {0},
+};
+static const struct cmd CMD = {
+    .name = "go", .operands = "NAME", .operands_min = 1, .operands_max = 1, .options = OPTIONS};
+
+static enum st parse(struct cmd_args *args, const char *a, const char *b)
+{
+    char *argv[] = {(char *)"name", (char *)a, (char *)b};
+
+    return cmd_parse(args, &CMD, 1 + (a != NULL) + (b != NULL), argv);
+}
+
+static void flags_beat_the_environment_which_beats_defaults(void **state)
+{
+    struct cmd_args args;
+
+    (void)state;
+    unsetenv("EVERLINE_TTL");
+    assert_int_equal(parse(&args, NULL, NULL), ST_OK);
+    assert_int_equal(cmd_duration_ms(&args, "ttl"), 300000);
+    assert_int_equal(setenv("EVERLINE_TTL", "2s", 1), 0);
+    assert_int_equal(parse(&args, NULL, NULL), ST_OK);
+    assert_int_equal(cmd_duration_ms(&args, "ttl"), 2000);
+    assert_int_equal(parse(&args, "--ttl=500ms", "--force"), ST_OK);
+    assert_int_equal(cmd_duration_ms(&args, "ttl"), 500);
+    assert_true(cmd_flag(&args, "force"));
+    unsetenv("EVERLINE_TTL");
+}
+
+static void wrong_command_lines_are_usage_errors(void **state)
+{
+    static const char *const BAD[] = {
+        "--ttl",     "--ttl=5", "--ttl=-1s", "--force=1", "--memory=20EiB",
+        "--unknown", "-x",      "second",    "--tt=1s",   "--memory=99999999999TiB"};
+    struct cmd_args args;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++)
+        if (parse(&args, BAD[i], NULL) != ST_USAGE)
+            fail_msg("accepted: %s", BAD[i]);
+    assert_int_equal(parse(&args, "--ttl=1s", "--ttl=2s"), ST_USAGE);
+    assert_int_equal(cmd_parse(&args, &CMD, 0, NULL), ST_USAGE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(flags_beat_the_environment_which_beats_defaults),
+        cmocka_unit_test(wrong_command_lines_are_usage_errors),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,67 @@
+#include "base/digest.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+static void digests_equal_the_published_vectors(void **state)
+{
+    unsigned char sum[DIGEST_BYTES];
+    char hex[DIGEST_HEX_SIZE];
+    struct digest_hmac *h = NULL;
+    struct secret key = {0};
+
+    (void)state;
+    assert_int_equal(digest_sha256(sum, "abc", 3), ST_OK);
+    digest_hex(hex, sum, sizeof sum);
+    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    assert_int_equal(secret_copy(&key, "Jefe", 4), ST_OK);
+    assert_int_equal(digest_hmac_new(&h, &key), ST_OK);
+    for (int i = 0; i < 2; i++) { /* RFC 4231, case 2; the second sum starts afresh */
+        assert_int_equal(digest_hmac_sum(sum, h, "what do ya want for nothing?", 28), ST_OK);
+        digest_hex(hex, sum, sizeof sum);
+        assert_string_equal(hex,
+                            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    }
+    digest_hmac_free(h);
+    secret_release(&key);
+    assert_null(key.bytes);
+    secret_release(&key);
+}
+
+static void only_exact_lower_case_hex_is_read(void **state)
+{
+    unsigned char out[2];
+
+    (void)state;
+    assert_int_equal(digest_unhex(out, 2, "00ff"), ST_OK);
+    assert_memory_equal(out, "\x00\xff", 2);
+    assert_int_equal(digest_unhex(out, 2, "00fF"), ST_INVALID);
+    assert_int_equal(digest_unhex(out, 2, "00f"), ST_INVALID);
+    assert_int_equal(digest_unhex(out, 2, "00ff0"), ST_INVALID);
+    assert_int_equal(digest_unhex(out, 2, "00fg"), ST_INVALID);
+}
+
+static void secrets_compare_by_every_byte(void **state)
+{
+    (void)state;
+    assert_true(secret_equal("abcd", "abcd", 4));
+    assert_false(secret_equal("abcd", "abce", 4));
+    assert_false(secret_equal("abcd", "bbcd", 4));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(digests_equal_the_published_vectors),
+        cmocka_unit_test(only_exact_lower_case_hex_is_read),
+        cmocka_unit_test(secrets_compare_by_every_byte),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,100 @@
+#include "base/json.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+static json_t *parse(const char *text)
+{
+    json_t *json = NULL;
+
+    assert_int_equal(jx_parse_object(&json, text, strlen(text)), ST_OK);
+    return json;
+}
+
+static void only_one_whole_object_without_duplicates_is_taken(void **state)
+{
+    static const char *const BAD[] = {"",         "[]",          "{} x",    "{\"a\":1,\"a\":2}",
+                                      "{\"a\":}", "{\"a\":NaN}", "{'a':1}", "{\"a\":1,}"};
+    json_t *json = NULL;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++)
+        if (jx_parse_object(&json, BAD[i], strlen(BAD[i])) != ST_INVALID)
+            fail_msg("accepted: %s", BAD[i]);
+    assert_int_equal(jx_parse_object(&json, "{}\0", 3), ST_INVALID);
+    assert_int_equal(jx_parse_object(&json, "{\n  \"a\": secret}", 17), ST_INVALID);
+    assert_string_equal(st_code(), "INVALID_JSON");
+    assert_non_null(strstr(st_place_text(), "line 2"));
+    assert_null(strstr(st_message(), "secret"));
+}
+
+static void nesting_has_a_limit(void **state)
+{
+    char text[4000];
+    json_t *json = NULL;
+
+    (void)state;
+    memset(text, '[', sizeof text);
+    memcpy(text, "{\"a\":", 5);
+    memset(text + 1005, ']', 1000);
+    text[2005] = '}';
+    assert_int_equal(jx_parse_object(&json, text, 2006), ST_INVALID);
+}
+
+static void members_are_typed_bounded_and_known(void **state)
+{
+    static const char *const NAMES[] = {"n", "s", "b", NULL};
+    json_t *json = parse("{\"n\":7,\"s\":\"x\",\"b\":true,\"nil\":null}");
+    const char *text;
+    int64_t number;
+    bool flag;
+
+    (void)state;
+    assert_int_equal(jx_integer(&number, json, "", "n", 1, 0, 7), ST_OK);
+    assert_int_equal(number, 7);
+    assert_int_equal(jx_integer(&number, json, "/p", "n", 1, 0, 6), ST_INVALID);
+    assert_string_equal(st_place_text(), "/p/n");
+    assert_int_equal(jx_integer(&number, json, "", "nil", 5, 0, 6), ST_OK);
+    assert_int_equal(number, 5);
+    assert_int_equal(jx_need_string(&text, json, "", "s"), ST_OK);
+    assert_string_equal(text, "x");
+    assert_int_equal(jx_need_string(&text, json, "", "gone"), ST_INVALID);
+    assert_int_equal(jx_need_string(&text, json, "", "n"), ST_INVALID);
+    assert_string_equal(st_code(), "WRONG_TYPE");
+    assert_int_equal(jx_boolean(&flag, json, "", "s", false), ST_INVALID);
+    assert_int_equal(jx_only(json, "/p", NAMES), ST_INVALID);
+    assert_string_equal(st_code(), "UNKNOWN_FIELD");
+    assert_string_equal(st_place_text(), "/p/nil");
+    json_decref(json);
+}
+
+static void equal_values_have_equal_canonical_bytes(void **state)
+{
+    json_t *a = parse("{\"b\":1,\"a\":[1,2]}"), *b = parse("{\"a\":[1,2], \"b\":1}");
+    char *first = jx_text(a, true), *second = jx_text(b, true);
+
+    (void)state;
+    assert_string_equal(first, second);
+    assert_string_equal(first, "{\"a\":[1,2],\"b\":1}");
+    free(first);
+    free(second);
+    json_decref(a);
+    json_decref(b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_one_whole_object_without_duplicates_is_taken),
+        cmocka_unit_test(nesting_has_a_limit),
+        cmocka_unit_test(members_are_typed_bounded_and_known),
+        cmocka_unit_test(equal_values_have_equal_canonical_bytes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

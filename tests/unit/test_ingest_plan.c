@@ -1,0 +1,305 @@
+/* What a definition's SQL may say, and where an error says it is. */
+#include "ingest_kit.h"
+
+#include "ingest/build.h"
+
+#define DECLARED                                                                                   \
+    "'sources':{'people':{'format':'csv','columns':{'id':'VARCHAR','name':'VARCHAR',"              \
+    "'n':'INTEGER','joined':'DATE'},'columns_complete':true}}"
+#define KEY "'key':{'fields':['id'],'protect':'hmac-sha256'}"
+#define PLAIN "'key':{'fields':['id']}"
+
+/* A definition over the declared source with this prepare, key, record and rollups. */
+static enum st check(struct kit *kit, const char *prepare, const char *key, const char *record,
+                     const char *rollups)
+{
+    char text[8192];
+    snprintf(text, sizeof text,
+             "{'name':'d'," DECLARED ",'prepare':'%s',%s,'record':{%s},'rollups':{%s}}", prepare,
+             key, record, rollups);
+    kit_define(kit, text);
+    return build_check(&kit->task);
+}
+
+/* As check, for what the definition's own parser may refuse first. */
+static enum st define_and_check(struct kit *kit, const char *prepare, const char *rollups)
+{
+    char text[8192];
+    json_t *document = NULL;
+    snprintf(text, sizeof text,
+             "{'name':'d'," DECLARED ",'prepare':'%s'," KEY ",'record':{},'rollups':{%s}}", prepare,
+             rollups);
+    kit_quotes(text);
+    kit_ok(jx_parse_object(&document, text, strlen(text)));
+    task_release(&kit->task);
+    enum st st = task_define(&kit->task, document);
+    json_decref(document);
+    return st ? st : build_check(&kit->task);
+}
+
+static enum st check_prepare(struct kit *kit, const char *prepare)
+{
+    return check(kit, prepare, PLAIN, "'name':'VARCHAR'", "");
+}
+
+static enum st check_metric(struct kit *kit, const char *metric)
+{
+    char rollups[2048];
+    snprintf(rollups, sizeof rollups, "'r':{'dimensions':[],'metrics':{'m':'%s'}}", metric);
+    return check(kit, "SELECT * FROM people", KEY, "'name':'VARCHAR'", rollups);
+}
+
+static void a_good_definition_passes(void **state)
+{
+    struct kit *kit = *state;
+    kit_ok(check_prepare(kit, "SELECT id, name FROM people"));
+    kit_ok(check_prepare(kit, "WITH x AS (SELECT * FROM people) SELECT x.id, upper(p.name) AS name "
+                              "FROM x JOIN PEOPLE p USING (id), range(3), unnest([1]) u(v) "
+                              "WHERE x.n > (SELECT avg(n) FROM people);"));
+    kit_ok(check_prepare(kit, "SELECT id, name FROM people UNION ALL SELECT * FROM (VALUES "
+                              "(`a`, `b`)) v(id, name) -- the end"));
+    kit_ok(check(kit, "SELECT *, joined AS day FROM people", KEY,
+                 "'name':'VARCHAR','n':'BIGINT','day':'DATE'",
+                 "'r':{'dimensions':['name','n'],'time':{'field':'day','bucket':'month'},"
+                 "'metrics':{'c':'count(*)','s':'sum(n)','b':'sum((n > 3)::INT)','x':'count(name)',"
+                 "'l':'max(length(name))','q':{'ratio':['sum(n)','count(n)']}}}"));
+}
+
+static void only_declared_sources_can_be_read(void **state)
+{
+    static const char *const bad[][2] = {
+        {"SELECT id, name FROM nobody", "/prepare, line 1, column 22"},
+        {"SELECT id, name FROM `/etc/passwd`", "/prepare, line 1, column 22"},
+        {"SELECT id,\\n name\\nFROM \\\"x.csv\\\"", "/prepare, line 3, column 6"},
+        {"SELECT id, name FROM read_csv(`x.csv`)", "/prepare, line 1, column 22"},
+        {"SELECT id, name FROM people, read_parquet(`x`)", "/prepare, line 1, column 30"},
+        {"SELECT id, name FROM people, glob(`*`)", "/prepare, line 1, column 30"},
+        {"SELECT id, name FROM people, duckdb_settings()", "/prepare, line 1, column 30"},
+        {"SELECT id, name FROM query(`SELECT 1`)", "/prepare, line 1, column 22"},
+        {"SELECT id, name FROM query_table(`people`)", "/prepare, line 1, column 22"},
+        {"SELECT id, name FROM information_schema.tables", "/prepare, line 1, column 22"},
+        {"SELECT id, name FROM main.people", "/prepare, line 1, column 22"},
+        {"SELECT id, name FROM duckdb_tables", "/prepare, line 1, column 22"},
+        {"SELECT id, name FROM people WHERE id IN (SELECT s FROM pragma_version() v(s))",
+         "/prepare, line 1, column 56"},
+    };
+    struct kit *kit = *state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        kit_fails(check_prepare(kit, bad[i][0]), "SQL", bad[i][1], NULL);
+}
+
+static void nothing_but_one_select_is_allowed(void **state)
+{
+    static const char *const bad[] = {
+        "COPY people TO `x.csv`",
+        "CREATE TABLE x AS SELECT 1",
+        "SELECT 1; SELECT 2",
+        "SELECT id, name FROM people; DROP TABLE people",
+        "PRAGMA version",
+        "SET threads = 1",
+        "INSERT INTO people VALUES (1)",
+        "ATTACH `x`",
+        "INSTALL httpfs",
+        "DESCRIBE people",
+        "SUMMARIZE people",
+        "SHOW TABLES",
+        "EXPLAIN SELECT 1",
+        "SELECT * FROM (DESCRIBE people)",
+        "SELECT $1 AS id, name FROM people",
+        "",
+        "SELECT 1) AS x; DROP TABLE people; SELECT (1",
+    };
+    struct kit *kit = *state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (!define_and_check(kit, bad[i], ""))
+            fail_msg("accepted: %s", bad[i]);
+}
+
+static void what_gives_another_answer_another_time_is_refused(void **state)
+{
+    static const char *const bad[] = {
+        "random()",
+        "now()",
+        "current_date",
+        "current_timestamp",
+        "CURRENT_TIME",
+        "today()",
+        "uuid()",
+        "gen_random_uuid()",
+        "getvariable(`x`)",
+        "current_setting(`threads`)",
+        "nextval(`s`)",
+        "current_user",
+        "localtimestamp",
+        "get_current_timestamp()",
+        "txid_current()",
+        "setseed(1)",
+        "transaction_timestamp()",
+        "version()",
+        "getenv(`HOME`)",
+    };
+    struct kit *kit = *state;
+    char sql[200];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(sql, sizeof sql, "SELECT id,\\n  %s AS name FROM people", bad[i]);
+        kit_fails(check_prepare(kit, sql), "SQL", "/prepare, line 2, column 3", NULL);
+    }
+    kit_fails(check_prepare(kit, "SELECT id, name FROM people TABLESAMPLE 10%"), "SQL",
+              "/prepare, line 1, column 22", NULL);
+    kit_ok(check_prepare(kit, "SELECT id, version AS name FROM (SELECT id, name AS version "
+                              "FROM people)"));
+}
+
+static void errors_of_sql_carry_place_and_message(void **state)
+{
+    struct kit *kit = *state;
+    kit_fails(check_prepare(kit, "SELECT id,\\n  nam FROM people"), "SQL",
+              "/prepare, line 2, column 3", NULL);
+    assert_non_null(strstr(st_message(), "Referenced column \"nam\" not found"));
+    kit_fails(check_prepare(kit, "SELECT id, FROM WHERE people"), "SQL",
+              "/prepare, line 1, column 17", NULL);
+    assert_non_null(strstr(st_message(), "syntax error"));
+    kit_fails(check_prepare(kit, "SELECT id, name FROM people WHERE n > [1]"), "SQL",
+              "/prepare, line 1, column 37", NULL);
+    kit_fails(check_prepare(kit, "SELECT id, nofunc(name) AS name FROM people"), "SQL",
+              "/prepare, line 1, column 12", NULL);
+}
+
+static void a_column_that_prepare_lacks_is_named(void **state)
+{
+    struct kit *kit = *state;
+    kit_fails(check_prepare(kit, "SELECT name FROM people"), "INVALID_DEFINITION", "/key/fields/0",
+              NULL);
+    assert_string_equal(st_hint_text(), "its columns: name");
+    kit_fails(check_prepare(kit, "SELECT id FROM people"), "INVALID_DEFINITION", "/record/name",
+              NULL);
+    kit_fails(check(kit, "SELECT id, name FROM people", PLAIN, "'name':'VARCHAR'",
+                    "'r':{'dimensions':['state'],'metrics':{'m':'count(*)'}}"),
+              "INVALID_DEFINITION", "/rollups/r/dimensions/0", NULL);
+    kit_fails(check(kit, "SELECT id, name FROM people", PLAIN, "'name':'VARCHAR'",
+                    "'r':{'dimensions':[],'time':{'field':'day','bucket':'day'},"
+                    "'metrics':{'m':'count(*)'}}"),
+              "INVALID_DEFINITION", "/rollups/r/time/field", NULL);
+    kit_fails(check_prepare(kit, "SELECT id, name, n AS Name FROM people"), "INVALID_DEFINITION",
+              "/prepare", NULL);
+    kit_fails(check_prepare(kit, "SELECT id, name, n AS \\\"#k0\\\" FROM people"),
+              "INVALID_DEFINITION", "/prepare", NULL);
+}
+
+static void a_cast_that_cannot_be_is_refused_at_its_field(void **state)
+{
+    struct kit *kit = *state;
+    kit_fails(check(kit, "SELECT id, [n] AS name FROM people", PLAIN, "'name':'INTEGER'", ""),
+              "INVALID_DEFINITION", "/record/name", NULL);
+    kit_fails(check(kit, "SELECT id, {`a`: n} AS name FROM people", PLAIN, "'name':'DATE'", ""),
+              "INVALID_DEFINITION", "/record/name", NULL);
+    kit_ok(check(kit, "SELECT id, [n] AS name FROM people", PLAIN, "'name':'VARCHAR'", ""));
+}
+
+static void a_metric_is_one_scalar_expression_of_integers(void **state)
+{
+    static const char *const bad[] = {
+        "sum((SELECT max(n) FROM people))",
+        "sum(sum(n))",
+        "sum(count(*))",
+        "sum(n) FROM people; --",
+        "sum(row_number() OVER ())",
+        "count(COLUMNS(*))",
+        "sum(n, n)",
+        "sum(n) + 1",
+        "max(random()::INT)",
+        "sum(n AS x)",
+        "sum(nobody)",
+        "sum(n +)",
+    };
+    struct kit *kit = *state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char rollups[300];
+        snprintf(rollups, sizeof rollups, "'r':{'dimensions':[],'metrics':{'m':'%s'}}", bad[i]);
+        enum st st = define_and_check(kit, "SELECT * FROM people", rollups);
+        if (!st)
+            fail_msg("accepted: %s", bad[i]);
+        assert_memory_equal(st_place_text(), "/rollups/r/metrics/m", 20);
+    }
+    kit_fails(check_metric(kit, "sum(n * 1.5)"), "METRIC_TYPE", "/rollups/r/metrics/m", NULL);
+    kit_fails(check_metric(kit, "min(n::DOUBLE)"), "METRIC_TYPE", "/rollups/r/metrics/m", NULL);
+    kit_fails(check_metric(kit, "max(name)"), "METRIC_TYPE", "/rollups/r/metrics/m", NULL);
+    kit_fails(check_metric(kit, "sum(n +\\n  nobody)"), "SQL",
+              "/rollups/r/metrics/m, line 2, column 3", NULL);
+    kit_ok(check_metric(kit, "count(name)"));
+}
+
+static void a_protected_key_cannot_be_reached_from_a_rollup(void **state)
+{
+    static const char *const expressions[] = {
+        "max(length(id))",
+        "sum(length(\\\"#k0\\\"))",
+        "max(length(people.id))",
+        "max(length(prepared.id))",
+        "max(length(visible::VARCHAR))",
+        "max(length((\\\"#rows\\\")::VARCHAR))",
+        "max(length(ID))",
+    };
+    struct kit *kit = *state;
+    for (size_t i = 0; i < sizeof expressions / sizeof *expressions; i++) {
+        enum st st = check_metric(kit, expressions[i]);
+        if (!st)
+            fail_msg("accepted: %s", expressions[i]);
+    }
+    kit_fails(check_metric(kit, "max(length(id))"), "SQL", "/rollups/r/metrics/m, line 1, column 8",
+              NULL);
+    /* Without protection the key is a column like any other. */
+    kit_ok(check(kit, "SELECT * FROM people", PLAIN, "'name':'VARCHAR'",
+                 "'r':{'dimensions':['id'],'metrics':{'m':'max(length(id))'}}"));
+}
+
+static void a_type_is_a_type_and_nothing_else(void **state)
+{
+    static const char *const bad[] = {"NOSUCHTYPE", "INTEGER) , (INTEGER",
+                                      "INTEGER), b AS (SELECT 1", "INTEGER NOT NULL"};
+    struct kit *kit = *state;
+    char text[1024];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text,
+                 "{'name':'d','sources':{'people':{'format':'csv','columns':{'id':'%s'}}},"
+                 "'prepare':'SELECT id FROM people'," PLAIN ",'record':{}}",
+                 bad[i]);
+        kit_define(kit, text);
+        assert_int_equal(build_check(&kit->task), ST_INVALID);
+        assert_string_equal(st_code(), "SQL");
+        assert_memory_equal(st_place_text(), "/sources/people/columns/id", 26);
+    }
+}
+
+static void without_all_columns_the_rest_is_checked_still(void **state)
+{
+    struct kit *kit = *state;
+    kit_define(kit, "{'name':'d','sources':{'people':{'format':'csv'}},'prepare':"
+                    "'SELECT id, whatever FROM people'," PLAIN ",'record':{'whatever':'VARCHAR'}}");
+    kit_ok(build_check(&kit->task));
+    kit_define(kit, "{'name':'d','sources':{'people':{'format':'csv'}},'prepare':"
+                    "'SELECT id, random() AS r FROM people'," PLAIN ",'record':{'r':'DOUBLE'}}");
+    kit_fails(build_check(&kit->task), "SQL", "/prepare, line 1, column 12", NULL);
+    kit_define(kit, "{'name':'d','sources':{'people':{'format':'csv'}},'prepare':"
+                    "'SELECT id FROM people'," PLAIN ",'record':{},'rollups':{'r':{'dimensions':[],"
+                    "'metrics':{'m':'sum((SELECT 1))'}}}}");
+    kit_fails(build_check(&kit->task), "SQL", "/rollups/r/metrics/m, line 1, column 1", NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        kit_test(a_good_definition_passes),
+        kit_test(only_declared_sources_can_be_read),
+        kit_test(nothing_but_one_select_is_allowed),
+        kit_test(what_gives_another_answer_another_time_is_refused),
+        kit_test(errors_of_sql_carry_place_and_message),
+        kit_test(a_column_that_prepare_lacks_is_named),
+        kit_test(a_cast_that_cannot_be_is_refused_at_its_field),
+        kit_test(a_metric_is_one_scalar_expression_of_integers),
+        kit_test(a_protected_key_cannot_be_reached_from_a_rollup),
+        kit_test(a_type_is_a_type_and_nothing_else),
+        kit_test(without_all_columns_the_rest_is_checked_still),
+    };
+    return cmocka_run_group_tests_name("ingest_plan", tests, NULL, NULL);
+}

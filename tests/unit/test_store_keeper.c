@@ -1,0 +1,410 @@
+/* The keeper: a serving process that watches what another process publishes. */
+#include "store_kit.h"
+
+#include "base/clock.h"
+#include "store/keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define DEADLINE_S 60
+#define SLOTS 2
+
+static int setup(void **state)
+{
+    struct kit *kit = malloc(sizeof *kit);
+
+    assert_non_null(kit);
+    kit_new(kit);
+    kit_dataset(kit, KIT_THINGS);
+    kit_dataset(kit, KIT_PEOPLE);
+    assert_int_equal(kit_publish(kit, KIT_THINGS, "red"), STORE_FLIPPED);
+    assert_int_equal(kit_publish(kit, KIT_PEOPLE, "grey"), STORE_FLIPPED);
+    *state = kit;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    kit_free(*state);
+    free(*state);
+    return 0;
+}
+
+/* The catalog may be open once per process: the kit's handle is closed first. */
+static struct store_keeper *start(struct kit *kit)
+{
+    struct store_keeper *k = NULL;
+    struct store_keeper_options options = {.store.data_dir = kit->dir, .slots = SLOTS};
+
+    kit_close(kit);
+    alarm(DEADLINE_S / 6); /* a start that never ends fails */
+    kit_ok(store_keeper_start(&k, &options));
+    alarm(0);
+    return k;
+}
+
+/* ---- another process that publishes when told to ---- */
+
+struct publisher {
+    pid_t pid;
+    int go;
+};
+
+/* Forked before the keeper has threads; it publishes `colour` once, and ends with 0 when that
+ * flipped. It would wait ten minutes for an acknowledgement, and is killed long before. */
+static struct publisher publisher_new(struct kit *kit, const char *colour)
+{
+    int ends[2];
+    char byte;
+
+    kit_close(kit);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct store_lease lease;
+        enum store_outcome outcome;
+
+        kit_is_child = true;
+        close(ends[1]);
+        if (read(ends[0], &byte, 1) != 1)
+            _exit(2);
+        alarm(DEADLINE_S);
+        kit_open(kit);
+        kit_lease(&lease, kit, "things");
+        struct store_build *b = kit_build(kit, &lease, KIT_THINGS, colour);
+        kit_ok(store_build_publish(&outcome, b, 600000, NULL, NULL));
+        store_build_free(b);
+        kit_close(kit);
+        _exit(outcome == STORE_FLIPPED ? 0 : 3);
+    }
+    close(ends[0]);
+    return (struct publisher){pid, ends[1]};
+}
+
+static void publisher_run(struct publisher *p)
+{
+    int status = -1;
+
+    assert_int_equal(write(p->go, "x", 1), 1);
+    close(p->go);
+    assert_int_equal(waitpid(p->pid, &status, 0), p->pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* ---- looking ---- */
+
+static const struct store_served *served(const struct store_view *v, const char *dataset)
+{
+    const struct store_served *d = NULL;
+
+    kit_ok(store_view_dataset(&d, v, "acme", dataset));
+    return d;
+}
+
+/* The answer for id "1" has this colour. */
+static void assert_colour(const struct store_served *d, unsigned slot, const char *colour)
+{
+    struct store_hasher *hasher = NULL;
+    unsigned char key[STORE_KEY_BYTES];
+    struct store_value values[2];
+    const void *row;
+    size_t len;
+
+    kit_ok(store_served_ready(d));
+    kit_ok(store_served_hasher(&hasher, d, slot));
+    kit_ok(store_hasher_sum(key, hasher, &(struct store_text){"1", 1}));
+    kit_ok(store_served_get(d, slot, key, &row, &len));
+    kit_ok(store_row_decode(values, d->definition->row, d->definition->row_count, row, len));
+    const struct store_value *last = &values[d->definition->row_count - 1];
+    assert_int_equal(last->as.text.len, strlen(colour));
+    assert_memory_equal(last->as.text.bytes, colour, strlen(colour));
+}
+
+static void await_version(struct store_keeper *k, unsigned slot, uint64_t version)
+{
+    uint64_t end_ns = clock_steady_ns() + DEADLINE_S * 1000000000ull, now = 0;
+
+    while (now != version) {
+        now = served(store_view_enter(k, slot), "things")->version;
+        store_view_leave(k, slot);
+        if (now != version && clock_steady_ns() > end_ns)
+            fail_msg("version %llu is not served in time", (unsigned long long)version);
+        sched_yield();
+    }
+}
+
+static void assert_unavailable(const struct store_served *d)
+{
+    assert_non_null(d->unavailable);
+    assert_int_equal(store_served_ready(d), ST_UNAVAILABLE);
+    assert_string_equal(st_code(), "VERSION_UNAVAILABLE");
+}
+
+static void the_first_view_serves_every_current_version(void **state)
+{
+    struct store_keeper *k = start(*state);
+    const struct store_view *v = store_view_enter(k, 0);
+    const struct store_served *d = NULL;
+
+    assert_true(store_keeper_ready(k, NULL));
+    assert_int_equal(served(v, "things")->version, 1);
+    assert_colour(served(v, "things"), 0, "red");
+    assert_colour(served(v, "people"), 0, "grey");
+    assert_int_equal(store_view_dataset(&d, v, "acme", "nothing"), ST_NOT_FOUND);
+    assert_string_equal(st_code(), "UNKNOWN_DATASET");
+    assert_int_equal(store_view_dataset(&d, v, "other", "things"), ST_NOT_FOUND);
+    store_view_leave(k, 0);
+    store_keeper_stop(k);
+}
+
+static void a_publish_by_another_process_is_acknowledged_and_served(void **state)
+{
+    struct publisher p = publisher_new(*state, "blue");
+    struct store_keeper *k = start(*state);
+
+    publisher_run(&p);
+    await_version(k, 0, 2);
+    assert_colour(served(store_view_enter(k, 0), "things"), 0, "blue");
+    store_view_leave(k, 0);
+    store_keeper_stop(k);
+}
+
+static void a_view_entered_before_a_flip_goes_on_reading_the_old_version(void **state)
+{
+    struct publisher p = publisher_new(*state, "blue");
+    struct store_keeper *k = start(*state);
+    const struct store_served *old = served(store_view_enter(k, 0), "things");
+
+    publisher_run(&p);
+    await_version(k, 1, 2);
+    assert_int_equal(old->version, 1);
+    assert_colour(old, 0, "red");
+    store_view_leave(k, 0);
+    assert_int_equal(served(store_view_enter(k, 0), "things")->version, 2);
+    store_view_leave(k, 0);
+    store_keeper_stop(k);
+}
+
+/* Flips the middle byte of the first segment of the dataset's version 1. */
+static void damage(struct kit *kit, const char *dataset)
+{
+    char path[FS_PATH_MAX];
+    json_t *row = NULL;
+    struct stat sb;
+    char byte;
+
+    kit_ok(store_version_get(&row, kit->store, "acme", dataset, 1));
+    json_t *segment = json_array_get(json_object_get(row, "segments"), 0);
+    kit_ok(store_segment_path(path, kit->store,
+                              json_string_value(json_object_get(segment, "sha256"))));
+    json_decref(row);
+    assert_int_equal(chmod(path, 0600), 0);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &sb), 0);
+    assert_int_equal(pread(fd, &byte, 1, sb.st_size / 2), 1);
+    byte = (char)(byte ^ 0x40);
+    assert_int_equal(pwrite(fd, &byte, 1, sb.st_size / 2), 1);
+    close(fd);
+}
+
+static void a_damaged_segment_takes_away_its_dataset_and_no_other(void **state)
+{
+    damage(*state, "things");
+    struct store_keeper *k = start(*state);
+    const struct store_view *v = store_view_enter(k, 0);
+
+    assert_unavailable(served(v, "things"));
+    assert_int_equal(served(v, "things")->version, 1);
+    assert_int_equal(served(v, "things")->segment_count, 0);
+    assert_colour(served(v, "people"), 0, "grey");
+    store_view_leave(k, 0);
+    struct buf why;
+    buf_init(&why, 4096);
+    assert_true(store_keeper_ready(k, &why)); /* known to be unservable is not late */
+    assert_non_null(why.data);
+    assert_non_null(strstr(why.data, "things"));
+    assert_null(strstr(why.data, "people"));
+    buf_release(&why);
+    store_keeper_stop(k);
+}
+
+static void a_wrong_hmac_key_makes_the_dataset_unavailable_instead_of_empty(void **state)
+{
+    struct kit *kit = *state;
+    struct store_tenant tenant;
+    char path[FS_PATH_MAX];
+    unsigned char other[32];
+
+    kit_ok(store_tenant_get(&tenant, kit->store, "acme"));
+    kit_ok(fs_path(path, "%s/acme/hmac/%s.key", store_keys_dir(kit->store), tenant.hmac_key_id));
+    assert_int_equal(access(path, F_OK), 0);
+    memset(other, 0xC3, sizeof other);
+    kit_ok(fs_write_atomic(path, other, sizeof other, 0600));
+    struct store_keeper *k = start(kit);
+    const struct store_view *v = store_view_enter(k, 0);
+    assert_unavailable(served(v, "people"));
+    assert_colour(served(v, "things"), 0, "red");
+    store_view_leave(k, 0);
+    store_keeper_stop(k);
+}
+
+/* ---- tasks ---- */
+
+struct chore {
+    struct store_task task;
+    bool ran;
+    enum st status, move;
+    sem_t entered, go, done;
+};
+
+static void await(sem_t *sem)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += DEADLINE_S;
+    while (sem_timedwait(sem, &until) != 0)
+        if (errno != EINTR)
+            fail_msg("not in time");
+}
+
+static void chore_done(enum st status, void *ctx)
+{
+    struct chore *c = ctx;
+
+    c->status = status;
+    sem_post(&c->done);
+}
+
+static void chore_wait(struct store *s, struct store_wait *wait, void *ctx)
+{
+    struct chore *c = ctx;
+
+    (void)s;
+    (void)wait;
+    c->ran = true;
+    sem_post(&c->entered);
+    sem_wait(&c->go);
+}
+
+/* Promotes version 1 back and asks to wait until that is served. */
+static void chore_promote(struct store *s, struct store_wait *wait, void *ctx)
+{
+    struct store_move m = {.tenant = "acme", .dataset = "things", .to = 1, .actor = KIT_ACTOR};
+    struct chore *c = ctx;
+    json_t *head = NULL;
+
+    c->ran = true;
+    c->move = store_promote(&head, s, &m);
+    strcpy(wait->tenant, "acme");
+    strcpy(wait->dataset, "things");
+    wait->sequence = (uint64_t)json_integer_value(json_object_get(head, "sequence"));
+    json_decref(head);
+}
+
+static struct chore *chore_new(void (*run_fn)(struct store *, struct store_wait *, void *))
+{
+    struct chore *c = calloc(1, sizeof *c);
+
+    assert_non_null(c);
+    c->task = (struct store_task){.run_fn = run_fn, .done_fn = chore_done, .ctx = c};
+    c->status = ST_UNKNOWN_OUTCOME;
+    sem_init(&c->entered, 0, 0);
+    sem_init(&c->go, 0, 0);
+    sem_init(&c->done, 0, 0);
+    return c;
+}
+
+static void a_task_is_done_when_what_it_moved_is_served(void **state)
+{
+    struct chore *c = chore_new(chore_promote);
+
+    assert_int_equal(kit_publish(*state, KIT_THINGS, "blue"), STORE_FLIPPED);
+    struct store_keeper *k = start(*state);
+    store_keeper_post(k, &c->task);
+    await(&c->done);
+    assert_true(c->ran);
+    assert_int_equal(c->move, ST_OK);
+    assert_int_equal(c->status, ST_OK);
+    const struct store_served *d = served(store_view_enter(k, 0), "things");
+    assert_int_equal(d->version, 1); /* no polling: done means served */
+    assert_colour(d, 0, "red");
+    store_view_leave(k, 0);
+    store_keeper_stop(k);
+    free(c);
+}
+
+static void *stop_main(void *k)
+{
+    store_keeper_stop(k);
+    return NULL;
+}
+
+static void posted_tasks_are_answered_unavailable_when_the_keeper_stops(void **state)
+{
+    enum { MOST = 20000 };
+    struct store_keeper *k = start(*state);
+    struct chore *first = chore_new(chore_wait), *late = NULL;
+    struct chore **queued = calloc(MOST, sizeof(struct chore *));
+    size_t count = 0;
+    pthread_t thread;
+
+    assert_non_null(queued);
+    store_keeper_post(k, &first->task);
+    await(&first->entered); /* the catalog thread is busy: what follows stays posted */
+    queued[count] = chore_new(chore_wait);
+    store_keeper_post(k, &queued[count++]->task);
+    assert_int_equal(sem_trywait(&queued[0]->done), -1);
+    assert_int_equal(pthread_create(&thread, NULL, stop_main, k), 0);
+    while (!late) { /* until stop has begun: then a post is answered at once */
+        assert_true(count < MOST);
+        struct chore *c = chore_new(chore_wait);
+        store_keeper_post(k, &c->task);
+        if (sem_trywait(&c->done) == 0)
+            late = c;
+        else
+            queued[count++] = c;
+        sched_yield();
+    }
+    sem_post(&first->go);
+    pthread_join(thread, NULL);
+    assert_int_equal(first->status, ST_OK); /* it ran */
+    assert_int_equal(late->status, ST_UNAVAILABLE);
+    assert_false(late->ran);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(sem_trywait(&queued[i]->done), 0);
+        assert_int_equal(queued[i]->status, ST_UNAVAILABLE);
+        assert_false(queued[i]->ran);
+        free(queued[i]);
+    }
+    free(queued);
+    free(first);
+    free(late);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_first_view_serves_every_current_version),
+        TEST(a_publish_by_another_process_is_acknowledged_and_served),
+        TEST(a_view_entered_before_a_flip_goes_on_reading_the_old_version),
+        TEST(a_damaged_segment_takes_away_its_dataset_and_no_other),
+        TEST(a_task_is_done_when_what_it_moved_is_served),
+        TEST(posted_tasks_are_answered_unavailable_when_the_keeper_stops),
+        TEST(a_wrong_hmac_key_makes_the_dataset_unavailable_instead_of_empty),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
