@@ -24,10 +24,10 @@ static enum st load_keys(struct api_keys *keys, const struct store_view *view,
         if (!st)
             st = auth_keyset_load(keys->set, t->name, directory, &count);
         if (!st && first && t->enabled && count == 0 && server->options.production)
-            st = st_hint(
-                st_fail(ST_INVALID, "KEYS_MISSING", "tenant %s has no token key in %s", t->name,
-                        directory),
-                "put a key file KID.ES256.pem there, or: everline tenant put %s --disable", t->name);
+            st = st_hint(st_fail(ST_INVALID, "KEYS_MISSING", "tenant %s has no token key in %s",
+                                 t->name, directory),
+                         "put a key file KID.ES256.pem there, or: everline tenant put %s --disable",
+                         t->name);
     }
     return st;
 }

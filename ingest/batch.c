@@ -73,7 +73,7 @@ static enum st find_source(size_t *index, const char **path, const struct task *
             *index = i;
             return ST_OK;
         }
-    if (d->source_count == 1) {
+    if (d->source_count == 1 && (!equals || access(argument, F_OK) == 0)) {
         *index = 0;
         *path = argument; /* a name with = in it */
         return ST_OK;
