@@ -153,7 +153,7 @@ static enum st add_rollup(struct collector *c, const struct store_rollup *r, siz
     }
     buf_reset(&c->tuple);
     enum st st = store_tuple_encode(&c->tuple, r, values);
-    if (st == ST_TOO_LARGE)
+    if (st == ST_TOO_LARGE || st == ST_INVALID)
         return reject(c, c->first_dimensions + (size_t)(r - c->definition->rollups));
     if (st)
         return st;

@@ -238,22 +238,19 @@ static enum st insert_csv(int64_t *parsed, struct duck *d, const struct store_so
     return st ? st_place(st, "%s", f->label) : ST_OK;
 }
 
-/* The line (from 1) of a byte of the file: DuckDB numbers records, people look for lines. */
+/* The line (from 1) of a byte of the file: DuckDB numbers records, people look for lines. It may
+ * point at what is left of the line end before (between CR and LF), which is skipped. */
 static uint64_t line_at(const struct task_file *f, uint64_t offset)
 {
-    uint64_t line = 1;
-    char *piece = malloc(PIECE_BYTES);
-    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
-    while (piece && fd >= 0 && offset) {
-        ssize_t n = read(fd, piece, offset < PIECE_BYTES ? (size_t)offset : PIECE_BYTES);
-        if (n <= 0)
+    uint64_t line = 1, at = 0;
+    FILE *file = fopen(f->path, "re");
+    for (int c; file && (c = getc_unlocked(file)) != EOF; at++) {
+        if (at >= offset && c != '\r' && c != '\n')
             break;
-        for (ssize_t i = 0; i < n; i++)
-            line += piece[i] == '\n';
-        offset -= (uint64_t)n;
+        line += c == '\n';
     }
-    fs_close(&fd);
-    free(piece);
+    if (file)
+        fclose(file);
     return line;
 }
 
@@ -373,6 +370,33 @@ static enum st check_parquet_type(struct duck *d, const struct store_source *s,
     return st ? st_place(st, "/sources/%s/columns/%s", s->name, c->name) : ST_OK;
 }
 
+/* Says which file is no Parquet file, or that they differ. */
+static enum st parquet_refused(struct duck *d, const struct store_source *s,
+                               const struct task_source *files)
+{
+    for (size_t i = 0; i < files->file_count; i++) {
+        const struct task_file *f = &files->files[i];
+        struct duck_statement *statement = NULL;
+        struct buf sql;
+        buf_init(&sql, 1u << 16);
+        buf_addstr(&sql, "SELECT * FROM read_parquet(");
+        duck_add_literal(&sql, f->path);
+        buf_addch(&sql, ')');
+        enum st st = buf_status(&sql);
+        bool refused = !st && duck_prepare(&statement, d, sql.data);
+        duck_statement_free(statement);
+        buf_release(&sql);
+        if (st)
+            return st;
+        if (refused)
+            return st_place(
+                st_fail(ST_INVALID, "PARQUET", "%s cannot be read as a Parquet file", f->label),
+                "%s", f->label);
+    }
+    return st_fail(ST_INVALID, "PARQUET",
+                   "the Parquet files of the source %s do not have the same columns", s->name);
+}
+
 static enum st bind_parquet(struct duck *d, const struct store_source *s,
                             const struct task_source *files)
 {
@@ -383,11 +407,8 @@ static enum st bind_parquet(struct duck *d, const struct store_source *s,
     add_files(&sql, files);
     buf_addch(&sql, ')');
     enum st st = buf_status(&sql);
-    if (!st && (st = duck_prepare(&statement, d, sql.data)))
-        st = st_fail(ST_INVALID, "PARQUET",
-                     "the files of the source %s cannot be read as Parquet "
-                     "files with the same columns",
-                     s->name);
+    if (!st && duck_prepare(&statement, d, sql.data))
+        st = parquet_refused(d, s, files);
     duck_statement_free(statement);
     if (!st) {
         buf_reset(&sql);

@@ -153,7 +153,7 @@ test('a Parquet source that is none', async () => {
   await data.put(definition);
   const result = await data.ingestCli('parquet', { things: data.file('x.parquet', 'PAR1 not really') });
   assert.equal(result.code, 1);
-  assert.match(result.stderr, /things.*Parquet/);
+  assert.match(result.stderr, /x\.parquet cannot be read as a Parquet file/);
   assert.deepEqual(leftovers(data), state.files);
 });
 
