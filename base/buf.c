@@ -1,5 +1,7 @@
 #include "base/buf.h"
 
+#include "base/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,8 +41,10 @@ char *buf_reserve(struct buf *b, size_t len)
     size_t need = b->len + len + 1;
     if (need > b->cap) {
         size_t cap = b->cap ? b->cap : FIRST_CAPACITY;
-        while (cap < need)
-            cap = cap > b->max / 2 ? b->max + 1 : cap * 2;
+        while (cap < need && cap <= SIZE_MAX / 2)
+            cap *= 2;
+        if (cap > b->max && b->max < SIZE_MAX)
+            cap = b->max + 1;
         if (cap < need)
             cap = need;
         char *grown = realloc(b->data, cap);
@@ -113,32 +117,6 @@ void buf_addi64(struct buf *b, int64_t value)
     buf_addu64(b, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
-/* Length of the UTF-8 sequence at s (RFC 3629: no overlong forms, no surrogates), 0 when invalid.
- */
-static size_t utf8_length(const unsigned char *s, size_t len)
-{
-    static const struct {
-        unsigned char first_min, first_max, second_min, second_max;
-        size_t length;
-    } FORMS[] = {
-        {0xC2, 0xDF, 0x80, 0xBF, 2}, {0xE0, 0xE0, 0xA0, 0xBF, 3}, {0xE1, 0xEC, 0x80, 0xBF, 3},
-        {0xED, 0xED, 0x80, 0x9F, 3}, {0xEE, 0xEF, 0x80, 0xBF, 3}, {0xF0, 0xF0, 0x90, 0xBF, 4},
-        {0xF1, 0xF3, 0x80, 0xBF, 4}, {0xF4, 0xF4, 0x80, 0x8F, 4},
-    };
-
-    for (size_t f = 0; f < sizeof FORMS / sizeof FORMS[0]; f++) {
-        if (s[0] < FORMS[f].first_min || s[0] > FORMS[f].first_max)
-            continue;
-        if (len < FORMS[f].length || s[1] < FORMS[f].second_min || s[1] > FORMS[f].second_max)
-            return 0;
-        for (size_t i = 2; i < FORMS[f].length; i++)
-            if (s[i] < 0x80 || s[i] > 0xBF)
-                return 0;
-        return FORMS[f].length;
-    }
-    return 0;
-}
-
 static void add_escape(struct buf *b, unsigned char c)
 {
     static const char SHORT[] = {
@@ -154,26 +132,20 @@ static void add_escape(struct buf *b, unsigned char c)
 
 void buf_add_json_string(struct buf *b, const char *s, size_t len)
 {
-    const unsigned char *u = (const unsigned char *)s;
     size_t run = 0; /* start of what needs no escape */
-    size_t i = 0;
 
+    if (!utf8_is_valid(s, len)) {
+        if (!b->status)
+            b->status = ST_INVALID;
+        return;
+    }
     buf_addch(b, '"');
-    while (i < len) {
-        if (u[i] >= 0x80) {
-            size_t n = utf8_length(u + i, len - i);
-            if (n == 0) {
-                if (!b->status)
-                    b->status = ST_INVALID;
-                return;
-            }
-            i += n;
-        } else if (u[i] < 0x20 || u[i] == '"' || u[i] == '\\') {
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (c < 0x20 || c == '"' || c == '\\') {
             buf_add(b, s + run, i - run);
-            add_escape(b, u[i++]);
-            run = i;
-        } else {
-            i++;
+            add_escape(b, c);
+            run = i + 1;
         }
     }
     buf_add(b, s + run, len - run);

@@ -28,14 +28,18 @@ static void watch_allocations(void)
     json_set_alloc_funcs(watched_malloc, inner_free);
 }
 
-/* Brackets outside strings; whether the text is JSON at all is the parser's to say. */
-static bool is_too_deep(const char *text, size_t len)
+/* Brackets outside strings; whether the text is JSON at all is the parser's to say. Sets the line
+ * of the bracket that is one too many. */
+static bool is_too_deep(int *line, const char *text, size_t len)
 {
     bool in_string = false;
     unsigned depth = 0;
 
+    *line = 1;
+
     for (size_t i = 0; i < len; i++) {
         char c = text[i];
+        *line += c == '\n';
         if (in_string && c == '\\')
             i++;
         else if (c == '"')
@@ -55,9 +59,12 @@ enum st jx_parse_object(json_t **out, const char *text, size_t len)
 
     *out = NULL;
     pthread_once(&once, watch_allocations);
-    if (is_too_deep(text, len))
-        return st_fail(ST_INVALID, "INVALID_JSON",
-                       "not valid JSON: it is nested more than %d levels deep", JX_DEPTH_MAX);
+    int line;
+    if (is_too_deep(&line, text, len))
+        return st_place(st_fail(ST_INVALID, "INVALID_JSON",
+                                "not valid JSON: it is nested more than %d levels deep at line %d",
+                                JX_DEPTH_MAX, line),
+                        "line %d", line);
     allocation_failed = false;
     json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
     if (allocation_failed) {

@@ -1,5 +1,7 @@
 #include "base/status.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -52,15 +54,25 @@ int st_exit_code(enum st status)
     return i >= 0 && i < STATUS_COUNT ? STATUSES[i].exit_code : 1;
 }
 
-/* Formatted aside first: an argument may be st_message() itself. */
+#define TEXT_MAX sizeof last.message /* the longest of the report's texts */
+
+/* Formatted aside first: an argument may be st_message() itself. What was cut within a character is
+ * mended, since reports go into JSON. */
+static void set(char *text, size_t size, const char *fmt, va_list args)
+{
+    char formatted[TEXT_MAX];
+
+    if (vsnprintf(formatted, size, fmt, args) < 0)
+        formatted[0] = '\0';
+    utf8_mend(formatted);
+    strcpy(text, formatted);
+}
+
 static void report(enum st status, const char *code, const char *fmt, va_list args)
 {
-    char message[sizeof last.message];
-
-    vsnprintf(message, sizeof message, fmt, args);
+    set(last.message, sizeof last.message, fmt, args);
     last.status = status;
     snprintf(last.code, sizeof last.code, "%s", code ? code : st_name(status));
-    memcpy(last.message, message, sizeof message);
     last.hint[0] = last.place[0] = '\0';
 }
 
@@ -93,39 +105,36 @@ enum st st_fail_errno(int err, const char *fmt, ...)
 
 enum st st_hint(enum st status, const char *fmt, ...)
 {
-    char text[sizeof last.hint];
     va_list args;
 
     va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
+    set(last.hint, sizeof last.hint, fmt, args);
     va_end(args);
-    memcpy(last.hint, text, sizeof text);
     return status;
 }
 
 enum st st_place(enum st status, const char *fmt, ...)
 {
-    char text[sizeof last.place];
     va_list args;
 
     va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
+    set(last.place, sizeof last.place, fmt, args);
     va_end(args);
-    memcpy(last.place, text, sizeof text);
     return status;
 }
 
 enum st st_wrap(enum st status, const char *fmt, ...)
 {
-    char text[2 * sizeof last.message];
+    char inner[TEXT_MAX];
     va_list args;
 
+    memcpy(inner, last.message, sizeof inner);
     va_start(args, fmt);
-    int n = vsnprintf(text, sizeof last.message, fmt, args);
+    set(last.message, sizeof last.message, fmt, args);
     va_end(args);
-    size_t len = n < 0 ? 0 : strlen(text);
-    snprintf(text + len, sizeof text - len, ": %s", last.message);
-    memcpy(last.message, text, sizeof last.message - 1);
+    size_t len = strlen(last.message);
+    snprintf(last.message + len, sizeof last.message - len, ": %s", inner);
+    utf8_mend(last.message);
     return status;
 }
 

@@ -40,7 +40,7 @@ const char *definition_pointer(char out[DEFINITION_POINTER_SIZE], const char *ba
     int n = snprintf(out, DEFINITION_POINTER_SIZE - 2 * STORE_NAME_SIZE - 2, "%s/", base);
     size_t at = n < 0 ? 0 : strlen(out);
 
-    for (int i = 0, end = value_cut(name, STORE_NAME_SIZE); i < end; i++) {
+    for (int i = 0, end = utf8_cut(name, STORE_NAME_SIZE); i < end; i++) {
         if (name[i] == '~' || name[i] == '/') {
             out[at++] = '~';
             out[at++] = name[i] == '~' ? '0' : '1';
@@ -183,7 +183,7 @@ static enum st parse_normalizers(struct store_key_spec *key, const json_t *norma
             i++;
         if (i == key->field_count)
             return definition_fail(pointer, "\"%.*s\" is not a field of the key",
-                                   value_cut(name, STORE_NAME_SIZE), name);
+                                   utf8_cut(name, STORE_NAME_SIZE), name);
         const char *text = json_string_value(value);
         key->fields[i].normalizer = text ? store_normalizer_find(text) : NULL;
         if (!key->fields[i].normalizer)

@@ -134,7 +134,7 @@ enum st store_hasher_sum(unsigned char out[STORE_KEY_BYTES], struct store_hasher
 
 static enum st key_error(const char *code, const char *pointer, const char *name, const char *what)
 {
-    int len = value_cut(name, STORE_NAME_SIZE);
+    int len = utf8_cut(name, STORE_NAME_SIZE);
 
     return st_place(st_fail(ST_INVALID, code, "key field \"%.*s\" %s", len, name, what), "%s/%.*s",
                     pointer, len, name);

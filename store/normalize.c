@@ -284,7 +284,7 @@ enum st store_normalize(struct buf *out, const struct store_normalizer *n, const
 
     if (len > INPUT_MAX)
         return reject("is longer than 1024 bytes");
-    if (!value_is_utf8(text, len))
+    if (!utf8_is_valid(text, len))
         return reject("is not valid UTF-8");
     st = n->apply(out, text, len);
     if (!st)

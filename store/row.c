@@ -25,7 +25,7 @@ static enum st encode_text(struct buf *out, const struct store_field *field,
 {
     if (v->as.text.len > STORE_ROW_MAX)
         return st_fail(ST_TOO_LARGE, "ROW_TOO_LARGE", "field %s: text is too long", field->name);
-    if (!value_is_utf8(v->as.text.bytes, v->as.text.len))
+    if (!utf8_is_valid(v->as.text.bytes, v->as.text.len))
         return st_fail(ST_INVALID, "INVALID_TEXT", "field %s: text is not valid UTF-8",
                        field->name);
     uint32_t len = htole32((uint32_t)v->as.text.len);

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 #define DAY_US 86400000000LL
 #define FIRST_DAY (-719162LL) /* 0001-01-01 */
@@ -41,7 +40,7 @@ enum st store_type_parse(enum store_type *out, const char *name)
             return ST_OK;
         }
     return st_hint(
-        st_fail(ST_INVALID, "UNKNOWN_TYPE", "\"%.*s\" is not a type", value_cut(name, 40), name),
+        st_fail(ST_INVALID, "UNKNOWN_TYPE", "\"%.*s\" is not a type", utf8_cut(name, 40), name),
         "types: %s", store_type_names());
 }
 
@@ -63,39 +62,6 @@ unsigned value_bytes(enum store_type type)
 bool value_in_range(enum store_type type, int64_t i)
 {
     return i >= TYPES[type].min && i <= TYPES[type].max;
-}
-
-bool value_is_utf8(const char *bytes, size_t len)
-{
-    size_t at = 0;
-
-    while (at < len) {
-        uint64_t eight;
-        if (len - at >= sizeof eight) {
-            memcpy(&eight, bytes + at, sizeof eight);
-            if (!(eight & 0x8080808080808080u)) {
-                at += sizeof eight;
-                continue;
-            }
-        }
-        utf8proc_int32_t c;
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)bytes + at,
-                                              (utf8proc_ssize_t)(len - at), &c);
-        if (n <= 0)
-            return false;
-        at += (size_t)n;
-    }
-    return true;
-}
-
-int value_cut(const char *text, size_t max)
-{
-    size_t len = strnlen(text, max + 1);
-
-    if (len > max)
-        for (len = max; len > 0 && ((unsigned char)text[len] & 0xC0) == 0x80; len--)
-            ;
-    return (int)len;
 }
 
 /* ---- to JSON ---- */
@@ -262,7 +228,7 @@ enum st store_value_parse(struct store_value *out, enum store_type type, const c
     if (type == STORE_VARCHAR) {
         out->as.text.bytes = text;
         out->as.text.len = len;
-        return value_is_utf8(text, len) ? ST_OK : expected("valid UTF-8");
+        return utf8_is_valid(text, len) ? ST_OK : expected("valid UTF-8");
     }
     if (len >= sizeof number || memchr(text, '\0', len))
         return expected(store_type_name(type));

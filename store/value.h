@@ -3,6 +3,7 @@
 #ifndef EVERLINE_STORE_VALUE_H
 #define EVERLINE_STORE_VALUE_H
 
+#include "base/utf8.h"
 #include "store/row.h"
 
 /* Bytes of a value in a row; 0: as long as it says. */
@@ -12,13 +13,7 @@ unsigned value_bytes(enum store_type type);
  * that is all RFC 3339 can say. Not for DOUBLE and VARCHAR. */
 bool value_in_range(enum store_type type, int64_t i);
 
-bool value_is_utf8(const char *bytes, size_t len);
-
 /* Exactly YYYY-MM-DD, ASCII, a date that exists. */
 bool value_parse_date(int64_t *days, const char *text, size_t len);
-
-/* Length of the longest start of `text` (UTF-8) that has at most `max` bytes and ends between two
- * characters: for "%.*s" in messages and places. */
-int value_cut(const char *text, size_t max);
 
 #endif

@@ -1,0 +1,62 @@
+#include "base/utf8.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#include <utf8proc.h>
+
+/* Bytes of the character at the start, 0 when there is none. */
+static size_t character(const char *bytes, size_t len)
+{
+    utf8proc_int32_t c;
+    utf8proc_ssize_t n =
+        utf8proc_iterate((const utf8proc_uint8_t *)bytes, (utf8proc_ssize_t)len, &c);
+
+    return n > 0 ? (size_t)n : 0;
+}
+
+/* Bytes at the start that are ASCII, found by eights; fewer than eight are not looked at. */
+static size_t ascii(const char *bytes, size_t len)
+{
+    size_t at = 0;
+
+    for (uint64_t eight; len - at >= sizeof eight; at += sizeof eight) {
+        memcpy(&eight, bytes + at, sizeof eight);
+        if (eight & 0x8080808080808080u)
+            break;
+    }
+    return at;
+}
+
+bool utf8_is_valid(const char *bytes, size_t len)
+{
+    for (size_t at = ascii(bytes, len); at < len; at += ascii(bytes + at, len - at)) {
+        size_t n = character(bytes + at, len - at);
+        if (n == 0)
+            return false;
+        at += n;
+    }
+    return true;
+}
+
+int utf8_cut(const char *text, size_t max)
+{
+    size_t len = strnlen(text, max + 1);
+
+    if (len > max)
+        for (len = max; len > 0 && ((unsigned char)text[len] & 0xC0) == 0x80; len--)
+            ;
+    return (int)len;
+}
+
+void utf8_mend(char *text)
+{
+    size_t len = strlen(text);
+
+    for (size_t at = 0; at < len;) {
+        size_t n = character(text + at, len - at);
+        if (n == 0)
+            text[at] = '?';
+        at += n ? n : 1;
+    }
+}

@@ -1,0 +1,17 @@
+/* Text that people sent is UTF-8 (RFC 3629) or it is refused; text that we cut stays UTF-8. */
+#ifndef EVERLINE_BASE_UTF8_H
+#define EVERLINE_BASE_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+bool utf8_is_valid(const char *bytes, size_t len);
+
+/* Length of the longest start of `text` that has at most `max` bytes and ends between two
+ * characters, as printf's %.*s takes it. */
+int utf8_cut(const char *text, size_t max);
+
+/* Makes a string valid in place: each byte that belongs to no character becomes a question mark. */
+void utf8_mend(char *text);
+
+#endif
