@@ -3,12 +3,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void print_list(FILE *out, const char *program, const char *about,
-                       const struct cmd *commands)
+/* Is `word` the first of the command's two words? */
+static bool is_in_group(const struct cmd *c, const char *word)
 {
-    fprintf(out, "%s\n\nusage: %s COMMAND [OPTION...]\n\ncommands:\n", about, program);
+    size_t len = strlen(word);
+
+    return strncmp(c->name, word, len) == 0 && c->name[len] == ' ';
+}
+
+/* All commands, or those whose first word is `group`. */
+static void print_list(FILE *out, const char *program, const char *about,
+                       const struct cmd *commands, const char *group)
+{
+    if (group)
+        fprintf(out, "usage: %s %s COMMAND [OPTION...]\n\ncommands:\n", program, group);
+    else
+        fprintf(out, "%s\n\nusage: %s COMMAND [OPTION...]\n\ncommands:\n", about, program);
     for (const struct cmd *c = commands; c->name; c++)
-        if (c->summary)
+        if (c->summary && (!group || is_in_group(c, group)))
             fprintf(out, "  %-16s %s\n", c->name, c->summary);
     fprintf(out, "\n%s COMMAND --help shows options and an example.\n", program);
 }
@@ -107,10 +119,16 @@ int cmd_main(const char *program, const char *about, const struct cmd *commands,
     argc -= 1 + skip;
     argv += 1 + skip;
     if (!c) {
-        bool help = argc == 0 ? skip == 1 : asks_for_help(argc, argv);
-        if (!help && argc > 0)
+        const char *group = NULL;
+        for (c = commands; argc > 0 && c->name && !group; c++)
+            if (is_in_group(c, argv[0]))
+                group = argv[0];
+        bool help = argc == 0 ? skip == 1 : asks_for_help(argc, argv) || (skip && group);
+        if (!help && group)
+            fprintf(stderr, "%s: \"%.64s\" needs a second word\n\n", program, group);
+        else if (!help && argc > 0)
             fprintf(stderr, "%s: unknown command \"%.64s\"\n\n", program, argv[0]);
-        print_list(help ? stdout : stderr, program, about, commands);
+        print_list(help ? stdout : stderr, program, about, commands, group);
         return help ? 0 : st_exit_code(ST_USAGE);
     }
     if (skip || asks_for_help(argc - words, argv + words)) {
