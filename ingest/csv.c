@@ -104,8 +104,6 @@ static enum st end_record(struct csv_scan *s)
     enum st st = end_field(s);
     if (st)
         return st;
-    if (s->offset - s->record_offset > CSV_RECORD_MAX)
-        return bad(s, s->record_line, "CSV_RECORD_TOO_LONG", "the record is longer than 1 MiB");
     if (!s->columns) {
         st = finish_header(s);
     } else {
@@ -126,10 +124,21 @@ static enum st end_line(struct csv_scan *s, bool crlf)
     s->crlf = crlf;
     s->line++;
     s->record_line = s->line;
-    s->record_offset = s->offset;
+    s->record_offset = s->offset + 1;
     s->fields = 0;
     s->state = START;
     return ST_OK;
+}
+
+/* The line end is not part of the record. The bytes that the inner loop runs over change nothing
+ * that is said here, so that it does not matter where a piece ends. */
+static enum st check_length(const struct csv_scan *s)
+{
+    if (s->state == CR || s->offset - s->record_offset <= CSV_RECORD_MAX)
+        return ST_OK;
+    return bad(s, s->state == QUOTED ? s->quote_line : s->record_line, "CSV_RECORD_TOO_LONG",
+               s->state == QUOTED ? "the quotes that begin here do not end within 1 MiB"
+                                  : "the record is longer than 1 MiB");
 }
 
 /* RFC 3629: `c` continues or begins a character. */
@@ -220,13 +229,18 @@ enum st csv_scan_feed(struct csv_scan *s, const void *bytes, size_t len)
     static const unsigned char mark[3] = {0xef, 0xbb, 0xbf};
     const unsigned char *p = bytes, *end = p + len, *begin = p;
     uint64_t base = s->offset;
+    enum st st = ST_OK;
     while (p < end && s->bom < 3 && base + (size_t)(p - begin) == s->bom && *p == mark[s->bom]) {
         s->bom++;
         p++;
     }
-    if (p < end && s->bom > 0 && s->bom < 3 && base + (size_t)(p - begin) == s->bom)
-        return bad(s, 1, "CSV_UTF8", "is not valid UTF-8");
-    while (p < end) {
+    if (p < end && s->bom > 0 && s->bom < 3 && base + (size_t)(p - begin) == s->bom) {
+        /* Another character that begins like the mark. */
+        for (unsigned i = 0; !st && i < s->bom; i++)
+            st = step(s, mark[i]);
+        s->bom = 0;
+    }
+    while (!st && p < end) {
         if (s->columns && !s->utf8_left) {
             const unsigned char *from = p;
             if (s->state == PLAIN)
@@ -239,16 +253,14 @@ enum st csv_scan_feed(struct csv_scan *s, const void *bytes, size_t len)
                 continue;
         }
         s->offset = base + (size_t)(p - begin);
-        enum st st = step(s, *p++);
-        if (st)
-            return st;
+        st = check_length(s);
+        if (!st)
+            st = step(s, *p++);
     }
+    if (st)
+        return st;
     s->offset = base + len;
-    if (s->offset - s->record_offset > CSV_RECORD_MAX + 2)
-        return bad(s, s->state == QUOTED ? s->quote_line : s->record_line, "CSV_RECORD_TOO_LONG",
-                   s->state == QUOTED ? "the quotes that begin here do not end within 1 MiB"
-                                      : "the record is longer than 1 MiB");
-    return ST_OK;
+    return check_length(s);
 }
 
 enum st csv_scan_finish(struct csv_scan *s)

@@ -97,6 +97,23 @@ static void names_come_without_quotes_and_byte_order_mark(void **state)
     }
 }
 
+static void a_file_may_begin_with_a_character_that_resembles_the_mark(void **state)
+{
+    static const char *const firsts[] = {"\xef\xbc\xa1", "\xef\xbb\xbe", "\xef\xbf\xbf"};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "%s,b\n1,2\n", firsts[i]);
+        for (size_t piece = 1; piece <= strlen(text); piece++) {
+            struct csv_scan s;
+            kit_ok(scan_pieces(&s, text, strlen(text), piece));
+            assert_string_equal(csv_scan_name(&s, 0), firsts[i]);
+            assert_int_equal(s.records, 1);
+            csv_scan_release(&s);
+        }
+    }
+}
+
 static void a_short_row_is_refused_with_line_and_first_missing_column(void **state)
 {
     (void)state;
@@ -194,6 +211,51 @@ static void a_record_that_never_ends_is_refused(void **state)
     free(text);
 }
 
+/* A header, and a record of `len` bytes that a line end follows. To be freed. */
+static char *one_record(const char *begin, size_t len, const char *end)
+{
+    char *text = malloc(3 + len + strlen(end) + 1);
+    assert_non_null(text);
+    memcpy(text, *end == '\r' ? "a\r\n" : "aa\n", 3);
+    memset(text + 3, 'x', len);
+    memcpy(text + 3, begin, strlen(begin));
+    strcpy(text + 3 + len, end);
+    return text;
+}
+
+static void a_record_may_have_the_full_length_wherever_the_pieces_end(void **state)
+{
+    static const char *const ends[] = {"\n", "\r\n", ""};
+    static const size_t pieces[] = {1,
+                                    4099,
+                                    CSV_RECORD_MAX - 1,
+                                    CSV_RECORD_MAX,
+                                    CSV_RECORD_MAX + 3,
+                                    CSV_RECORD_MAX + 4,
+                                    2 * CSV_RECORD_MAX};
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        char *full = one_record("x", CSV_RECORD_MAX, ends[i]);
+        char *over = one_record("x", CSV_RECORD_MAX + 1, ends[i]);
+        char *quoted = one_record("\"\n,\n", CSV_RECORD_MAX + 1, ends[i]);
+        for (size_t k = 0; k < sizeof pieces / sizeof pieces[0]; k++) {
+            struct csv_scan s;
+            kit_ok(scan_pieces(&s, full, strlen(full), pieces[k]));
+            assert_int_equal(s.records, 1);
+            csv_scan_release(&s);
+            kit_fails(scan_pieces(&s, over, strlen(over), pieces[k]), "CSV_RECORD_TOO_LONG",
+                      "a.csv:2", NULL);
+            csv_scan_release(&s);
+            kit_fails(scan_pieces(&s, quoted, strlen(quoted), pieces[k]), "CSV_RECORD_TOO_LONG",
+                      "a.csv:2", NULL);
+            csv_scan_release(&s);
+        }
+        free(full);
+        free(over);
+        free(quoted);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +265,7 @@ int main(void)
         cmocka_unit_test(quotes_inside_a_plain_field_are_text),
         cmocka_unit_test(an_empty_line_is_a_record_only_where_there_is_one_column),
         cmocka_unit_test(names_come_without_quotes_and_byte_order_mark),
+        cmocka_unit_test(a_file_may_begin_with_a_character_that_resembles_the_mark),
         cmocka_unit_test(a_short_row_is_refused_with_line_and_first_missing_column),
         cmocka_unit_test(a_long_row_is_refused_with_line_and_first_surplus_column),
         cmocka_unit_test(a_file_that_ends_inside_quotes_says_where_they_began),
@@ -211,6 +274,7 @@ int main(void)
         cmocka_unit_test(line_ends_that_are_mixed_or_lone_are_refused),
         cmocka_unit_test(a_header_must_name_every_column_once),
         cmocka_unit_test(a_record_that_never_ends_is_refused),
+        cmocka_unit_test(a_record_may_have_the_full_length_wherever_the_pieces_end),
     };
     return cmocka_run_group_tests_name("ingest_csv", tests, NULL, NULL);
 }

@@ -1,0 +1,151 @@
+/* CSV files from nobody. The first byte says how the rest is cut up; however that is, the scanner
+ * sees the same records and columns, or the same fault at the same place. What it takes is UTF-8
+ * without NUL, and has as many records as a reader finds that goes from field to field. */
+#include "base/utf8.h"
+#include "ingest/csv.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+struct outcome {
+    struct csv_scan scan;
+    struct st_report report;
+};
+
+static void require(bool held)
+{
+    if (!held)
+        abort();
+}
+
+/* Length of the next piece: of a row of them that depends on the seed alone, some empty. */
+static size_t next_piece(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return (*seed >> 16) % 8;
+}
+
+/* Whole (seed 0), or in pieces, each in memory of its own size: a read beyond it is seen. */
+static void scan(struct outcome *out, const char *text, size_t len, uint32_t seed)
+{
+    size_t at = 0;
+    enum st st = ST_OK;
+
+    csv_scan_init(&out->scan, "f.csv");
+    while (!st && at < len) {
+        size_t piece = seed ? next_piece(&seed) : len;
+        if (piece > len - at)
+            piece = len - at;
+        char *copy = malloc(piece ? piece : 1);
+        require(copy != NULL);
+        memcpy(copy, text + at, piece);
+        st = csv_scan_feed(&out->scan, copy, piece);
+        free(copy);
+        at += piece;
+    }
+    if (!st)
+        st = csv_scan_finish(&out->scan);
+    st_save(&out->report, st);
+}
+
+static void check_same(const struct outcome *a, const struct outcome *b)
+{
+    require(a->report.status == b->report.status);
+    if (a->report.status) {
+        require(strcmp(a->report.code, b->report.code) == 0);
+        require(strcmp(a->report.place, b->report.place) == 0);
+        require(strcmp(a->report.message, b->report.message) == 0);
+    }
+    require(a->scan.records == b->scan.records && a->scan.columns == b->scan.columns);
+    require(a->scan.crlf == b->scan.crlf);
+    for (size_t i = 0; i < a->scan.columns; i++)
+        require(strcmp(csv_scan_name(&a->scan, i), csv_scan_name(&b->scan, i)) == 0);
+}
+
+static void check_fault(const struct outcome *o, const char *text, size_t len)
+{
+    static const char *const CODES[] = {
+        "CSV_SHORT_ROW", "CSV_LONG_ROW", "CSV_QUOTE",  "CSV_NEWLINE",
+        "CSV_NUL",       "CSV_UTF8",     "CSV_HEADER", "CSV_RECORD_TOO_LONG"};
+    size_t i = 0;
+
+    while (i < 8 && strcmp(CODES[i], o->report.code) != 0)
+        i++;
+    require(i < 8 && o->report.status == ST_INVALID);
+    require(strncmp(o->report.place, "f.csv:", 6) == 0);
+    if (strcmp(o->report.code, "CSV_UTF8") == 0)
+        require(!utf8_is_valid(text, len));
+    if (strcmp(o->report.code, "CSV_NUL") == 0)
+        require(memchr(text, '\0', len) != NULL);
+}
+
+/* The end of the field that begins here: at a comma, a line end or the end of the text. */
+static const char *skip_field(const char *p, const char *end)
+{
+    if (p == end || *p != '"') {
+        while (p < end && *p != ',' && *p != '\n' && *p != '\r')
+            p++;
+        return p;
+    }
+    for (p++; p < end; p++) {
+        if (*p != '"')
+            continue;
+        if (p + 1 == end || p[1] != '"')
+            return p + 1;
+        p++;
+    }
+    return end;
+}
+
+/* Records of a text that was taken, its header among them. */
+static uint64_t count_records(const char *p, const char *end, size_t columns)
+{
+    uint64_t records = 0;
+
+    while (p < end) {
+        size_t fields = 1;
+        bool empty = *p == '\n' || *p == '\r';
+        for (p = skip_field(p, end); p < end && *p == ','; fields++)
+            p = skip_field(p + 1, end);
+        require(fields == columns || empty);
+        records += !empty || columns == 1;
+        p += p < end && *p == '\r';
+        require(p == end || *p == '\n');
+        p += p < end;
+    }
+    return records;
+}
+
+static void check_taken(const struct outcome *o, const char *text, size_t len)
+{
+    const struct csv_scan *s = &o->scan;
+    bool marked = len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0;
+
+    require(utf8_is_valid(text, len) && memchr(text, '\0', len) == NULL);
+    require(s->columns >= 1 && s->columns <= CSV_COLUMNS_MAX);
+    for (size_t i = 0; i < s->columns; i++)
+        require(csv_scan_name(s, i)[0] != '\0');
+    require(count_records(text + (marked ? 3 : 0), text + len, s->columns) == s->records + 1);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct outcome whole, cut;
+
+    if (size < 1)
+        return 0;
+    const char *text = (const char *)data + 1;
+    scan(&whole, text, size - 1, 0);
+    scan(&cut, text, size - 1, data[0] + 1u);
+    check_same(&whole, &cut);
+    if (whole.report.status)
+        check_fault(&whole, text, size - 1);
+    else
+        check_taken(&whole, text, size - 1);
+    csv_scan_release(&whole.scan);
+    csv_scan_release(&cut.scan);
+    return 0;
+}
