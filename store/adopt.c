@@ -1,5 +1,7 @@
 #include "store/adopt.h"
 
+#include "store/retention.h"
+
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -11,12 +13,12 @@
  * views. The list of entries belongs to the catalog thread; work and results cross through two
  * queues under one mutex. */
 
-enum work_kind { WORK_OPEN, WORK_CLOSE };
+enum work_kind { WORK_OPEN, WORK_CLOSE, WORK_PURGE };
 
 struct work {
     enum work_kind kind;
-    struct adopted *entry; /* OPEN: whose result it is */
-    char path[FS_PATH_MAX];
+    struct adopted *entry;  /* OPEN: whose result it is */
+    char path[FS_PATH_MAX]; /* of the file; PURGE: of the directory */
     struct store_segment_ref ref;
     bool sealed;
     char tenant[STORE_NAME_SIZE];
@@ -99,6 +101,8 @@ static void *adopter_main(void *arg)
         if (w->kind == WORK_OPEN) {
             open_segment(a, w);
         } else {
+            if (w->kind == WORK_PURGE)
+                store_purge(w->path);
             store_segment_close(w->segment);
             free_work(w);
             w = NULL;
@@ -266,6 +270,17 @@ void adopter_sweep(struct adopter *a, uint64_t round)
         }
         free(entry);
     }
+}
+
+void adopter_purge(struct adopter *a, const char *build_dir)
+{
+    struct work *w = calloc(1, sizeof *w);
+
+    if (!w)
+        return; /* the next purge takes them too */
+    w->kind = WORK_PURGE;
+    strncpy(w->path, build_dir, sizeof w->path - 1);
+    submit(a, w);
 }
 
 void adopter_wait(struct adopter *a, unsigned timeout_ms)

@@ -47,6 +47,9 @@ bool adopter_collect(struct adopter *a, void (*verified_fn)(const char *sha256, 
  * is forgotten, and looked at again when it is wanted again. */
 void adopter_sweep(struct adopter *a, uint64_t round);
 
+/* Has the helper thread unlink what a sweep moved aside. */
+void adopter_purge(struct adopter *a, const char *build_dir);
+
 /* Waits until the helper thread has finished something, at most `timeout_ms`. */
 void adopter_wait(struct adopter *a, unsigned timeout_ms);
 

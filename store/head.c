@@ -105,9 +105,11 @@ enum st head_apply(struct head *h, enum head_move move, uint64_t version, uint64
     bool is_current = version == h->current;
     bool flips = pointer_to != 0;
 
-    if (rule->from == 0 ? v != NULL : !v || !(rule->from & BIT(v->state)))
+    if (rule->from == 0 ? version <= h->last_version : !v || !(rule->from & BIT(v->state)))
         return st_fail(ST_CONFLICT, "NOT_ALLOWED", "cannot %s version %llu: it is %s", rule->name,
                        (unsigned long long)version, v ? version_state_name(v->state) : "not there");
+    if (move == MOVE_PROMOTE && pointer_to != version)
+        return st_fail(ST_CONFLICT, "NOT_ALLOWED", "a promotion serves the version it promotes");
     if ((rule->on_current && !is_current) || (rule->off_current && is_current))
         return st_fail(ST_CONFLICT, "NOT_ALLOWED", "cannot %s version %llu: it is %s", rule->name,
                        (unsigned long long)version,
@@ -137,6 +139,10 @@ enum st head_apply(struct head *h, enum head_move move, uint64_t version, uint64
         h->current = pointer_to;
     }
     v->state = rule->to;
+    if (move == MOVE_BEGIN)
+        v->at_us = at_us;
+    if (move == MOVE_RETIRE)
+        v->segment_count = 0;
     h->sequence++;
     h->event_us = at_us;
     if (rule->by_people)
@@ -157,6 +163,47 @@ uint64_t head_rollback_target(const struct head *h)
             return version;
     }
     return 0;
+}
+
+/* When the version was last of use: begun, or served. */
+static int64_t last_use_us(const struct head *h, const struct head_version *v)
+{
+    int64_t last = v->at_us;
+
+    for (size_t i = 0; i + 1 < h->turn_count; i++)
+        if (h->turns[i].version == v->version)
+            last = h->turns[i + 1].at_us;
+    return last;
+}
+
+size_t head_expired(uint64_t *out, size_t max, const struct head *h, unsigned keep_versions,
+                    int64_t since_us)
+{
+    uint64_t target = head_rollback_target(h);
+    size_t kept = 0, count = 0;
+
+    for (size_t i = 0; i < h->version_count; i++)
+        kept += (RULES[MOVE_RETIRE].from & BIT(h->versions[i].state)) != 0;
+    for (size_t i = 0; i < h->version_count && count < max; i++) {
+        const struct head_version *v = &h->versions[i];
+
+        if (!(RULES[MOVE_RETIRE].from & BIT(v->state)))
+            continue;
+        bool expired = kept > keep_versions || last_use_us(h, v) < since_us;
+        kept--; /* now: how many newer ones there are */
+        if (expired && v->version != h->current && v->version != target)
+            out[count++] = v->version;
+    }
+    return count;
+}
+
+uint64_t head_as_of(const struct head *h, int64_t at_us)
+{
+    uint64_t version = 0;
+
+    for (size_t i = 0; i < h->turn_count && h->turns[i].at_us <= at_us; i++)
+        version = h->turns[i].version;
+    return version;
 }
 
 static enum st corrupt(void)
@@ -194,11 +241,12 @@ static enum st versions_from_json(struct head *h, const json_t *list)
         const json_t *item = json_array_get(list, i);
         json_t *segments;
         const char *state;
-        int64_t version, order;
+        int64_t version, order, at_us;
         struct head_version *v;
 
         if (jx_need_integer(&version, item, "", "version", 1, INT64_MAX) ||
             jx_need_integer(&order, item, "", "order", 0, INT64_MAX) ||
+            jx_need_integer(&at_us, item, "", "at_us", 0, INT64_MAX) ||
             jx_need_string(&state, item, "", "state") || jx_array(&segments, item, "", "segments"))
             return corrupt();
         enum st st = add_version(h, (uint64_t)version);
@@ -206,6 +254,7 @@ static enum st versions_from_json(struct head *h, const json_t *list)
             return st;
         v = &h->versions[h->version_count - 1];
         v->order = (uint64_t)order;
+        v->at_us = at_us;
         if (!state_parse(&v->state, state))
             return st_fail(ST_CORRUPT, NULL, "a head document has an unknown state");
         st = head_segments_from_json(v, segments);
@@ -275,9 +324,9 @@ static json_t *version_json(const struct head_version *v)
             json_decref(segments);
             return NULL;
         }
-    return json_pack("{s:I, s:s, s:I, s:o}", "version", (json_int_t)v->version, "state",
-                     version_state_name(v->state), "order", (json_int_t)v->order, "segments",
-                     segments);
+    return json_pack("{s:I, s:s, s:I, s:I, s:o}", "version", (json_int_t)v->version, "state",
+                     version_state_name(v->state), "order", (json_int_t)v->order, "at_us",
+                     (json_int_t)v->at_us, "segments", segments);
 }
 
 enum st head_to_json(json_t **out, const struct head *h)

@@ -36,8 +36,9 @@ enum head_move {
 struct head_version {
     uint64_t version;
     enum version_state state;
-    uint64_t order; /* of its job's enqueueing */
-    struct store_segment_ref *segments;
+    uint64_t order;                     /* of its job's enqueueing */
+    int64_t at_us;                      /* when it began */
+    struct store_segment_ref *segments; /* none once it is RETIRED */
     size_t segment_count;
 };
 
@@ -78,5 +79,14 @@ enum st head_apply(struct head *h, enum head_move move, uint64_t version, uint64
 /* Where a plain rollback would go: back from the moment the current version first became current,
  * skipping what cannot serve (not SUCCEEDED). 0: nowhere. */
 uint64_t head_rollback_target(const struct head *h);
+
+/* Which versions retention takes, oldest first, at most `max`: kept ones beyond the newest
+ * `keep_versions`, and those that were neither begun nor served after `since_us`. Never the current
+ * version, nor the one a plain rollback would go to. */
+size_t head_expired(uint64_t *out, size_t max, const struct head *h, unsigned keep_versions,
+                    int64_t since_us);
+
+/* What was current at a moment; 0: nothing yet. */
+uint64_t head_as_of(const struct head *h, int64_t at_us);
 
 #endif

@@ -59,6 +59,10 @@ void store_row_save(struct catalog_txn *t, const char *tenant, const char *datas
 /* The head as a move's answer shows it. */
 enum st store_head_answer(json_t **out, const struct head *h, uint64_t previous) ST_MUST_USE;
 
+/* What every move by people is held to: a reason, and the head as they saw it. */
+enum st store_move_check_reason(const struct store_actor *actor) ST_MUST_USE;
+enum st store_move_check_head(const struct head *h, const struct store_move *move) ST_MUST_USE;
+
 /* A verified segment file is remembered by what stat says of it. */
 enum st store_seal_write(struct catalog_txn *t, const char *sha256, const char *path) ST_MUST_USE;
 bool store_seal_holds(struct catalog_txn *t, const char *sha256, const char *path);

@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "store/refresh.h"
+#include "store/retention.h"
+#include "store/upkeep.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -53,6 +55,7 @@ struct store_keeper {
     char *why; /* NUL-terminated, or NULL */
 
     struct store_task *waiting; /* the thread's own */
+    struct upkeep upkeep;
     struct {
         struct metric *flips, *segments, *late, *unavailable;
     } metrics;
@@ -313,6 +316,8 @@ static void *keeper_main(void *arg)
         run_tasks(k, tasks, stopping);
         look(k, reload);
         finish_waiting(k, stopping);
+        if (upkeep_step(&k->upkeep, k->store, clock_steady_ns() / 1000000u))
+            adopter_purge(k->adopter, store_build_dir(k->store));
     }
     return NULL;
 }

@@ -10,7 +10,7 @@
 
 #define REASON_MAX 1000
 
-static enum st check_reason(const struct store_actor *actor)
+enum st store_move_check_reason(const struct store_actor *actor)
 {
     size_t len = actor->reason ? strlen(actor->reason) : 0;
 
@@ -62,7 +62,7 @@ static enum st target_of(uint64_t *to, const struct head *h, const struct store_
     return ST_OK;
 }
 
-static enum st check_precondition(const struct head *h, const struct store_move *move)
+enum st store_move_check_head(const struct head *h, const struct store_move *move)
 {
     if (move->if_sequence && move->if_sequence != h->sequence)
         return st_hint(
@@ -86,7 +86,7 @@ enum st store_rollback_plan(uint64_t *from, uint64_t *to, struct store *s,
     catalog_begin_read(&t, &s->catalog);
     store_head_load(&h, &t, move->tenant, move->dataset);
     if (!t.status)
-        catalog_fail(&t, check_precondition(&h, move));
+        catalog_fail(&t, store_move_check_head(&h, move));
     if (!t.status)
         catalog_fail(&t, target_of(to, &h, move));
     *from = h.current;
@@ -106,7 +106,7 @@ static enum st move_head(json_t **answer, struct store *s, const struct store_mo
     catalog_begin_write(&t, &s->catalog);
     store_head_load(&h, &t, move->tenant, move->dataset);
     if (!t.status)
-        catalog_fail(&t, check_precondition(&h, move));
+        catalog_fail(&t, store_move_check_head(&h, move));
     if (!t.status && kind == MOVE_ROLL_BACK)
         catalog_fail(&t, target_of(&to, &h, move));
     if (!t.status && kind == MOVE_PROMOTE && !head_find(&h, to))
@@ -142,7 +142,7 @@ static enum st move_head(json_t **answer, struct store *s, const struct store_mo
 
 enum st store_rollback(json_t **head, struct store *s, const struct store_move *move)
 {
-    enum st st = check_reason(&move->actor);
+    enum st st = store_move_check_reason(&move->actor);
 
     if (!st && !move->from && !move->if_sequence)
         st = st_hint(st_fail(ST_PRECONDITION_REQUIRED, "FROM_REQUIRED",
@@ -154,7 +154,7 @@ enum st store_rollback(json_t **head, struct store *s, const struct store_move *
 
 enum st store_promote(json_t **head, struct store *s, const struct store_move *move)
 {
-    enum st st = check_reason(&move->actor);
+    enum st st = store_move_check_reason(&move->actor);
 
     return st ? st : move_head(head, s, move, MOVE_PROMOTE);
 }

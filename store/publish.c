@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "store/retention.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,10 +22,8 @@
  *   5  candidate: live servers verify, open, warm, acknowledge     (store/candidate.c)
  *   6  the head swapped, the pin given back                        (one commit)
  *
- * A crash before 6 leaves a version that is not there: its files are removed by whoever finds the
- * lease ended, or found again by hash and reused. Every commit is fenced by the lease. Files are
- * unlinked only inside a write transaction that saw no head and no pin naming them; pinning is a
- * write transaction too, so that neither can pass the other. */
+ * A crash before 6 leaves a version that is not there: its files are swept when the lease has ended
+ * (store/retention.c), or found again by hash and reused. Every commit is fenced by the lease. */
 
 #define OUTCOME_COUNT 4
 
@@ -419,41 +418,12 @@ enum st store_build_publish(enum store_outcome *outcome, struct store_build *b,
     if (!st) {
         b->settled = true;
         remove_directory(b);
+        store_tidy(b->store, b->lease.tenant, b->lease.dataset);
     }
     return st;
 }
 
 /* ---- fail ---- */
-
-static bool is_named(struct catalog_txn *t, const struct head *h, const char *sha256)
-{
-    char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
-
-    for (size_t i = 0; i < h->version_count; i++)
-        for (size_t j = 0; j < h->versions[i].segment_count; j++)
-            if (strcmp(h->versions[i].segments[j].sha256, sha256) == 0)
-                return true;
-    snprintf(prefix, sizeof prefix, "%s/", sha256);
-    json_t *other = catalog_after(t, CATALOG_PINS, prefix, key);
-    json_decref(other);
-    return other != NULL || t->status;
-}
-
-/* Under the writer's lock, after this build's own pins are gone: nobody can pin them meanwhile. */
-static void remove_segments(struct catalog_txn *t, const struct store_build *b,
-                            const struct head *h)
-{
-    char path[FS_PATH_MAX];
-
-    for (size_t i = 0; i < b->segment_count && !t->status; i++) {
-        const char *sha256 = b->segments[i].sha256;
-        if (is_named(t, h, sha256) || store_segment_path(path, b->store, sha256))
-            continue;
-        if (unlink(path) != 0 && errno != ENOENT)
-            catalog_fail(t, st_fail_errno(errno, "removing a segment of a failed build"));
-        catalog_delete(t, CATALOG_SEALS, sha256);
-    }
-}
 
 enum st store_build_fail(struct store_build *b, enum st status)
 {
@@ -482,10 +452,12 @@ enum st store_build_fail(struct store_build *b, enum st status)
                                               .from = h.current,
                                               .to = h.current,
                                               .actor = &actor});
-        remove_segments(&t, b, &h);
     }
     head_release(&h);
-    return catalog_commit(&t);
+    enum st st = catalog_commit(&t);
+    if (!st)
+        store_tidy(b->store, b->lease.tenant, b->lease.dataset);
+    return st;
 }
 
 void store_build_free(struct store_build *b)

@@ -130,14 +130,33 @@ static void fail_orphan(struct catalog_txn *t, struct store *s, json_t *job, con
     head_release(&h);
 }
 
+static bool is_running(const json_t *job)
+{
+    return strcmp(text_of(job, "state"), "running") == 0;
+}
+
+static bool owner_is_dead(const struct store *s, const json_t *job)
+{
+    return json_is_true(json_object_get(job, "local")) &&
+           !run_alive(s->run_dir, text_of(job, "enqueued_by"));
+}
+
+bool queue_job_runs(struct catalog_txn *t, const char *job)
+{
+    json_t *row = *job ? catalog_get(t, CATALOG_JOBS, job) : NULL;
+    bool runs = row && is_running(row) && !lease_ended(row);
+
+    json_decref(row);
+    return runs;
+}
+
 /* What the dead left of one queue entry. True when the entry is gone. */
 static bool settle(struct catalog_txn *t, struct store *s, const char *entry_key, json_t *job)
 {
     bool local = json_is_true(json_object_get(job, "local"));
-    bool running = strcmp(text_of(job, "state"), "running") == 0;
-    bool owner_dead = local && !run_alive(s->run_dir, text_of(job, "enqueued_by"));
+    bool owner_dead = owner_is_dead(s, job);
 
-    if (!owner_dead && !(running && lease_ended(job)))
+    if (!owner_dead && !(is_running(job) && lease_ended(job)))
         return false;
 
     const char *why = owner_dead ? "the process that ran it ended" : "its lease ended";
@@ -192,6 +211,41 @@ static json_t *choose(struct catalog_txn *t, struct store *s, const char *wanted
     }
     json_decref(busy);
     return found;
+}
+
+/* Walks the queue, and with `write` settles. Is there anything to settle? */
+static enum st settle_round(bool *any, struct store *s, bool write)
+{
+    char entry_key[CATALOG_KEY_SIZE] = "";
+    struct catalog_txn t;
+    json_t *entry;
+
+    *any = false;
+    (write ? catalog_begin_write : catalog_begin_read)(&t, &s->catalog);
+    while ((entry = catalog_after(&t, CATALOG_QUEUE, "", entry_key))) {
+        json_t *job = catalog_get(&t, CATALOG_JOBS, text_of(entry, "job"));
+
+        json_decref(entry);
+        if (job && (owner_is_dead(s, job) || (is_running(job) && lease_ended(job)))) {
+            *any = true;
+            if (write)
+                (void)settle(&t, s, entry_key, job);
+        }
+        json_decref(job);
+    }
+    return write ? catalog_commit(&t) : catalog_end(&t);
+}
+
+enum st store_job_settle(bool *settled, struct store *s)
+{
+    bool any;
+    enum st st = settle_round(&any, s, false);
+
+    if (!st && any)
+        st = settle_round(&any, s, true);
+    if (settled)
+        *settled = any;
+    return st;
 }
 
 static void fill_lease(struct store_lease *out, struct catalog_txn *t, const json_t *job)

@@ -34,6 +34,10 @@ enum st store_job_enqueue(char job[STORE_JOB_ID_SIZE], struct store *s, const ch
 enum st store_job_lease(struct store_lease *out, json_t **spec, struct store *s, const char *job,
                         uint64_t lease_ms) ST_MUST_USE;
 
+/* Fails or redelivers what the dead left: jobs whose lease ended or whose process is gone.
+ * *settled (may be NULL): there were such. */
+enum st store_job_settle(bool *settled, struct store *s) ST_MUST_USE;
+
 /* Heartbeat. ST_FENCED: the lease is gone; stop at once. */
 enum st store_lease_extend(struct store *s, const struct store_lease *lease,
                            uint64_t lease_ms) ST_MUST_USE;

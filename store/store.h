@@ -124,6 +124,9 @@ enum st store_rollback_plan(uint64_t *from, uint64_t *to, struct store *s,
  * version left becomes QUARANTINED. A missing reason: ST_INVALID (REASON_REQUIRED). */
 enum st store_rollback(json_t **head, struct store *s, const struct store_move *move) ST_MUST_USE;
 enum st store_promote(json_t **head, struct store *s, const struct store_move *move) ST_MUST_USE;
+/* RETIRED: the files go, the row stays. Never the current version or the one that a rollback would
+ * go to: ST_CONFLICT, NOT_ALLOWED. */
+enum st store_retire(json_t **head, struct store *s, const struct store_move *move) ST_MUST_USE;
 
 /* ---- verification ---- */
 

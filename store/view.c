@@ -179,7 +179,7 @@ enum st store_served_get(const struct store_served *d, unsigned slot,
 {
     for (size_t i = 0; i < d->segment_count; i++) {
         enum st st = store_segment_get(d->segments[i], slot, key, row, row_len);
-        if (st != ST_NOT_FOUND)
+        if (st != ST_NOT_FOUND || *row) /* a tombstone hides what is below */
             return st;
     }
     return ST_NOT_FOUND;

@@ -1,0 +1,62 @@
+#include "store/upkeep.h"
+
+#include "base/log.h"
+#include "store/queue.h"
+#include "store/retention.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define STEP_MS 250
+#define SWEEP_MS 600000 /* what a crash left behind is found then */
+
+/* The dataset after the last one; false: the round is over. */
+static bool next_dataset(char tenant[STORE_NAME_SIZE], char dataset[STORE_NAME_SIZE],
+                         struct upkeep *u, struct store *s)
+{
+    struct catalog_txn t;
+
+    catalog_begin_read(&t, &s->catalog);
+    json_t *document = catalog_after(&t, CATALOG_HEADS, "", u->key);
+    bool found = document && sscanf(u->key, "%63[^/]/%63s", tenant, dataset) == 2;
+    json_decref(document);
+    if (!found)
+        u->key[0] = '\0';
+    return catalog_end(&t) == ST_OK && found;
+}
+
+static enum st look_at_next(bool *round_over, struct upkeep *u, struct store *s)
+{
+    char tenant[STORE_NAME_SIZE], dataset[STORE_NAME_SIZE];
+    unsigned retired = 0;
+
+    *round_over = !next_dataset(tenant, dataset, u, s);
+    if (*round_over)
+        return ST_OK;
+    enum st st = store_retention_run(&retired, s, tenant, dataset);
+    u->dirty |= retired > 0;
+    if (retired)
+        log_event(LOG_LEVEL_INFO, "retired", "%s/%s: %u versions", tenant, dataset, retired);
+    return st;
+}
+
+bool upkeep_step(struct upkeep *u, struct store *s, uint64_t now_ms)
+{
+    bool aside = false, settled = false, round_over = false;
+
+    if (now_ms < u->next_ms)
+        return false;
+    u->next_ms = now_ms + STEP_MS;
+    enum st st = store_job_settle(&settled, s);
+    u->dirty |= settled;
+    if (!st)
+        st = look_at_next(&round_over, u, s);
+    if (!st && round_over && (u->dirty || now_ms >= u->sweep_ms)) {
+        u->dirty = false;
+        u->sweep_ms = now_ms + SWEEP_MS;
+        st = store_sweep(&aside, s);
+    }
+    if (st)
+        log_failure(LOG_LEVEL_WARN, "upkeep", "what is old or dead cannot be put away now");
+    return aside;
+}

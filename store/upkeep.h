@@ -1,0 +1,19 @@
+/* What a serving process does beside serving: settles jobs of the dead, retires versions by age,
+ * sweeps. A small step at a time on the catalog thread, so that a flip never waits for it; several
+ * servers may do it at once. Room-private. */
+#ifndef EVERLINE_STORE_UPKEEP_H
+#define EVERLINE_STORE_UPKEEP_H
+
+#include "store/internal.h"
+
+struct upkeep {
+    char key[CATALOG_KEY_SIZE]; /* of the dataset looked at last */
+    uint64_t next_ms;
+    uint64_t sweep_ms; /* when the next sweep is due, whatever happened */
+    bool dirty;        /* something changed that leaves files behind */
+};
+
+/* True: files were moved aside and wait to be purged. Failures are logged. */
+bool upkeep_step(struct upkeep *u, struct store *s, uint64_t now_ms);
+
+#endif
