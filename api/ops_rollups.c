@@ -12,11 +12,8 @@
 
 struct scan {
     const struct store_rollup *rollup;
-    struct store_value filters[STORE_DIMENSIONS_MAX];
-    bool filtered[STORE_DIMENSIONS_MAX];
-    bool has_from, has_to;
-    int64_t from, to;
-    int64_t limit, count;
+    struct api_rollup_query query;
+    int64_t count;
     struct buf *out;
     struct buf scratch;
     struct api_cursor next; /* of the next page; no tuple when the answer is complete */
@@ -108,18 +105,19 @@ static enum st visit(const void *tuple, size_t tuple_len, const void *bytes, siz
     struct store_cell cell;
     struct scan *s = ctx;
     const struct store_rollup *r = s->rollup;
+    const struct api_rollup_query *q = &s->query;
     enum st st = store_tuple_decode(values, &s->scratch, r, tuple, tuple_len);
 
     if (st)
         return st;
     for (size_t i = 0; i < r->dimension_count; i++)
-        if (s->filtered[i] && !is_equal(r->dimensions[i].type, &values[i], &s->filters[i]))
+        if (q->filtered[i] && !is_equal(r->dimensions[i].type, &values[i], &q->filters[i]))
             return ST_OK;
     const struct store_value *time = &values[r->dimension_count];
-    if ((s->has_from && (time->null || time->as.i < s->from)) ||
-        (s->has_to && (time->null || time->as.i >= s->to)))
+    if ((q->has_from && (time->null || time->as.i < q->from)) ||
+        (q->has_to && (time->null || time->as.i >= q->to)))
         return ST_OK;
-    if (s->count == s->limit) {
+    if (s->count == q->limit) {
         if (tuple_len > sizeof s->next.tuple)
             return st_fail(ST_CORRUPT, NULL, "a tuple of %zu bytes", tuple_len);
         memcpy(s->next.tuple, tuple, tuple_len);
@@ -146,16 +144,15 @@ static enum st parse_time(int64_t *out, const struct store_rollup *r, const char
     return ST_OK;
 }
 
-static enum st take_filter(struct scan *s, const struct api_pair *pair)
+static enum st take_filter(struct api_rollup_query *q, const struct store_rollup *r,
+                           const struct api_pair *pair)
 {
-    const struct store_rollup *r = s->rollup;
-
     for (size_t i = 0; i < r->dimension_count; i++) {
         if (strcmp(r->dimensions[i].name, pair->name) != 0)
             continue;
-        if (store_value_parse(&s->filters[i], r->dimensions[i].type, pair->value, pair->value_len))
+        if (store_value_parse(&q->filters[i], r->dimensions[i].type, pair->value, pair->value_len))
             return st_place(st_wrap(ST_INVALID, "\"%s\"", pair->name), "query/%s", pair->name);
-        s->filtered[i] = true;
+        q->filtered[i] = true;
         return ST_OK;
     }
     return st_place(st_fail(ST_INVALID, "UNKNOWN_PARAMETER",
@@ -163,24 +160,25 @@ static enum st take_filter(struct scan *s, const struct api_pair *pair)
                     "query/%.64s", pair->name);
 }
 
-static enum st take_query(struct scan *s, const struct api_request *request)
+enum st api_rollup_query_read(struct api_rollup_query *q, const struct store_rollup *rollup,
+                              const struct api_request *request)
 {
     enum st st = ST_OK;
 
-    s->limit = api_query_limit(request);
+    *q = (struct api_rollup_query){.limit = api_query_limit(request)};
     for (size_t i = 0; !st && i < request->query_count; i++) {
         const struct api_pair *pair = &request->query[i];
 
         if (strcmp(pair->name, "limit") == 0 || strcmp(pair->name, "cursor") == 0)
             continue;
         if (strcmp(pair->name, "from") == 0) {
-            st = parse_time(&s->from, s->rollup, pair->name, pair->value);
-            s->has_from = true;
+            st = parse_time(&q->from, rollup, pair->name, pair->value);
+            q->has_from = true;
         } else if (strcmp(pair->name, "to") == 0) {
-            st = parse_time(&s->to, s->rollup, pair->name, pair->value);
-            s->has_to = true;
+            st = parse_time(&q->to, rollup, pair->name, pair->value);
+            q->has_to = true;
         } else {
-            st = take_filter(s, pair);
+            st = take_filter(q, rollup, pair);
         }
     }
     return st;
@@ -273,7 +271,7 @@ enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
     add_query(&query, request, s.rollup->name);
     st = buf_status(&query);
     if (!st)
-        st = take_query(&s, request);
+        st = api_rollup_query_read(&s.query, s.rollup, request);
     if (!st)
         st = read_page(reply, request, d, &s, query.data);
     buf_release(&s.scratch);
