@@ -1,7 +1,7 @@
 #include "base/cmd.h"
+#include "base/progress.h"
 #include "ingest/batch.h"
 #include "ingest/child.h"
-#include "ingest/progress.h"
 #include "ingest/spawn.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "ingest/progress.h"
+#include "base/progress.h"
 
 #include "base/clock.h"
 
@@ -9,10 +9,10 @@
 #define LINE_NS 3000000000u
 #define BAR_WIDTH 24
 
-void progress_view_init(struct progress_view *v, const char *dataset)
+void progress_view_init(struct progress_view *v, const char *what)
 {
     *v = (struct progress_view){
-        .dataset = dataset,
+        .what = what,
         .terminal = isatty(STDERR_FILENO) == 1,
         .start_ns = clock_steady_ns(),
     };
@@ -25,7 +25,7 @@ static void show_bar(const struct progress_view *v, uint64_t rows, uint64_t tota
 
     if (filled > BAR_WIDTH)
         filled = BAR_WIDTH;
-    fprintf(stderr, "\r\033[K%s %-10s ", v->dataset, v->phase);
+    fprintf(stderr, "\r\033[K%s %-10s ", v->what, v->phase);
     if (total)
         fprintf(stderr, "[%.*s%*s] ", filled, "########################", BAR_WIDTH - filled, "");
     fprintf(stderr, "%llu rows, %.0f rows/s", (unsigned long long)rows,
@@ -47,7 +47,7 @@ void progress_view_tell(const char *phase, uint64_t rows, uint64_t total, void *
         show_bar(v, rows, total, seconds);
         v->shown_ns = now_ns;
     } else if (!v->terminal && now_ns - v->shown_ns >= LINE_NS) {
-        fprintf(stderr, "%s: %s, %llu rows\n", v->dataset, phase, (unsigned long long)rows);
+        fprintf(stderr, "%s: %s, %llu rows\n", v->what, phase, (unsigned long long)rows);
         v->shown_ns = now_ns;
     }
 }
