@@ -232,6 +232,10 @@ static void read_rollup(const struct api_request *request, bool has_time)
         check_problem(request, st);
     } else {
         check_query(&q, &r);
+        for (size_t i = 0; i < r.dimension_count; i++)
+            require(q.filtered[i] == (api_query(request, r.dimensions[i].name) != NULL));
+        require(q.has_from == (api_query(request, "from") != NULL));
+        require(q.has_to == (api_query(request, "to") != NULL));
     }
     if (cursor)
         check_cursor(cursor);
