@@ -16,10 +16,14 @@
  * and the reply goes out on the last call. A malformed head is answered at once, and the connection
  * closed.
  *
- * Data operations run on this thread inside a view. Control operations suspend the connection and
- * are posted to the catalog thread; when it is done, it resumes the connection and we are called
- * again.
+ * Data operations run on this thread inside a view. One that reads a kept version which is not open
+ * waits, suspended, until the catalog thread has it, and runs again. Control operations suspend the
+ * connection and are posted to the catalog thread; when it is done, it resumes the connection and
+ * we are called again.
  */
+
+/* A version that was opened can have made room for another one before the handler saw it. */
+#define OPENINGS_MAX 3
 
 static _Atomic unsigned next_slot;
 static _Thread_local int thread_slot = -1;
@@ -248,24 +252,56 @@ static void finish_control(enum st status, void *ctx)
     atomic_fetch_sub(&server->suspended, 1);
 }
 
+/* ---- reading a kept version that is not open ---- */
+
+static void run_opening(struct store *s, struct store_wait *wait, void *ctx)
+{
+    struct api_exchange *x = ctx;
+
+    (void)s;
+    *wait = x->request.pin;
+}
+
+static void finish_opening(enum st status, void *ctx)
+{
+    struct api_exchange *x = ctx;
+    struct api_server *server = x->server;
+
+    api_reply_release(&x->reply); /* the problem of before */
+    api_reply_init(&x->reply);
+    if (status)
+        api_problem(&x->reply, &x->request, status);
+    x->state = status ? EXCHANGE_DONE : EXCHANGE_BODY; /* the handler runs again */
+    MHD_resume_connection(x->connection);
+    atomic_fetch_sub(&server->suspended, 1);
+}
+
+static enum MHD_Result post(struct api_exchange *x,
+                            void (*run_fn)(struct store *s, struct store_wait *wait, void *ctx),
+                            void (*done_fn)(enum st status, void *ctx))
+{
+    x->state = EXCHANGE_RUNNING;
+    x->task = (struct store_task){.run_fn = run_fn, .done_fn = done_fn, .ctx = x};
+    atomic_fetch_add(&x->server->suspended, 1);
+    MHD_suspend_connection(x->connection);
+    store_keeper_post(x->server->keeper, &x->task);
+    return MHD_YES;
+}
+
 static enum MHD_Result run(struct api_exchange *x)
 {
     struct api_request *request = &x->request;
 
     request->body = x->body.data;
     request->body_len = x->body.len;
-    if (request->route->control) {
-        x->state = EXCHANGE_RUNNING;
-        x->task = (struct store_task){.run_fn = run_control, .done_fn = finish_control, .ctx = x};
-        atomic_fetch_add(&x->server->suspended, 1);
-        MHD_suspend_connection(x->connection);
-        store_keeper_post(x->server->keeper, &x->task);
-        return MHD_YES;
-    }
+    if (request->route->control)
+        return post(x, run_control, finish_control);
     request->view = store_view_enter(x->server->keeper, request->slot);
     api_run_data(&x->reply, request);
     store_view_leave(x->server->keeper, request->slot);
     request->view = NULL;
+    if (request->pin.version && x->opened++ < OPENINGS_MAX)
+        return post(x, run_opening, finish_opening);
     return api_reply_queue(x);
 }
 

@@ -26,7 +26,8 @@ struct api_exchange {
     struct buf body;
     struct store_task task;
     uint64_t start_ns, drained;
-    bool refused; /* `reply` is a problem already: the handler does not run */
+    unsigned opened; /* how often a kept version was opened for it */
+    bool refused;    /* `reply` is a problem already: the handler does not run */
     bool close;
     bool counted;
     char *raw; /* the request target as it was sent */

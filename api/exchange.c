@@ -52,16 +52,6 @@ enum st api_visible(const struct api_request *request)
     return st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset of that name");
 }
 
-enum st api_dataset(const struct store_served **out, const struct api_request *request)
-{
-    enum st st = api_visible(request);
-
-    if (!st)
-        st = store_view_dataset(out, request->view, request->identity->tenant,
-                                request->path_params[0]);
-    return st ? st : store_served_ready(*out);
-}
-
 enum st api_body_object(json_t **out, const struct api_request *request)
 {
     return jx_parse_object(out, request->body ? request->body : "", request->body_len);
@@ -93,6 +83,8 @@ enum st api_list(struct api_reply *reply, json_t *items, const char *next)
 void api_version_headers(struct api_reply *reply, const struct store_served *d)
 {
     api_reply_header(reply, "Everline-Version", "%llu", (unsigned long long)d->version);
+    if (strcmp(d->state, "SUCCEEDED") != 0)
+        api_reply_header(reply, "Everline-Version-State", "%s", d->state);
     if (d->definition->key.protect != STORE_PROTECT_NONE)
         api_reply_header(reply, "Cache-Control", "no-store");
 }

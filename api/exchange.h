@@ -36,6 +36,8 @@ struct api_request {
     char request_id[API_REQUEST_ID_SIZE];
     unsigned slot;                 /* the worker's */
     const struct store_view *view; /* entered; NULL in a control handler */
+    uint64_t page_version;         /* of the page before, when its cursor was sent; else 0 */
+    struct store_wait pin;         /* `version` not 0: what must be opened to answer */
     struct api_server *server;     /* metrics, readiness, limits */
 };
 

@@ -61,7 +61,10 @@ void api_run_data(struct api_reply *reply, struct api_request *request);
 
 /* A dataset that the token's `datasets` do not name is one that is not there. */
 enum st api_visible(const struct api_request *request) ST_MUST_USE;
-enum st api_dataset(const struct store_served **out, const struct api_request *request) ST_MUST_USE;
+
+/* The version that the request reads, ready to be read. When it fails with `request->pin` set, the
+ * version has to be opened first, and the handler is run again. */
+enum st api_dataset(const struct store_served **out, struct api_request *request) ST_MUST_USE;
 enum st api_body_object(json_t **out, const struct api_request *request) ST_MUST_USE;
 int64_t api_query_limit(const struct api_request *request);
 

@@ -37,15 +37,32 @@ static void finish_local(enum st status, void *ctx)
     pthread_mutex_unlock(&l->mutex);
 }
 
-static void run_on_catalog_thread(struct api_server *server, struct local *l)
+static void open_local(struct store *s, struct store_wait *wait, void *ctx)
 {
-    struct store_task task = {.run_fn = run_local, .done_fn = finish_local, .ctx = l};
+    struct local *l = ctx;
+
+    (void)s;
+    *wait = l->request->pin;
+}
+
+static void run_on_catalog_thread(struct api_server *server, struct local *l,
+                                  void (*run_fn)(struct store *s, struct store_wait *wait,
+                                                 void *ctx))
+{
+    struct store_task task = {.run_fn = run_fn, .done_fn = finish_local, .ctx = l};
 
     store_keeper_post(server->keeper, &task);
     pthread_mutex_lock(&l->mutex);
     while (!l->done)
         pthread_cond_wait(&l->cond, &l->mutex);
     pthread_mutex_unlock(&l->mutex);
+}
+
+static void run_in_view(struct api_server *server, struct local *l)
+{
+    l->request->view = store_view_enter(server->keeper, 0);
+    api_run_data(l->reply, l->request);
+    store_view_leave(server->keeper, 0);
 }
 
 static void answer(struct api_server *server, struct api_reply *reply, struct api_request *request,
@@ -63,11 +80,16 @@ static void answer(struct api_server *server, struct api_reply *reply, struct ap
     if (st) {
         api_problem(reply, request, st);
     } else if (request->route->control) {
-        run_on_catalog_thread(server, &l);
+        run_on_catalog_thread(server, &l, run_local);
     } else {
-        request->view = store_view_enter(server->keeper, 0);
-        api_run_data(reply, request);
-        store_view_leave(server->keeper, 0);
+        run_in_view(server, &l);
+        if (request->pin.version) { /* a kept version: opened, then read */
+            api_reply_release(reply);
+            api_reply_init(reply);
+            run_on_catalog_thread(server, &l, open_local);
+            if (reply->status == 200)
+                run_in_view(server, &l);
+        }
     }
     free(target);
 }

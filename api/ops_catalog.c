@@ -265,3 +265,13 @@ enum st api_op_promote_version(struct api_reply *reply, struct api_request *requ
     json_decref(body);
     return st;
 }
+
+enum st api_op_retire_version(struct api_reply *reply, struct api_request *request, struct store *s,
+                              struct store_wait *wait)
+{
+    struct store_move move = {.to = strtoull(request->path_params[1], NULL, 10),
+                              .actor.reason = api_query(request, "reason")};
+    enum st st = api_visible(request);
+
+    return st ? st : run_move(reply, request, s, wait, store_retire, &move);
+}

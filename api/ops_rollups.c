@@ -160,6 +160,17 @@ static enum st take_filter(struct api_rollup_query *q, const struct store_rollup
                     "query/%.64s", pair->name);
 }
 
+/* Parameters of every read; no dimension has such a name. */
+static bool is_reserved(const char *name)
+{
+    static const char *const NAMES[] = {"limit", "cursor", "version", "as_of"};
+
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
+        if (strcmp(NAMES[i], name) == 0)
+            return true;
+    return false;
+}
+
 enum st api_rollup_query_read(struct api_rollup_query *q, const struct store_rollup *rollup,
                               const struct api_request *request)
 {
@@ -169,7 +180,7 @@ enum st api_rollup_query_read(struct api_rollup_query *q, const struct store_rol
     for (size_t i = 0; !st && i < request->query_count; i++) {
         const struct api_pair *pair = &request->query[i];
 
-        if (strcmp(pair->name, "limit") == 0 || strcmp(pair->name, "cursor") == 0)
+        if (is_reserved(pair->name))
             continue;
         if (strcmp(pair->name, "from") == 0) {
             st = parse_time(&q->from, rollup, pair->name, pair->value);
@@ -226,17 +237,15 @@ static void add_page_end(struct scan *s)
 }
 
 static enum st read_page(struct api_reply *reply, struct api_request *request,
-                         const struct store_served *d, struct scan *s, const char *query)
+                         const struct store_served *d, struct scan *s, const char *query,
+                         const struct api_cursor *from)
 {
     const char *text = api_query(request, "cursor");
-    struct api_cursor from = {.tuple_len = 0};
     enum st st = query_check(s->next.check, d, query);
 
     s->next.version = d->version;
     if (!st && text)
-        st = api_cursor_parse(&from, text);
-    if (!st && text)
-        st = api_cursor_check(&from, d->version, s->next.check);
+        st = api_cursor_check(from, d->version, s->next.check);
     if (st)
         return st;
     api_version_headers(reply, d);
@@ -245,8 +254,8 @@ static enum st read_page(struct api_reply *reply, struct api_request *request,
         return ST_OK;
     buf_addf(s->out, "{\"dataset\":\"%s\",\"rollup\":\"%s\",\"version\":%llu,\"items\":[",
              d->dataset, s->rollup->name, (unsigned long long)d->version);
-    st = store_segment_each_cell(d->segments[0], request->slot, s->rollup->name, from.tuple,
-                                 from.tuple_len, visit, s);
+    st = store_segment_each_cell(d->segments[0], request->slot, s->rollup->name, from->tuple,
+                                 from->tuple_len, visit, s);
     if (!st)
         add_page_end(s);
     return st;
@@ -256,9 +265,14 @@ enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
 {
     struct scan s = {.out = &reply->body};
     const struct store_served *d;
+    const char *cursor = api_query(request, "cursor");
+    struct api_cursor from = {.tuple_len = 0};
     struct buf query;
-    enum st st = api_dataset(&d, request);
+    enum st st = cursor ? api_cursor_parse(&from, cursor) : ST_OK;
 
+    request->page_version = from.version; /* the pages of one answer are of one version */
+    if (!st)
+        st = api_dataset(&d, request);
     if (st)
         return st;
     s.rollup = store_definition_rollup(d->definition, request->path_params[1]);
@@ -273,7 +287,7 @@ enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
     if (!st)
         st = api_rollup_query_read(&s.query, s.rollup, request);
     if (!st)
-        st = read_page(reply, request, d, &s, query.data);
+        st = read_page(reply, request, d, &s, query.data, &from);
     buf_release(&s.scratch);
     buf_release(&query);
     return st;

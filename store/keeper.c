@@ -28,6 +28,8 @@
 #define STUCK_MS 20
 #define READER_CHECK_MS 10000
 #define COMPLAIN_MS 1000
+#define PIN_BUSY_MS 1000   /* one that was used so lately is not closed for another */
+#define PIN_IDLE_MS 300000 /* one that was not used for so long is closed */
 
 struct slot {
     _Alignas(64) _Atomic(struct store_view *) inside;
@@ -55,6 +57,9 @@ struct store_keeper {
     char *why; /* NUL-terminated, or NULL */
 
     struct store_task *waiting; /* the thread's own */
+    struct pin pins[STORE_PINS_MAX];
+    size_t pin_count;
+    bool pins_changed;
     struct upkeep upkeep;
     struct {
         struct metric *flips, *segments, *late, *unavailable;
@@ -168,6 +173,8 @@ static enum st refresh(struct store_keeper *k, bool force)
         .slots = k->options.slots,
         .round = ++k->round,
         .server = k->server.name,
+        .pins = k->pins,
+        .pin_count = k->pin_count,
     };
     enum st st = refresh_run(&r);
 
@@ -192,13 +199,105 @@ static enum st refresh(struct store_keeper *k, bool force)
     return st;
 }
 
+/* ---- kept versions, open on demand ---- */
+
+static struct pin *find_pin(struct store_keeper *k, const struct store_wait *wait)
+{
+    for (size_t i = 0; i < k->pin_count; i++) {
+        struct pin *p = &k->pins[i];
+        if (p->version == wait->version && strcmp(p->tenant, wait->tenant) == 0 &&
+            strcmp(p->dataset, wait->dataset) == 0)
+            return p;
+    }
+    return NULL;
+}
+
+static uint64_t last_used_ms(const struct store_keeper *k, const struct pin *p)
+{
+    const struct serving *s =
+        view_find_pinned(atomic_load(&k->current), p->tenant, p->dataset, p->version);
+    uint64_t used_ms = s ? atomic_load_explicit(&s->used_ms, memory_order_relaxed) : 0;
+
+    return used_ms > p->asked_ms ? used_ms : p->asked_ms;
+}
+
+static void remove_pin(struct store_keeper *k, struct pin *p)
+{
+    *p = k->pins[--k->pin_count];
+    k->pins_changed = true;
+}
+
+static struct pin *oldest_pin(struct store_keeper *k)
+{
+    struct pin *oldest = k->pin_count ? &k->pins[0] : NULL;
+
+    for (size_t i = 1; i < k->pin_count; i++)
+        if (last_used_ms(k, &k->pins[i]) < last_used_ms(k, oldest))
+            oldest = &k->pins[i];
+    return oldest;
+}
+
+static enum st add_pin(struct store_keeper *k, const struct store_wait *wait)
+{
+    uint64_t now_ms = clock_steady_ns() / 1000000u;
+    struct pin *p = find_pin(k, wait);
+
+    if (p) {
+        p->asked_ms = now_ms;
+        return ST_OK;
+    }
+    if (k->pin_count == STORE_PINS_MAX) {
+        p = oldest_pin(k);
+        if (now_ms - last_used_ms(k, p) < PIN_BUSY_MS)
+            return st_hint(st_fail(ST_UNAVAILABLE, "TOO_MANY_VERSIONS",
+                                   "%d kept versions are being read already", STORE_PINS_MAX),
+                           "try again later");
+        remove_pin(k, p);
+    }
+    p = &k->pins[k->pin_count++];
+    *p = (struct pin){.version = wait->version, .asked_ms = now_ms};
+    memcpy(p->tenant, wait->tenant, sizeof p->tenant);
+    memcpy(p->dataset, wait->dataset, sizeof p->dataset);
+    k->pins_changed = true;
+    return ST_OK;
+}
+
+static void close_idle_pin(struct store_keeper *k)
+{
+    struct pin *oldest = oldest_pin(k);
+
+    if (oldest && clock_steady_ns() / 1000000u - last_used_ms(k, oldest) >= PIN_IDLE_MS)
+        remove_pin(k, oldest);
+}
+
+/* Is the version open, or is there no use in waiting for it? */
+static bool is_settled(struct store_keeper *k, const struct store_view *v,
+                       const struct store_wait *wait)
+{
+    const struct serving *s = view_find(v, wait->tenant, wait->dataset);
+    const struct store_served *unused;
+    struct st_report report;
+    bool settled = true;
+
+    if (s && find_pin(k, wait)) {
+        settled = store_view_version(&unused, v, &s->served, wait->version) == ST_OK;
+        if (!settled) {
+            st_save(&report, ST_OK);
+            settled = strcmp(report.code, "VERSION_CLOSED") != 0;
+        }
+    }
+    return settled;
+}
+
 /* ---- tasks ---- */
 
-static bool is_served(const struct store_keeper *k, const struct store_wait *wait)
+static bool is_served(struct store_keeper *k, const struct store_wait *wait)
 {
     const struct store_view *v = atomic_load(&k->current);
     const struct serving *s = wait->sequence ? view_find(v, wait->tenant, wait->dataset) : NULL;
 
+    if (wait->version && !is_settled(k, v, wait))
+        return false;
     return wait->sequence == 0 || (s && s->served.sequence >= wait->sequence);
 }
 
@@ -239,6 +338,12 @@ static void run_tasks(struct store_keeper *k, struct store_task *task, bool stop
             task->done_fn(st_fail(ST_UNAVAILABLE, "STOPPING", "the server is stopping"), task->ctx);
         } else {
             task->run_fn(k->store, &task->wait, task->ctx);
+            enum st st = task->wait.version ? add_pin(k, &task->wait) : ST_OK;
+            if (st) {
+                task->done_fn(st, task->ctx);
+                task = next;
+                continue;
+            }
             struct store_task **last = &k->waiting;
             while (*last)
                 last = &(*last)->next;
@@ -274,13 +379,15 @@ static void look(struct store_keeper *k, bool force)
 {
     bool collected = adopter_collect(k->adopter, remember_verified, k->verified);
 
-    if (!force && !collected && !store_changed(k->store)) {
+    if (!force && !collected && !k->pins_changed && !store_changed(k->store)) {
         tend_catalog(k, false);
         free_retired(k);
         return;
     }
     uint64_t seen = k->store->seen;
+    k->pins_changed = false;
     if (refresh(k, force)) {
+        k->pins_changed = true; /* tried again */
         uint64_t now_ms = clock_steady_ns() / 1000000u;
         if (now_ms - k->complained_ms >= COMPLAIN_MS) {
             k->complained_ms = now_ms;
@@ -314,6 +421,7 @@ static void *keeper_main(void *arg)
         pthread_mutex_unlock(&k->mutex);
 
         run_tasks(k, tasks, stopping);
+        close_idle_pin(k);
         look(k, reload);
         finish_waiting(k, stopping);
         if (upkeep_step(&k->upkeep, k->store, clock_steady_ns() / 1000000u))

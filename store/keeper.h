@@ -37,11 +37,15 @@ void store_keeper_stop(struct store_keeper *k); /* no slot may be inside; waits 
 const struct store_view *store_view_enter(struct store_keeper *k, unsigned slot);
 void store_view_leave(struct store_keeper *k, unsigned slot);
 
-/* Where a task says what it moved: the reply waits until this process serves that state. */
+/* Where a task says what it moved, or what it needs: the reply waits until this process serves that
+ * state, or has that kept version open (or knows that it cannot). At most STORE_PINS_MAX kept
+ * versions are open beside the current ones; the one unused for longest makes room. */
+#define STORE_PINS_MAX 16
 struct store_wait {
     char tenant[STORE_NAME_SIZE];
     char dataset[STORE_NAME_SIZE];
     uint64_t sequence; /* 0: nothing to wait for */
+    uint64_t version;  /* 0: none to open */
 };
 
 /* Work for the catalog thread. run_fn is called there once; then, when what `wait` names is served

@@ -80,10 +80,11 @@ static void want_all(struct version_segments *vs, struct refresh *r, struct cata
     }
 }
 
-static void add_dataset(struct refresh *r, struct catalog_txn *t, struct serving *s)
+/* Puts a serving into one of the view's lists. */
+static void add_serving(struct serving ***list, size_t *count, struct catalog_txn *t,
+                        struct serving *s)
 {
-    struct store_view *v = r->view;
-    struct serving **grown = reallocarray(v->datasets, v->dataset_count + 1, sizeof *grown);
+    struct serving **grown = reallocarray(*list, *count + 1, sizeof *grown);
 
     if (!grown) {
         if (s->views == 0)
@@ -91,31 +92,67 @@ static void add_dataset(struct refresh *r, struct catalog_txn *t, struct serving
         catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
         return;
     }
-    v->datasets = grown;
-    v->datasets[v->dataset_count++] = s;
+    *list = grown;
+    grown[(*count)++] = s;
     s->views++;
 }
 
-static void add_new(struct refresh *r, struct catalog_txn *t, const struct head *h,
-                    struct version_segments *vs, const struct st_report *bad)
+static void add_dataset(struct refresh *r, struct catalog_txn *t, struct serving *s)
+{
+    add_serving(&r->view->datasets, &r->view->dataset_count, t, s);
+}
+
+/* A new serving of one version of the head; NULL after a failure. */
+static struct serving *make_serving(struct refresh *r, struct catalog_txn *t, const struct head *h,
+                                    uint64_t version, struct version_segments *vs,
+                                    const struct st_report *bad)
 {
     struct serving *s = NULL;
 
-    if (h->current)
-        load_definition(vs, t, h->tenant, h->dataset, h->current);
+    if (version)
+        load_definition(vs, t, h->tenant, h->dataset, version);
     if (t->status)
-        return;
-    enum st st = serving_new(&s, h, vs->definition, vs->entries, vs->count, bad, r->store->keys_dir,
-                             r->slots);
+        return NULL;
+    catalog_fail(t, serving_new(&s, h, version, vs->definition, vs->entries, vs->count, bad,
+                                r->store->keys_dir, r->slots));
     vs->definition = NULL; /* taken, whatever came of it */
-    catalog_fail(t, st);
-    if (!st) {
-        add_dataset(r, t, s);
-        r->changed = true;
-    }
+    r->changed |= s != NULL;
+    return s;
 }
 
-static void add_head(struct refresh *r, struct catalog_txn *t, const struct head *h)
+/* A version that somebody asked for. While it is being opened it is in no view. */
+static void add_pinned(struct refresh *r, struct catalog_txn *t, const struct head *h,
+                       uint64_t version)
+{
+    const struct head_version *v = head_find(h, version);
+    struct version_segments vs;
+
+    if (!v || version == h->current || v->segment_count == 0)
+        return; /* a version that can be read has segments */
+    want_all(&vs, r, t, h->tenant, h->dataset, version, v->segments, v->segment_count);
+    struct serving *s =
+        r->previous ? view_find_pinned(r->previous, h->tenant, h->dataset, version) : NULL;
+    bool same = s && strcmp(s->served.state, version_state_name(v->state)) == 0 &&
+                (s->served.unavailable != NULL) == (vs.bad != NULL);
+    if (!t->status && (same || !vs.opening || vs.bad)) {
+        if (!same)
+            s = make_serving(r, t, h, version, &vs, vs.bad);
+        if (s)
+            add_serving(&r->view->pinned, &r->view->pinned_count, t, s);
+    }
+    store_definition_free(vs.definition);
+}
+
+static void add_pins(struct refresh *r, struct catalog_txn *t, const struct head *h)
+{
+    for (size_t i = 0; i < r->pin_count; i++)
+        if (strcmp(r->pins[i].tenant, h->tenant) == 0 &&
+            strcmp(r->pins[i].dataset, h->dataset) == 0)
+            add_pinned(r, t, h, r->pins[i].version);
+}
+
+/* Takes the head when a new serving needs it. */
+static void add_head(struct refresh *r, struct catalog_txn *t, struct head *h)
 {
     static const struct st_report OPENING = {ST_UNAVAILABLE, "OPENING", "it is being opened", "",
                                              ""};
@@ -144,10 +181,20 @@ static void add_head(struct refresh *r, struct catalog_txn *t, const struct head
     if (late || vs.bad)
         buf_addf(&r->why, "%s/%s version %llu: %s\n", h->tenant, h->dataset,
                  (unsigned long long)h->current, vs.bad ? vs.bad->message : OPENING.message);
-    if (same || (late && previous))
+    add_pins(r, t, h);
+    if (same || (late && previous)) {
         add_dataset(r, t, previous);
-    else
-        add_new(r, t, h, &vs, vs.bad ? vs.bad : late ? &OPENING : NULL);
+    } else {
+        struct serving *s = make_serving(r, t, h, h->current, &vs,
+                                         vs.bad ? vs.bad
+                                         : late ? &OPENING
+                                                : NULL);
+        if (s) {
+            s->head = *h;
+            *h = (struct head){0};
+            add_dataset(r, t, s);
+        }
+    }
 done:
     store_definition_free(vs.definition);
 }
@@ -176,7 +223,8 @@ static void add_heads(struct refresh *r, struct catalog_txn *t)
     /* '-' sorts before '/', so that the keys' order is not the names' order. */
     if (r->view->dataset_count > 1)
         qsort(r->view->datasets, r->view->dataset_count, sizeof *r->view->datasets, by_name);
-    if (r->previous && r->previous->dataset_count != r->view->dataset_count)
+    if (r->previous && (r->previous->dataset_count != r->view->dataset_count ||
+                        r->previous->pinned_count != r->view->pinned_count))
         r->changed = true;
 }
 

@@ -7,6 +7,13 @@
 
 #define REFRESH_SHA_MAX 64
 
+/* A version that somebody asked for, to be open beside the current one. */
+struct pin {
+    char tenant[STORE_NAME_SIZE], dataset[STORE_NAME_SIZE];
+    uint64_t version;
+    uint64_t asked_ms;
+};
+
 struct refresh {
     struct store *store;
     struct adopter *adopter;
@@ -14,6 +21,8 @@ struct refresh {
     unsigned slots;
     uint64_t round;
     const char *server; /* this process's name in DATA/run, for acknowledgements */
+    const struct pin *pins;
+    size_t pin_count;
 
     /* results */
     struct store_view *view;    /* the next one; NULL after a failure */

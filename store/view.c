@@ -1,5 +1,7 @@
 #include "store/view_internal.h"
 
+#include "base/clock.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,10 +16,12 @@ static enum st take_key(struct serving *s, const char *keys_dir)
     return store_hmac_key_read(&s->hmac_key, keys_dir, s->tenant, s->key_id);
 }
 
-enum st serving_new(struct serving **out, const struct head *h, struct store_definition *definition,
-                    struct adopted *const *entries, size_t entry_count, const struct st_report *bad,
-                    const char *keys_dir, unsigned slots)
+enum st serving_new(struct serving **out, const struct head *h, uint64_t version,
+                    struct store_definition *definition, struct adopted *const *entries,
+                    size_t entry_count, const struct st_report *bad, const char *keys_dir,
+                    unsigned slots)
 {
+    const struct head_version *v = head_find(h, version);
     struct serving *s = calloc(1, sizeof *s);
     struct store_hasher **hashers = calloc(slots, sizeof *hashers);
     enum st st = ST_OK;
@@ -38,7 +42,8 @@ enum st serving_new(struct serving **out, const struct head *h, struct store_def
         .tenant = s->tenant,
         .dataset = s->dataset,
         .sequence = h->sequence,
-        .version = h->current,
+        .version = version,
+        .state = v ? version_state_name(v->state) : NULL,
         .since_us = h->turn_count ? h->turns[h->turn_count - 1].at_us : 0,
         .definition = definition,
         .segments = s->segments,
@@ -73,17 +78,24 @@ void serving_free(struct serving *s)
     free(s->hashers);
     secret_release(&s->hmac_key);
     store_definition_free(s->definition);
+    head_release(&s->head);
     free(s);
+}
+
+static void let_go(struct serving **list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (--list[i]->views == 0)
+            serving_free(list[i]);
+    free(list);
 }
 
 void view_free(struct store_view *v)
 {
     if (!v)
         return;
-    for (size_t i = 0; i < v->dataset_count; i++)
-        if (--v->datasets[i]->views == 0)
-            serving_free(v->datasets[i]);
-    free(v->datasets);
+    let_go(v->datasets, v->dataset_count);
+    let_go(v->pinned, v->pinned_count);
     free(v->tenants);
     free(v);
 }
@@ -137,6 +149,57 @@ enum st store_view_dataset(const struct store_served **out, const struct store_v
 
     *out = s ? &s->served : NULL;
     return s ? ST_OK : st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset of that name");
+}
+
+struct serving *view_find_pinned(const struct store_view *v, const char *tenant,
+                                 const char *dataset, uint64_t version)
+{
+    for (size_t i = 0; i < v->pinned_count; i++) {
+        struct serving *s = v->pinned[i];
+        if (s->served.version == version && strcmp(s->tenant, tenant) == 0 &&
+            strcmp(s->dataset, dataset) == 0)
+            return s;
+    }
+    return NULL;
+}
+
+enum st store_view_version(const struct store_served **out, const struct store_view *v,
+                           const struct store_served *d, uint64_t version)
+{
+    const struct serving *s = (const struct serving *)d; /* `served` is its first member */
+    const struct head_version *kept = head_find(&s->head, version);
+
+    *out = NULL;
+    if (version == d->version) {
+        *out = d;
+        return ST_OK;
+    }
+    if (!kept || kept->state == VERSION_IN_PROGRESS || kept->state == VERSION_FAILED)
+        return st_fail(ST_NOT_FOUND, "UNKNOWN_VERSION", "dataset \"%s\" has no version %llu",
+                       d->dataset, (unsigned long long)version);
+    if (kept->state == VERSION_RETIRED)
+        return st_hint(st_fail(ST_GONE, "VERSION_RETIRED",
+                               "version %llu of \"%s\" is not kept any more",
+                               (unsigned long long)version, d->dataset),
+                       "kept versions: GET /v1/datasets/%s/versions", d->dataset);
+    struct serving *open = view_find_pinned(v, d->tenant, d->dataset, version);
+    if (!open)
+        return st_hint(st_fail(ST_UNAVAILABLE, "VERSION_CLOSED",
+                               "version %llu of \"%s\" is not open", (unsigned long long)version,
+                               d->dataset),
+                       "ask again");
+    atomic_store_explicit(&open->used_ms, clock_steady_ns() / 1000000u, memory_order_relaxed);
+    *out = &open->served;
+    return ST_OK;
+}
+
+enum st store_served_as_of(uint64_t *version, const struct store_served *d, int64_t at_us)
+{
+    *version = head_as_of(&((const struct serving *)d)->head, at_us);
+    if (*version == 0)
+        return st_fail(ST_NOT_FOUND, "NO_VERSION", "dataset \"%s\" had no version then",
+                       d->dataset);
+    return ST_OK;
 }
 
 const struct store_served *store_view_dataset_at(const struct store_view *v, size_t i)

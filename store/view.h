@@ -25,6 +25,7 @@ struct store_served {
     size_t segment_count;
     const char *unavailable; /* NULL, or why `version` cannot be served (a sentence) */
     const char *key_id;
+    const char *state; /* of `version`; SUCCEEDED for the current one, NULL with version 0 */
 };
 
 /* NULL: no such tenant. */
@@ -42,6 +43,18 @@ const struct store_served *store_view_dataset_at(const struct store_view *v,
 /* ST_NOT_FOUND, code NO_VERSION: nothing published yet; ST_UNAVAILABLE, code VERSION_UNAVAILABLE.
  */
 enum st store_served_ready(const struct store_served *d) ST_MUST_USE;
+
+/* A kept version of the dataset `d`, which is as store_view_dataset gave it. ST_NOT_FOUND, code
+ * UNKNOWN_VERSION: never was, or never came to be (IN_PROGRESS, FAILED). ST_GONE, code
+ * VERSION_RETIRED. ST_UNAVAILABLE, code VERSION_CLOSED: kept, but not open in this view; a task
+ * that waits for it (store/keeper.h) has it opened. *out may be unavailable, or HELD: see its
+ * state. */
+enum st store_view_version(const struct store_served **out, const struct store_view *v,
+                           const struct store_served *d, uint64_t version) ST_MUST_USE;
+
+/* What was served at a moment. ST_NOT_FOUND, code NO_VERSION: nothing yet. */
+enum st store_served_as_of(uint64_t *version, const struct store_served *d,
+                           int64_t at_us) ST_MUST_USE;
 
 /* The hasher of this slot for this dataset: normalisers, fields and key of the version that
  * answers. Borrowed until the slot leaves. */

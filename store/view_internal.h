@@ -5,11 +5,15 @@
 #include "store/adopt.h"
 #include "store/view.h"
 
+#include <stdatomic.h>
+
 #define SERVING_SEGMENTS_MAX 64
 
 /* One dataset's state, shared by all views in which it is the same. */
 struct serving {
     struct store_served served; /* what request threads see */
+    struct head head;           /* as it was; empty in one that was opened on demand */
+    _Atomic uint64_t used_ms;   /* one that was opened on demand: when a request last took it */
     char tenant[STORE_NAME_SIZE], dataset[STORE_NAME_SIZE];
     char key_id[STORE_NAME_SIZE];
     char unavailable[256];
@@ -25,6 +29,8 @@ struct serving {
 struct store_view {
     struct serving **datasets; /* by tenant, then dataset */
     size_t dataset_count;
+    struct serving **pinned; /* kept versions, opened on demand; in no order, few */
+    size_t pinned_count;
     struct store_tenant *tenants; /* by name */
     size_t tenant_count;
     uint64_t tenants_epoch;
@@ -32,15 +38,18 @@ struct store_view {
     struct store_view *next_retired;
 };
 
-/* The serving of a head's current version from entries that are all OPEN, or unavailable because of
- * `bad` (may be NULL). Takes a use of each entry. */
-enum st serving_new(struct serving **out, const struct head *h, struct store_definition *definition,
-                    struct adopted *const *entries, size_t entry_count, const struct st_report *bad,
-                    const char *keys_dir, unsigned slots) ST_MUST_USE;
+/* The serving of one version of a head from entries that are all OPEN, or unavailable because of
+ * `bad` (may be NULL). Takes a use of each entry, and the definition. */
+enum st serving_new(struct serving **out, const struct head *h, uint64_t version,
+                    struct store_definition *definition, struct adopted *const *entries,
+                    size_t entry_count, const struct st_report *bad, const char *keys_dir,
+                    unsigned slots) ST_MUST_USE;
 void serving_free(struct serving *s); /* gives the uses back */
 
 void view_free(struct store_view *v);
 const struct serving *view_find(const struct store_view *v, const char *tenant,
                                 const char *dataset);
+struct serving *view_find_pinned(const struct store_view *v, const char *tenant,
+                                 const char *dataset, uint64_t version);
 
 #endif

@@ -1,0 +1,82 @@
+#include "api/internal.h"
+
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Which version a reader gets: the one that `version` or `as_of` names, or that the page before was
+ * of; else the current one. A kept version that is not open here makes the handler fail with `pin`
+ * set: the request then waits until the catalog thread has it opened, and the handler runs again.
+ */
+
+static enum st parse_as_of(int64_t *at_us, const char *text)
+{
+    struct store_value value;
+    enum st st = store_value_parse(&value, STORE_TIMESTAMP, text, strlen(text));
+
+    if (st)
+        return st_place(st_wrap(ST_INVALID, "\"as_of\""), "query/as_of");
+    *at_us = value.as.i;
+    if (*at_us > clock_wall_us())
+        return st_place(st_fail(ST_INVALID, "INVALID_PARAMETER", "\"as_of\" is in the future"),
+                        "query/as_of");
+    return ST_OK;
+}
+
+/* 0: the current one. */
+static enum st wanted_version(uint64_t *version, const struct api_request *request,
+                              const struct store_served *d)
+{
+    const char *number = api_query(request, "version"), *time = api_query(request, "as_of");
+    int64_t at_us;
+
+    *version = number ? strtoull(number, NULL, 10) : request->page_version;
+    if (!time)
+        return ST_OK;
+    if (number)
+        return st_place(st_fail(ST_INVALID, "INVALID_PARAMETER",
+                                "\"version\" and \"as_of\" exclude each other"),
+                        "query/as_of");
+    enum st st = parse_as_of(&at_us, time);
+    return st ? st : store_served_as_of(version, d, at_us);
+}
+
+static void ask_to_open(struct api_request *request, const struct store_served *d, uint64_t version)
+{
+    request->pin = (struct store_wait){.version = version};
+    snprintf(request->pin.tenant, sizeof request->pin.tenant, "%s", d->tenant);
+    snprintf(request->pin.dataset, sizeof request->pin.dataset, "%s", d->dataset);
+}
+
+enum st api_dataset(const struct store_served **out, struct api_request *request)
+{
+    const struct store_served *d;
+    uint64_t version = 0;
+    enum st st = api_visible(request);
+
+    request->pin.version = 0;
+    if (!st)
+        st = store_view_dataset(&d, request->view, request->identity->tenant,
+                                request->path_params[0]);
+    if (!st)
+        st = wanted_version(&version, request, d);
+    if (!st && version) {
+        const struct store_served *current = d;
+        st = store_view_version(&d, request->view, current, version);
+        if (st == ST_UNAVAILABLE)
+            ask_to_open(request, current, version);
+    }
+    if (!st && d->state && strcmp(d->state, "HELD") == 0 &&
+        !auth_identity_has_scope(request->identity, AUTH_VERSIONS_WRITE))
+        st = st_hint(st_fail(ST_DENIED, "SCOPE_MISSING",
+                             "version %llu is HELD: nobody has released "
+                             "it yet",
+                             (unsigned long long)d->version),
+                     "the scope versions:write lets you look at it");
+    if (!st)
+        st = store_served_ready(d);
+    *out = st ? NULL : d;
+    return st;
+}
