@@ -30,7 +30,7 @@ static enum st wanted_version(uint64_t *version, const struct api_request *reque
                               const struct store_served *d)
 {
     const char *number = api_query(request, "version"), *time = api_query(request, "as_of");
-    int64_t at_us;
+    int64_t at_us = 0;
 
     *version = number ? strtoull(number, NULL, 10) : request->page_version;
     if (!time)

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define STEP_MS 250
-#define SWEEP_MS 600000 /* what a crash left behind is found then */
+#define SWEEP_MS 600000 /* at the latest, and whenever the catalog has changed */
 
 /* The dataset after the last one; false: the round is over. */
 static bool next_dataset(char tenant[STORE_NAME_SIZE], char dataset[STORE_NAME_SIZE],
@@ -34,7 +34,6 @@ static enum st look_at_next(bool *round_over, struct upkeep *u, struct store *s)
     if (*round_over)
         return ST_OK;
     enum st st = store_retention_run(&retired, s, tenant, dataset);
-    u->dirty |= retired > 0;
     if (retired)
         log_event(LOG_LEVEL_INFO, "retired", "%s/%s: %u versions", tenant, dataset, retired);
     return st;
@@ -42,17 +41,16 @@ static enum st look_at_next(bool *round_over, struct upkeep *u, struct store *s)
 
 bool upkeep_step(struct upkeep *u, struct store *s, uint64_t now_ms)
 {
-    bool aside = false, settled = false, round_over = false;
+    bool aside = false, round_over = false;
 
     if (now_ms < u->next_ms)
         return false;
     u->next_ms = now_ms + STEP_MS;
-    enum st st = store_job_settle(&settled, s);
-    u->dirty |= settled;
+    enum st st = store_job_settle(NULL, s);
     if (!st)
         st = look_at_next(&round_over, u, s);
-    if (!st && round_over && (u->dirty || now_ms >= u->sweep_ms)) {
-        u->dirty = false;
+    if (!st && round_over && (u->swept != s->seen || now_ms >= u->sweep_ms)) {
+        u->swept = s->seen;
         u->sweep_ms = now_ms + SWEEP_MS;
         st = store_sweep(&aside, s);
     }

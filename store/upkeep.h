@@ -10,7 +10,7 @@ struct upkeep {
     char key[CATALOG_KEY_SIZE]; /* of the dataset looked at last */
     uint64_t next_ms;
     uint64_t sweep_ms; /* when the next sweep is due, whatever happened */
-    bool dirty;        /* something changed that leaves files behind */
+    uint64_t swept;    /* what had been read of the catalog at the last one */
 };
 
 /* True: files were moved aside and wait to be purged. Failures are logged. */
