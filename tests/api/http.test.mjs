@@ -69,7 +69,7 @@ test('an unknown path is 404 with a code of its own', async () => {
 
 test('an unknown, repeated or wrong query parameter is refused by name', async () => {
   assertProblem(await server.get('/v1/datasets?colour=red', token), 400, 'UNKNOWN_PARAMETER');
-  assertProblem(await server.post(`${LOOKUP}?version=1`, token, BODY), 400, 'UNKNOWN_PARAMETER');
+  assertProblem(await server.post(`${LOOKUP}?limit=1`, token, BODY), 400, 'UNKNOWN_PARAMETER');
   assertProblem(await server.get('/v1/datasets?limit=1&limit=2', token), 400, 'DUPLICATE_PARAMETER');
   assertProblem(await server.get('/v1/datasets?limit=1.5', token), 400, 'INVALID_PARAMETER');
   assertProblem(await server.get('/readyz?verbose=maybe'), 400, 'INVALID_PARAMETER');

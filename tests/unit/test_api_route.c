@@ -94,6 +94,7 @@ static void every_operation_of_the_contract_has_its_path(void **state)
         {"GET", "/v1/datasets/d", "getDataset"},
         {"GET", "/v1/datasets/d/versions", "listVersions"},
         {"GET", "/v1/datasets/d/versions/1", "getVersion"},
+        {"DELETE", "/v1/datasets/d/versions/1", "retireVersion"},
         {"POST", "/v1/datasets/d/versions/1/promote", "promoteVersion"},
         {"POST", "/v1/datasets/d/rollback", "rollBack"},
         {"GET", "/v1/datasets/d/events", "listEvents"},
