@@ -155,16 +155,22 @@ enum st digest_sha256(unsigned char out[DIGEST_BYTES], const void *bytes, size_t
 
 enum st digest_file(unsigned char out[DIGEST_BYTES], uint64_t *size, int fd)
 {
+    return digest_file_told(out, size, fd, NULL, NULL);
+}
+
+enum st digest_file_told(unsigned char out[DIGEST_BYTES], uint64_t *size, int fd,
+                         digest_tell_fn tell_fn, void *ctx)
+{
     enum st st = fetched();
-    EVP_MD_CTX *ctx = NULL;
+    EVP_MD_CTX *md = NULL;
     unsigned char *chunk = NULL;
     off_t at = 0;
 
     if (st)
         return st;
-    ctx = EVP_MD_CTX_new();
+    md = EVP_MD_CTX_new();
     chunk = malloc(CHUNK_BYTES);
-    if (!ctx || !chunk || EVP_DigestInit_ex(ctx, sha256, NULL) != 1) {
+    if (!md || !chunk || EVP_DigestInit_ex(md, sha256, NULL) != 1) {
         st = crypto_failed("SHA-256");
         goto done;
     }
@@ -178,17 +184,20 @@ enum st digest_file(unsigned char out[DIGEST_BYTES], uint64_t *size, int fd)
         }
         if (n == 0)
             break;
-        if (EVP_DigestUpdate(ctx, chunk, (size_t)n) != 1) {
+        if (EVP_DigestUpdate(md, chunk, (size_t)n) != 1) {
             st = crypto_failed("SHA-256");
             goto done;
         }
         at += n;
+        st = tell_fn ? tell_fn((uint64_t)at, ctx) : ST_OK;
+        if (st)
+            goto done;
     }
-    if (EVP_DigestFinal_ex(ctx, out, NULL) != 1)
+    if (EVP_DigestFinal_ex(md, out, NULL) != 1)
         st = crypto_failed("SHA-256");
     *size = (uint64_t)at;
 done:
-    EVP_MD_CTX_free(ctx);
+    EVP_MD_CTX_free(md);
     free(chunk);
     return st;
 }

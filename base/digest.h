@@ -32,6 +32,10 @@ enum st digest_sha256(unsigned char out[DIGEST_BYTES], const void *bytes, size_t
 
 /* SHA-256 of a whole file read through `fd` from offset 0; *size is its length in bytes. */
 enum st digest_file(unsigned char out[DIGEST_BYTES], uint64_t *size, int fd) ST_MUST_USE;
+/* The same; `tell_fn` hears of every piece that was read, and an error from it ends the reading. */
+typedef enum st (*digest_tell_fn)(uint64_t bytes, void *ctx);
+enum st digest_file_told(unsigned char out[DIGEST_BYTES], uint64_t *size, int fd,
+                         digest_tell_fn tell_fn, void *ctx) ST_MUST_USE;
 
 /* One keyed HMAC-SHA-256, precomputed; about 0.15 us per short message. Not thread-safe: one per
  * thread. */

@@ -82,6 +82,9 @@ enum st store_segment_each_cell(struct store_segment *s, unsigned slot, const ch
 
 /* Brings the file's pages into the page cache and this process's page tables. Best effort. */
 void store_segment_warm(struct store_segment *s);
+/* The opposite, for who reads a segment once from end to end: its pages leave this process's memory
+ * and are mapped again when they are read; what is borrowed stays valid. Best effort. */
+void store_segment_cool(struct store_segment *s);
 
 /* Deep verification: keys in order, rows decode, counts as in meta, rollup record totals equal the
  * records. ST_CORRUPT says which. */

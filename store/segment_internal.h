@@ -54,4 +54,10 @@ struct store_segment {
 
 enum st segment_damaged(const char *what);
 
+/* Records one at a time in key order, for who merges several segments. The cursor is closed before
+ * the segment. After the last record: ST_END. A tombstone has a NULL row. */
+enum st segment_cursor_open(MDB_cursor **out, struct store_segment *s, unsigned slot) ST_MUST_USE;
+enum st segment_cursor_next(MDB_cursor *cursor, const unsigned char **key, const void **row,
+                            size_t *row_len) ST_MUST_USE;
+
 #endif

@@ -305,3 +305,12 @@ void store_segment_warm(struct store_segment *s)
         touch(start + at, chunk);
     }
 }
+
+void store_segment_cool(struct store_segment *s)
+{
+    char *start;
+    size_t len;
+
+    if (find_mapping(s->inside, &start, &len))
+        (void)madvise(start, len < s->bytes ? len : s->bytes, MADV_DONTNEED);
+}

@@ -90,6 +90,15 @@ static enum st each_pair(struct store_segment *s, unsigned slot, MDB_dbi db, con
     return rc == MDB_NOTFOUND ? ST_OK : store_env_fail(rc, "reading a segment");
 }
 
+static enum st open_pair(const unsigned char **key, const void **row, size_t *row_len,
+                         const MDB_val *k, const MDB_val *v)
+{
+    if (k->mv_size != STORE_KEY_BYTES)
+        return segment_damaged("has a key of another length");
+    *key = k->mv_data;
+    return open_record(row, row_len, v);
+}
+
 struct record_visit {
     store_record_fn fn;
     void *ctx;
@@ -98,13 +107,12 @@ struct record_visit {
 static enum st visit_record(const MDB_val *k, const MDB_val *v, void *ctx)
 {
     const struct record_visit *visit = ctx;
+    const unsigned char *key;
     const void *row;
     size_t row_len;
+    enum st st = open_pair(&key, &row, &row_len, k, v);
 
-    if (k->mv_size != STORE_KEY_BYTES)
-        return segment_damaged("has a key of another length");
-    enum st st = open_record(&row, &row_len, v);
-    return st ? st : visit->fn(k->mv_data, row, row_len, visit->ctx);
+    return st ? st : visit->fn(key, row, row_len, visit->ctx);
 }
 
 enum st store_segment_each_record(struct store_segment *s, unsigned slot, store_record_fn fn,
@@ -133,4 +141,27 @@ enum st store_segment_each_cell(struct store_segment *s, unsigned slot, const ch
             return each_pair(s, slot, s->rollups[i], from, from_len, visit_cell,
                              &(struct cell_visit){fn, ctx});
     return segment_damaged("lacks a rollup of its dataset");
+}
+
+enum st segment_cursor_open(MDB_cursor **out, struct store_segment *s, unsigned slot)
+{
+    struct reader_slot *r;
+    enum st st = enter(s, slot, &r);
+
+    *out = NULL;
+    if (st)
+        return st;
+    int rc = mdb_cursor_open(r->txn, s->records, out);
+    return rc ? store_env_fail(rc, "reading a segment") : ST_OK;
+}
+
+enum st segment_cursor_next(MDB_cursor *cursor, const unsigned char **key, const void **row,
+                            size_t *row_len)
+{
+    MDB_val k, v;
+    int rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT); /* the first, at first */
+
+    if (rc == MDB_NOTFOUND)
+        return ST_END;
+    return rc ? store_env_fail(rc, "reading a segment") : open_pair(key, row, row_len, &k, &v);
 }
