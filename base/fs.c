@@ -34,16 +34,30 @@ void fs_close(int *fd)
     *fd = -1;
 }
 
+static enum st sync_parent(const char *path)
+{
+    char parent[FS_PATH_MAX];
+    size_t len = strlen(path);
+
+    while (len > 1 && path[len - 1] == '/')
+        len--;
+    while (len > 0 && path[len - 1] != '/')
+        len--;
+    enum st st = len ? fs_path(parent, "%.*s", (int)len, path) : fs_path(parent, ".");
+    return st ? st : fs_sync_dir(parent);
+}
+
+/* Also of one that is there: whoever made it may have died before this. A parent that may be
+ * searched but not read (/home of somebody else) cannot be synced, and did not change. */
 enum st fs_mkdir(const char *path, mode_t mode)
 {
     struct stat sb;
+    int err = mkdir(path, mode) == 0 ? 0 : errno;
 
-    if (mkdir(path, mode) == 0)
-        return ST_OK;
-    int err = errno;
-    if (err == EEXIST && stat(path, &sb) == 0 && S_ISDIR(sb.st_mode))
-        return ST_OK;
-    return st_fail_errno(err == EEXIST ? ENOTDIR : err, "making directory %s", path);
+    if (err && (err != EEXIST || stat(path, &sb) != 0 || !S_ISDIR(sb.st_mode)))
+        return st_fail_errno(err == EEXIST ? ENOTDIR : err, "making directory %s", path);
+    enum st st = sync_parent(path);
+    return err ? ST_OK : st;
 }
 
 enum st fs_mkdir_all(const char *path, mode_t mode)
@@ -116,20 +130,6 @@ static enum st write_all(int fd, const char *path, const void *bytes, size_t len
         len -= (size_t)n;
     }
     return ST_OK;
-}
-
-static enum st sync_parent(const char *path)
-{
-    char parent[FS_PATH_MAX];
-    enum st st = fs_path(parent, "%s", path);
-    char *slash = st ? NULL : strrchr(parent, '/');
-
-    if (st)
-        return st;
-    if (!slash)
-        return fs_sync_dir(".");
-    slash[slash == parent ? 1 : 0] = '\0';
-    return fs_sync_dir(parent);
 }
 
 /* Creates `path`, which must not exist, with these bytes on disk; removes it again on failure. */
@@ -281,7 +281,7 @@ bool fs_is_locked(const char *path)
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 
     if (fd < 0)
-        return false;
+        return errno != ENOENT; /* what cannot be looked at may be locked */
     bool locked = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
     close(fd);
     return locked;

@@ -14,7 +14,8 @@
 /* Joins with printf; ST_TOO_LARGE when it does not fit FS_PATH_MAX. */
 enum st fs_path(char out[FS_PATH_MAX], const char *fmt, ...) ST_PRINTF(2, 3) ST_MUST_USE;
 
-enum st fs_mkdir(const char *path, mode_t mode) ST_MUST_USE;     /* existing directory is fine */
+/* Durable. An existing directory is fine. */
+enum st fs_mkdir(const char *path, mode_t mode) ST_MUST_USE;
 enum st fs_mkdir_all(const char *path, mode_t mode) ST_MUST_USE; /* with parents */
 enum st fs_sync_dir(const char *path) ST_MUST_USE;
 enum st fs_sync_fd(int fd, const char *what) ST_MUST_USE;
@@ -44,7 +45,8 @@ void fs_list_free(struct fs_list *list);
 /* Opens or creates `path` and takes an exclusive flock without waiting. *fd is the caller's; the
  * lock lives until it is closed. ST_CONFLICT when somebody else holds it. */
 enum st fs_lock(int *fd, const char *path) ST_MUST_USE;
-/* True when another open file description holds the lock of `path`; false also when missing. */
+/* True when another open file description holds the lock of `path`, or that cannot be found out;
+ * false when it is missing. */
 bool fs_is_locked(const char *path);
 
 void fs_close(int *fd); /* closes if >= 0 and sets to -1 */

@@ -208,7 +208,7 @@ uint64_t head_as_of(const struct head *h, int64_t at_us)
 
 static enum st corrupt(void)
 {
-    return st_wrap(ST_CORRUPT, "a head document");
+    return st_fail(ST_CORRUPT, "CATALOG_DAMAGED", "a head document is damaged");
 }
 
 enum st head_segments_from_json(struct head_version *v, const json_t *list)
@@ -307,8 +307,8 @@ enum st head_from_json(struct head *out, const json_t *document)
     enum st st = versions_from_json(out, versions);
     if (!st)
         st = turns_from_json(out, turns);
-    if (!st && out->current && !head_find(out, out->current))
-        st = st_fail(ST_CORRUPT, NULL, "a head document points at a version it does not have");
+    if (!st && out->current && (!head_find(out, out->current) || out->turn_count == 0))
+        st = corrupt();
     if (st)
         head_release(out);
     return st;

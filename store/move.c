@@ -1,6 +1,7 @@
 #include "store/internal.h"
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #include <string.h>
 
@@ -22,6 +23,9 @@ enum st store_move_check_reason(const struct store_actor *actor)
         return st_place(
             st_fail(ST_INVALID, "INVALID_REASON", "the reason is longer than %d bytes", REASON_MAX),
             "/reason");
+    if (!utf8_is_valid(actor->reason, len))
+        return st_place(st_fail(ST_INVALID, "INVALID_REASON", "the reason is not valid UTF-8"),
+                        "/reason");
     return ST_OK;
 }
 

@@ -51,16 +51,27 @@ static void pin_key(char out[CATALOG_KEY_SIZE], const struct store_build *b, con
 
 /* ---- the build directory ---- */
 
-static bool directory_is_free(const char *path)
+/* JOB.ATTEMPT, as make_directory names it. */
+static bool is_build_name(const char *name)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool is_free = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0;
+    const char *dot = strrchr(name, '.');
 
-    fs_close(&fd);
-    return is_free;
+    return strncmp(name, "job-", 4) == 0 && dot && dot[1] &&
+           strspn(dot + 1, "0123456789") == strlen(dot + 1);
 }
 
-/* Directories whose owner is gone. Best effort: what stays is swept the next time. */
+/* The lock of a build's directory, or -1 when somebody holds it. */
+static int lock_directory(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0)
+        fs_close(&fd);
+    return fd;
+}
+
+/* Directories whose owner is gone, each under its lock. Best effort: what stays is swept the next
+ * time. */
 static void sweep_directories(const struct store *s)
 {
     struct fs_list list;
@@ -68,26 +79,37 @@ static void sweep_directories(const struct store *s)
 
     if (fs_list_dir(&list, s->build_dir))
         return;
-    for (size_t i = 0; i < list.count; i++)
-        if (fs_path(path, "%s/%s", s->build_dir, list.names[i]) == ST_OK &&
-            directory_is_free(path) && fs_remove_tree(path) != ST_OK)
+    for (size_t i = 0; i < list.count; i++) {
+        if (!is_build_name(list.names[i]) ||
+            fs_path(path, "%s/%s", s->build_dir, list.names[i]) != ST_OK)
+            continue;
+        int fd = lock_directory(path);
+        if (fd >= 0 && fs_remove_tree(path) != ST_OK)
             log_failure(LOG_LEVEL_WARN, "build_sweep", "a dead build's directory stays");
+        fs_close(&fd);
+    }
     fs_list_free(&list);
 }
 
+/* A sweep can take the directory between its making and its locking: then it is made again. */
 static enum st make_directory(struct store_build *b)
 {
+    struct stat opened, named;
     enum st st =
         fs_path(b->directory, "%s/%s.%u", b->store->build_dir, b->lease.job, b->lease.attempt);
 
-    if (!st && mkdir(b->directory, 0700) != 0)
-        st = st_fail_errno(errno, "making the build directory");
-    if (st)
-        return st;
-    b->directory_fd = open(b->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (b->directory_fd < 0 || flock(b->directory_fd, LOCK_EX | LOCK_NB) != 0)
-        return st_fail_errno(errno, "locking the build directory");
-    return ST_OK;
+    while (!st) {
+        if (mkdir(b->directory, 0700) != 0 && errno != EEXIST)
+            return st_fail_errno(errno, "making the build directory");
+        b->directory_fd = lock_directory(b->directory);
+        if (b->directory_fd >= 0 && fstat(b->directory_fd, &opened) == 0 &&
+            stat(b->directory, &named) == 0 && opened.st_ino == named.st_ino)
+            break;
+        if (b->directory_fd < 0 && errno != ENOENT && errno != EWOULDBLOCK)
+            return st_fail_errno(errno, "locking the build directory");
+        fs_close(&b->directory_fd);
+    }
+    return st;
 }
 
 static void remove_directory(struct store_build *b)
@@ -227,13 +249,12 @@ static enum st move_into_place(struct store_build *b, const char *from,
         st = fs_path(directory, "%s/%.2s", b->store->segments_dir, ref->sha256);
     if (!st)
         st = fs_mkdir(directory, 0700);
-    if (!st)
-        st = fs_sync_dir(b->store->segments_dir);
-    if (!st && access(to, F_OK) == 0 && store_segment_file_check(to, ref, true) == ST_OK)
-        return unlink(from) == 0 ? ST_OK : st_fail_errno(errno, "removing a segment's second copy");
-    if (!st && rename(from, to) != 0)
+    bool whole = !st && access(to, F_OK) == 0 && store_segment_file_check(to, ref, true) == ST_OK;
+    if (!st && whole && unlink(from) != 0)
+        st = st_fail_errno(errno, "removing a segment's second copy");
+    if (!st && !whole && rename(from, to) != 0)
         st = st_fail_errno(errno, "moving a segment into place");
-    return st ? st : fs_sync_dir(directory);
+    return st ? st : fs_sync_dir(directory); /* also of one whose maker may have died before */
 }
 
 enum st store_build_seal(struct store_build *b, const char *file)

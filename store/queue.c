@@ -338,6 +338,7 @@ enum st store_lease_finish(struct store *s, const struct store_lease *lease, con
     catalog_begin_write(&t, &s->catalog);
     json_t *job = queue_fenced_job(&t, lease);
     if (job) {
+        fail_orphan(&t, s, job, "its build could not be ended");
         set_state(&t, job, state);
         json_object_del(job, "lease");
         if (result)

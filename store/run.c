@@ -78,6 +78,8 @@ enum st run_register(struct run_entry *out, const char *run_dir, enum run_kind k
         if (!st && is_named(out->fd, path))
             break;
         fs_close(&out->fd);
+        if (st == ST_CONFLICT) /* somebody looks whether it is alive: another name */
+            st = ST_OK;
     }
     if (!st) {
         int n =

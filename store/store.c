@@ -37,6 +37,27 @@ static enum st check_file_system(const char *data_dir)
     return ST_OK;
 }
 
+/* A new data directory is made in an empty one: it will be swept. A directory of keys may be there
+ * before, and what a start that was killed left. */
+static enum st check_empty(const char *data_dir)
+{
+    static const char *const EXPECTED[] = {"keys", "lost+found", "FORMAT.tmp"};
+    struct fs_list list;
+    enum st st = fs_list_dir(&list, data_dir);
+
+    for (size_t i = 0; !st && i < list.count; i++) {
+        bool expected = false;
+        for (size_t j = 0; j < sizeof EXPECTED / sizeof *EXPECTED; j++)
+            expected |= strcmp(list.names[i], EXPECTED[j]) == 0;
+        if (!expected)
+            st = st_hint(st_fail(ST_CONFLICT, "NOT_EMPTY",
+                                 "%s is no data directory and is not empty", data_dir),
+                         "give --data a directory that is new or empty");
+    }
+    fs_list_free(&list);
+    return st;
+}
+
 static enum st check_format(const char *data_dir, bool create)
 {
     char path[FS_PATH_MAX], catalog[FS_PATH_MAX], text[64];
@@ -51,7 +72,9 @@ static enum st check_format(const char *data_dir, bool create)
         st = fs_read(&b, path);
     if (st == ST_NOT_FOUND && create && access(catalog, F_OK) != 0) {
         int n = snprintf(text, sizeof text, FORMAT_PREFIX "%u\n", STORE_DATA_FORMAT);
-        st = fs_write_atomic(path, text, (size_t)n, 0644);
+        st = check_empty(data_dir);
+        if (!st)
+            st = fs_write_atomic(path, text, (size_t)n, 0644);
         format = STORE_DATA_FORMAT;
     } else if (st == ST_NOT_FOUND) {
         st = st_hint(st_fail(ST_NOT_FOUND, "NO_DATA_DIRECTORY",

@@ -51,7 +51,7 @@ enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
     if (!st && limits)
         st = jx_integer(&datasets, limits, "/limits", "max_datasets", 0, 0, UINT32_MAX);
     if (st)
-        return st_wrap(ST_CORRUPT, "a tenant's row");
+        return st_fail(ST_CORRUPT, "CATALOG_DAMAGED", "a tenant's row is damaged");
     store_tenant_init(t, name);
     t->enabled = enabled;
     snprintf(t->issuer, sizeof t->issuer, "%s", issuer);
