@@ -1,5 +1,6 @@
 #include "store/adopt.h"
 
+#include "base/clock.h"
 #include "store/retention.h"
 
 #include <errno.h>
@@ -12,6 +13,8 @@
  * seconds, so that they happen on a thread of their own, and the catalog thread stays free to swap
  * views. The list of entries belongs to the catalog thread; work and results cross through two
  * queues under one mutex. */
+
+#define RETRY_MS 2000
 
 enum work_kind { WORK_OPEN, WORK_CLOSE, WORK_PURGE };
 
@@ -40,9 +43,14 @@ struct adopter {
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t todo_cond, done_cond;
-    struct queue todo, done;
+    struct queue todo[ADOPT_URGENCIES], done;
     bool stopping;
 };
+
+bool adopted_is_damaged(const struct adopted *entry)
+{
+    return entry->state == ADOPTED_BAD && strncmp(entry->report.code, "SEGMENT_", 8) == 0;
+}
 
 static void push(struct queue *q, struct work *w)
 {
@@ -63,6 +71,15 @@ static struct work *pop(struct queue *q)
         if (!q->first)
             q->last = NULL;
     }
+    return w;
+}
+
+static struct work *pop_todo(struct adopter *a)
+{
+    struct work *w = NULL;
+
+    for (int i = 0; !w && i < ADOPT_URGENCIES; i++)
+        w = pop(&a->todo[i]);
     return w;
 }
 
@@ -90,9 +107,13 @@ static void *adopter_main(void *arg)
 
     pthread_mutex_lock(&a->mutex);
     for (;;) {
-        struct work *w = pop(&a->todo);
+        struct work *w = pop_todo(a);
         if (!w && a->stopping)
             break;
+        if (w && a->stopping && w->kind == WORK_OPEN) { /* nobody will look at it */
+            free_work(w);
+            continue;
+        }
         if (!w) {
             pthread_cond_wait(&a->todo_cond, &a->mutex);
             continue;
@@ -145,18 +166,16 @@ enum st adopter_start(struct adopter **out, const char *keys_dir, unsigned slots
     return ST_OK;
 }
 
-static void submit(struct adopter *a, struct work *w)
+static void submit(struct adopter *a, struct work *w, enum adopter_urgency urgency)
 {
     pthread_mutex_lock(&a->mutex);
-    push(&a->todo, w);
+    push(&a->todo[urgency], w);
     pthread_cond_signal(&a->todo_cond);
     pthread_mutex_unlock(&a->mutex);
 }
 
 void adopter_stop(struct adopter *a)
 {
-    struct work *w;
-
     if (!a)
         return;
     pthread_mutex_lock(&a->mutex);
@@ -171,8 +190,6 @@ void adopter_stop(struct adopter *a)
         store_segment_close(entry->segment);
         free(entry);
     }
-    while ((w = pop(&a->todo)))
-        free_work(w);
     pthread_mutex_destroy(&a->mutex);
     pthread_cond_destroy(&a->todo_cond);
     pthread_cond_destroy(&a->done_cond);
@@ -199,7 +216,8 @@ struct adopted *adopter_touch(struct adopter *a, const char *sha256, uint64_t ro
 
 struct adopted *adopter_want(struct adopter *a, const char *path,
                              const struct store_segment_ref *ref, bool sealed, const char *tenant,
-                             const struct store_definition *definition, uint64_t round)
+                             const struct store_definition *definition,
+                             enum adopter_urgency urgency, uint64_t round)
 {
     struct adopted *entry = find(a, ref->sha256);
 
@@ -218,15 +236,45 @@ struct adopted *adopter_want(struct adopter *a, const char *path,
         }
         entry = fresh;
         entry->state = ADOPTED_OPENING;
+        entry->retry_ms = 0;
         entry->ref = w->ref = *ref;
         w->entry = entry;
         w->sealed = entry->sealed = sealed;
         strncpy(w->path, path, sizeof w->path - 1);
         strncpy(w->tenant, tenant, sizeof w->tenant - 1);
-        submit(a, w);
+        submit(a, w, urgency);
     }
     entry->wanted = round;
     return entry;
+}
+
+void adopter_hurry(struct adopter *a, struct adopted *entry)
+{
+    struct queue rest = {0};
+    struct work *w;
+
+    if (entry->state != ADOPTED_OPENING)
+        return;
+    pthread_mutex_lock(&a->mutex);
+    while ((w = pop(&a->todo[ADOPT_STANDBY])))
+        push(w->entry == entry ? &a->todo[ADOPT_NOW] : &rest, w);
+    a->todo[ADOPT_STANDBY] = rest;
+    pthread_mutex_unlock(&a->mutex);
+}
+
+bool adopter_due(const struct adopter *a, uint64_t now_ms)
+{
+    for (const struct adopted *entry = a->entries; entry; entry = entry->next)
+        if (entry->state == ADOPTED_BAD && entry->retry_ms && entry->retry_ms <= now_ms)
+            return true;
+    return false;
+}
+
+void adopter_retry_all(struct adopter *a)
+{
+    for (struct adopted *entry = a->entries; entry; entry = entry->next)
+        if (entry->state == ADOPTED_BAD)
+            entry->retry_ms = 1;
 }
 
 bool adopter_collect(struct adopter *a, void (*verified_fn)(const char *sha256, void *ctx),
@@ -241,6 +289,8 @@ bool adopter_collect(struct adopter *a, void (*verified_fn)(const char *sha256, 
         w->entry->segment = w->segment;
         w->entry->report = w->report;
         w->entry->state = w->status ? ADOPTED_BAD : ADOPTED_OPEN;
+        if (w->status && !adopted_is_damaged(w->entry))
+            w->entry->retry_ms = clock_steady_ns() / 1000000u + RETRY_MS;
         if (verified_fn && !w->sealed && !w->status)
             verified_fn(w->ref.sha256, ctx);
         free_work(w);
@@ -266,7 +316,7 @@ void adopter_sweep(struct adopter *a, uint64_t round)
         if (w) {
             w->kind = WORK_CLOSE;
             w->segment = entry->segment;
-            submit(a, w);
+            submit(a, w, ADOPT_NOW);
         }
         free(entry);
     }
@@ -280,7 +330,7 @@ void adopter_purge(struct adopter *a, const char *build_dir)
         return; /* the next purge takes them too */
     w->kind = WORK_PURGE;
     strncpy(w->path, build_dir, sizeof w->path - 1);
-    submit(a, w);
+    submit(a, w, ADOPT_STANDBY);
 }
 
 void adopter_wait(struct adopter *a, unsigned timeout_ms)

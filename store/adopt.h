@@ -23,6 +23,7 @@ struct adopted {
     struct st_report report;       /* BAD: why */
     unsigned uses;                 /* views that refer to it */
     uint64_t wanted;               /* the last round of refreshing that wanted it */
+    uint64_t retry_ms;             /* BAD, but not damaged: when it is tried again; else 0 */
     struct adopted *next;
 };
 
@@ -32,11 +33,27 @@ void adopter_stop(struct adopter *a); /* no entry may be in use */
 /* The entry of this file if there is one, marked as wanted; else NULL. */
 struct adopted *adopter_touch(struct adopter *a, const char *sha256, uint64_t round);
 
+/* What is needed now is opened before what a rollback would need. */
+enum adopter_urgency { ADOPT_NOW, ADOPT_STANDBY, ADOPT_URGENCIES };
+
 /* The entry of this file, asked for now if it is new or was BAD. `sealed`: its bytes were verified
  * before and stat says that it is the same file. NULL: out of memory. */
 struct adopted *adopter_want(struct adopter *a, const char *path,
                              const struct store_segment_ref *ref, bool sealed, const char *tenant,
-                             const struct store_definition *definition, uint64_t round);
+                             const struct store_definition *definition,
+                             enum adopter_urgency urgency, uint64_t round);
+
+/* An entry that is still waiting to be opened as a standby is needed now. */
+void adopter_hurry(struct adopter *a, struct adopted *entry);
+
+/* BAD because of its bytes, which will not mend by themselves; a missing key or memory may. */
+bool adopted_is_damaged(const struct adopted *entry);
+
+/* Is there a BAD entry whose time to be tried again has come? */
+bool adopter_due(const struct adopter *a, uint64_t now_ms);
+
+/* Forgets why entries are BAD: keys were put back, say. They are tried again when wanted. */
+void adopter_retry_all(struct adopter *a);
 
 /* Takes in what the helper thread has finished: true if anything changed. verified_fn is called for
  * each file whose hash was computed and found right. */

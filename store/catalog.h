@@ -55,6 +55,9 @@ uint64_t catalog_txn_id(const struct catalog_txn *t);
 /* Makes the transaction fail with `status` (whose report is the thread's last one). */
 void catalog_fail(struct catalog_txn *t, enum st status);
 
+/* What failed was one document, and the rest can be gone on with. Not after a failed write. */
+void catalog_forgive(struct catalog_txn *t);
+
 /* New reference, or NULL: absent, or the transaction failed. */
 json_t *catalog_get(struct catalog_txn *t, enum catalog_table table, const char *key);
 void catalog_put(struct catalog_txn *t, enum catalog_table table, const char *key,
@@ -63,7 +66,8 @@ void catalog_delete(struct catalog_txn *t, enum catalog_table table, const char 
 
 /* One step through the keys that begin with `prefix`: upwards from the first key greater than
  * `key`, downwards from the last key smaller than it ("" = from the end that comes first). Stores
- * the key found in `key` and returns the value (new reference); NULL: no more, or failed. */
+ * the key found in `key` and returns the value (new reference); NULL: no more, or failed; also when
+ * it failed for the value, `key` is stored. */
 json_t *catalog_after(struct catalog_txn *t, enum catalog_table table, const char *prefix,
                       char key[CATALOG_KEY_SIZE]);
 json_t *catalog_before(struct catalog_txn *t, enum catalog_table table, const char *prefix,

@@ -28,6 +28,7 @@
 #define STUCK_MS 20
 #define READER_CHECK_MS 10000
 #define COMPLAIN_MS 1000
+#define RETRY_MS 100
 #define PIN_BUSY_MS 1000   /* one that was used so lately is not closed for another */
 #define PIN_IDLE_MS 300000 /* one that was not used for so long is closed */
 
@@ -60,6 +61,8 @@ struct store_keeper {
     struct pin pins[STORE_PINS_MAX];
     size_t pin_count;
     bool pins_changed;
+    bool again, forced; /* a round is due, with a new view in any case */
+    uint64_t retry_ms;  /* not before; after a round that failed */
     struct upkeep upkeep;
     struct {
         struct metric *flips, *segments, *late, *unavailable;
@@ -99,6 +102,8 @@ static void release_extension(struct store_keeper *k, void *extension)
 
 static void free_retired(struct store_keeper *k)
 {
+    bool any = false;
+
     for (struct store_view **at = &k->retired; *at;) {
         struct store_view *v = *at;
         if (is_announced(k, v)) {
@@ -108,7 +113,10 @@ static void free_retired(struct store_keeper *k)
         *at = v->next_retired;
         release_extension(k, v->extension);
         view_free(v);
+        any = true;
     }
+    if (any)
+        adopter_sweep(k->adopter, k->round);
 }
 
 static void count_flips(struct store_keeper *k, const struct store_view *next,
@@ -172,6 +180,7 @@ static enum st refresh(struct store_keeper *k, bool force)
         .previous = previous,
         .slots = k->options.slots,
         .round = ++k->round,
+        .now_ms = clock_steady_ns() / 1000000u,
         .server = k->server.name,
         .pins = k->pins,
         .pin_count = k->pin_count,
@@ -189,12 +198,16 @@ static enum st refresh(struct store_keeper *k, bool force)
     if (!st) {
         report_readiness(k, &r);
         free_retired(k);
-        adopter_sweep(k->adopter, k->round);
+        adopter_sweep(k->adopter,
+                      k->round); /* what no view ever had, such as a withdrawn candidate */
     }
     if (!st && (json_object_size(r.acks) || json_array_size(k->verified))) {
         st = refresh_write(k->store, r.acks, k->verified);
-        json_array_clear(k->verified);
+        if (!st)
+            json_array_clear(k->verified);
     }
+    if (!st) /* else all of it is tried again */
+        k->store->seen = r.seen;
     refresh_release(&r);
     return st;
 }
@@ -375,26 +388,35 @@ static void tend_catalog(struct store_keeper *k, bool moved_after_refresh)
     }
 }
 
+static void complain(struct store_keeper *k, uint64_t now_ms)
+{
+    if (now_ms - k->complained_ms < COMPLAIN_MS)
+        return;
+    k->complained_ms = now_ms;
+    log_failure(LOG_LEVEL_ERROR, "refresh", "the catalog's news cannot be taken in");
+}
+
 static void look(struct store_keeper *k, bool force)
 {
-    bool collected = adopter_collect(k->adopter, remember_verified, k->verified);
+    uint64_t now_ms = clock_steady_ns() / 1000000u;
 
-    if (!force && !collected && !k->pins_changed && !store_changed(k->store)) {
+    k->again |= adopter_collect(k->adopter, remember_verified, k->verified) || k->pins_changed;
+    k->forced |= force;
+    if (!k->forced && !k->again && !store_changed(k->store) && !adopter_due(k->adopter, now_ms)) {
         tend_catalog(k, false);
         free_retired(k);
         return;
     }
-    uint64_t seen = k->store->seen;
-    k->pins_changed = false;
-    if (refresh(k, force)) {
-        k->pins_changed = true; /* tried again */
-        uint64_t now_ms = clock_steady_ns() / 1000000u;
-        if (now_ms - k->complained_ms >= COMPLAIN_MS) {
-            k->complained_ms = now_ms;
-            log_failure(LOG_LEVEL_ERROR, "refresh", "the catalog's news cannot be taken in");
-        }
+    if (now_ms < k->retry_ms)
+        return;
+    if (refresh(k, k->forced)) { /* all of it is tried again */
+        k->retry_ms = now_ms + RETRY_MS;
+        complain(k, now_ms);
+        return;
     }
-    tend_catalog(k, k->store->seen == seen && store_changed(k->store));
+    k->again = k->forced = k->pins_changed = false;
+    k->retry_ms = 0;
+    tend_catalog(k, store_changed(k->store));
 }
 
 static void *keeper_main(void *arg)
@@ -420,6 +442,8 @@ static void *keeper_main(void *arg)
         k->reload = false;
         pthread_mutex_unlock(&k->mutex);
 
+        if (reload)
+            adopter_retry_all(k->adopter);
         run_tasks(k, tasks, stopping);
         close_idle_pin(k);
         look(k, reload);

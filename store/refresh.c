@@ -3,17 +3,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A round reads tenants, heads and candidates in one transaction. Of each head it wants the current
  * version and the one a rollback would go to, so that going back is one pointer too; of each
  * candidate all its segments. What is not open yet is asked of the adopter, and until it is there
- * the dataset keeps its place in the previous view: late, and the process is not ready. */
+ * the dataset keeps its place in the previous view: late, and the process is not ready.
+ *
+ * What is wrong with one dataset (a damaged head, a row that is gone, a key that cannot be read) is
+ * that dataset's alone: it stays as the previous view has it, or is unavailable, and the round goes
+ * on. */
 
 /* How far the segments of one version are. */
 struct version_segments {
     struct adopted *entries[SERVING_SEGMENTS_MAX];
     size_t count;
-    bool opening;
+    bool opening, damaged;
     const struct st_report *bad;
     struct store_definition *definition; /* loaded when it was needed, else NULL */
 };
@@ -34,24 +39,27 @@ static void load_definition(struct version_segments *vs, struct catalog_txn *t, 
 
 /* A BAD file whose bytes were wrong is looked at again when somebody has verified it since: a
  * publisher that found it damaged has put a whole one in its place. One that failed with the right
- * bytes (a wrong key) would fail again. */
+ * bytes (a wrong key) is looked at again after a while. */
 static struct adopted *want(struct refresh *r, struct catalog_txn *t, struct version_segments *vs,
                             const struct store_segment_ref *ref, const char *tenant,
-                            const char *dataset, uint64_t version)
+                            const char *dataset, uint64_t version, enum adopter_urgency urgency)
 {
     char path[FS_PATH_MAX];
     struct adopted *entry = adopter_touch(r->adopter, ref->sha256, r->round);
 
+    if (entry && entry->state == ADOPTED_OPENING && urgency == ADOPT_NOW)
+        adopter_hurry(r->adopter, entry);
     if (entry && entry->state != ADOPTED_BAD)
         return entry;
     catalog_fail(t, store_segment_path(path, r->store, ref->sha256));
     bool sealed = store_seal_holds(t, ref->sha256, path);
-    if (entry && (!sealed || entry->sealed))
+    bool due = entry && entry->retry_ms && entry->retry_ms <= r->now_ms;
+    if (entry && !due && (!sealed || entry->sealed))
         return entry;
     load_definition(vs, t, tenant, dataset, version);
     if (t->status)
         return NULL;
-    entry = adopter_want(r->adopter, path, ref, sealed, tenant, vs->definition, r->round);
+    entry = adopter_want(r->adopter, path, ref, sealed, tenant, vs->definition, urgency, r->round);
     if (!entry)
         catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
     return entry;
@@ -59,7 +67,8 @@ static struct adopted *want(struct refresh *r, struct catalog_txn *t, struct ver
 
 static void want_all(struct version_segments *vs, struct refresh *r, struct catalog_txn *t,
                      const char *tenant, const char *dataset, uint64_t version,
-                     const struct store_segment_ref *refs, size_t count)
+                     const struct store_segment_ref *refs, size_t count,
+                     enum adopter_urgency urgency)
 {
     static const struct st_report TOO_MANY = {ST_CORRUPT, "TOO_MANY_SEGMENTS",
                                               "its list of segments is too long", "", ""};
@@ -70,13 +79,14 @@ static void want_all(struct version_segments *vs, struct refresh *r, struct cata
         return;
     }
     for (size_t i = 0; i < count && !t->status; i++) {
-        struct adopted *entry = want(r, t, vs, &refs[i], tenant, dataset, version);
+        struct adopted *entry = want(r, t, vs, &refs[i], tenant, dataset, version, urgency);
         if (!entry)
             return;
         vs->entries[vs->count++] = entry;
         vs->opening |= entry->state == ADOPTED_OPENING;
         if (entry->state == ADOPTED_BAD)
             vs->bad = &entry->report;
+        vs->damaged |= adopted_is_damaged(entry);
     }
 }
 
@@ -102,6 +112,13 @@ static void add_dataset(struct refresh *r, struct catalog_txn *t, struct serving
     add_serving(&r->view->datasets, &r->view->dataset_count, t, s);
 }
 
+static struct serving *previous_serving(const struct refresh *r, const char *tenant,
+                                        const char *dataset)
+{
+    return r->previous ? (struct serving *)(uintptr_t)view_find(r->previous, tenant, dataset)
+                       : NULL;
+}
+
 /* A new serving of one version of the head; NULL after a failure. */
 static struct serving *make_serving(struct refresh *r, struct catalog_txn *t, const struct head *h,
                                     uint64_t version, struct version_segments *vs,
@@ -114,7 +131,8 @@ static struct serving *make_serving(struct refresh *r, struct catalog_txn *t, co
     if (t->status)
         return NULL;
     catalog_fail(t, serving_new(&s, h, version, vs->definition, vs->entries, vs->count, bad,
-                                r->store->keys_dir, r->slots));
+                                previous_serving(r, h->tenant, h->dataset), r->store->keys_dir,
+                                r->slots));
     vs->definition = NULL; /* taken, whatever came of it */
     r->changed |= s != NULL;
     return s;
@@ -129,11 +147,11 @@ static void add_pinned(struct refresh *r, struct catalog_txn *t, const struct he
 
     if (!v || version == h->current || v->segment_count == 0)
         return; /* a version that can be read has segments */
-    want_all(&vs, r, t, h->tenant, h->dataset, version, v->segments, v->segment_count);
+    want_all(&vs, r, t, h->tenant, h->dataset, version, v->segments, v->segment_count, ADOPT_NOW);
     struct serving *s =
         r->previous ? view_find_pinned(r->previous, h->tenant, h->dataset, version) : NULL;
-    bool same = s && strcmp(s->served.state, version_state_name(v->state)) == 0 &&
-                (s->served.unavailable != NULL) == (vs.bad != NULL);
+    bool same =
+        s && strcmp(s->served.state, version_state_name(v->state)) == 0 && serving_says(s, vs.bad);
     if (!t->status && (same || !vs.opening || vs.bad)) {
         if (!same)
             s = make_serving(r, t, h, version, &vs, vs.bad);
@@ -152,36 +170,34 @@ static void add_pins(struct refresh *r, struct catalog_txn *t, const struct head
 }
 
 /* Takes the head when a new serving needs it. */
-static void add_head(struct refresh *r, struct catalog_txn *t, struct head *h)
+static void add_whole_head(struct refresh *r, struct catalog_txn *t, struct head *h)
 {
     static const struct st_report OPENING = {ST_UNAVAILABLE, "OPENING", "it is being opened", "",
                                              ""};
     const struct head_version *current = head_find(h, h->current);
     const struct head_version *target = head_find(h, head_rollback_target(h));
-    struct serving *previous =
-        r->previous ? (struct serving *)(uintptr_t)view_find(r->previous, h->tenant, h->dataset)
-                    : NULL;
+    struct serving *previous = previous_serving(r, h->tenant, h->dataset);
     struct version_segments vs = {0}, standby = {0};
 
-    if (target)
-        want_all(&standby, r, t, h->tenant, h->dataset, target->version, target->segments,
-                 target->segment_count);
-    store_definition_free(standby.definition);
     if (current)
         want_all(&vs, r, t, h->tenant, h->dataset, current->version, current->segments,
-                 current->segment_count);
+                 current->segment_count, ADOPT_NOW);
+    if (target)
+        want_all(&standby, r, t, h->tenant, h->dataset, target->version, target->segments,
+                 target->segment_count, ADOPT_STANDBY);
+    store_definition_free(standby.definition);
+    add_pins(r, t, h);
     if (t->status)
         goto done;
 
     bool late = vs.opening && !vs.bad;
-    bool same = previous && previous->served.sequence == h->sequence &&
-                (previous->served.unavailable != NULL) == (vs.bad != NULL || late);
+    const struct st_report *bad = vs.bad ? vs.bad : late ? &OPENING : NULL;
+    bool same = previous && previous->served.sequence == h->sequence && serving_says(previous, bad);
     r->late += late;
     r->unavailable += vs.bad != NULL;
     if (late || vs.bad)
         buf_addf(&r->why, "%s/%s version %llu: %s\n", h->tenant, h->dataset,
                  (unsigned long long)h->current, vs.bad ? vs.bad->message : OPENING.message);
-    add_pins(r, t, h);
     if (same || (late && previous)) {
         add_dataset(r, t, previous);
     } else {
@@ -199,6 +215,37 @@ done:
     store_definition_free(vs.definition);
 }
 
+/* What is wrong with one dataset only? Everything but what would go wrong with the next one too. */
+static bool is_local(enum st st)
+{
+    return st != ST_OK && st != ST_NOMEM && st != ST_FULL;
+}
+
+/* A dataset that cannot be taken in as the catalog has it. */
+static void add_broken(struct refresh *r, struct catalog_txn *t, const char *tenant,
+                       const char *dataset)
+{
+    struct head stub = {.current = 0};
+    struct serving *s = previous_serving(r, tenant, dataset);
+    struct st_report report;
+
+    st_save(&report, t->status);
+    catalog_forgive(t);
+    buf_addf(&r->why, "%s/%s: %s\n", tenant, dataset, report.message);
+    if (s) {
+        r->late++;
+    } else {
+        r->unavailable++;
+        snprintf(stub.tenant, sizeof stub.tenant, "%s", tenant);
+        snprintf(stub.dataset, sizeof stub.dataset, "%s", dataset);
+        catalog_fail(t, serving_new(&s, &stub, 0, NULL, NULL, 0, &report, NULL, r->store->keys_dir,
+                                    r->slots));
+        r->changed = true;
+    }
+    if (s)
+        add_dataset(r, t, s);
+}
+
 static int by_name(const void *a, const void *b)
 {
     const struct serving *x = *(struct serving *const *)a, *y = *(struct serving *const *)b;
@@ -212,13 +259,20 @@ static void add_heads(struct refresh *r, struct catalog_txn *t)
     char key[CATALOG_KEY_SIZE] = "";
     json_t *document;
 
-    while ((document = catalog_after(t, CATALOG_HEADS, "", key))) {
-        struct head h;
-        catalog_fail(t, head_from_json(&h, document));
+    while ((document = catalog_after(t, CATALOG_HEADS, "", key)) || is_local(t->status)) {
+        char tenant[STORE_NAME_SIZE], dataset[STORE_NAME_SIZE];
+        struct head h = {0};
+
         if (!t->status)
-            add_head(r, t, &h);
+            catalog_fail(t, head_from_json(&h, document));
+        if (!t->status)
+            add_whole_head(r, t, &h);
+        if (is_local(t->status) && sscanf(key, "%63[^/]/%63s", tenant, dataset) == 2)
+            add_broken(r, t, tenant, dataset);
         head_release(&h);
         json_decref(document);
+        if (t->status)
+            break;
     }
     /* '-' sorts before '/', so that the keys' order is not the names' order. */
     if (r->view->dataset_count > 1)
@@ -284,8 +338,8 @@ static void add_candidates(struct refresh *r, struct catalog_txn *t)
             catalog_fail(t, st_fail(ST_CORRUPT, "CATALOG_DAMAGED", "a candidate has a wrong key"));
         catalog_fail(t, head_segments_from_json(&v, json_object_get(candidate, "segments")));
         if (!t->status)
-            want_all(&vs, r, t, tenant, dataset, v.version, v.segments, v.segment_count);
-        if (!t->status && (!vs.opening || vs.bad))
+            want_all(&vs, r, t, tenant, dataset, v.version, v.segments, v.segment_count, ADOPT_NOW);
+        if (!t->status && (vs.damaged || (!vs.opening && !vs.bad)))
             judge_candidate(r, t, key, candidate, &vs);
         store_definition_free(vs.definition);
         free(v.segments);
@@ -304,14 +358,11 @@ enum st refresh_run(struct refresh *r)
     if (!r->view || !r->acks)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     catalog_begin_read(&t, &r->store->catalog);
-    uint64_t seen = catalog_txn_id(&t);
+    r->seen = catalog_txn_id(&t);
     add_tenants(r, &t);
     add_heads(r, &t);
     add_candidates(r, &t);
-    enum st st = catalog_end(&t);
-    if (!st)
-        r->store->seen = seen;
-    return st;
+    return catalog_end(&t);
 }
 
 void refresh_release(struct refresh *r)
@@ -338,7 +389,7 @@ enum st refresh_write(struct store *s, const json_t *acks, const json_t *verifie
     {
         char path[FS_PATH_MAX];
         catalog_fail(&t, store_segment_path(path, s, json_string_value(sha256)));
-        if (!t.status)
+        if (!t.status && access(path, F_OK) == 0) /* else it was removed meanwhile */
             catalog_fail(&t, store_seal_write(&t, json_string_value(sha256), path));
     }
     return catalog_commit(&t);

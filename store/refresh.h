@@ -5,8 +5,6 @@
 
 #include "store/view_internal.h"
 
-#define REFRESH_SHA_MAX 64
-
 /* A version that somebody asked for, to be open beside the current one. */
 struct pin {
     char tenant[STORE_NAME_SIZE], dataset[STORE_NAME_SIZE];
@@ -19,7 +17,7 @@ struct refresh {
     struct adopter *adopter;
     const struct store_view *previous; /* or NULL */
     unsigned slots;
-    uint64_t round;
+    uint64_t round, now_ms;
     const char *server; /* this process's name in DATA/run, for acknowledgements */
     const struct pin *pins;
     size_t pin_count;
@@ -30,6 +28,7 @@ struct refresh {
     unsigned late, unavailable; /* datasets */
     struct buf why;             /* a line for each of those */
     json_t *acks;               /* key -> ack: to be written */
+    uint64_t seen;              /* id of the transaction that was read */
 };
 
 enum st refresh_run(struct refresh *r) ST_MUST_USE;

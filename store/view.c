@@ -1,25 +1,28 @@
 #include "store/view_internal.h"
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static enum st take_key(struct serving *s, const char *keys_dir)
+static enum st take_key(struct serving *s, const struct serving *previous, const char *keys_dir)
 {
     const struct store_definition *d = s->definition;
 
     if (d->key.protect == STORE_PROTECT_NONE || s->served.segment_count == 0)
         return ST_OK;
     snprintf(s->key_id, sizeof s->key_id, "%s", store_segment_key_id(s->segments[0]));
+    if (previous && previous->hmac_key.bytes && strcmp(previous->key_id, s->key_id) == 0)
+        return secret_copy(&s->hmac_key, previous->hmac_key.bytes, previous->hmac_key.len);
     return store_hmac_key_read(&s->hmac_key, keys_dir, s->tenant, s->key_id);
 }
 
 enum st serving_new(struct serving **out, const struct head *h, uint64_t version,
                     struct store_definition *definition, struct adopted *const *entries,
-                    size_t entry_count, const struct st_report *bad, const char *keys_dir,
-                    unsigned slots)
+                    size_t entry_count, const struct st_report *bad, const struct serving *previous,
+                    const char *keys_dir, unsigned slots)
 {
     const struct head_version *v = head_find(h, version);
     struct serving *s = calloc(1, sizeof *s);
@@ -50,7 +53,8 @@ enum st serving_new(struct serving **out, const struct head *h, uint64_t version
         .key_id = s->key_id,
     };
     if (bad) {
-        snprintf(s->unavailable, sizeof s->unavailable, "%.200s", bad->message);
+        snprintf(s->unavailable, sizeof s->unavailable, "%.*s", utf8_cut(bad->message, 200),
+                 bad->message);
         s->served.unavailable = s->unavailable;
     }
     for (size_t i = 0; !bad && i < entry_count; i++) {
@@ -60,7 +64,7 @@ enum st serving_new(struct serving **out, const struct head *h, uint64_t version
         s->served.segment_count++;
     }
     if (definition && !bad)
-        st = take_key(s, keys_dir);
+        st = take_key(s, previous, keys_dir);
     if (st) {
         serving_free(s);
         return st;
@@ -80,6 +84,15 @@ void serving_free(struct serving *s)
     store_definition_free(s->definition);
     head_release(&s->head);
     free(s);
+}
+
+bool serving_says(const struct serving *s, const struct st_report *bad)
+{
+    if (!s->served.unavailable || !bad)
+        return !s->served.unavailable && !bad;
+    size_t len = strlen(s->unavailable);
+    return strncmp(s->unavailable, bad->message, len) == 0 &&
+           len == (size_t)utf8_cut(bad->message, 200);
 }
 
 static void let_go(struct serving **list, size_t count)
@@ -209,15 +222,16 @@ const struct store_served *store_view_dataset_at(const struct store_view *v, siz
 
 enum st store_served_ready(const struct store_served *d)
 {
-    if (d->version == 0)
+    if (d->version == 0 && !d->unavailable)
         return st_hint(
             st_fail(ST_NOT_FOUND, "NO_VERSION", "dataset \"%s\" has no version yet", d->dataset),
             "ingest a batch first");
     if (d->unavailable)
         return st_hint(st_fail(ST_UNAVAILABLE, "VERSION_UNAVAILABLE",
-                               "version %llu of dataset \"%s\" is damaged and cannot be served",
+                               "version %llu of dataset \"%s\" cannot be served",
                                (unsigned long long)d->version, d->dataset),
-                       "roll back to an earlier version or ingest the batch again");
+                       "the operator's log and everline verify say why; roll back to an earlier "
+                       "version or ingest the batch again");
     return ST_OK;
 }
 

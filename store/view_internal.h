@@ -39,12 +39,16 @@ struct store_view {
 };
 
 /* The serving of one version of a head from entries that are all OPEN, or unavailable because of
- * `bad` (may be NULL). Takes a use of each entry, and the definition. */
+ * `bad` (may be NULL). Takes a use of each entry, and the definition. Its key is read, or is that
+ * of `previous` (may be NULL), so that a key that cannot be read just now stops nothing. */
 enum st serving_new(struct serving **out, const struct head *h, uint64_t version,
                     struct store_definition *definition, struct adopted *const *entries,
-                    size_t entry_count, const struct st_report *bad, const char *keys_dir,
-                    unsigned slots) ST_MUST_USE;
+                    size_t entry_count, const struct st_report *bad, const struct serving *previous,
+                    const char *keys_dir, unsigned slots) ST_MUST_USE;
 void serving_free(struct serving *s); /* gives the uses back */
+
+/* Is this what it says of itself: unavailable for that reason, or with NULL available? */
+bool serving_says(const struct serving *s, const struct st_report *bad);
 
 void view_free(struct store_view *v);
 const struct serving *view_find(const struct store_view *v, const char *tenant,
