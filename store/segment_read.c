@@ -107,7 +107,7 @@ struct record_visit {
 static enum st visit_record(const MDB_val *k, const MDB_val *v, void *ctx)
 {
     const struct record_visit *visit = ctx;
-    const unsigned char *key;
+    const unsigned char *key = NULL;
     const void *row;
     size_t row_len;
     enum st st = open_pair(&key, &row, &row_len, k, v);
