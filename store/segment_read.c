@@ -108,8 +108,8 @@ static enum st visit_record(const MDB_val *k, const MDB_val *v, void *ctx)
 {
     const struct record_visit *visit = ctx;
     const unsigned char *key = NULL;
-    const void *row = NULL;
-    size_t row_len = 0;
+    const void *row;
+    size_t row_len;
     enum st st = open_pair(&key, &row, &row_len, k, v);
 
     return st ? st : visit->fn(key, row, row_len, visit->ctx);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { assertProblem, Data } from '../kit/everline.mjs';
 import { filesBelow, flipByte, segmentPath } from '../kit/files.mjs';
+import { until } from '../kit/process.mjs';
 import { csv, keyOf, PEOPLE, PERSONS, THINGS, things } from '../kit/samples.mjs';
 
 const rows = things(500);
@@ -131,4 +132,31 @@ test('verify finds nothing in a directory that is whole', async () => {
   const report = await data.json(['verify', '--deep'], { tenant: null });
   assert.deepEqual(report, { ok: true, segments: 3, versions: 3, problems: [] });
   assert.match(await data.ok(['verify']), /3 segments/);
+});
+
+test('a key that is gone stops nothing that is open, and its return mends the rest', async () => {
+  const { data, token } = await prepared();
+  const hmac = join(data.directory, 'keys', 'dev', 'hmac');
+  const person = () => keyOf(PERSONS[0]);
+  let server = await data.serve();
+  try {
+    renameSync(hmac, `${hmac}.away`);
+    assert.equal((await data.ingestCli('people', { people: data.file('p2.csv', csv(PERSONS)) })).code, 1);
+    await data.ingest('things', { things: data.file('3.csv', csv(things(501))) });
+    await until('the other dataset flips', async () => (await server.lookup('things', KEY, token)).json.version === 3);
+    assert.equal((await server.lookup('people', person(), token)).json.outcome, 'match');
+    assert.equal(await server.stop(), 0, server.log);
+
+    server = await data.serve();
+    assertProblem(await server.lookup('people', person(), token), 503, 'VERSION_UNAVAILABLE');
+    assert.equal((await server.lookup('things', KEY, token)).json.version, 3);
+    renameSync(`${hmac}.away`, hmac);
+    const reply = await until('the key is found', async () => {
+      const one = await server.lookup('people', person(), token);
+      return one.status === 200 && one;
+    });
+    assert.equal(reply.json.outcome, 'match');
+  } finally {
+    assert.equal(await server.stop(), 0, server.log);
+  }
 });
