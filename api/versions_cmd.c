@@ -92,8 +92,10 @@ enum st rollback_cmd(const struct cmd_args *args)
                 (unsigned long long)from, (unsigned long long)to);
         move.from = from; /* as it was shown */
         move.to = to;
-        st = store_rollback(&head, s, &move);
+        st = store_move_wait(s, &move, true);
     }
+    if (!st)
+        st = store_rollback(&head, s, &move);
     store_close(s);
     return st ? st : print_head(args, head);
 }
@@ -115,6 +117,8 @@ enum st promote_cmd(const struct cmd_args *args)
         return st_fail(ST_USAGE, NULL, "VERSION: a number from 1 expected");
     move.to = version;
     st = commands_open(&s, args, false);
+    if (!st)
+        st = store_move_wait(s, &move, false);
     if (!st)
         st = store_promote(&head, s, &move);
     store_close(s);

@@ -27,8 +27,8 @@ enum catalog_table {
     CATALOG_JOBS,        /* job                        -> job row */
     CATALOG_QUEUE,       /* %020order                  -> {"job"}: queued or running */
     CATALOG_PINS,        /* sha256/job                 -> {}: a build needs this file */
-    CATALOG_CANDIDATES,  /* tenant/dataset             -> {"version","nonce","segments"} */
-    CATALOG_ACKS,        /* tenant/dataset/server      -> {"nonce","ok","message"} */
+    CATALOG_CANDIDATES,  /* tenant/dataset/owner       -> {"version","nonce","segments",...} */
+    CATALOG_ACKS,        /* candidate's key/server     -> {"nonce","ok","message"} */
     CATALOG_SEALS,       /* sha256                     -> {"bytes","inode","mtime_ns","ctime_ns"} */
     CATALOG_TABLES
 };

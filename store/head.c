@@ -150,19 +150,26 @@ enum st head_apply(struct head *h, enum head_move move, uint64_t version, uint64
     return ST_OK;
 }
 
-uint64_t head_rollback_target(const struct head *h)
+uint64_t head_rollback_step(const struct head *h, size_t *at)
 {
     size_t first = 0;
 
     while (first < h->turn_count && h->turns[first].version != h->current)
         first++;
-    while (first > 0) {
-        uint64_t version = h->turns[--first].version;
+    while (*at < first) {
+        uint64_t version = h->turns[first - ++*at].version;
         const struct head_version *v = head_find(h, version);
-        if (v && v->state == VERSION_SUCCEEDED && version != h->current)
+        if (v && v->state == VERSION_SUCCEEDED)
             return version;
     }
     return 0;
+}
+
+uint64_t head_rollback_target(const struct head *h)
+{
+    size_t at = 0;
+
+    return head_rollback_step(h, &at);
 }
 
 /* When the version was last of use: begun, or served. */

@@ -80,6 +80,10 @@ enum st head_apply(struct head *h, enum head_move move, uint64_t version, uint64
  * skipping what cannot serve (not SUCCEEDED). 0: nowhere. */
 uint64_t head_rollback_target(const struct head *h);
 
+/* All that a rollback may go to by the states, the nearest first: one a call. *at is 0 before the
+ * first. 0: no more. */
+uint64_t head_rollback_step(const struct head *h, size_t *at);
+
 /* Which versions retention takes, oldest first, at most `max`: kept ones beyond the newest
  * `keep_versions`, and those that were neither begun nor served after `since_us`. Never the current
  * version, nor the one a plain rollback would go to. */

@@ -57,7 +57,7 @@ struct store_keeper {
     bool ready;
     char *why; /* NUL-terminated, or NULL */
 
-    struct store_task *waiting; /* the thread's own */
+    struct store_task *waiting, *repeated; /* the thread's own */
     struct pin pins[STORE_PINS_MAX];
     size_t pin_count;
     bool pins_changed;
@@ -330,7 +330,6 @@ static void finish_waiting(struct store_keeper *k, bool all)
 void store_keeper_post(struct store_keeper *k, struct store_task *task)
 {
     task->next = NULL;
-    task->wait = (struct store_wait){.sequence = 0};
     pthread_mutex_lock(&k->mutex);
     bool refused = k->stopping;
     if (!refused) {
@@ -350,7 +349,14 @@ static void run_tasks(struct store_keeper *k, struct store_task *task, bool stop
         if (stopping) {
             task->done_fn(st_fail(ST_UNAVAILABLE, "STOPPING", "the server is stopping"), task->ctx);
         } else {
+            task->wait = (struct store_wait){.again = false};
             task->run_fn(k->store, &task->wait, task->ctx);
+            if (task->wait.again) {
+                task->next = k->repeated;
+                k->repeated = task;
+                task = next;
+                continue;
+            }
             enum st st = task->wait.version ? add_pin(k, &task->wait) : ST_OK;
             if (st) {
                 task->done_fn(st, task->ctx);
@@ -444,6 +450,9 @@ static void *keeper_main(void *arg)
 
         if (reload)
             adopter_retry_all(k->adopter);
+        struct store_task *repeated = k->repeated;
+        k->repeated = NULL;
+        run_tasks(k, repeated, stopping);
         run_tasks(k, tasks, stopping);
         close_idle_pin(k);
         look(k, reload);

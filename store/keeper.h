@@ -46,11 +46,12 @@ struct store_wait {
     char dataset[STORE_NAME_SIZE];
     uint64_t sequence; /* 0: nothing to wait for */
     uint64_t version;  /* 0: none to open */
+    bool again; /* nothing was done yet: run_fn is to be called again in a few milliseconds */
 };
 
-/* Work for the catalog thread. run_fn is called there once; then, when what `wait` names is served
- * (or at once), done_fn, also there. After stop began: run_fn is not called, done_fn gets
- * ST_UNAVAILABLE. The task's memory is the caller's until done_fn. */
+/* Work for the catalog thread. run_fn is called there, once unless it says `again`; then, when what
+ * `wait` names is served (or at once), done_fn, also there. After stop began: run_fn is not called,
+ * done_fn gets ST_UNAVAILABLE. The task's memory is the caller's until done_fn. */
 struct store_task {
     void (*run_fn)(struct store *s, struct store_wait *wait, void *ctx);
     void (*done_fn)(enum st status, void *ctx);

@@ -1,8 +1,11 @@
 #include "store/internal.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/utf8.h"
+#include "store/offer.h"
 
+#include <poll.h>
 #include <string.h>
 
 /* Rollback and promotion: people move the pointer. Each is one compare-and-swap of the head, judged
@@ -10,6 +13,7 @@
  * synchronous commit. */
 
 #define REASON_MAX 1000
+#define POLL_MS 5
 
 enum st store_move_check_reason(const struct store_actor *actor)
 {
@@ -50,9 +54,21 @@ static enum st check_files(struct store *s, const struct head *h, uint64_t versi
     return st;
 }
 
-static enum st target_of(uint64_t *to, const struct head *h, const struct store_move *move)
+/* Where a rollback goes that names no target: the nearest version that can serve. 0: nowhere. */
+static uint64_t default_target(struct store *s, const struct head *h)
 {
-    *to = move->to ? move->to : head_rollback_target(h);
+    uint64_t version;
+
+    for (size_t at = 0; (version = head_rollback_step(h, &at));)
+        if (check_files(s, h, version) == ST_OK)
+            break;
+    return version;
+}
+
+static enum st target_of(uint64_t *to, struct store *s, const struct head *h,
+                         const struct store_move *move)
+{
+    *to = move->to ? move->to : default_target(s, h);
     if (!h->current)
         return st_fail(ST_CONFLICT, "NOTHING_TO_ROLL_BACK_TO", "no version of \"%s\" is current",
                        move->dataset);
@@ -92,11 +108,138 @@ enum st store_rollback_plan(uint64_t *from, uint64_t *to, struct store *s,
     if (!t.status)
         catalog_fail(&t, store_move_check_head(&h, move));
     if (!t.status)
-        catalog_fail(&t, target_of(to, &h, move));
+        catalog_fail(&t, target_of(to, s, &h, move));
     *from = h.current;
     head_release(&h);
     return catalog_end(&t);
 }
+
+static enum st check_request(const struct store_move *move, bool is_rollback)
+{
+    enum st st = store_move_check_reason(&move->actor);
+
+    if (!st && is_rollback && !move->from && !move->if_sequence)
+        st = st_hint(st_fail(ST_PRECONDITION_REQUIRED, "FROM_REQUIRED",
+                             "a rollback says which version it leaves"),
+                     "send \"from\", or If-Match with the head's sequence, so that pressing twice "
+                     "goes back once");
+    return st;
+}
+
+/* ---- before the pointer moves ---- */
+
+/* Where there is no server to look at the files, their bytes are looked at here, unless they were
+ * since they last changed. */
+static enum st verify_files(struct store *s, const struct offer *o)
+{
+    char path[FS_PATH_MAX];
+    enum st st = ST_OK;
+
+    for (size_t i = 0; !st && i < o->segment_count; i++) {
+        struct catalog_txn t;
+        st = store_segment_path(path, s, o->segments[i].sha256);
+        if (st)
+            break;
+        catalog_begin_read(&t, &s->catalog);
+        bool sealed = store_seal_holds(&t, o->segments[i].sha256, path);
+        st = catalog_end(&t);
+        if (!st)
+            st = store_segment_file_check(path, &o->segments[i], !sealed);
+    }
+    return st;
+}
+
+static enum st make_offer(struct store *s, const struct offer *o)
+{
+    struct catalog_txn t;
+
+    catalog_begin_write(&t, &s->catalog);
+    offer_write(&t, s, o, false);
+    return catalog_commit(&t);
+}
+
+static void take_offer_back(struct store *s, const struct store_move *move)
+{
+    struct catalog_txn t;
+
+    catalog_begin_write(&t, &s->catalog);
+    offer_withdraw(&t, move->tenant, move->dataset, s->run.name);
+    if (catalog_commit(&t))
+        log_failure(LOG_LEVEL_WARN, "offer", "an offer stays until this process ends");
+}
+
+/* The state of the offer of a version that is kept: asked for at first, then waited for. */
+static enum st await_offer(bool *ready, struct store *s, const struct offer *o, bool made,
+                           uint64_t age_ms)
+{
+    size_t servers = 0;
+
+    if (!made)
+        return make_offer(s, o);
+    enum st st = offer_look(&servers, s, o);
+    if (st == ST_NOT_FOUND) {
+        *ready = age_ms >= STORE_ADOPT_MS;
+        return ST_OK;
+    }
+    if (!st && servers == 0)
+        st = verify_files(s, o);
+    if (st == ST_CORRUPT)
+        st = st_hint(st_fail(ST_CONFLICT, "NOT_SERVABLE",
+                             "version %llu cannot be served: a file of it is missing or damaged",
+                             (unsigned long long)o->version),
+                     "everline verify --deep says which versions are whole; name one of them");
+    *ready = !st;
+    return st;
+}
+
+enum st store_move_prepare(bool *ready, struct store *s, const struct store_move *move,
+                           bool is_rollback)
+{
+    struct offer o = {.tenant = move->tenant, .dataset = move->dataset, .owner = s->run.name};
+    struct catalog_txn t;
+    struct head h;
+    uint64_t age_ms = 0;
+    bool made = false;
+
+    *ready = false;
+    o.version = move->to;
+    enum st st = check_request(move, is_rollback);
+    if (st)
+        return st;
+    catalog_begin_read(&t, &s->catalog);
+    store_head_load(&h, &t, move->tenant, move->dataset);
+    if (!t.status)
+        catalog_fail(&t, store_move_check_head(&h, move));
+    if (!t.status && is_rollback)
+        catalog_fail(&t, target_of(&o.version, s, &h, move));
+    const struct head_version *v = t.status ? NULL : head_find(&h, o.version);
+    if (v) {
+        o.segments = v->segments;
+        o.segment_count = v->segment_count;
+        made = offer_age(&age_ms, &t, &o);
+    }
+    st = catalog_end(&t);
+    if (!st && (o.segment_count == 0 || o.version == h.current))
+        *ready = true; /* nothing to open: the move says why it cannot be */
+    else if (!st)
+        st = await_offer(ready, s, &o, made, age_ms);
+    if (st && made)
+        take_offer_back(s, move);
+    head_release(&h);
+    return st;
+}
+
+enum st store_move_wait(struct store *s, const struct store_move *move, bool is_rollback)
+{
+    bool ready = false;
+    enum st st;
+
+    while (!(st = store_move_prepare(&ready, s, move, is_rollback)) && !ready)
+        (void)poll(NULL, 0, POLL_MS);
+    return st;
+}
+
+/* ---- the move ---- */
 
 /* One attempt at a move in one transaction. */
 static enum st move_head(json_t **answer, struct store *s, const struct store_move *move,
@@ -112,7 +255,7 @@ static enum st move_head(json_t **answer, struct store *s, const struct store_mo
     if (!t.status)
         catalog_fail(&t, store_move_check_head(&h, move));
     if (!t.status && kind == MOVE_ROLL_BACK)
-        catalog_fail(&t, target_of(&to, &h, move));
+        catalog_fail(&t, target_of(&to, s, &h, move));
     if (!t.status && kind == MOVE_PROMOTE && !head_find(&h, to))
         catalog_fail(&t,
                      st_fail(ST_NOT_FOUND, "UNKNOWN_VERSION", "dataset \"%s\" has no version %llu",
@@ -135,30 +278,30 @@ static enum st move_head(json_t **answer, struct store *s, const struct store_mo
                         });
     if (!t.status)
         catalog_fail(&t, store_head_answer(answer, &h, previous));
+    offer_withdraw(&t, move->tenant, move->dataset, s->run.name);
     enum st st = catalog_commit(&t);
+    head_release(&h);
     if (st) {
+        struct st_report report;
+        st_save(&report, st);
         json_decref(*answer);
         *answer = NULL;
+        take_offer_back(s, move);
+        st = st_restore(&report);
     }
-    head_release(&h);
     return st;
 }
 
 enum st store_rollback(json_t **head, struct store *s, const struct store_move *move)
 {
-    enum st st = store_move_check_reason(&move->actor);
+    enum st st = check_request(move, true);
 
-    if (!st && !move->from && !move->if_sequence)
-        st = st_hint(st_fail(ST_PRECONDITION_REQUIRED, "FROM_REQUIRED",
-                             "a rollback says which version it leaves"),
-                     "send \"from\", or If-Match with the head's sequence, so that pressing twice "
-                     "goes back once");
     return st ? st : move_head(head, s, move, MOVE_ROLL_BACK);
 }
 
 enum st store_promote(json_t **head, struct store *s, const struct store_move *move)
 {
-    enum st st = store_move_check_reason(&move->actor);
+    enum st st = check_request(move, false);
 
     return st ? st : move_head(head, s, move, MOVE_PROMOTE);
 }

@@ -2,10 +2,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "store/offer.h"
 #include "store/retention.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,13 +21,15 @@
  *   2  segment files, built and synced in a directory of their own
  *   3  their hashes pinned: from now on removal leaves them alone  (one commit)
  *   4  renamed into segments/, directories synced
- *   5  candidate: live servers verify, open, warm, acknowledge     (store/candidate.c)
+ *   5  candidate: live servers verify, open, warm, acknowledge     (store/offer.c)
  *   6  the head swapped, the pin given back                        (one commit)
  *
  * A crash before 6 leaves a version that is not there: its files are swept when the lease has ended
  * (store/retention.c), or found again by hash and reused. Every commit is fenced by the lease. */
 
 #define OUTCOME_COUNT 4
+#define POLL_MS 5
+#define TICK_MS 100
 
 const char *store_outcome_name(enum store_outcome outcome)
 {
@@ -399,7 +403,7 @@ static enum st swap_head(enum store_outcome *outcome, struct store_build *b)
                                     *outcome == STORE_FLIPPED ? b->version : 0, clock_wall_us()));
         if (!t.status) {
             finish_row(&t, b, &h, name, NULL);
-            build_withdraw(&t, b);
+            offer_withdraw(&t, b->lease.tenant, b->lease.dataset, b->lease.job);
             give_back_pins(&t, b);
             queue_set_version(&t, &b->lease, 0);
             store_head_save(&t, b->store, &h,
@@ -412,6 +416,38 @@ static enum st swap_head(enum store_outcome *outcome, struct store_build *b)
     }
     head_release(&h);
     return catalog_commit(&t);
+}
+
+/* Waits until every live server has the new segments open, or the time is over: the late ones turn
+ * unready until they have caught up. */
+static enum st offer_build(struct store_build *b, uint64_t adopt_timeout_ms,
+                           enum st (*tick_fn)(void *ctx), void *ctx)
+{
+    uint64_t start_ns = clock_steady_ns(), tick_ns = start_ns;
+    struct offer o = {b->lease.tenant, b->lease.dataset, b->lease.job,    b->lease.attempt,
+                      b->version,      b->segments,      b->segment_count};
+    struct catalog_txn t;
+
+    catalog_begin_write(&t, &b->store->catalog);
+    json_decref(queue_fenced_job(&t, &b->lease));
+    offer_write(&t, b->store, &o, true);
+    enum st st = catalog_commit(&t);
+    while (!st) {
+        st = offer_look(NULL, b->store, &o);
+        uint64_t now_ns = clock_steady_ns();
+        if (st != ST_NOT_FOUND)
+            return st;
+        if (now_ns - start_ns >= adopt_timeout_ms * 1000000u)
+            return ST_OK;
+        st = ST_OK;
+        if (tick_fn && now_ns - tick_ns >= TICK_MS * 1000000u) {
+            tick_ns = now_ns;
+            st = tick_fn(ctx);
+        }
+        if (!st && poll(NULL, 0, POLL_MS) < 0 && errno != EINTR)
+            st = st_fail_errno(errno, "waiting for the servers");
+    }
+    return st;
 }
 
 static enum st would_flip(bool *flips, struct store_build *b)
@@ -433,7 +469,7 @@ enum st store_build_publish(enum store_outcome *outcome, struct store_build *b,
     enum st st = would_flip(&flips, b);
 
     if (!st && flips)
-        st = build_offer(b, adopt_timeout_ms, tick_fn, ctx);
+        st = offer_build(b, adopt_timeout_ms, tick_fn, ctx);
     if (!st)
         st = swap_head(outcome, b);
     if (!st) {
@@ -464,7 +500,7 @@ enum st store_build_fail(struct store_build *b, enum st status)
         struct store_actor actor = actor_of(b, report.message);
 
         finish_row(&t, b, &h, "failed", &report);
-        build_withdraw(&t, b);
+        offer_withdraw(&t, b->lease.tenant, b->lease.dataset, b->lease.job);
         give_back_pins(&t, b);
         queue_set_version(&t, &b->lease, 0);
         store_head_save(&t, b->store, &h,

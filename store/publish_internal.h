@@ -25,12 +25,4 @@ struct store_build {
 /* What publishing `b` on top of `h` would do. Pure. */
 enum store_outcome build_judge(const struct store_build *b, const struct head *h);
 
-/* Names the candidate and waits until every live server has acknowledged it, or the time is over.
- * A server that refused it: ST_CORRUPT, code CANDIDATE_REFUSED. */
-enum st build_offer(struct store_build *b, uint64_t adopt_timeout_ms, enum st (*tick_fn)(void *ctx),
-                    void *ctx) ST_MUST_USE;
-
-/* Takes the candidate and its acknowledgements back, inside the transaction. */
-void build_withdraw(struct catalog_txn *t, const struct store_build *b);
-
 #endif

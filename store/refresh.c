@@ -334,7 +334,7 @@ static void add_candidates(struct refresh *r, struct catalog_txn *t)
             .version = (uint64_t)json_integer_value(json_object_get(candidate, "version"))};
         struct version_segments vs = {0};
 
-        if (sscanf(key, "%63[^/]/%63s", tenant, dataset) != 2)
+        if (sscanf(key, "%63[^/]/%63[^/]/", tenant, dataset) != 2)
             catalog_fail(t, st_fail(ST_CORRUPT, "CATALOG_DAMAGED", "a candidate has a wrong key"));
         catalog_fail(t, head_segments_from_json(&v, json_object_get(candidate, "segments")));
         if (!t->status)

@@ -202,14 +202,12 @@ static void name_pins(struct catalog_txn *t, const struct store *s, json_t *name
 static void name_candidates(struct catalog_txn *t, const struct store *s, json_t *named,
                             json_t *stale)
 {
-    char key[CATALOG_KEY_SIZE] = "", job[STORE_JOB_ID_SIZE + 16];
+    char key[CATALOG_KEY_SIZE] = "";
     json_t *candidate;
 
     while ((candidate = catalog_after(t, CATALOG_CANDIDATES, "", key))) {
-        const char *nonce = json_string_value(json_object_get(candidate, "nonce"));
-        snprintf(job, sizeof job, "%s", nonce ? nonce : "");
-        job[strcspn(job, ".")] = '\0'; /* a nonce is JOB.ATTEMPT */
-        if (is_gone(t, s, job))
+        const char *owner = json_string_value(json_object_get(candidate, "owner"));
+        if (!owner || is_gone(t, s, owner))
             store_set(t, stale, key, json_integer(CATALOG_CANDIDATES));
         else
             name_all(t, named, json_object_get(candidate, "segments"));
@@ -267,12 +265,12 @@ static bool has_unnamed(const json_t *files, const json_t *named)
     return false;
 }
 
-static void drop_acks(struct catalog_txn *t, const char *dataset_key)
+static void drop_acks(struct catalog_txn *t, const char *candidate_key)
 {
     char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
     json_t *ack;
 
-    snprintf(prefix, sizeof prefix, "%.200s/", dataset_key);
+    snprintf(prefix, sizeof prefix, "%.250s/", candidate_key);
     while ((ack = catalog_after(t, CATALOG_ACKS, prefix, key))) {
         json_decref(ack);
         catalog_delete(t, CATALOG_ACKS, key);

@@ -118,6 +118,15 @@ struct store_move {
 enum st store_rollback_plan(uint64_t *from, uint64_t *to, struct store *s,
                             const struct store_move *move) ST_MUST_USE;
 
+/* Before a move, the live servers are asked to have the version open, as before a flip. *ready
+ * false: not all have, call again in a few milliseconds; they have STORE_ADOPT_MS. ST_CONFLICT,
+ * code NOT_SERVABLE: a file of it is missing or damaged. store_move_wait waits until ready. */
+#define STORE_ADOPT_MS 30000
+enum st store_move_prepare(bool *ready, struct store *s, const struct store_move *move,
+                           bool is_rollback) ST_MUST_USE;
+enum st store_move_wait(struct store *s, const struct store_move *move,
+                        bool is_rollback) ST_MUST_USE;
+
 /* Durable when it returns ST_OK; *head is the new head as the API shows it:
  * {"dataset","sequence","current","previous","updated_at"}. Rollback without `from` and
  * `if_sequence`: ST_PRECONDITION_REQUIRED; either one stale: ST_PRECONDITION (HEAD_MOVED). The

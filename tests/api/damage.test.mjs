@@ -99,10 +99,32 @@ test('a target that is damaged is not rolled back to', async () => {
   unlinkSync(segmentPath(data, versions[1]));
   const server = await data.serve();
   try {
-    assertProblem(await server.post('/v1/datasets/things/rollback', token, { reason: 'x', from: 2 }), 409, 'NOT_SERVABLE');
+    assertProblem(await server.post('/v1/datasets/things/rollback', token, { reason: 'x', from: 2 }), 409, 'NOTHING_TO_ROLL_BACK_TO');
+    assertProblem(await server.post('/v1/datasets/things/rollback', token, { reason: 'x', from: 2, to: 1 }), 409, 'NOT_SERVABLE');
     assert.equal((await server.lookup('things', KEY, token)).json.version, 2);
   } finally {
     await server.stop();
+  }
+});
+
+test('a target whose bytes are damaged is refused by the server, and without one by the command', async () => {
+  const { data, token, versions } = await prepared();
+  const path = segmentPath(data, versions[1]);
+  chmodSync(path, 0o640);
+  flipByte(path, Math.floor(statSync(path).size / 2));
+  const back = () => data.cli(['rollback', 'things', '--reason', 'x'], { tenant: 'dev' });
+  const alone = await back();
+  assert.equal(alone.code, 1);
+  assert.match(alone.stderr, /version 1 cannot be served/);
+  const server = await data.serve();
+  try {
+    for (const body of [{ reason: 'x', from: 2 }, { reason: 'x', from: 2, to: 1 }])
+      assertProblem(await server.post('/v1/datasets/things/rollback', token, body), 409, 'NOT_SERVABLE');
+    assert.equal((await back()).code, 1);
+    assert.equal((await server.lookup('things', KEY, token)).json.version, 2);
+    assert.equal((await data.versions('things'))[0].state, 'SUCCEEDED');
+  } finally {
+    assert.equal(await server.stop(), 0, server.log);
   }
 });
 
