@@ -103,20 +103,20 @@ enum st commands_run(int *exit_code, const char *path, char *const *argv)
 static enum st make_token_key(const struct store *s, const char *name)
 {
     char directory[FS_PATH_MAX], kid[AUTH_KID_MAX + 1], hex[9];
-    struct fs_list list;
+    struct auth_keyset *keys = NULL;
     unsigned char tail[4];
+    size_t count = 0;
     enum st st = store_token_keys_dir(directory, store_keys_dir(s), name);
 
     if (!st)
         st = fs_mkdir_all(directory, 0700);
     if (!st)
-        st = fs_list_dir(&list, directory);
-    if (st)
+        st = auth_keyset_new(&keys);
+    if (!st)
+        st = auth_keyset_load(keys, name, directory, &count);
+    auth_keyset_free(keys);
+    if (st || count > 0)
         return st;
-    bool has_keys = list.count > 0;
-    fs_list_free(&list);
-    if (has_keys)
-        return ST_OK;
     st = digest_random(tail, sizeof tail);
     if (!st) {
         digest_hex(hex, tail, sizeof tail);
