@@ -55,6 +55,17 @@ enum st commands_print_items(json_t *items)
     return list ? commands_print(list) : st_fail(ST_NOMEM, NULL, "out of memory");
 }
 
+enum st commands_version(uint64_t *out, const struct cmd_args *args, unsigned i, const char *name)
+{
+    const char *text = cmd_operand(args, i);
+    size_t len = strlen(text);
+
+    *out = 0;
+    if (len < 19 && strspn(text, "0123456789") == len)
+        *out = strtoull(text, NULL, 10);
+    return *out ? ST_OK : st_fail(ST_USAGE, NULL, "%s: a number from 1 expected", name);
+}
+
 const char *commands_cell(const json_t *row, const char *name, char scratch[64])
 {
     const json_t *value = json_object_get(row, name);
