@@ -55,6 +55,17 @@ enum st commands_print_items(json_t *items)
     return list ? commands_print(list) : st_fail(ST_NOMEM, NULL, "out of memory");
 }
 
+enum st commands_version(uint64_t *out, const struct cmd_args *args, unsigned i, const char *name)
+{
+    const char *text = cmd_operand(args, i);
+    size_t len = strlen(text);
+
+    *out = 0;
+    if (len < 19 && strspn(text, "0123456789") == len)
+        *out = strtoull(text, NULL, 10);
+    return *out ? ST_OK : st_fail(ST_USAGE, NULL, "%s: a number from 1 expected", name);
+}
+
 const char *commands_cell(const json_t *row, const char *name, char scratch[64])
 {
     const json_t *value = json_object_get(row, name);
@@ -103,20 +114,20 @@ enum st commands_run(int *exit_code, const char *path, char *const *argv)
 static enum st make_token_key(const struct store *s, const char *name)
 {
     char directory[FS_PATH_MAX], kid[AUTH_KID_MAX + 1], hex[9];
-    struct fs_list list;
+    struct auth_keyset *keys = NULL;
     unsigned char tail[4];
+    size_t count = 0;
     enum st st = store_token_keys_dir(directory, store_keys_dir(s), name);
 
     if (!st)
         st = fs_mkdir_all(directory, 0700);
     if (!st)
-        st = fs_list_dir(&list, directory);
-    if (st)
+        st = auth_keyset_new(&keys);
+    if (!st)
+        st = auth_keyset_load(keys, name, directory, &count);
+    auth_keyset_free(keys);
+    if (st || count > 0)
         return st;
-    bool has_keys = list.count > 0;
-    fs_list_free(&list);
-    if (has_keys)
-        return ST_OK;
     st = digest_random(tail, sizeof tail);
     if (!st) {
         digest_hex(hex, tail, sizeof tail);

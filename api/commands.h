@@ -10,6 +10,7 @@ enum st dataset_put_cmd(const struct cmd_args *args);
 enum st dataset_get_cmd(const struct cmd_args *args);
 enum st dataset_list_cmd(const struct cmd_args *args);
 enum st versions_cmd(const struct cmd_args *args);
+enum st diff_cmd(const struct cmd_args *args);
 enum st rollback_cmd(const struct cmd_args *args);
 enum st promote_cmd(const struct cmd_args *args);
 enum st tenant_put_cmd(const struct cmd_args *args);
@@ -56,6 +57,10 @@ struct store_actor commands_actor(const struct cmd_args *args, const char *reaso
 /* Prints and releases. */
 enum st commands_print(json_t *value) ST_MUST_USE;
 enum st commands_print_items(json_t *items) ST_MUST_USE; /* {"items":[...]} */
+
+/* The operand `i`, a number of a version: ST_USAGE unless it is one. */
+enum st commands_version(uint64_t *out, const struct cmd_args *args, unsigned i,
+                         const char *name) ST_MUST_USE;
 
 /* A member as text for a table cell; borrowed or static. */
 const char *commands_cell(const json_t *row, const char *name, char scratch[64]);

@@ -1,5 +1,7 @@
 #include "api/connection.h"
 
+#include "api/helper.h"
+
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -19,7 +21,8 @@
  * Data operations run on this thread inside a view. One that reads a kept version which is not open
  * waits, suspended, until the catalog thread has it, and runs again. Control operations suspend the
  * connection and are posted to the catalog thread; when it is done, it resumes the connection and
- * we are called again.
+ * we are called again. What an operation leaves to its long part goes on from there to the helper
+ * thread, and the connection is resumed when that is done.
  */
 
 /* A version that was opened can have made room for another one before the handler saw it. */
@@ -225,14 +228,20 @@ static enum MHD_Result on_body(struct api_exchange *x, const char *data, size_t 
     return MHD_YES;
 }
 
-/* ---- control operations: on the catalog thread ---- */
+/* ---- control operations: on the catalog thread, and their long parts ---- */
 
 static void run_control(struct store *s, struct store_wait *wait, void *ctx)
 {
     struct api_exchange *x = ctx;
+    const struct api_route *route = x->request.route;
+    enum st st = route->later ? api_helper_claim(x->server->helper) : ST_OK;
+    bool claimed = route->later && !st;
 
     log_set_request_id(x->request.request_id);
-    enum st st = x->request.route->control(&x->reply, &x->request, s, wait);
+    if (!st)
+        st = route->control(&x->reply, &x->request, s, wait);
+    if (claimed && !x->request.work)
+        api_helper_release(x->server->helper);
     if (!st && x->reply.body.status)
         st = buf_status(&x->reply.body);
     if (st)
@@ -240,16 +249,36 @@ static void run_control(struct store *s, struct store_wait *wait, void *ctx)
     log_set_request_id(NULL);
 }
 
+static void resume(struct api_exchange *x, enum exchange_state state)
+{
+    struct api_server *server = x->server;
+
+    x->state = state;
+    MHD_resume_connection(x->connection); /* from here on x is the worker's */
+    atomic_fetch_sub(&server->suspended, 1);
+}
+
+static void run_later(void *ctx)
+{
+    struct api_exchange *x = ctx;
+
+    log_set_request_id(x->request.request_id);
+    api_run_later(&x->reply, &x->request);
+    log_set_request_id(NULL);
+    api_helper_release(x->server->helper); /* who has this answer can ask for the next */
+    resume(x, EXCHANGE_DONE);
+}
+
 static void finish_control(enum st status, void *ctx)
 {
     struct api_exchange *x = ctx;
-    struct api_server *server = x->server;
 
     if (status)
         api_problem(&x->reply, &x->request, status);
-    x->state = EXCHANGE_DONE;
-    MHD_resume_connection(x->connection); /* from here on x is the worker's */
-    atomic_fetch_sub(&server->suspended, 1);
+    if (x->request.work)
+        api_helper_run(x->server->helper, run_later, x);
+    else
+        resume(x, EXCHANGE_DONE);
 }
 
 /* ---- reading a kept version that is not open ---- */
@@ -265,15 +294,12 @@ static void run_opening(struct store *s, struct store_wait *wait, void *ctx)
 static void finish_opening(enum st status, void *ctx)
 {
     struct api_exchange *x = ctx;
-    struct api_server *server = x->server;
 
     api_reply_release(&x->reply); /* the problem of before */
     api_reply_init(&x->reply);
     if (status)
         api_problem(&x->reply, &x->request, status);
-    x->state = status ? EXCHANGE_DONE : EXCHANGE_BODY; /* the handler runs again */
-    MHD_resume_connection(x->connection);
-    atomic_fetch_sub(&server->suspended, 1);
+    resume(x, status ? EXCHANGE_DONE : EXCHANGE_BODY); /* the handler runs again */
 }
 
 static enum MHD_Result post(struct api_exchange *x,
@@ -288,12 +314,22 @@ static enum MHD_Result post(struct api_exchange *x,
     return MHD_YES;
 }
 
+static int socket_of(const struct api_exchange *x)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+    return info ? info->connect_fd : -1;
+}
+
 static enum MHD_Result run(struct api_exchange *x)
 {
     struct api_request *request = &x->request;
 
     request->body = x->body.data;
     request->body_len = x->body.len;
+    if (request->route->later)
+        request->socket = socket_of(x);
     if (request->route->control)
         return post(x, run_control, finish_control);
     request->view = store_view_enter(x->server->keeper, request->slot);

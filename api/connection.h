@@ -12,7 +12,7 @@
 enum exchange_state {
     EXCHANGE_NEW,     /* the head has not been looked at */
     EXCHANGE_BODY,    /* the body is read, or drained when `refused` */
-    EXCHANGE_RUNNING, /* suspended: the catalog thread works on it */
+    EXCHANGE_RUNNING, /* suspended: another thread works on it */
     EXCHANGE_DONE,    /* `reply` is complete */
 };
 

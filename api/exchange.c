@@ -33,14 +33,22 @@ void api_reply_header(struct api_reply *r, const char *name, const char *fmt, ..
     r->header_text_len += (size_t)n + 1;
 }
 
-void api_run_data(struct api_reply *reply, struct api_request *request)
+static void conclude(struct api_reply *reply, const struct api_request *request, enum st st)
 {
-    enum st st = request->route->data(reply, request);
-
     if (!st && reply->body.status)
         st = buf_status(&reply->body);
     if (st)
         api_problem(reply, request, st);
+}
+
+void api_run_data(struct api_reply *reply, struct api_request *request)
+{
+    conclude(reply, request, request->route->data(reply, request));
+}
+
+void api_run_later(struct api_reply *reply, struct api_request *request)
+{
+    conclude(reply, request, request->route->later(reply, request));
 }
 
 enum st api_visible(const struct api_request *request)
@@ -50,6 +58,13 @@ enum st api_visible(const struct api_request *request)
     log_event(LOG_LEVEL_INFO, "narrowed", "%s: the token's datasets do not include this one",
               request->route->operation);
     return st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset of that name");
+}
+
+enum st api_hide_name(enum st st)
+{
+    return st == ST_NOT_FOUND && strcmp(st_code(), "UNKNOWN_DATASET") == 0
+               ? st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset of that name")
+               : st;
 }
 
 enum st api_body_object(json_t **out, const struct api_request *request)

@@ -39,6 +39,8 @@ struct api_request {
     uint64_t page_version;         /* of the page before, when its cursor was sent; else 0 */
     struct store_wait pin;         /* `version` not 0: what must be opened to answer */
     struct api_server *server;     /* metrics, readiness, limits */
+    void *work;                    /* what a control handler leaves to its long part; or NULL */
+    int socket;                    /* the client's, in a long part; -1: there is none */
 };
 
 struct api_reply {
@@ -62,6 +64,11 @@ typedef enum st (*api_data_fn)(struct api_reply *reply, struct api_request *requ
  * moved goes into `wait`. */
 typedef enum st (*api_control_fn)(struct api_reply *reply, struct api_request *request,
                                   struct store *s, struct store_wait *wait);
+
+/* The long part of a control operation, on the helper thread (api/helper.h): it runs when the
+ * control handler has left `request->work`, which it takes; the connection stays suspended. It asks
+ * api_go_on again and again. */
+typedef enum st (*api_later_fn)(struct api_reply *reply, struct api_request *request);
 
 const char *api_query(const struct api_request *r, const char *name); /* NULL: absent */
 

@@ -16,12 +16,13 @@
 struct api_server {
     struct api_options options;
     struct store_keeper *keeper;
+    struct api_helper *helper;
     struct metrics *metrics;
     struct api_metrics counts;
     char keys_dir[FS_PATH_MAX];
     _Atomic bool stopping;
     _Atomic unsigned in_flight;       /* requests whose reply has not gone out */
-    _Atomic unsigned suspended;       /* of them, those that the catalog thread works on */
+    _Atomic unsigned suspended;       /* of them, those that another thread works on */
     _Atomic unsigned late_requests;   /* that began after `stopping` */
     _Atomic uint64_t keys_generation; /* raised by SIGHUP: keysets are read again */
 };
@@ -56,11 +57,16 @@ void api_reply_release(struct api_reply *reply);
 
 /* Runs the handler of a data route inside the request's view. */
 void api_run_data(struct api_reply *reply, struct api_request *request);
+/* Runs the long part of a control route, for which there is `request->work`. */
+void api_run_later(struct api_reply *reply, struct api_request *request);
 
 /* ---- shared by handlers ---- */
 
 /* A dataset that the token's `datasets` do not name is one that is not there. */
 enum st api_visible(const struct api_request *request) ST_MUST_USE;
+/* Makes the report of an unknown dataset the one that everybody gets: nobody learns from the text
+ * whether a name is somebody else's. Returns `st`. */
+enum st api_hide_name(enum st st) ST_MUST_USE;
 
 /* The version that the request reads, ready to be read. When it fails with `request->pin` set, the
  * version has to be opened first, and the handler is run again. */

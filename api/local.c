@@ -81,6 +81,8 @@ static void answer(struct api_server *server, struct api_reply *reply, struct ap
         api_problem(reply, request, st);
     } else if (request->route->control) {
         run_on_catalog_thread(server, &l, run_local);
+        if (request->work)
+            api_run_later(reply, request);
     } else {
         run_in_view(server, &l);
         if (request->pin.version) { /* a kept version: opened, then read */
@@ -100,7 +102,8 @@ enum st api_get(struct buf *out, unsigned *status, const struct store_options *s
     struct auth_identity identity = {.scopes =
                                          AUTH_DATA_READ | AUTH_ANALYTICS_READ | AUTH_AUDIT_READ};
     struct api_server server = {.options = {.store = *store, .workers = 1}};
-    struct api_request request = {.identity = &identity, .server = &server, .request_id = "local"};
+    struct api_request request = {
+        .identity = &identity, .server = &server, .request_id = "local", .socket = -1};
     struct api_reply reply;
     enum st st = store_name_check("tenant", tenant);
 

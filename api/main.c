@@ -64,6 +64,11 @@ static const struct cmd_option DATASET_GET[] = {COMMANDS_DATA, COMMANDS_KEYS, CO
                                                 COMMANDS_END};
 static const struct cmd_option LISTS[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_TENANT,
                                           COMMANDS_OUTPUT, COMMANDS_END};
+static const struct cmd_option DIFF[] = {
+    COMMANDS_DATA,   COMMANDS_KEYS,
+    COMMANDS_TENANT, {"rollups-only", CMD_FLAG, NULL, NULL, "leave the records out", false},
+    COMMANDS_OUTPUT, COMMANDS_END,
+};
 static const struct cmd_option ROLLBACK[] = {
     COMMANDS_DATA,
     COMMANDS_KEYS,
@@ -116,6 +121,9 @@ static const struct cmd COMMANDS[] = {
      "everline dataset list --data DIR --tenant dev", LISTS, dataset_list_cmd},
     {"versions", "DATASET", 1, 1, "Show the version-info table", NULL,
      "everline versions lifeline --data DIR --tenant dev --output json", LISTS, versions_cmd},
+    {"diff", "DATASET A B", 3, 3, "What differs between versions A and B",
+     "Both are read from end to end. Keys are shown for unprotected datasets only.",
+     "everline diff flights 1 2 --data DIR --tenant dev", DIFF, diff_cmd},
     {"rollback", "DATASET", 1, 1, "Go back to the version served before, at once", NULL,
      "everline rollback lifeline --data DIR --tenant dev --reason \"bad batch\"", ROLLBACK,
      rollback_cmd},

@@ -13,14 +13,6 @@ static const char *tenant_of(const struct api_request *request)
     return request->identity->tenant;
 }
 
-/* Nobody learns from the text whether a name is somebody else's. */
-static enum st hide_name(enum st st)
-{
-    return st == ST_NOT_FOUND && strcmp(st_code(), "UNKNOWN_DATASET") == 0
-               ? st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset of that name")
-               : st;
-}
-
 static enum st write_json(struct api_reply *reply, json_t *value)
 {
     jx_write(&reply->body, value, false);
@@ -108,7 +100,8 @@ enum st api_op_get_dataset(struct api_reply *reply, struct api_request *request,
 
     (void)wait;
     if (!st)
-        st = hide_name(store_dataset_get(&dataset, s, tenant_of(request), request->path_params[0]));
+        st = api_hide_name(
+            store_dataset_get(&dataset, s, tenant_of(request), request->path_params[0]));
     if (st)
         return st;
     api_reply_header(reply, "ETag", "\"%lld\"",
@@ -137,8 +130,8 @@ static enum st list_numbered(struct api_reply *reply, const struct api_request *
                           "query/cursor");
     }
     if (!st)
-        st = hide_name(list(&items, &more, s, tenant_of(request), request->path_params[0], before,
-                            (size_t)api_query_limit(request)));
+        st = api_hide_name(list(&items, &more, s, tenant_of(request), request->path_params[0],
+                                before, (size_t)api_query_limit(request)));
     if (st)
         return st;
     if (more)
@@ -170,8 +163,8 @@ enum st api_op_get_version(struct api_reply *reply, struct api_request *request,
 
     (void)wait;
     if (!st)
-        st = hide_name(store_version_get(&row, s, tenant_of(request), request->path_params[0],
-                                         strtoull(request->path_params[1], NULL, 10)));
+        st = api_hide_name(store_version_get(&row, s, tenant_of(request), request->path_params[0],
+                                             strtoull(request->path_params[1], NULL, 10)));
     return st ? st : write_json(reply, row);
 }
 
@@ -219,13 +212,13 @@ static enum st run_move(struct api_reply *reply, const struct api_request *reque
     enum st st = take_if_match(&move->if_sequence, request->if_match);
     bool ready;
     if (!st)
-        st = hide_name(prepare_move(&ready, s, move_it, move));
+        st = api_hide_name(prepare_move(&ready, s, move_it, move));
     if (!st && !ready) {
         wait->again = true;
         return ST_OK;
     }
     if (!st)
-        st = hide_name(move_it(&head, s, move));
+        st = api_hide_name(move_it(&head, s, move));
     if (st)
         return st;
     snprintf(wait->tenant, sizeof wait->tenant, "%s", move->tenant);

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define BUSY_RETRY_S 5
+
 /* Failures as clients see them. What went wrong inside us is told to the log, not to the client. */
 static const struct problem {
     enum st status;
@@ -107,5 +109,7 @@ void api_problem(struct api_reply *reply, const struct api_request *request, enu
     }
     if (p->http == 401)
         api_reply_header(reply, "WWW-Authenticate", "Bearer realm=\"everline\"");
+    if (strcmp(code, "BUSY") == 0)
+        api_reply_header(reply, "Retry-After", "%d", BUSY_RETRY_S);
     api_reply_header(reply, "Cache-Control", "no-store");
 }

@@ -31,6 +31,7 @@ struct api_route {
     const char *media_type; /* of the body; NULL: no body */
     api_data_fn data;       /* one of the two */
     api_control_fn control;
+    api_later_fn later; /* the long part of `control`, or NULL */
 };
 
 /* Room for the decoded parameters of one request: nothing is allocated. */

@@ -1,5 +1,6 @@
 #include "api/connection.h"
 
+#include "api/helper.h"
 #include "api/production.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -232,6 +233,8 @@ enum st api_serve(const struct api_options *options)
         st = api_check_production(&server.options, address->ai_addr);
     if (!st)
         st = api_start_keeper(&server, server.options.workers);
+    if (!st)
+        st = api_helper_start(&server.helper);
     if (!st) {
         errno = 0;
         daemon = start_daemon(&server, address);
@@ -247,6 +250,7 @@ enum st api_serve(const struct api_options *options)
     }
     if (daemon)
         MHD_stop_daemon(daemon);
+    api_helper_stop(server.helper);
     store_keeper_stop(server.keeper);
     metrics_free(server.metrics);
     if (address)

@@ -107,16 +107,12 @@ enum st promote_cmd(const struct cmd_args *args)
         .dataset = cmd_operand(args, 0),
         .actor = commands_actor(args, cmd_string(args, "reason")),
     };
-    unsigned long long version;
     json_t *head = NULL;
     struct store *s = NULL;
-    char rest;
-    enum st st = ST_OK;
+    enum st st = commands_version(&move.to, args, 1, "VERSION");
 
-    if (sscanf(cmd_operand(args, 1), "%llu%c", &version, &rest) != 1 || version == 0)
-        return st_fail(ST_USAGE, NULL, "VERSION: a number from 1 expected");
-    move.to = version;
-    st = commands_open(&s, args, false);
+    if (!st)
+        st = commands_open(&s, args, false);
     if (!st)
         st = store_move_wait(s, &move, false);
     if (!st)

@@ -34,6 +34,23 @@ void fs_close(int *fd)
     *fd = -1;
 }
 
+enum st fs_sync_fd(int fd, const char *what)
+{
+    return fsync(fd) == 0 ? ST_OK : st_fail_errno(errno, "fsync of %s", what);
+}
+
+enum st fs_sync_dir(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return st_fail_errno(errno, "opening directory %s", path);
+    enum st st = fs_sync_fd(fd, path);
+    close(fd);
+    return st;
+}
+
+/* A new name is on the disk once its directory is synced. */
 static enum st sync_parent(const char *path)
 {
     char parent[FS_PATH_MAX];
@@ -72,22 +89,6 @@ enum st fs_mkdir_all(const char *path, mode_t mode)
             *p = '/';
         }
     return st ? st : fs_mkdir(path, mode);
-}
-
-enum st fs_sync_fd(int fd, const char *what)
-{
-    return fsync(fd) == 0 ? ST_OK : st_fail_errno(errno, "fsync of %s", what);
-}
-
-enum st fs_sync_dir(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd < 0)
-        return st_fail_errno(errno, "opening directory %s", path);
-    enum st st = fs_sync_fd(fd, path);
-    close(fd);
-    return st;
 }
 
 enum st fs_read(struct buf *out, const char *path)
@@ -152,16 +153,23 @@ static enum st create_synced(const char *path, const void *bytes, size_t len, mo
     return st;
 }
 
-enum st fs_write_atomic(const char *path, const void *bytes, size_t len, mode_t mode)
+enum st fs_temporary(char out[FS_PATH_MAX], const char *path)
 {
-    char temporary[FS_PATH_MAX], hex[17];
     unsigned char tail[8];
+    char hex[sizeof tail * 2 + 1];
     enum st st = digest_random(tail, sizeof tail);
 
     if (st)
         return st;
     digest_hex(hex, tail, sizeof tail);
-    st = fs_path(temporary, "%s.%s.tmp", path, hex);
+    return fs_path(out, "%s.%s.tmp", path, hex);
+}
+
+enum st fs_write_atomic(const char *path, const void *bytes, size_t len, mode_t mode)
+{
+    char temporary[FS_PATH_MAX];
+    enum st st = fs_temporary(temporary, path);
+
     if (!st)
         st = create_synced(temporary, bytes, len, mode);
     if (st)
@@ -174,11 +182,25 @@ enum st fs_write_atomic(const char *path, const void *bytes, size_t len, mode_t 
     return sync_parent(path);
 }
 
+enum st fs_name_new(const char *temporary, const char *path)
+{
+    enum st st = ST_OK;
+
+    if (link(temporary, path) != 0)
+        st = errno == EEXIST ? st_fail(ST_CONFLICT, "EXISTS", "%s exists already", path)
+                             : st_fail_errno(errno, "creating %s", path);
+    (void)unlink(temporary);
+    return st ? st : sync_parent(path);
+}
+
 enum st fs_write_new(const char *path, const void *bytes, size_t len, mode_t mode)
 {
-    enum st st = create_synced(path, bytes, len, mode);
+    char temporary[FS_PATH_MAX];
+    enum st st = fs_temporary(temporary, path);
 
-    return st ? st : sync_parent(path);
+    if (!st)
+        st = create_synced(temporary, bytes, len, mode);
+    return st ? st : fs_name_new(temporary, path);
 }
 
 static int remove_below(int dir_fd, const char *name)

@@ -14,9 +14,9 @@
 /* Joins with printf; ST_TOO_LARGE when it does not fit FS_PATH_MAX. */
 enum st fs_path(char out[FS_PATH_MAX], const char *fmt, ...) ST_PRINTF(2, 3) ST_MUST_USE;
 
-/* Durable. An existing directory is fine. */
+/* Durable creation; an existing directory is fine. _all: with parents. */
 enum st fs_mkdir(const char *path, mode_t mode) ST_MUST_USE;
-enum st fs_mkdir_all(const char *path, mode_t mode) ST_MUST_USE; /* with parents */
+enum st fs_mkdir_all(const char *path, mode_t mode) ST_MUST_USE;
 enum st fs_sync_dir(const char *path) ST_MUST_USE;
 enum st fs_sync_fd(int fd, const char *what) ST_MUST_USE;
 
@@ -26,8 +26,14 @@ enum st fs_read(struct buf *out, const char *path) ST_MUST_USE;
 /* Durable and atomic: temporary file beside it, write, fsync, rename, fsync of the directory. */
 enum st fs_write_atomic(const char *path, const void *bytes, size_t len, mode_t mode) ST_MUST_USE;
 
-/* Durable creation; ST_CONFLICT when the path exists. */
+/* Durable and atomic creation; ST_CONFLICT when the path exists. */
 enum st fs_write_new(const char *path, const void *bytes, size_t len, mode_t mode) ST_MUST_USE;
+
+/* The two halves of it, for files that somebody else writes: a name beside `path`, and giving the
+ * file of that name, which must be synced, its own. The temporary name is gone then, also on
+ * failure. */
+enum st fs_temporary(char out[FS_PATH_MAX], const char *path) ST_MUST_USE;
+enum st fs_name_new(const char *temporary, const char *path) ST_MUST_USE;
 
 /* Removes a directory tree below and including `path`; a missing one is fine. Never follows
  * symbolic links. */

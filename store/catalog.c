@@ -1,11 +1,13 @@
 #include "store/catalog.h"
 
 #include "base/digest.h"
+#include "base/fs.h"
 #include "store/env.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A value is an 8-byte checksum, the first bytes of SHA-256 over key, NUL and document, and the
  * document: JSON with
@@ -44,7 +46,7 @@ static enum st open_tables(struct catalog *c)
     return rc == 0 ? ST_OK : store_env_fail(rc, "opening the tables of the catalog");
 }
 
-enum st catalog_open(struct catalog *c, const char *path)
+static enum st open_env(struct catalog *c, const char *path, unsigned flags)
 {
     int rc = mdb_env_create(&c->env);
 
@@ -55,14 +57,45 @@ enum st catalog_open(struct catalog *c, const char *path)
     if (rc == 0)
         rc = mdb_env_set_maxreaders(c->env, 510);
     if (rc == 0)
-        rc = mdb_env_open(c->env, path, MDB_NOSUBDIR | MDB_NOTLS, 0600);
-    if (rc != 0) {
-        catalog_close(c);
-        return store_env_fail(rc, "opening the catalog");
-    }
-    catalog_check_readers(c);
+        rc = mdb_env_open(c->env, path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
+    if (rc == 0)
+        return ST_OK;
+    catalog_close(c);
+    return store_env_fail(rc, "opening the catalog");
+}
 
-    enum st st = open_tables(c);
+/* A catalog that was half made when its maker was stopped would be refused for ever. So it is made
+ * under another name, and takes its own when it is whole; unless somebody else was faster. */
+static enum st make_catalog(const char *path)
+{
+    char temporary[FS_PATH_MAX];
+    struct catalog c = {0};
+    enum st st = fs_temporary(temporary, path);
+
+    if (st)
+        return st;
+    st = open_env(&c, temporary, MDB_NOLOCK);
+    if (!st)
+        st = open_tables(&c);
+    catalog_close(&c);
+    if (st) {
+        (void)unlink(temporary);
+        return st;
+    }
+    st = fs_name_new(temporary, path);
+    return st == ST_CONFLICT ? ST_OK : st;
+}
+
+enum st catalog_open(struct catalog *c, const char *path)
+{
+    enum st st = access(path, F_OK) == 0 ? ST_OK : make_catalog(path);
+
+    if (!st)
+        st = open_env(c, path, 0);
+    if (st)
+        return st;
+    catalog_check_readers(c);
+    st = open_tables(c);
     if (st)
         catalog_close(c);
     return st;

@@ -7,7 +7,7 @@
 /* Records: both versions are walked through in the order of their keys' hashes, side by side. */
 
 #define TELL_RECORDS (1u << 16)
-#define COOL_RECORDS (1u << 20)
+#define COOL_RECORDS (1u << 18)
 
 /* ---- are two rows the same record? ---- */
 

@@ -93,9 +93,9 @@ static enum st each_pair(struct store_segment *s, unsigned slot, MDB_dbi db, con
 static enum st open_pair(const unsigned char **key, const void **row, size_t *row_len,
                          const MDB_val *k, const MDB_val *v)
 {
+    *key = k->mv_data;
     if (k->mv_size != STORE_KEY_BYTES)
         return segment_damaged("has a key of another length");
-    *key = k->mv_data;
     return open_record(row, row_len, v);
 }
 
@@ -107,7 +107,7 @@ struct record_visit {
 static enum st visit_record(const MDB_val *k, const MDB_val *v, void *ctx)
 {
     const struct record_visit *visit = ctx;
-    const unsigned char *key = NULL;
+    const unsigned char *key;
     const void *row;
     size_t row_len;
     enum st st = open_pair(&key, &row, &row_len, k, v);

@@ -119,6 +119,7 @@ test('each route needs its scope', async () => {
     ['GET', '/v1/datasets/things/rollups', 'analytics:read'],
     ['GET', '/v1/datasets/things/rollups/total', 'analytics:read'],
     ['GET', '/v1/datasets/things/events', 'audit:read'],
+    ['GET', '/v1/datasets/things/versions/1/diff?from=1', 'versions:write'],
     ['POST', '/v1/datasets/things/rollback', 'versions:write', { reason: 'x', from: 99 }],
     ['POST', '/v1/datasets/things/versions/99/promote', 'versions:write', { reason: 'x' }],
   ];
@@ -147,6 +148,7 @@ test('a dataset of another tenant is the same 404 as one that is not there', asy
     ['GET', `/v1/datasets/${name}`],
     ['GET', `/v1/datasets/${name}/versions`],
     ['GET', `/v1/datasets/${name}/versions/1`],
+    ['GET', `/v1/datasets/${name}/versions/1/diff?from=1`],
     ['GET', `/v1/datasets/${name}/rollups`],
     ['GET', `/v1/datasets/${name}/rollups/total`],
     ['GET', `/v1/datasets/${name}/events`],

@@ -95,6 +95,7 @@ static void every_operation_of_the_contract_has_its_path(void **state)
         {"GET", "/v1/datasets/d/versions", "listVersions"},
         {"GET", "/v1/datasets/d/versions/1", "getVersion"},
         {"DELETE", "/v1/datasets/d/versions/1", "retireVersion"},
+        {"GET", "/v1/datasets/d/versions/1/diff", "diffVersions"},
         {"POST", "/v1/datasets/d/versions/1/promote", "promoteVersion"},
         {"POST", "/v1/datasets/d/rollback", "rollBack"},
         {"GET", "/v1/datasets/d/events", "listEvents"},
@@ -114,6 +115,7 @@ static void every_operation_of_the_contract_has_its_path(void **state)
         takes(&a, ROUTES[i].method, ROUTES[i].path, ROUTES[i].operation);
         assert_string_equal(operations[api_route_index(a.request.route)], ROUTES[i].operation);
         assert_true((a.request.route->data != NULL) != (a.request.route->control != NULL));
+        assert_true(!a.request.route->later || a.request.route->control);
         assert_int_equal(a.request.query_count, 0);
     }
 }

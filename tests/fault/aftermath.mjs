@@ -1,0 +1,111 @@
+// After something went wrong: what must hold of the directory, with fresh processes. Returns what does not.
+import { until } from '../kit/process.mjs';
+import { ingest, rollback } from './operations.mjs';
+import { judge, leftovers, look, namedSegments, tolerated } from './state.mjs';
+
+/** Leftovers that were tolerated: name -> how many. */
+export const toleratedCounts = new Map();
+
+/* How long a running server may take to serve what is current. */
+const CATCH_UP_MS = 5000;
+
+/** What a command that ended said of its work. `result`: of run(). */
+export function said({ code, signal, stderr }) {
+  if (signal) return 'nothing';
+  if (code === 0) return 'success';
+  if (!/^everline(-ingest)?: .{15,}/m.test(stderr)) return 'no reason';
+  return /whether it happened/.test(stderr) ? 'unknown' : 'failure';
+}
+
+/** The states that are right after an operation, by what was said of it. */
+export function expectation(operation, past, word) {
+  const before = past.people?.current ?? null, after = operation.current ?? before;
+  const old = past.people?.definition.description, next = operation.description ?? old;
+  const chosen = { success: [after], failure: [before], 'no reason': [] }[word] ?? [before, after];
+  const descriptions = { success: [next], failure: [old] }[word] ?? [old, next];
+  return { past, current: chosen, descriptions: old ? descriptions : undefined, brokenOff: word !== 'success' };
+}
+
+/** Looks until what is seen is right, or the time is over. */
+async function lookAgain(server, token, directory, expected) {
+  let seen, problems;
+  const end = performance.now() + CATCH_UP_MS;
+  await until('it is served', async () => {
+    seen = await look(server, token, directory);
+    problems = judge(seen, expected);
+    return problems.length === 0 || performance.now() > end;
+  });
+  return { seen, problems };
+}
+
+/** A server that ran all the while lives and answers as it must. */
+export async function survivors(server, token, data, expected) {
+  if (!server.alive) return [`the server died: ${server.log.slice(-500)}`];
+  const { problems } = await lookAgain(server, token, data.directory, expected);
+  return problems;
+}
+
+/** Runs commands that must succeed. */
+async function commands(data, list, problems) {
+  for (const args of list) {
+    const { code, signal, stderr } = await data.cli(args);
+    if (code !== 0) problems.push(`everline ${args.slice(0, 3).join(' ')} ended with ${code ?? signal}: ${stderr.slice(-400)}`);
+  }
+  return problems.length === 0;
+}
+
+async function goesOn(data, server, token, before, problems) {
+  const result = await data.cli(ingest('z'));
+  if (result.code !== 0) {
+    problems.push(`the next ingest failed: ${result.stderr}`);
+    return undefined;
+  }
+  const { version, outcome } = JSON.parse(result.stdout);
+  if (outcome !== 'flipped') problems.push(`the next ingest is ${outcome}`);
+  if (before.people.versions.some((row) => row.version >= version)) problems.push(`the next version has number ${version}, which is not new`);
+  const next = await lookAgain(server, token, data.directory, { past: before, current: [version] });
+  problems.push(...next.problems.map((text) => `after the next ingest: ${text}`));
+
+  if (!(await commands(data, [rollback(version)], problems))) return undefined;
+  const back = await lookAgain(server, token, data.directory, { past: next.seen, current: [before.people.current] });
+  problems.push(...back.problems.map((text) => `after a rollback: ${text}`));
+  return back.seen;
+}
+
+/** `expected`: as judge() takes it. `operation`: what was broken off. Gives [problem]. */
+export async function aftermath(data, operation, expected) {
+  const problems = [];
+  const succeeded = !expected.brokenOff;
+  let server;
+  try {
+    /* Where nothing was, nothing may be yet. */
+    if (operation.from === 'nothing' && !succeeded && !(await commands(data, operation.repair.slice(0, 1), problems))) return problems;
+    server = await data.serve();
+    const token = await data.token();
+    let seen = await look(server, token, data.directory);
+    problems.push(...judge(seen, expected));
+    if (operation.repair) {
+      if (!(await commands(data, operation.repair, problems))) return problems;
+      seen = (await lookAgain(server, token, data.directory, { past: seen })).seen;
+    }
+    const last = await goesOn(data, server, token, seen, problems);
+    if (!last) return problems;
+
+    const code = await server.stop();
+    if (code !== 0) problems.push(`the server ended with ${code}: ${server.log.slice(-500)}`);
+    const verified = await data.cli(['verify', '--deep', '--output', 'json']);
+    if (verified.code !== 0) problems.push(`verify: ${verified.stdout}${verified.stderr}`);
+    const all = leftovers(data.directory, namedSegments(last));
+    const left = all.filter((name) => !tolerated(name));
+    for (const name of all.map(tolerated).filter(Boolean)) toleratedCounts.set(name, (toleratedCounts.get(name) ?? 0) + 1);
+    if (left.length) problems.push(`left over: ${left.join(', ')}`);
+    const missing = leftovers(data.directory, new Set()).filter((name) => name.endsWith('.mdb')).length;
+    if (missing !== namedSegments(last).size) problems.push(`${namedSegments(last).size} segments are named, ${missing} are there`);
+  } catch (error) {
+    problems.push(String(error.stack ?? error));
+  } finally {
+    await server?.stop();
+  }
+  return problems;
+}
+

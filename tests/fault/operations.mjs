@@ -1,0 +1,82 @@
+// The operations that are broken off, and the data directories they start from. A new operation is a
+// row of OPERATIONS; what holds afterwards is the business of state.mjs.
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
+import { Data } from '../kit/everline.mjs';
+import { tempDir } from '../kit/process.mjs';
+import { batchFile, DATASETS } from './samples.mjs';
+import { look } from './state.mjs';
+
+const REASON = ['--reason', 'a test of faults'];
+
+/** Commands, by what they do: arguments of everline. */
+export const tenant = () => ['tenant', 'put', 'dev'];
+export const ingest = (letter, dataset = 'people') =>
+  ['ingest', dataset, '--output', 'json', '--tenant', 'dev', '--source', batchFile(dataset, letter)];
+export const rollback = (from) => ['rollback', 'people', '--tenant', 'dev', ...REASON, ...(from ? ['--from', `${from}`] : [])];
+export const promote = (version) => ['promote', 'people', `${version}`, '--tenant', 'dev', ...REASON];
+const definitions = new Data(join(tempDir('definitions'), 'none'));
+export const put = (dataset, changes = {}) => {
+  const name = `${dataset}-${Object.keys(changes).join('-')}.json`;
+  const path = definitions.file(name, JSON.stringify({ ...DATASETS[dataset].definition, ...changes }));
+  return ['dataset', 'put', path, '--tenant', 'dev'];
+};
+
+const ONE = [tenant(), put('people'), put('things'), ingest('a'), ingest('a', 'things')];
+const TWO = [...ONE, ingest('b')];
+
+/** Data directories, by the commands that make them. */
+const PREPARED = {
+  nothing: [],
+  tenant: [tenant()],
+  one: ONE,
+  two: TWO,
+  'rolled back': [...TWO, rollback()],
+  'old versions': [...TWO, ingest('a'), put('people', { retention: { keep_versions: 2 } })],
+};
+
+/** from: the directory before. run: what is broken off. current: of people, afterwards; missing: as it was.
+ *  repair: commands that must succeed afterwards, however far the run came, so that there is something to
+ *  serve. description: of the definition, afterwards. */
+export const OPERATIONS = [
+  { name: 'new data directory', from: 'nothing', run: tenant(), repair: [tenant(), ...ONE.slice(1)] },
+  { name: 'new dataset', from: 'tenant', run: put('people'), repair: ONE.slice(1) },
+  { name: 'ingest', from: 'one', run: ingest('b'), current: 2 },
+  { name: 'ingest of bytes that an older version has', from: 'two', run: ingest('a'), current: 3 },
+  { name: 'ingest of what is served', from: 'one', run: ingest('a') },
+  { name: 'ingest with retention', from: 'old versions', run: ingest('c'), current: 4 },
+  { name: 'rollback', from: 'two', run: rollback(2), current: 1 },
+  { name: 'promotion', from: 'rolled back', run: promote(2), current: 2 },
+  { name: 'dataset put', from: 'one', run: put('people', { description: 'Another' }), description: 'Another' },
+];
+
+const made = new Map();
+
+/** The directory that the operation starts from: nobody may write to it. */
+export function prepared(operation) {
+  if (!made.has(operation.from))
+    made.set(operation.from, (async () => {
+      const data = new Data(join(tempDir('prepared'), 'data'));
+      for (const args of PREPARED[operation.from]) await data.ok(args);
+      return data;
+    })());
+  return made.get(operation.from);
+}
+
+/** A copy of its own for each run. */
+export async function copy(operation) {
+  const from = await prepared(operation);
+  const data = new Data(join(tempDir('run'), 'data'));
+  if (PREPARED[operation.from].length) cpSync(from.directory, data.directory, { recursive: true });
+  return data;
+}
+
+/** What is in that directory, as state.mjs sees it. */
+export async function pastOf(operation) {
+  if (operation.from === 'nothing') return {};
+  const data = await prepared(operation);
+  const server = await data.serve();
+  const past = await look(server, await data.token(), data.directory);
+  await server.stop();
+  return past;
+}

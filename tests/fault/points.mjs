@@ -1,0 +1,28 @@
+// Many points: some or all of them, a few at a time.
+import { availableParallelism } from 'node:os';
+
+export const everyPoint = process.env.EVERLINE_FAULT_ALL === '1';
+
+/** All of the list, or `count` of it, evenly spread. */
+export function sample(list, count) {
+  if (everyPoint || list.length <= count) return list;
+  return Array.from({ length: count }, (_, i) => list[Math.floor(((i + 0.5) * list.length) / count)]);
+}
+
+/** Calls `fn` for each, as many at a time as there are processors; gives what they gave, in order. */
+export async function each(list, fn) {
+  const results = [];
+  let next = 0;
+  const worker = async () => {
+    for (let i = next++; i < list.length; i = next++) results[i] = await fn(list[i]);
+  };
+  await Promise.all(Array.from({ length: availableParallelism() }, worker));
+  return results;
+}
+
+/** `ingest: kill 12, eio 3`: how many of each kind. */
+export function tally(list, kindOf) {
+  const counts = new Map();
+  for (const one of list) counts.set(kindOf(one), (counts.get(kindOf(one)) ?? 0) + 1);
+  return [...counts].map(([kind, count]) => `${kind} ${count}`).join(', ');
+}

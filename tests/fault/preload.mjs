@@ -1,0 +1,59 @@
+// The library of inject.c, from this side: what a run is to suffer, and what it did.
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { buildDir, tempDir } from '../kit/process.mjs';
+
+const LIBRARY = join(buildDir, 'tests', 'fault_inject.so');
+const STATE_BYTES = 4096;
+
+/* Which calls each fault can happen to. */
+const WRITES = ['write', 'pwrite', 'writev', 'pwritev', 'copy_file_range', 'sendfile'];
+const NEED_ROOM = [...WRITES, 'ftruncate', 'fallocate', 'create', 'mkdir', 'rename', 'link'];
+const named = (names) => (call) => names.includes(call.name);
+const APPLIES = {
+  kill: () => true, killafter: () => true, eio: () => true,
+  crash: (call) => call.child, /* elsewhere it is the same as kill */
+  short: named(WRITES), enospc: named(NEED_ROOM), 'enospc-from': named(NEED_ROOM),
+};
+
+/** The faults that can happen to a call. */
+export const faultsOf = (call) => Object.keys(APPLIES).filter((kind) => APPLIES[kind](call));
+
+/** One run below `root`, of one process and whatever it starts. `what`: as inject.c says. */
+export class Run {
+  constructor(root, what = 'count') {
+    const directory = tempDir('fault');
+    this.state = join(directory, 'state');
+    this.log = join(directory, 'log');
+    writeFileSync(this.state, Buffer.alloc(STATE_BYTES));
+    writeFileSync(this.log, '');
+    this.env = {
+      LD_PRELOAD: LIBRARY,
+      EVERLINE_FAULT: what,
+      EVERLINE_FAULT_ROOT: root,
+      EVERLINE_FAULT_STATE: this.state,
+      EVERLINE_FAULT_LOG: this.log,
+    };
+  }
+
+  get count() { return Number(readFileSync(this.state).readBigUInt64LE(0)); }
+  get fired() { return Number(readFileSync(this.state).readBigUInt64LE(8)); }
+
+  /** Puts a line of our own into the log: what had been answered by then. */
+  mark(text) { appendFileSync(this.log, `0\tmark\t${text}\t\t0\t0\t0\t0\t0\n`); }
+
+  /** [{number, name, path, to, a, b, synced, child, bytes}] in the order of the log. */
+  calls() {
+    const log = readFileSync(this.log);
+    const calls = [];
+    for (let at = 0; at < log.length;) {
+      const end = log.indexOf(10, at);
+      const [number, name, path, to, a, b, synced, child, length] = log.toString('utf8', at, end).split('\t');
+      const size = Number(length);
+      calls.push({ number: Number(number), name, path, to, a: Number(a), b: Number(b), synced: synced === '1',
+        child: child === '1',         bytes: log.subarray(end + 1, end + 1 + size) });
+      at = end + 1 + size;
+    }
+    return calls;
+  }
+}
