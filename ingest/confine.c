@@ -5,6 +5,8 @@
  */
 #include "ingest/confine.h"
 
+#include "base/process.h"
+
 #include <fcntl.h>
 #include <linux/landlock.h>
 #include <sched.h>
@@ -35,8 +37,7 @@ void confine_before_exec(int parent_pid)
 
 void confine_early(void)
 {
-    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
-    prctl(PR_SET_DUMPABLE, 0);
+    process_no_core();
     umask(077);
 }
 

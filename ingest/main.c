@@ -1,4 +1,5 @@
 #include "base/cmd.h"
+#include "base/process.h"
 #include "base/progress.h"
 #include "ingest/batch.h"
 #include "ingest/child.h"
@@ -147,6 +148,7 @@ int main(int argc, char **argv)
 
     if (child_main(argc, argv, &exit_code))
         return exit_code;
+    process_no_core();
     return cmd_main("everline-ingest", "The worker of Everline: builds versions from files.",
                     COMMANDS, argc, argv);
 }
