@@ -95,10 +95,15 @@ static void open_segment(const struct adopter *a, struct work *w)
     if (!w->status)
         w->status = store_segment_open_checked(&w->segment, w->path, a->keys_dir, w->tenant,
                                                w->definition, a->slots);
+    if (!w->status) {
+        w->status = store_segment_warm(w->segment);
+        if (w->status) {
+            store_segment_close(w->segment);
+            w->segment = NULL;
+        }
+    }
     if (w->status)
         st_save(&w->report, w->status);
-    else
-        store_segment_warm(w->segment);
 }
 
 static void *adopter_main(void *arg)
@@ -214,14 +219,29 @@ struct adopted *adopter_touch(struct adopter *a, const char *sha256, uint64_t ro
     return entry;
 }
 
+/* Hands the segment to the helper thread to be closed, unless somebody uses it. */
+static void close_segment(struct adopter *a, struct adopted *entry)
+{
+    struct work *w = entry->uses ? NULL : calloc(1, sizeof *w);
+
+    if (!w)
+        return; /* another time */
+    w->kind = WORK_CLOSE;
+    w->segment = entry->segment;
+    entry->segment = NULL;
+    submit(a, w, ADOPT_NOW);
+}
+
 struct adopted *adopter_want(struct adopter *a, const char *path,
-                             const struct store_segment_ref *ref, bool sealed, const char *tenant,
-                             const struct store_definition *definition,
+                             const struct store_segment_ref *ref, bool sealed, uint64_t inode,
+                             const char *tenant, const struct store_definition *definition,
                              enum adopter_urgency urgency, uint64_t round)
 {
     struct adopted *entry = find(a, ref->sha256);
 
-    if (!entry || entry->state == ADOPTED_BAD) {
+    if (entry && entry->segment) /* of before: closed when no view has it */
+        close_segment(a, entry);
+    if (!entry || (entry->state == ADOPTED_BAD && !entry->segment)) {
         struct work *w = calloc(1, sizeof *w);
         struct adopted *fresh = entry ? entry : calloc(1, sizeof *fresh);
         if (!fresh || !w || store_definition_parse(&w->definition, definition->document)) {
@@ -240,6 +260,7 @@ struct adopted *adopter_want(struct adopter *a, const char *path,
         entry->ref = w->ref = *ref;
         w->entry = entry;
         w->sealed = entry->sealed = sealed;
+        entry->inode = inode;
         strncpy(w->path, path, sizeof w->path - 1);
         strncpy(w->tenant, tenant, sizeof w->tenant - 1);
         submit(a, w, urgency);
@@ -260,6 +281,23 @@ void adopter_hurry(struct adopter *a, struct adopted *entry)
         push(w->entry == entry ? &a->todo[ADOPT_NOW] : &rest, w);
     a->todo[ADOPT_STANDBY] = rest;
     pthread_mutex_unlock(&a->mutex);
+}
+
+bool adopter_find_unreadable(struct adopter *a)
+{
+    bool any = false;
+
+    for (struct adopted *entry = a->entries; entry; entry = entry->next)
+        if (entry->state == ADOPTED_OPEN && store_segment_is_unreadable(entry->segment)) {
+            entry->state = ADOPTED_BAD;
+            st_save(&entry->report,
+                    st_fail(ST_CORRUPT, "SEGMENT_UNREADABLE",
+                            "segment %.12s cannot be read any more: its file was cut or a page of "
+                            "the disk is bad",
+                            entry->ref.sha256));
+            any = true;
+        }
+    return any;
 }
 
 bool adopter_due(const struct adopter *a, uint64_t now_ms)
@@ -301,25 +339,27 @@ bool adopter_collect(struct adopter *a, void (*verified_fn)(const char *sha256, 
     return changed;
 }
 
-void adopter_sweep(struct adopter *a, uint64_t round)
+bool adopter_sweep(struct adopter *a, uint64_t round)
 {
+    bool released = false;
+
     for (struct adopted **at = &a->entries; *at;) {
         struct adopted *entry = *at;
         bool idle = entry->uses == 0 && entry->wanted != round && entry->state != ADOPTED_OPENING;
-        struct work *w = idle && entry->segment ? calloc(1, sizeof *w) : NULL;
 
-        if (!idle || (entry->segment && !w)) { /* without memory it is closed another time */
+        bool unused = entry->state == ADOPTED_BAD && entry->segment && entry->uses == 0;
+
+        if (unused || (idle && entry->segment))
+            close_segment(a, entry);
+        released |= unused && !idle;
+        if (!idle || entry->segment) {
             at = &entry->next;
             continue;
         }
         *at = entry->next;
-        if (w) {
-            w->kind = WORK_CLOSE;
-            w->segment = entry->segment;
-            submit(a, w, ADOPT_NOW);
-        }
         free(entry);
     }
+    return released;
 }
 
 void adopter_purge(struct adopter *a, const char *build_dir)

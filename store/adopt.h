@@ -19,6 +19,7 @@ struct adopted {
     struct store_segment_ref ref;
     enum adopted_state state;
     bool sealed;                   /* its bytes were known to be right when it was last opened */
+    uint64_t inode;                /* of the file that was last opened */
     struct store_segment *segment; /* OPEN */
     struct st_report report;       /* BAD: why */
     unsigned uses;                 /* views that refer to it */
@@ -36,11 +37,11 @@ struct adopted *adopter_touch(struct adopter *a, const char *sha256, uint64_t ro
 /* What is needed now is opened before what a rollback would need. */
 enum adopter_urgency { ADOPT_NOW, ADOPT_STANDBY, ADOPT_URGENCIES };
 
-/* The entry of this file, asked for now if it is new or was BAD. `sealed`: its bytes were verified
- * before and stat says that it is the same file. NULL: out of memory. */
+/* The entry of this file, asked for now if it is new, or is BAD and in no view any more. `sealed`:
+ * its bytes were verified before and stat says that it is the same file. NULL: out of memory. */
 struct adopted *adopter_want(struct adopter *a, const char *path,
-                             const struct store_segment_ref *ref, bool sealed, const char *tenant,
-                             const struct store_definition *definition,
+                             const struct store_segment_ref *ref, bool sealed, uint64_t inode,
+                             const char *tenant, const struct store_definition *definition,
                              enum adopter_urgency urgency, uint64_t round);
 
 /* An entry that is still waiting to be opened as a standby is needed now. */
@@ -48,6 +49,10 @@ void adopter_hurry(struct adopter *a, struct adopted *entry);
 
 /* BAD because of its bytes, which will not mend by themselves; a missing key or memory may. */
 bool adopted_is_damaged(const struct adopted *entry);
+
+/* Marks open entries in whose file a read met a page that is gone as BAD; true if there were any.
+ */
+bool adopter_find_unreadable(struct adopter *a);
 
 /* Is there a BAD entry whose time to be tried again has come? */
 bool adopter_due(const struct adopter *a, uint64_t now_ms);
@@ -61,8 +66,9 @@ bool adopter_collect(struct adopter *a, void (*verified_fn)(const char *sha256, 
                      void *ctx);
 
 /* Hands entries that nothing uses or wanted in `round` to the helper thread to be closed. A BAD one
- * is forgotten, and looked at again when it is wanted again. */
-void adopter_sweep(struct adopter *a, uint64_t round);
+ * is forgotten, and looked at again when it is wanted again. True: a BAD one that is wanted is in
+ * no view any more, so that its file can be opened again if somebody has mended it. */
+bool adopter_sweep(struct adopter *a, uint64_t round);
 
 /* Has the helper thread unlink what a sweep moved aside. */
 void adopter_purge(struct adopter *a, const char *build_dir);

@@ -223,6 +223,25 @@ enum st diff_check_keys(const struct store_diff *d)
 
 /* ---- the run ---- */
 
+struct compare {
+    struct store_diff *d;
+    bool rollups_only;
+};
+
+/* Inside a guard: what it allocates hangs on the diff. */
+static enum st compare(void *ctx)
+{
+    struct store_diff *d = ((struct compare *)ctx)->d;
+    enum st st = diff_fields(d);
+
+    if (!st && !((struct compare *)ctx)->rollups_only) {
+        st = diff_check_keys(d);
+        if (!st)
+            st = diff_records(d);
+    }
+    return st ? st : diff_rollups(d);
+}
+
 enum st store_diff_run(struct store_diff *d, bool rollups_only, store_diff_fn tell_fn, void *ctx)
 {
     d->tell_fn = tell_fn;
@@ -233,14 +252,7 @@ enum st store_diff_run(struct store_diff *d, bool rollups_only, store_diff_fn te
     enum st st = diff_tell(d, "verifying", 0, 0);
     if (!st)
         st = diff_open(d);
-    if (!st)
-        st = diff_fields(d);
-    if (!st && !rollups_only) {
-        st = diff_check_keys(d);
-        if (!st)
-            st = diff_records(d);
-    }
-    return st ? st : diff_rollups(d);
+    return st ? st : guard_call(compare, &(struct compare){d, rollups_only});
 }
 
 const struct store_diff_result *store_diff_result(const struct store_diff *d)

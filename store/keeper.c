@@ -116,7 +116,7 @@ static void free_retired(struct store_keeper *k)
         any = true;
     }
     if (any)
-        adopter_sweep(k->adopter, k->round);
+        k->again |= adopter_sweep(k->adopter, k->round);
 }
 
 static void count_flips(struct store_keeper *k, const struct store_view *next,
@@ -198,8 +198,8 @@ static enum st refresh(struct store_keeper *k, bool force)
     if (!st) {
         report_readiness(k, &r);
         free_retired(k);
-        adopter_sweep(k->adopter,
-                      k->round); /* what no view ever had, such as a withdrawn candidate */
+        k->again |= adopter_sweep(
+            k->adopter, k->round); /* what no view ever had, such as a withdrawn candidate */
     }
     if (!st && (json_object_size(r.acks) || json_array_size(k->verified))) {
         st = refresh_write(k->store, r.acks, k->verified);
@@ -407,6 +407,7 @@ static void look(struct store_keeper *k, bool force)
     uint64_t now_ms = clock_steady_ns() / 1000000u;
 
     k->again |= adopter_collect(k->adopter, remember_verified, k->verified) || k->pins_changed;
+    k->again |= adopter_find_unreadable(k->adopter);
     k->forced |= force;
     if (!k->forced && !k->again && !store_changed(k->store) && !adopter_due(k->adopter, now_ms)) {
         tend_catalog(k, false);
@@ -415,13 +416,16 @@ static void look(struct store_keeper *k, bool force)
     }
     if (now_ms < k->retry_ms)
         return;
-    if (refresh(k, k->forced)) { /* all of it is tried again */
+    bool forced = k->forced;
+    k->again = k->forced = k->pins_changed = false;
+    k->retry_ms = 0;
+    if (refresh(k, forced)) { /* all of it is tried again */
+        k->again = true;
+        k->forced = forced;
         k->retry_ms = now_ms + RETRY_MS;
         complain(k, now_ms);
         return;
     }
-    k->again = k->forced = k->pins_changed = false;
-    k->retry_ms = 0;
     tend_catalog(k, store_changed(k->store));
 }
 

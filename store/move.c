@@ -154,7 +154,7 @@ static enum st make_offer(struct store *s, const struct offer *o)
     struct catalog_txn t;
 
     catalog_begin_write(&t, &s->catalog);
-    offer_write(&t, s, o, false);
+    offer_write(&t, o);
     return catalog_commit(&t);
 }
 

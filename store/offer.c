@@ -28,7 +28,7 @@ static json_t *segments_json(const struct offer *o)
     return list;
 }
 
-void offer_write(struct catalog_txn *t, const struct store *s, const struct offer *o, bool sealed)
+void offer_write(struct catalog_txn *t, const struct offer *o)
 {
     char key[CATALOG_KEY_SIZE], nonce[OFFER_NONCE_SIZE];
     json_t *candidate = json_object();
@@ -45,12 +45,6 @@ void offer_write(struct catalog_txn *t, const struct store *s, const struct offe
     store_set(t, candidate, "made_ms", json_integer((json_int_t)clock_boot_ms()));
     store_set(t, candidate, "segments", segments_json(o));
     catalog_put(t, CATALOG_CANDIDATES, key, candidate);
-    for (size_t i = 0; sealed && !t->status && i < o->segment_count; i++) {
-        char path[FS_PATH_MAX];
-        catalog_fail(t, store_segment_path(path, s, o->segments[i].sha256));
-        if (!t->status)
-            catalog_fail(t, store_seal_write(t, o->segments[i].sha256, path));
-    }
     json_decref(candidate);
 }
 

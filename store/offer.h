@@ -19,9 +19,8 @@ struct offer {
     size_t segment_count;
 };
 
-/* Names the candidate, in place of an earlier one of the owner, and notes its files as verified
- * when `sealed`. */
-void offer_write(struct catalog_txn *t, const struct store *s, const struct offer *o, bool sealed);
+/* Names the candidate, in place of an earlier one of the owner. */
+void offer_write(struct catalog_txn *t, const struct offer *o);
 void offer_withdraw(struct catalog_txn *t, const char *tenant, const char *dataset,
                     const char *owner);
 

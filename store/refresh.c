@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A round reads tenants, heads and candidates in one transaction. Of each head it wants the current
@@ -45,6 +46,7 @@ static struct adopted *want(struct refresh *r, struct catalog_txn *t, struct ver
                             const char *dataset, uint64_t version, enum adopter_urgency urgency)
 {
     char path[FS_PATH_MAX];
+    struct stat sb;
     struct adopted *entry = adopter_touch(r->adopter, ref->sha256, r->round);
 
     if (entry && entry->state == ADOPTED_OPENING && urgency == ADOPT_NOW)
@@ -53,13 +55,16 @@ static struct adopted *want(struct refresh *r, struct catalog_txn *t, struct ver
         return entry;
     catalog_fail(t, store_segment_path(path, r->store, ref->sha256));
     bool sealed = store_seal_holds(t, ref->sha256, path);
+    uint64_t inode = stat(path, &sb) == 0 ? (uint64_t)sb.st_ino : 0;
     bool due = entry && entry->retry_ms && entry->retry_ms <= r->now_ms;
-    if (entry && !due && (!sealed || entry->sealed))
+    bool mended = entry && sealed && (!entry->sealed || entry->inode != inode);
+    if (entry && !due && !mended)
         return entry;
     load_definition(vs, t, tenant, dataset, version);
     if (t->status)
         return NULL;
-    entry = adopter_want(r->adopter, path, ref, sealed, tenant, vs->definition, urgency, r->round);
+    entry = adopter_want(r->adopter, path, ref, sealed, inode, tenant, vs->definition, urgency,
+                         r->round);
     if (!entry)
         catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
     return entry;

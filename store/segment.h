@@ -46,9 +46,8 @@ void store_segment_writer_free(struct store_segment_writer *w); /* does not remo
 struct store_segment;
 
 /* Opens a file whose bytes were verified by the caller. `slots` is the number of worker slots: a
- * slot is used by one thread at a time and keeps one read transaction for the segment's life, so
- * that borrowed bytes live as long as the segment. Checks format, tenant and dataset of `meta`:
- * ST_CORRUPT. */
+ * slot is used by one thread at a time and keeps one read transaction for the segment's life.
+ * Checks format, tenant and dataset of `meta`: ST_CORRUPT. */
 enum st store_segment_open(struct store_segment **out, const char *path, const char *tenant,
                            const char *dataset, unsigned slots) ST_MUST_USE;
 void store_segment_close(struct store_segment *s); /* no slot may be inside */
@@ -62,14 +61,17 @@ uint64_t store_segment_records(const struct store_segment *s);
 
 /* ST_NOT_FOUND leaves no report (it is an answer): *row is NULL when this segment says nothing
  * about the key, and not NULL when it says that the record is gone (a tombstone, which ends a walk
- * through a list of segments). *row is borrowed until the segment is closed. */
+ * through a list of segments). *row is the slot's until its next get. ST_UNAVAILABLE, code
+ * SEGMENT_UNREADABLE: a page of the file is gone; so is the segment from now on. */
 enum st store_segment_get(struct store_segment *s, unsigned slot,
                           const unsigned char key[STORE_KEY_BYTES], const void **row,
                           size_t *row_len) ST_MUST_USE;
 
+bool store_segment_is_unreadable(const struct store_segment *s);
+
 /* All records in key order (a tombstone has a NULL row) / all cells of a rollup from `from`
  * (inclusive, may be empty) in tuple order; the callback returns ST_OK to go on, ST_END to stop, or
- * an error, which is returned. */
+ * an error, which is returned. It runs inside a guard (store/guard.h). */
 typedef enum st (*store_record_fn)(const unsigned char key[STORE_KEY_BYTES], const void *row,
                                    size_t row_len, void *ctx);
 typedef enum st (*store_cell_fn)(const void *tuple, size_t tuple_len, const void *cell,
@@ -80,8 +82,9 @@ enum st store_segment_each_cell(struct store_segment *s, unsigned slot, const ch
                                 const void *from, size_t from_len, store_cell_fn fn,
                                 void *ctx) ST_MUST_USE;
 
-/* Brings the file's pages into the page cache and this process's page tables. Best effort. */
-void store_segment_warm(struct store_segment *s);
+/* Brings the file's pages into the page cache and this process's page tables. ST_UNAVAILABLE, code
+ * SEGMENT_UNREADABLE: one of them cannot be read. */
+enum st store_segment_warm(struct store_segment *s) ST_MUST_USE;
 /* The opposite, for who reads a segment once from end to end: its pages leave this process's memory
  * and are mapped again when they are read; what is borrowed stays valid. Best effort. */
 void store_segment_cool(struct store_segment *s);

@@ -3,9 +3,11 @@
 #define EVERLINE_STORE_SEGMENT_INTERNAL_H
 
 #include "base/json.h"
+#include "store/guard.h"
 #include "store/segment.h"
 
 #include <lmdb.h>
+#include <stdatomic.h>
 
 #define SEGMENT_META "meta"
 #define SEGMENT_RECORDS "records"
@@ -35,6 +37,7 @@ json_t *segment_meta_new(const struct store_segment_info *info, uint64_t records
 struct reader_slot {
     _Alignas(64) MDB_txn *txn;
     MDB_cursor *cursor; /* on the records */
+    struct buf row;     /* the last one that was read */
 };
 
 struct store_segment {
@@ -50,9 +53,11 @@ struct store_segment {
     size_t bytes;
     struct reader_slot *slots;
     unsigned slot_count;
+    _Atomic bool unreadable; /* a read met a page that is gone: nothing is read any more */
 };
 
 enum st segment_damaged(const char *what);
+enum st segment_unreadable(struct store_segment *s); /* marks it; returns guard_unreadable() */
 
 /* Records one at a time in key order, for who merges several segments. The cursor is closed before
  * the segment. After the last record: ST_END. A tombstone has a NULL row. */

@@ -184,6 +184,18 @@ static enum st open_all(struct store_segment *s, const char *path, const char *t
     return !st && rc != 0 ? store_env_fail(rc, "opening a segment") : st;
 }
 
+struct open_args {
+    struct store_segment *s;
+    const char *path, *tenant, *dataset;
+};
+
+static enum st open_guarded(void *ctx)
+{
+    struct open_args *a = ctx;
+
+    return open_all(a->s, a->path, a->tenant, a->dataset);
+}
+
 enum st store_segment_open(struct store_segment **out, const char *path, const char *tenant,
                            const char *dataset, unsigned slots)
 {
@@ -204,7 +216,9 @@ enum st store_segment_open(struct store_segment **out, const char *path, const c
     memset(s->slots, 0, slots * sizeof *s->slots);
     s->slot_count = slots;
     s->bytes = bytes;
-    st = open_all(s, path, tenant, dataset);
+    for (unsigned i = 0; i < slots; i++)
+        buf_init(&s->slots[i].row, STORE_ROW_MAX);
+    st = guard_call(open_guarded, &(struct open_args){s, path, tenant, dataset});
     if (st) {
         store_segment_close(s);
         return st;
@@ -222,6 +236,7 @@ void store_segment_close(struct store_segment *s)
             mdb_cursor_close(s->slots[i].cursor);
         if (s->slots[i].txn)
             mdb_txn_abort(s->slots[i].txn);
+        buf_release(&s->slots[i].row);
     }
     if (s->env)
         mdb_env_close(s->env);
@@ -287,13 +302,14 @@ static void touch(const char *start, size_t len)
         (void)*(const volatile char *)(start + at);
 }
 
-void store_segment_warm(struct store_segment *s)
+static enum st warm(void *ctx)
 {
+    struct store_segment *s = ctx;
     char *start;
     size_t len;
 
     if (!find_mapping(s->inside, &start, &len))
-        return;
+        return ST_OK;
     if (len > s->bytes)
         len = s->bytes;
     for (size_t at = 0; at < len; at += WARM_CHUNK) {
@@ -301,9 +317,17 @@ void store_segment_warm(struct store_segment *s)
         if (madvise(start + at, chunk, MADV_POPULATE_READ) == 0)
             continue;
         if (errno != EINVAL)
-            return; /* a page cannot be read: who asks for it will see */
+            return guard_unreadable();
         touch(start + at, chunk);
     }
+    return ST_OK;
+}
+
+enum st store_segment_warm(struct store_segment *s)
+{
+    enum st st = guard_call(warm, s);
+
+    return st ? segment_unreadable(s) : ST_OK;
 }
 
 void store_segment_cool(struct store_segment *s)

@@ -4,11 +4,24 @@
 #include <assert.h>
 #include <string.h>
 
+enum st segment_unreadable(struct store_segment *s)
+{
+    atomic_store(&s->unreadable, true);
+    return guard_unreadable();
+}
+
+bool store_segment_is_unreadable(const struct store_segment *s)
+{
+    return atomic_load_explicit(&s->unreadable, memory_order_relaxed);
+}
+
 static enum st enter(struct store_segment *s, unsigned slot, struct reader_slot **out)
 {
     struct reader_slot *r = &s->slots[slot];
 
     assert(slot < s->slot_count);
+    if (atomic_load_explicit(&s->unreadable, memory_order_relaxed))
+        return guard_unreadable();
     if (!r->cursor) {
         int rc = r->txn ? 0 : mdb_txn_begin(s->env, NULL, MDB_RDONLY, &r->txn);
         if (rc == 0)
@@ -37,16 +50,14 @@ static enum st open_record(const void **row, size_t *row_len, const MDB_val *v)
                : segment_damaged("has a record of unknown kind");
 }
 
-enum st store_segment_get(struct store_segment *s, unsigned slot,
-                          const unsigned char key[STORE_KEY_BYTES], const void **row,
-                          size_t *row_len)
+/* Copies the row, so that whoever uses it needs no guard. */
+static enum st find(struct store_segment *s, unsigned slot,
+                    const unsigned char key[STORE_KEY_BYTES], const void **row, size_t *row_len)
 {
     MDB_val k = {STORE_KEY_BYTES, (void *)(uintptr_t)key}, v;
     struct reader_slot *r;
     enum st st = enter(s, slot, &r);
 
-    *row = NULL;
-    *row_len = 0;
     if (st)
         return st;
     /* A cursor skips the descent when the key is in the page it stands on. */
@@ -57,37 +68,77 @@ enum st store_segment_get(struct store_segment *s, unsigned slot,
         return store_env_fail(rc, "reading a segment");
     st = open_record(row, row_len, &v);
     if (!st && !*row) {
-        *row = v.mv_data;
+        *row = "";
         return ST_NOT_FOUND;
     }
+    if (st)
+        return st;
+    buf_reset(&r->row);
+    buf_add(&r->row, *row, *row_len);
+    *row = r->row.data;
+    return r->row.status ? buf_status(&r->row) : ST_OK;
+}
+
+enum st store_segment_get(struct store_segment *s, unsigned slot,
+                          const unsigned char key[STORE_KEY_BYTES], const void **row,
+                          size_t *row_len)
+{
+    struct guard g;
+
+    *row = NULL;
+    *row_len = 0;
+    if (!guard_begin(&g)) {
+        *row = NULL;
+        return segment_unreadable(s);
+    }
+    enum st st = find(s, slot, key, row, row_len);
+    guard_end(&g);
     return st;
 }
 
 typedef enum st (*pair_fn)(const MDB_val *k, const MDB_val *v, void *ctx);
 
-static enum st each_pair(struct store_segment *s, unsigned slot, MDB_dbi db, const void *from,
-                         size_t from_len, pair_fn fn, void *ctx)
+static enum st walk(MDB_cursor *volatile *out, struct store_segment *s, unsigned slot, MDB_dbi db,
+                    const void *from, size_t from_len, pair_fn fn, void *ctx)
 {
     MDB_val k = {from_len, (void *)(uintptr_t)from}, v;
-    MDB_cursor *cursor = NULL;
     struct reader_slot *r;
+    MDB_cursor *cursor;
     enum st st = enter(s, slot, &r);
 
     if (st)
         return st;
     int rc = mdb_cursor_open(r->txn, db, &cursor);
-    if (rc == 0)
-        rc = mdb_cursor_get(cursor, &k, &v, from_len ? MDB_SET_RANGE : MDB_FIRST);
+    if (rc != 0)
+        return store_env_fail(rc, "reading a segment");
+    *out = cursor;
+    rc = mdb_cursor_get(cursor, &k, &v, from_len ? MDB_SET_RANGE : MDB_FIRST);
     while (rc == 0 && !st) {
         st = fn(&k, &v, ctx);
         if (!st)
             rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
     }
-    if (cursor)
-        mdb_cursor_close(cursor);
     if (st)
         return st == ST_END ? ST_OK : st;
     return rc == MDB_NOTFOUND ? ST_OK : store_env_fail(rc, "reading a segment");
+}
+
+static enum st each_pair(struct store_segment *s, unsigned slot, MDB_dbi db, const void *from,
+                         size_t from_len, pair_fn fn, void *ctx)
+{
+    MDB_cursor *volatile cursor = NULL;
+    struct guard g;
+
+    if (!guard_begin(&g)) {
+        if (cursor)
+            mdb_cursor_close(cursor);
+        return segment_unreadable(s);
+    }
+    enum st st = walk(&cursor, s, slot, db, from, from_len, fn, ctx);
+    guard_end(&g);
+    if (cursor)
+        mdb_cursor_close(cursor);
+    return st;
 }
 
 static enum st open_pair(const unsigned char **key, const void **row, size_t *row_len,

@@ -182,3 +182,31 @@ test('a key that is gone stops nothing that is open, and its return mends the re
     assert.equal(await server.stop(), 0, server.log);
   }
 });
+
+for (const part of [0, 0.5])
+  test(`a file that is cut ${part ? 'in half' : 'to nothing'} while it is open: 503, alive, and mended by the same batch`, async () => {
+    const { data, token, versions } = await prepared();
+    const server = await data.serve();
+    try {
+      const path = segmentPath(data, versions[0]);
+      assert.equal((await server.lookup('things', KEY, token)).status, 200);
+      chmodSync(path, 0o640);
+      truncateSync(path, Math.floor((statSync(path).size * part) / 4096) * 4096);
+      await until('it is noticed', async () => {
+        const replies = [await server.get('/v1/datasets/things/rollups/by_colour', token),
+          await server.batch('things', rows.map((row) => ({ id: row.id })), token)];
+        for (const reply of replies) if (reply.status !== 200) assertProblem(reply, 503);
+        return (await server.get('/readyz?verbose=true')).json.unavailable === 1;
+      });
+      await assertOut(server, token);
+      await data.ingest('things', { things: data.file('2.csv', csv(rows)) });
+      const answer = await until('it is mended', async () => {
+        const reply = await server.lookup('things', KEY, token);
+        return reply.status === 200 && reply.json;
+      });
+      assert.equal(answer.record.weight, rows[0].weight);
+      assert.equal((await server.get('/readyz?verbose=true')).json.unavailable, 0);
+    } finally {
+      assert.equal(await server.stop(), 0, server.log);
+    }
+  });

@@ -417,7 +417,7 @@ static void an_empty_segment_is_one(void **state)
     assert_int_equal(store_segment_each_record(s, 0, see_record, &v), ST_OK);
     assert_true(v.seen == 0);
     assert_int_equal(store_segment_verify(s, 0, definition), ST_OK);
-    store_segment_warm(s);
+    assert_int_equal(store_segment_warm(s), ST_OK);
     store_segment_close(s);
     store_segment_close(NULL);
 }
@@ -464,7 +464,7 @@ static void warming_maps_every_page(void **state)
 
     (void)state;
     assert_int_equal(stat(file("read"), &sb), 0);
-    store_segment_warm(s);
+    assert_int_equal(store_segment_warm(s), ST_OK);
     assert_int_equal(resident_pages("read"), sb.st_size / 4096);
     store_segment_close(s);
 }
@@ -505,7 +505,7 @@ static void slots_read_at_the_same_time(void **state)
         workers[i] = (struct worker){s, i, 0};
         assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
     }
-    store_segment_warm(s);
+    assert_int_equal(store_segment_warm(s), ST_OK);
     for (unsigned i = 0; i < 4; i++) {
         pthread_join(threads[i], NULL);
         found += workers[i].found;
