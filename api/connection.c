@@ -233,19 +233,16 @@ static enum MHD_Result on_body(struct api_exchange *x, const char *data, size_t 
 static void run_control(struct store *s, struct store_wait *wait, void *ctx)
 {
     struct api_exchange *x = ctx;
-    const struct api_route *route = x->request.route;
-    enum st st = route->later ? api_helper_claim(x->server->helper) : ST_OK;
-    bool claimed = route->later && !st;
+    bool needs_helper = x->request.route->later != NULL;
 
     log_set_request_id(x->request.request_id);
-    if (!st)
-        st = route->control(&x->reply, &x->request, s, wait);
-    if (claimed && !x->request.work)
-        api_helper_release(x->server->helper);
-    if (!st && x->reply.body.status)
-        st = buf_status(&x->reply.body);
+    enum st st = needs_helper ? api_helper_claim(x->server->helper) : ST_OK;
     if (st)
         api_problem(&x->reply, &x->request, st);
+    else
+        api_run_control(&x->reply, &x->request, s, wait);
+    if (needs_helper && !st && !x->request.work)
+        api_helper_release(x->server->helper);
     log_set_request_id(NULL);
 }
 

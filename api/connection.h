@@ -7,7 +7,11 @@
 
 #include <microhttpd.h>
 
-#define API_BODY_DRAIN_MAX (1u << 20) /* bytes of a refused body that are read and forgotten */
+/* Bytes of a refused body that are read and forgotten, so that its client, which may still be
+ * sending, gets the answer. One whose Content-Length is over it is answered at once, and the
+ * connection closed. A chunked one tells its size only while it comes, and nothing can be answered
+ * in its middle: over this the connection is closed without an answer. */
+#define API_BODY_DRAIN_MAX (1u << 20)
 
 enum exchange_state {
     EXCHANGE_NEW,     /* the head has not been looked at */

@@ -29,37 +29,54 @@ static enum st run_tool(const char *program, char *const *argv)
     return st;
 }
 
-static enum st load_dataset(const char *data, const char *sample, const char *name,
+/* execv's arguments, which it does not change. */
+struct argv {
+    char *items[32];
+    size_t count;
+};
+
+static void add(struct argv *argv, const char *text)
+{
+    argv->items[argv->count++] = (char *)(uintptr_t)text;
+}
+
+/* What both tools are told: where, and whose. */
+static void add_place(struct argv *argv, const struct store_options *store)
+{
+    add(argv, "--data");
+    add(argv, store->data_dir);
+    if (store->keys_dir) {
+        add(argv, "--keys");
+        add(argv, store->keys_dir);
+    }
+    add(argv, "--tenant");
+    add(argv, DEV_TENANT);
+}
+
+static enum st load_dataset(const struct store_options *store, const char *sample, const char *name,
                             const char *const *sources)
 {
     char definition[FS_PATH_MAX], texts[8][FS_PATH_MAX];
-    char *put[] = {(char *)(uintptr_t) "everline",
-                   (char *)(uintptr_t) "dataset",
-                   (char *)(uintptr_t) "put",
-                   definition,
-                   (char *)(uintptr_t) "--data",
-                   (char *)(uintptr_t)data,
-                   (char *)(uintptr_t) "--tenant",
-                   (char *)(uintptr_t)DEV_TENANT,
-                   NULL};
-    char *ingest[32] = {(char *)(uintptr_t) "everline-ingest",
-                        (char *)(uintptr_t) "ingest",
-                        (char *)(uintptr_t)name,
-                        (char *)(uintptr_t) "--data",
-                        (char *)(uintptr_t)data,
-                        (char *)(uintptr_t) "--tenant",
-                        (char *)(uintptr_t)DEV_TENANT};
-    size_t n = 7;
+    struct argv put = {.items = {NULL}}, ingest = {.items = {NULL}};
     enum st st = fs_path(definition, "%s/%s/definition.json", sample, name);
 
+    add(&put, "everline");
+    add(&put, "dataset");
+    add(&put, "put");
+    add(&put, definition);
+    add_place(&put, store);
+    add(&ingest, "everline-ingest");
+    add(&ingest, "ingest");
+    add(&ingest, name);
+    add_place(&ingest, store);
     for (size_t i = 0; !st && sources[i]; i += 2) {
         st = fs_path(texts[i / 2], "%s=%s/%s/%s", sources[i], sample, name, sources[i + 1]);
-        ingest[n++] = (char *)(uintptr_t) "--source";
-        ingest[n++] = texts[i / 2];
+        add(&ingest, "--source");
+        add(&ingest, texts[i / 2]);
     }
     if (!st)
-        st = run_tool("everline", put);
-    return st ? st : run_tool("everline-ingest", ingest);
+        st = run_tool("everline", put.items);
+    return st ? st : run_tool("everline-ingest", ingest.items);
 }
 
 /* Loaded once: what has been served since is not touched. */
@@ -108,7 +125,7 @@ enum st dev_cmd(const struct cmd_args *args)
     static const char *const YEAR_2[] = {
         "patients", "patients.csv", "coverage", "coverage/2020.csv", "payers", "payers.csv", NULL};
     static const char *const FLIGHTS[] = {"flights", "flights.parquet", NULL};
-    const char *data = cmd_string(args, "data");
+    struct store_options store = commands_store_options(args, false);
     char sample[FS_PATH_MAX];
     bool has_lifeline = false, has_flights = false;
     struct store_tenant t;
@@ -129,23 +146,24 @@ enum st dev_cmd(const struct cmd_args *args)
     store_close(s);
     if (!st)
         memcpy(dev.token, token.data, token.len + 1);
-    buf_release(&token);
+    buf_release_secret(&token);
     if (!st && !(has_lifeline && has_flights))
         st = find_sample(sample, args);
     if (!st && !has_lifeline)
-        st = load_dataset(data, sample, "lifeline", YEAR_1);
+        st = load_dataset(&store, sample, "lifeline", YEAR_1);
     if (!st && !has_lifeline)
-        st = load_dataset(data, sample, "lifeline", YEAR_2);
+        st = load_dataset(&store, sample, "lifeline", YEAR_2);
     if (!st && !has_flights)
-        st = load_dataset(data, sample, "flights", FLIGHTS);
-    if (st)
-        return st;
+        st = load_dataset(&store, sample, "flights", FLIGHTS);
     struct api_options options = {
-        .store = commands_store_options(args, false),
+        .store = store,
         .listen = cmd_string(args, "listen"),
         .port_file = cmd_string(args, "port-file"),
         .ready_fn = show,
         .ctx = &dev,
     };
-    return api_serve(&options);
+    if (!st)
+        st = api_serve(&options);
+    secret_wipe(dev.token, sizeof dev.token);
+    return st;
 }

@@ -46,6 +46,12 @@ void api_run_data(struct api_reply *reply, struct api_request *request)
     conclude(reply, request, request->route->data(reply, request));
 }
 
+void api_run_control(struct api_reply *reply, struct api_request *request, struct store *s,
+                     struct store_wait *wait)
+{
+    conclude(reply, request, request->route->control(reply, request, s, wait));
+}
+
 void api_run_later(struct api_reply *reply, struct api_request *request)
 {
     conclude(reply, request, request->route->later(reply, request));

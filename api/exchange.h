@@ -53,8 +53,8 @@ struct api_reply {
     size_t header_text_len;
 };
 
-/* `fmt` is printed into the reply; over its room the header is dropped and ST_TOO_LARGE reported.
- */
+/* `fmt` is printed into the reply; `name` is borrowed. A header for which there is no room is left
+ * out without a word: keep values short, and none from a client. */
 void api_reply_header(struct api_reply *r, const char *name, const char *fmt, ...) ST_PRINTF(3, 4);
 
 /* A data handler runs on the worker's thread inside a view and never blocks. */

@@ -57,6 +57,9 @@ void api_reply_release(struct api_reply *reply);
 
 /* Runs the handler of a data route inside the request's view. */
 void api_run_data(struct api_reply *reply, struct api_request *request);
+/* Runs the handler of a control route on the catalog thread. */
+void api_run_control(struct api_reply *reply, struct api_request *request, struct store *s,
+                     struct store_wait *wait);
 /* Runs the long part of a control route, for which there is `request->work`. */
 void api_run_later(struct api_reply *reply, struct api_request *request);
 

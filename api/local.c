@@ -19,10 +19,8 @@ struct local {
 static void run_local(struct store *s, struct store_wait *wait, void *ctx)
 {
     struct local *l = ctx;
-    enum st st = l->request->route->control(l->reply, l->request, s, wait);
 
-    if (st)
-        api_problem(l->reply, l->request, st);
+    api_run_control(l->reply, l->request, s, wait);
 }
 
 static void finish_local(enum st status, void *ctx)

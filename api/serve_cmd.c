@@ -2,22 +2,32 @@
 #include "api/server.h"
 #include "base/log.h"
 
+#define WORKERS_MAX 256
+#define CONNECTIONS_MAX 1000000
+#define TIMEOUT_MAX_MS (24u * 3600 * 1000)
+
 enum st serve_cmd(const struct cmd_args *args)
 {
+    uint64_t workers = 0, connections = 0;
     struct api_options options = {
         .store = commands_store_options(args, false),
         .listen = cmd_string(args, "listen"),
         .port_file = cmd_string(args, "port-file"),
-        .workers = (unsigned)cmd_uint(args, "workers"),
-        .connection_limit = (unsigned)cmd_uint(args, "connections"),
         .body_limit_bytes = cmd_bytes(args, "body-limit"),
-        .drain_timeout_ms = cmd_duration_ms(args, "drain-timeout"),
-        .request_timeout_ms = cmd_duration_ms(args, "request-timeout"),
         .production = cmd_flag(args, "production"),
     };
 
-    if (options.workers > 256)
-        return st_fail(ST_USAGE, NULL, "--workers: at most 256");
+    enum st st = cmd_range(&workers, args, "workers", 0, WORKERS_MAX);
+    if (!st)
+        st = cmd_range(&connections, args, "connections", 1, CONNECTIONS_MAX);
+    if (!st)
+        st = cmd_range(&options.drain_timeout_ms, args, "drain-timeout", 1, TIMEOUT_MAX_MS);
+    if (!st)
+        st = cmd_range(&options.request_timeout_ms, args, "request-timeout", 1, TIMEOUT_MAX_MS);
+    if (st)
+        return st;
+    options.workers = (unsigned)workers;
+    options.connection_limit = (unsigned)connections;
     log_configure(LOG_LEVEL_INFO, LOG_FORMAT_AUTO);
     return api_serve(&options);
 }

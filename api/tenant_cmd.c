@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static enum st change(char *to, size_t size, const char *option, const char *value)
+static enum st change_text(char *to, size_t size, const struct cmd_args *args, const char *option)
 {
+    const char *value = cmd_string(args, option);
+
     if (!value)
         return ST_OK;
     if (strlen(value) >= size || !*value)
@@ -13,26 +15,49 @@ static enum st change(char *to, size_t size, const char *option, const char *val
     return ST_OK;
 }
 
+static enum st change_number(uint32_t *to, const struct cmd_args *args, const char *option)
+{
+    uint64_t number;
+
+    if (!cmd_string(args, option))
+        return ST_OK;
+    enum st st = cmd_range(&number, args, option, 0, UINT32_MAX);
+    if (!st)
+        *to = (uint32_t)number;
+    return st;
+}
+
+/* What the options say; the rest stays. */
+static enum st change(struct store_tenant *t, const struct cmd_args *args)
+{
+    bool enable = cmd_flag(args, "enable"), disable = cmd_flag(args, "disable");
+    enum st st = enable && disable
+                     ? st_fail(ST_USAGE, NULL, "--enable and --disable are both there")
+                     : change_text(t->issuer, sizeof t->issuer, args, "issuer");
+
+    if (!st)
+        st = change_text(t->audience, sizeof t->audience, args, "audience");
+    if (!st)
+        st = change_number(&t->max_batch_keys, args, "max-batch-keys");
+    if (!st)
+        st = change_number(&t->max_datasets, args, "max-datasets");
+    if (!st && (enable || disable))
+        t->enabled = enable;
+    return st;
+}
+
 enum st tenant_put_cmd(const struct cmd_args *args)
 {
-    struct store_tenant t;
+    struct store_tenant t = {0};
     struct store *s = NULL;
-    enum st st = commands_open(&s, args, true);
+    enum st st = change(&t, args); /* a wrong option makes no tenant */
 
+    if (!st)
+        st = commands_open(&s, args, true);
     if (!st)
         st = commands_make_tenant(&t, s, cmd_operand(args, 0));
     if (!st)
-        st = change(t.issuer, sizeof t.issuer, "issuer", cmd_string(args, "issuer"));
-    if (!st)
-        st = change(t.audience, sizeof t.audience, "audience", cmd_string(args, "audience"));
-    if (!st && cmd_string(args, "max-batch-keys"))
-        t.max_batch_keys = (uint32_t)cmd_uint(args, "max-batch-keys");
-    if (!st && cmd_string(args, "max-datasets"))
-        t.max_datasets = (uint32_t)cmd_uint(args, "max-datasets");
-    if (!st && cmd_flag(args, "disable") && cmd_flag(args, "enable"))
-        st = st_fail(ST_USAGE, NULL, "--enable and --disable are both there");
-    if (!st && (cmd_flag(args, "disable") || cmd_flag(args, "enable")))
-        t.enabled = cmd_flag(args, "enable");
+        st = change(&t, args);
     if (!st)
         st = store_tenant_put(s, &t);
     if (!st)

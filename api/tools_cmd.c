@@ -27,9 +27,7 @@ enum st token_cmd(const struct cmd_args *args)
                            cmd_duration_ms(args, "ttl"));
     if (!st)
         puts(token.data);
-    if (token.data)
-        secret_wipe(token.data, token.len);
-    buf_release(&token);
+    buf_release_secret(&token);
     store_close(s);
     return st;
 }

@@ -55,20 +55,17 @@ enum st versions_cmd(const struct cmd_args *args)
     return st;
 }
 
-static enum st print_head(const struct cmd_args *args, json_t *head)
+static enum st print_head(json_t *head, bool json)
 {
     char current[64], sequence[64];
-    bool json;
-    enum st st = cmd_output_json(&json, args);
 
-    if (!st && json)
+    if (json)
         return commands_print(head);
-    if (!st)
-        printf("%s serves version %s (sequence %s)\n",
-               json_string_value(json_object_get(head, "dataset")),
-               commands_cell(head, "current", current), commands_cell(head, "sequence", sequence));
+    printf("%s serves version %s (sequence %s)\n",
+           json_string_value(json_object_get(head, "dataset")),
+           commands_cell(head, "current", current), commands_cell(head, "sequence", sequence));
     json_decref(head);
-    return st;
+    return ST_OK;
 }
 
 enum st rollback_cmd(const struct cmd_args *args)
@@ -83,8 +80,11 @@ enum st rollback_cmd(const struct cmd_args *args)
     uint64_t from, to;
     json_t *head = NULL;
     struct store *s = NULL;
-    enum st st = commands_open(&s, args, false);
+    bool json;
+    enum st st = cmd_output_json(&json, args);
 
+    if (!st)
+        st = commands_open(&s, args, false);
     if (!st)
         st = store_rollback_plan(&from, &to, s, &move);
     if (!st) {
@@ -97,7 +97,7 @@ enum st rollback_cmd(const struct cmd_args *args)
     if (!st)
         st = store_rollback(&head, s, &move);
     store_close(s);
-    return st ? st : print_head(args, head);
+    return st ? st : print_head(head, json);
 }
 
 enum st promote_cmd(const struct cmd_args *args)
@@ -109,8 +109,11 @@ enum st promote_cmd(const struct cmd_args *args)
     };
     json_t *head = NULL;
     struct store *s = NULL;
-    enum st st = commands_version(&move.to, args, 1, "VERSION");
+    bool json;
+    enum st st = cmd_output_json(&json, args);
 
+    if (!st)
+        st = commands_version(&move.to, args, 1, "VERSION");
     if (!st)
         st = commands_open(&s, args, false);
     if (!st)
@@ -118,5 +121,5 @@ enum st promote_cmd(const struct cmd_args *args)
     if (!st)
         st = store_promote(&head, s, &move);
     store_close(s);
-    return st ? st : print_head(args, head);
+    return st ? st : print_head(head, json);
 }

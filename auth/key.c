@@ -196,9 +196,7 @@ static enum st read_pem(struct auth_key *key, EVP_PKEY **signing, const char *pa
         pkey = NULL;
     }
 done:
-    if (text.data)
-        secret_wipe(text.data, text.len);
-    buf_release(&text);
+    buf_release_secret(&text);
     EVP_PKEY_free(pkey);
     return st;
 }

@@ -167,6 +167,8 @@ static enum st sign_by_libjwt(struct buf *out, const struct signer *signer, cons
     else
         buf_addstr(out, text);
 done:
+    if (text)
+        secret_wipe(text, strlen(text));
     free(text);
     jwt_free(jwt);
     secret_release(&pem);
@@ -270,7 +272,7 @@ enum st auth_token_mint(struct buf *out, const char *directory, const char *kid,
     }
 done:
     free(text);
-    buf_release(&token);
+    buf_release_secret(&token);
     signer_release(&signer);
     return st;
 }

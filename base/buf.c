@@ -22,6 +22,13 @@ void buf_release(struct buf *b)
     *b = (struct buf){0};
 }
 
+void buf_release_secret(struct buf *b)
+{
+    if (b && b->data)
+        explicit_bzero(b->data, b->cap);
+    buf_release(b);
+}
+
 void buf_reset(struct buf *b)
 {
     b->len = 0;

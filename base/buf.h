@@ -18,7 +18,10 @@ struct buf {
 
 void buf_init(struct buf *b, size_t max_bytes);
 void buf_release(struct buf *b); /* accepts a zeroed struct; leaves it zeroed */
-void buf_reset(struct buf *b);   /* empties, keeps memory and cap, clears a failure */
+/* As buf_release, for what nobody may find in memory afterwards. Only the last block is wiped: what
+ * grows in pieces has left copies behind. */
+void buf_release_secret(struct buf *b);
+void buf_reset(struct buf *b); /* empties, keeps memory and cap, clears a failure */
 
 void buf_add(struct buf *b, const void *bytes, size_t len);
 void buf_addstr(struct buf *b, const char *s);

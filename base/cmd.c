@@ -194,6 +194,22 @@ uint64_t cmd_bytes(const struct cmd_args *args, const char *name)
     return args->values[index_of(args, name)].number;
 }
 
+enum st cmd_range(uint64_t *out, const struct cmd_args *args, const char *name, uint64_t min,
+                  uint64_t max)
+{
+    size_t i = index_of(args, name);
+    enum cmd_type type = args->cmd->options[i].type;
+
+    *out = args->values[i].number;
+    if (*out >= min && *out <= max)
+        return ST_OK;
+    return st_fail(ST_USAGE, NULL, "--%s: from %llu to %llu%s expected", name,
+                   (unsigned long long)min, (unsigned long long)max,
+                   type == CMD_DURATION ? " milliseconds"
+                   : type == CMD_BYTES  ? " bytes"
+                                        : "");
+}
+
 const char *cmd_list(const struct cmd_args *args, const char *name, unsigned i)
 {
     const struct cmd_option *option = &args->cmd->options[index_of(args, name)];

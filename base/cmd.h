@@ -54,6 +54,9 @@ const char *cmd_string(const struct cmd_args *args,
 uint64_t cmd_uint(const struct cmd_args *args, const char *name);
 uint64_t cmd_duration_ms(const struct cmd_args *args, const char *name);
 uint64_t cmd_bytes(const struct cmd_args *args, const char *name);
+/* Any of the three, in its unit; ST_USAGE, and the message says the range, when it is outside. */
+enum st cmd_range(uint64_t *out, const struct cmd_args *args, const char *name, uint64_t min,
+                  uint64_t max) ST_MUST_USE;
 const char *cmd_list(const struct cmd_args *args, const char *name, unsigned i); /* NULL: no more */
 
 /* The `--output table|json` convention: true for json; ST_USAGE for anything else. */

@@ -1,11 +1,11 @@
 // The command line itself: help, usage errors, exit codes, what is on stdout.
 import assert from 'node:assert/strict';
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { Data, everline } from '../kit/everline.mjs';
 import { filesBelow } from '../kit/files.mjs';
-import { ingestPath, run, sourceDir, start, until } from '../kit/process.mjs';
+import { everlinePath, ingestPath, run, sourceDir, start, tempDir, until } from '../kit/process.mjs';
 import { csv, THINGS, things } from '../kit/samples.mjs';
 
 const COMMANDS = ['dev', 'serve', 'ingest', 'tenant put', 'tenant get', 'tenant list', 'token', 'dataset put',
@@ -40,7 +40,11 @@ test('a usage error is exit code 2 and says what is wrong', async () => {
   for (const [args, wanted] of [[['nothing'], /nothing/], [['tenant'], /tenant/], [['tenant', 'put'], /NAME/],
     [['versions', 'x', 'y', '--data', 'z'], /operands/], [['serve', '--port', '1'], /--port/], [['serve'], /--data/],
     [['token', '--data', 'x', '--tenant', 'dev', '--ttl', 'soon'], /--ttl/],
-    [['promote', 'x', 'one', '--data', 'x', '--tenant', 'dev', '--reason', 'x'], /VERSION/],
+    ...['one', '0', '+5', ' 5', '5 ', '0x5', '', '-5', '99999999999999999999'].map((version) =>
+      [['promote', 'x', version, '--data', 'x', '--tenant', 'dev', '--reason', 'x'], /VERSION|-5/]),
+    ...[['--workers', '257'], ['--workers', '4294967297'], ['--connections', '4294967300'], ['--connections', '0'],
+      ['--drain-timeout', '25d'], ['--request-timeout', '0s']].map((option) =>
+      [['serve', '--data', 'x', ...option], new RegExp(`${option[0]}: from \\d+ to \\d+`)]),
     [['versions', 'x', '--data', 'x', '--tenant', 'dev', '--output', 'xml'], /--output/]]) {
     const result = await everline(args);
     assert.equal(result.code, 2, `${args.join(' ')}: ${result.stderr}`);
@@ -111,6 +115,33 @@ test('get prints the body of a route, and its exit code is 1 unless the status i
     JSON.parse(await data.ok(['get', path], { tenant: 'dev' }));
 });
 
+test('a number that does not fit is refused, not cut, and a wrong option makes no tenant', async () => {
+  const other = await Data.make('dev');
+  for (const args of [['--max-batch-keys', '4294967297'], ['--max-datasets', '4294967296'], ['--enable', '--disable'],
+    ['--issuer', '']]) {
+    const result = await other.cli(['tenant', 'put', 'second', ...args]);
+    assert.equal(result.code, 2, args.join(' '));
+    assert.match(result.stderr, new RegExp(args[0]));
+  }
+  assert.doesNotMatch(await other.ok(['tenant', 'list']), /second/);
+  await other.ok(['tenant', 'put', 'dev', '--max-datasets', '4294967295', '--max-batch-keys', '7']);
+  assert.deepEqual((await other.json(['tenant', 'get', 'dev'], { tenant: null })).limits,
+    { max_batch_keys: 7, max_datasets: 4294967295 });
+});
+
+test('a wrong --output is refused before anything is moved', async () => {
+  const other = await Data.make('dev');
+  await other.put(THINGS);
+  for (const n of [3, 4]) await other.ingest('things', { things: other.file(`${n}.csv`, csv(things(n))) });
+  for (const args of [['rollback', 'things'], ['promote', 'things', '1']]) {
+    const result = await other.cli([...args, '--reason', 'x', '--output', 'xml'], { tenant: 'dev' });
+    assert.equal(result.code, 2, result.stderr);
+    assert.match(result.stderr, /--output/);
+    assert.deepEqual((await other.versions('things')).map((row) => row.current), [true, false], args[0]);
+  }
+  assert.equal((await other.json(['promote', 'things', '1', '--reason', 'x'])).current, 1);
+});
+
 test('versions is a table for people and JSON for programs', async () => {
   const table = await data.ok(['versions', 'things'], { tenant: 'dev' });
   assert.match(table, /^VERSION +STATE/);
@@ -140,7 +171,7 @@ test('version is one line', async () => {
 test('dev goes from nothing to a server with sample data, and again', async () => {
   const other = new Data();
   for (const round of [1, 2]) {
-    const dev = start((await import('../kit/process.mjs')).everlinePath, ['dev', '--data', other.directory,
+    const dev = start(everlinePath, ['dev', '--data', other.directory,
       '--listen', '127.0.0.1:0', '--sample', join(sourceDir, 'deploy', 'sample')]);
     await until('dev serves', () => {
       assert.ok(!dev.exited, dev.stderr);
@@ -154,4 +185,18 @@ test('dev goes from nothing to a server with sample data, and again', async () =
     dev.child.kill('SIGTERM');
     assert.equal((await dev.ended).code, 0, dev.stderr);
   }
+});
+
+test('dev keeps its keys where --keys says, and nowhere else', async () => {
+  const other = new Data(), keys = join(tempDir('keys'), 'keys');
+  const dev = start(everlinePath, ['dev', '--data', other.directory, '--keys', keys, '--listen', '127.0.0.1:0',
+    '--sample', join(sourceDir, 'deploy', 'sample')]);
+  await until('dev serves', () => {
+    assert.ok(!dev.exited, dev.stderr);
+    return dev.stdout.includes('curl') && dev.stdout.endsWith('\n');
+  });
+  dev.child.kill('SIGTERM');
+  assert.equal((await dev.ended).code, 0, dev.stderr);
+  assert.ok(!existsSync(join(other.directory, 'keys')));
+  assert.ok([...filesBelow(keys)].length > 0);
 });

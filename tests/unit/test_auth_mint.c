@@ -413,6 +413,54 @@ static void a_token_is_appended_to_what_is_there(void **state)
     buf_release(&out);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+#include <malloc.h>
+
+/* Its header is not part of every compiler's package. */
+int __sanitizer_install_malloc_and_free_hooks(void (*malloc_hook)(const volatile void *, size_t),
+                                              void (*free_hook)(const volatile void *));
+
+static char given_back[1 << 20]; /* what was in every block that was freed, while `watching` */
+static size_t given_back_len;
+static bool watching;
+
+static void on_malloc(const volatile void *block, size_t size)
+{
+    (void)block, (void)size;
+}
+
+static void on_free(const volatile void *block)
+{
+    size_t size = block ? malloc_usable_size((void *)(uintptr_t)block) : 0;
+
+    if (!watching || size > sizeof given_back - given_back_len)
+        return;
+    memcpy(given_back + given_back_len, (const void *)(uintptr_t)block, size);
+    given_back_len += size;
+}
+#endif
+
+static void no_copy_of_a_token_stays_in_memory(void **state)
+{
+    (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    assert_true(__sanitizer_install_malloc_and_free_hooks(on_malloc, on_free) > 0);
+    for (int i = 0; i < ALGORITHMS; i++) {
+        struct buf token = {0};
+        given_back_len = 0;
+        watching = true;
+        mint(&token, kids[i], &sound);
+        watching = false;
+        assert_in_range(given_back_len, 100, sizeof given_back - 100000);
+        if (memmem(given_back, given_back_len, token.data, token.len))
+            fail_msg("a token of %s is there", algorithm_names[i]);
+        buf_release(&token);
+    }
+#else
+    skip(); /* only this sanitizer tells of every block that is freed */
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -429,6 +477,7 @@ int main(void)
         cmocka_unit_test(the_last_kid_that_can_sign_signs),
         cmocka_unit_test(a_bad_key_file_is_named_and_never_skipped),
         cmocka_unit_test(a_token_is_appended_to_what_is_there),
+        cmocka_unit_test(no_copy_of_a_token_stays_in_memory),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -58,11 +58,27 @@ static void wrong_command_lines_are_usage_errors(void **state)
     assert_int_equal(cmd_parse(&args, &CMD, 0, NULL), ST_USAGE);
 }
 
+static void a_number_out_of_its_range_is_a_usage_error_that_says_the_range(void **state)
+{
+    struct cmd_args args;
+    uint64_t number;
+
+    (void)state;
+    assert_int_equal(parse(&args, "--ttl=10s", "--memory=2KiB"), ST_OK);
+    assert_int_equal(cmd_range(&number, &args, "ttl", 1, 10000), ST_OK);
+    assert_int_equal(number, 10000);
+    assert_int_equal(cmd_range(&number, &args, "ttl", 1, 9999), ST_USAGE);
+    assert_string_equal(st_message(), "--ttl: from 1 to 9999 milliseconds expected");
+    assert_int_equal(cmd_range(&number, &args, "memory", 2049, 4096), ST_USAGE);
+    assert_string_equal(st_message(), "--memory: from 2049 to 4096 bytes expected");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flags_beat_the_environment_which_beats_defaults),
         cmocka_unit_test(wrong_command_lines_are_usage_errors),
+        cmocka_unit_test(a_number_out_of_its_range_is_a_usage_error_that_says_the_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
