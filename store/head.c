@@ -96,6 +96,34 @@ static enum st add_turn(struct head *h, uint64_t version, int64_t at_us)
     return ST_OK;
 }
 
+static bool is_over(const struct head_version *v)
+{
+    return v->state == VERSION_RETIRED || v->state == VERSION_FAILED;
+}
+
+/* Forgets the oldest of what is over. */
+static void forget(struct head *h)
+{
+    size_t over = 0, kept = 0;
+
+    for (size_t i = 0; i < h->version_count; i++)
+        over += is_over(&h->versions[i]);
+    for (size_t i = 0; i < h->version_count; i++) {
+        if (over > HEAD_HISTORY_MAX && is_over(&h->versions[i])) {
+            free(h->versions[i].segments);
+            over--;
+        } else {
+            h->versions[kept++] = h->versions[i];
+        }
+    }
+    h->version_count = kept;
+    if (h->turn_count > HEAD_HISTORY_MAX) {
+        size_t dropped = h->turn_count - HEAD_HISTORY_MAX;
+        h->turn_count = HEAD_HISTORY_MAX;
+        memmove(h->turns, h->turns + dropped, h->turn_count * sizeof *h->turns);
+    }
+}
+
 enum st head_apply(struct head *h, enum head_move move, uint64_t version, uint64_t pointer_to,
                    int64_t now_us)
 {
@@ -147,6 +175,7 @@ enum st head_apply(struct head *h, enum head_move move, uint64_t version, uint64
     h->event_us = at_us;
     if (rule->by_people)
         h->people_sequence = h->sequence;
+    forget(h);
     return ST_OK;
 }
 

@@ -47,6 +47,10 @@ struct head_turn { /* the pointer came to `version` at `at_us` */
     int64_t at_us;
 };
 
+/* What is over (RETIRED and FAILED versions, old turns) is remembered up to this many; the
+ * catalog's rows and events remember all. */
+#define HEAD_HISTORY_MAX 200
+
 struct head {
     char tenant[STORE_NAME_SIZE];
     char dataset[STORE_NAME_SIZE];
@@ -90,7 +94,8 @@ uint64_t head_rollback_step(const struct head *h, size_t *at);
 size_t head_expired(uint64_t *out, size_t max, const struct head *h, unsigned keep_versions,
                     int64_t since_us);
 
-/* What was current at a moment; 0: nothing yet. */
+/* What was current at a moment; 0: nothing yet, or (turn_count is HEAD_HISTORY_MAX) longer ago than
+ * the head remembers. */
 uint64_t head_as_of(const struct head *h, int64_t at_us);
 
 #endif

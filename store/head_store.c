@@ -82,25 +82,39 @@ static enum st write_head_file(const struct store *s, const struct head *h, cons
     return st;
 }
 
-void store_head_save(struct catalog_txn *t, const struct store *s, const struct head *h,
-                     const struct store_event *event)
+void store_event_save(struct catalog_txn *t, const struct head *h, const struct store_event *event)
+{
+    char key[CATALOG_KEY_SIZE];
+    json_t *row = t->status ? NULL : event_json(t, h, event);
+
+    if (!t->status) {
+        store_numbered_key(key, h->tenant, h->dataset, h->sequence);
+        catalog_put(t, CATALOG_EVENTS, key, row);
+    }
+    json_decref(row);
+}
+
+void store_head_write(struct catalog_txn *t, const struct store *s, const struct head *h)
 {
     char key[CATALOG_KEY_SIZE];
     json_t *document = NULL;
-    json_t *row = t->status ? NULL : event_json(t, h, event);
 
     if (!t->status)
         catalog_fail(t, head_to_json(&document, h));
     if (!t->status) {
         store_dataset_key(key, h->tenant, h->dataset);
         catalog_put(t, CATALOG_HEADS, key, document);
-        store_numbered_key(key, h->tenant, h->dataset, h->sequence);
-        catalog_put(t, CATALOG_EVENTS, key, row);
     }
     if (!t->status)
         catalog_fail(t, write_head_file(s, h, document));
-    json_decref(row);
     json_decref(document);
+}
+
+void store_head_save(struct catalog_txn *t, const struct store *s, const struct head *h,
+                     const struct store_event *event)
+{
+    store_event_save(t, h, event);
+    store_head_write(t, s, h);
 }
 
 enum st store_head_answer(json_t **out, const struct head *h, uint64_t previous)

@@ -50,6 +50,11 @@ struct store_event {
 void store_head_save(struct catalog_txn *t, const struct store *s, const struct head *h,
                      const struct store_event *event);
 
+/* The two halves, for several moves in one transaction: each has its event, the head is written
+ * once, last. */
+void store_event_save(struct catalog_txn *t, const struct head *h, const struct store_event *event);
+void store_head_write(struct catalog_txn *t, const struct store *s, const struct head *h);
+
 /* Version rows inside a transaction; the state lives in the head only. */
 json_t *store_row_load(struct catalog_txn *t, const char *tenant, const char *dataset,
                        uint64_t version);

@@ -419,6 +419,7 @@ static enum st swap_head(enum store_outcome *outcome, struct store_build *b)
             give_back_pins(&t, b);
             note_verified(&t, b);
             queue_set_version(&t, &b->lease, 0);
+            queue_end(&t, &b->lease, held ? "held" : "succeeded");
             store_head_save(&t, b->store, &h,
                             &(struct store_event){.event = EVENTS[*outcome],
                                                   .version = b->version,

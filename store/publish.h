@@ -42,9 +42,10 @@ enum store_outcome {
 };
 const char *store_outcome_name(enum store_outcome outcome); /* "flipped" ... */
 
-/* Waits at most `adopt_timeout_ms` for the live servers. `tick_fn` (may be NULL) is called at least
- * every 100 ms while waiting, for heartbeats; an error from it ends the build. A server that found
- * the candidate bad fails it: ST_CORRUPT. */
+/* Ends the job too, in the commit that moves the pointer. Waits at most `adopt_timeout_ms` for the
+ * live servers. `tick_fn` (may be NULL) is called at least every 100 ms while waiting, for
+ * heartbeats; an error from it ends the build. A server that found the candidate bad fails it:
+ * ST_CORRUPT. */
 enum st store_build_publish(enum store_outcome *outcome, struct store_build *b,
                             uint64_t adopt_timeout_ms, enum st (*tick_fn)(void *ctx),
                             void *ctx) ST_MUST_USE;

@@ -329,23 +329,53 @@ enum st store_lease_extend(struct store *s, const struct store_lease *lease, uin
     return catalog_commit(&t);
 }
 
+static void end_job(struct catalog_txn *t, json_t *job, const struct store_lease *lease,
+                    const char *state)
+{
+    char key[CATALOG_KEY_SIZE];
+
+    set_state(t, job, state);
+    json_object_del(job, "lease");
+    catalog_put(t, CATALOG_JOBS, lease->job, job);
+    store_order_key(key, lease->order);
+    catalog_delete(t, CATALOG_QUEUE, key);
+}
+
+void queue_end(struct catalog_txn *t, const struct store_lease *lease, const char *state)
+{
+    json_t *job = queue_fenced_job(t, lease);
+
+    if (job)
+        end_job(t, job, lease, state);
+    json_decref(job);
+}
+
+/* Did this attempt end the job already? */
+static bool has_ended(struct catalog_txn *t, const struct store_lease *lease)
+{
+    json_t *job = catalog_get(t, CATALOG_JOBS, lease->job);
+    bool ended = job && number_of(job, "attempt") == (json_int_t)lease->attempt &&
+                 (strcmp(text_of(job, "state"), "succeeded") == 0 ||
+                  strcmp(text_of(job, "state"), "held") == 0);
+
+    json_decref(job);
+    return ended;
+}
+
 enum st store_lease_finish(struct store *s, const struct store_lease *lease, const char *state,
                            const json_t *result)
 {
-    char key[CATALOG_KEY_SIZE];
     struct catalog_txn t;
 
     catalog_begin_write(&t, &s->catalog);
+    if (has_ended(&t, lease))
+        return catalog_end(&t);
     json_t *job = queue_fenced_job(&t, lease);
     if (job) {
         fail_orphan(&t, s, job, "its build could not be ended");
-        set_state(&t, job, state);
-        json_object_del(job, "lease");
         if (result)
             store_set(&t, job, "result", json_deep_copy(result));
-        catalog_put(&t, CATALOG_JOBS, lease->job, job);
-        store_order_key(key, lease->order);
-        catalog_delete(&t, CATALOG_QUEUE, key);
+        end_job(&t, job, lease, state);
     }
     json_decref(job);
     return catalog_commit(&t);

@@ -42,7 +42,8 @@ enum st store_job_settle(bool *settled, struct store *s) ST_MUST_USE;
 enum st store_lease_extend(struct store *s, const struct store_lease *lease,
                            uint64_t lease_ms) ST_MUST_USE;
 
-/* Ends the job: "succeeded", "held", "failed", "canceled". `result` may be NULL. */
+/* Ends the job: "succeeded", "held", "failed", "canceled". `result` may be NULL. Fine, and nothing,
+ * when publishing has ended it. */
 enum st store_lease_finish(struct store *s, const struct store_lease *lease, const char *state,
                            const json_t *result) ST_MUST_USE;
 

@@ -47,7 +47,8 @@ static size_t find_expired(uint64_t *out, struct catalog_txn *t, const struct he
                         clock_wall_us() - (int64_t)(*definition)->keep_days * DAY_US);
 }
 
-static void retire(struct catalog_txn *t, struct store *s, struct head *h, uint64_t version,
+/* One version; the head is the caller's to write. */
+static void retire(struct catalog_txn *t, struct head *h, uint64_t version,
                    const struct store_actor *actor)
 {
     json_t *row = t->status ? NULL : store_row_load(t, h->tenant, h->dataset, version);
@@ -59,13 +60,12 @@ static void retire(struct catalog_txn *t, struct store *s, struct head *h, uint6
         store_row_save(t, h->tenant, h->dataset, version, row);
     }
     json_decref(row);
-    if (!t->status)
-        store_head_save(t, s, h,
-                        &(struct store_event){.event = "retired",
-                                              .version = version,
-                                              .from = h->current,
-                                              .to = h->current,
-                                              .actor = actor});
+    store_event_save(t, h,
+                     &(struct store_event){.event = "retired",
+                                           .version = version,
+                                           .from = h->current,
+                                           .to = h->current,
+                                           .actor = actor});
 }
 
 /* Looks, and with `write` does it. */
@@ -87,7 +87,8 @@ static enum st retention_round(size_t *count, struct store *s, const char *tenan
         snprintf(reason, sizeof reason, "kept are %u versions and %u days",
                  definition->keep_versions, definition->keep_days);
         for (size_t i = 0; i < *count; i++)
-            retire(&t, s, &h, versions[i], &(struct store_actor){"retention", reason, NULL});
+            retire(&t, &h, versions[i], &(struct store_actor){"retention", reason, NULL});
+        store_head_write(&t, s, &h);
     }
     store_definition_free(definition);
     head_release(&h);
@@ -132,7 +133,8 @@ enum st store_retire(json_t **head, struct store *s, const struct store_move *mo
                                          "cannot retire version %llu: a rollback would go to it",
                                          (unsigned long long)move->to),
                                  "publish another version first"));
-    retire(&t, s, &h, move->to, &move->actor);
+    retire(&t, &h, move->to, &move->actor);
+    store_head_write(&t, s, &h);
     if (!t.status)
         catalog_fail(&t, store_head_answer(head, &h, h.current));
     head_release(&h);

@@ -3,7 +3,8 @@
 #include <string.h>
 
 /* Version rows and events, as people read them. The row keeps what never changes after the build;
- * state and `current` are put in from the head, the one place where they live. */
+ * state and `current` are put in from the head, the one place where they live. What the head has
+ * forgotten is over: FAILED when its row says so, else RETIRED. */
 
 json_t *store_row_load(struct catalog_txn *t, const char *tenant, const char *dataset,
                        uint64_t version)
@@ -28,7 +29,11 @@ static void add_head_members(struct catalog_txn *t, json_t *row, const struct he
     uint64_t version = (uint64_t)json_integer_value(json_object_get(row, "version"));
     const struct head_version *v = head_find(h, version);
 
-    store_set(t, row, "state", json_string(version_state_name(v ? v->state : VERSION_RETIRED)));
+    const char *outcome = json_string_value(json_object_get(row, "outcome"));
+    bool failed = outcome && strcmp(outcome, "failed") == 0;
+    enum version_state state = v ? v->state : failed ? VERSION_FAILED : VERSION_RETIRED;
+
+    store_set(t, row, "state", json_string(version_state_name(state)));
     store_set(t, row, "current", json_boolean(version == h->current));
 }
 

@@ -187,10 +187,13 @@ enum st store_view_version(const struct store_served **out, const struct store_v
         *out = d;
         return ST_OK;
     }
-    if (!kept || kept->state == VERSION_IN_PROGRESS || kept->state == VERSION_FAILED)
+    bool forgotten =
+        !kept && version > 0 && s->head.version_count > 0 && version < s->head.versions[0].version;
+    if (!forgotten &&
+        (!kept || kept->state == VERSION_IN_PROGRESS || kept->state == VERSION_FAILED))
         return st_fail(ST_NOT_FOUND, "UNKNOWN_VERSION", "dataset \"%s\" has no version %llu",
                        d->dataset, (unsigned long long)version);
-    if (kept->state == VERSION_RETIRED)
+    if (forgotten || kept->state == VERSION_RETIRED)
         return st_hint(st_fail(ST_GONE, "VERSION_RETIRED",
                                "version %llu of \"%s\" is not kept any more",
                                (unsigned long long)version, d->dataset),
@@ -209,6 +212,9 @@ enum st store_view_version(const struct store_served **out, const struct store_v
 enum st store_served_as_of(uint64_t *version, const struct store_served *d, int64_t at_us)
 {
     *version = head_as_of(&((const struct serving *)d)->head, at_us);
+    if (*version == 0 && ((const struct serving *)d)->head.turn_count == HEAD_HISTORY_MAX)
+        return st_fail(ST_GONE, "VERSION_RETIRED", "what \"%s\" served then is not kept any more",
+                       d->dataset);
     if (*version == 0)
         return st_fail(ST_NOT_FOUND, "NO_VERSION", "dataset \"%s\" had no version then",
                        d->dataset);

@@ -422,6 +422,30 @@ static void names_that_do_not_fit_are_refused_as_corrupt(void **state)
     head_release(&h);
 }
 
+static void what_is_over_is_forgotten_in_time_and_what_is_kept_never(void **state)
+{
+    struct head h = {0};
+    (void)state;
+    serve(&h, 1);
+    for (uint64_t v = 2; v <= 1000; v++) {
+        move(&h, MOVE_BEGIN, v, 0);
+        move(&h, MOVE_FAIL, v, 0);
+    }
+    assert_int_equal(h.version_count, 1 + HEAD_HISTORY_MAX);
+    assert_non_null(head_find(&h, 1));
+    assert_null(head_find(&h, 2));
+    assert_non_null(head_find(&h, 1000));
+    assert_int_equal(h.last_version, 1000);
+    assert_int_equal(head_apply(&h, MOVE_BEGIN, 2, 0, 1000), ST_CONFLICT); /* numbers stay used */
+    serve(&h, 1001);
+    for (unsigned i = 0; i < 500; i++)
+        move(&h, MOVE_PROMOTE, i % 2 ? 1001 : 1, i % 2 ? 1001 : 1);
+    assert_int_equal(h.turn_count, HEAD_HISTORY_MAX);
+    assert_int_equal(h.current, 1001);
+    assert_int_equal(h.turns[HEAD_HISTORY_MAX - 1].version, 1001);
+    head_release(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +462,7 @@ int main(void)
         cmocka_unit_test(a_head_survives_the_round_trip_through_json),
         cmocka_unit_test(a_damaged_document_is_refused_as_corrupt),
         cmocka_unit_test(names_that_do_not_fit_are_refused_as_corrupt),
+        cmocka_unit_test(what_is_over_is_forgotten_in_time_and_what_is_kept_never),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
