@@ -1,7 +1,6 @@
 #include "store/catalog.h"
 
 #include "base/digest.h"
-#include "base/fs.h"
 #include "store/env.h"
 
 #include <errno.h>
@@ -86,12 +85,10 @@ static enum st make_catalog(const char *path)
     return st == ST_CONFLICT ? ST_OK : st;
 }
 
-enum st catalog_open(struct catalog *c, const char *path)
+static enum st open_whole(struct catalog *c)
 {
-    enum st st = access(path, F_OK) == 0 ? ST_OK : make_catalog(path);
+    enum st st = open_env(c, c->path, 0);
 
-    if (!st)
-        st = open_env(c, path, 0);
     if (st)
         return st;
     catalog_check_readers(c);
@@ -101,6 +98,15 @@ enum st catalog_open(struct catalog *c, const char *path)
     return st;
 }
 
+enum st catalog_open(struct catalog *c, const char *path)
+{
+    enum st st = fs_path(c->path, "%s", path);
+
+    if (!st && access(path, F_OK) != 0)
+        st = make_catalog(path);
+    return st ? st : open_whole(c);
+}
+
 void catalog_close(struct catalog *c)
 {
     if (c->env)
@@ -108,15 +114,27 @@ void catalog_close(struct catalog *c)
     c->env = NULL;
 }
 
+/* After a failed write of its meta page LMDB refuses everything until the environment is opened
+ * again; the disk may be well by then. Whether that commit happened is what the file says. */
 static void begin(struct catalog_txn *t, struct catalog *c, unsigned flags)
 {
-    *t = (struct catalog_txn){.catalog = c};
+    int rc = MDB_PANIC;
 
-    int rc = mdb_txn_begin(c->env, NULL, flags, &t->txn);
-    if (rc != 0) {
-        t->txn = NULL;
-        t->status = store_env_fail(rc, "opening a transaction of the catalog");
+    *t = (struct catalog_txn){.catalog = c};
+    if (c->env)
+        rc = mdb_txn_begin(c->env, NULL, flags, &t->txn);
+    if (rc == MDB_PANIC && c->open_txns == 0) {
+        catalog_close(c);
+        t->status = open_whole(c);
+        if (!t->status)
+            rc = mdb_txn_begin(c->env, NULL, flags, &t->txn);
     }
+    if (rc == 0)
+        c->open_txns++;
+    else
+        t->txn = NULL;
+    if (rc != 0 && !t->status)
+        t->status = store_env_fail(rc, "opening a transaction of the catalog");
 }
 
 void catalog_begin_read(struct catalog_txn *t, struct catalog *c)
@@ -352,6 +370,7 @@ enum st catalog_commit(struct catalog_txn *t)
 
     int rc = mdb_txn_commit(t->txn);
     t->txn = NULL; /* gone, whatever rc says */
+    t->catalog->open_txns--;
     if (rc == ENOSPC || rc == MDB_MAP_FULL)
         t->status = store_env_fail(rc, "committing to the catalog");
     else if (rc != 0)
@@ -364,8 +383,10 @@ enum st catalog_commit(struct catalog_txn *t)
 
 enum st catalog_end(struct catalog_txn *t)
 {
-    if (t->txn)
+    if (t->txn) {
         mdb_txn_abort(t->txn);
+        t->catalog->open_txns--;
+    }
     t->txn = NULL;
     return t->status;
 }
@@ -374,7 +395,7 @@ bool catalog_moved(const struct catalog *c, uint64_t seen)
 {
     MDB_envinfo info;
 
-    return mdb_env_info(c->env, &info) == 0 && info.me_last_txnid != seen;
+    return !c->env || (mdb_env_info(c->env, &info) == 0 && info.me_last_txnid != seen);
 }
 
 enum st catalog_touch(struct catalog *c)
@@ -389,5 +410,6 @@ void catalog_check_readers(struct catalog *c)
 {
     int dead;
 
-    (void)mdb_reader_check(c->env, &dead); /* best effort: a slot that stays costs only space */
+    if (c->env)
+        (void)mdb_reader_check(c->env, &dead); /* best effort: a slot that stays costs only space */
 }

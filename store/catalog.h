@@ -8,6 +8,7 @@
 #ifndef EVERLINE_STORE_CATALOG_H
 #define EVERLINE_STORE_CATALOG_H
 
+#include "base/fs.h"
 #include "base/json.h"
 #include "base/status.h"
 
@@ -34,8 +35,10 @@ enum catalog_table {
 };
 
 struct catalog {
-    MDB_env *env;
+    MDB_env *env; /* NULL: to be opened again */
     MDB_dbi tables[CATALOG_TABLES];
+    unsigned open_txns;
+    char path[FS_PATH_MAX];
 };
 
 enum st catalog_open(struct catalog *c, const char *path) ST_MUST_USE;

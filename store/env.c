@@ -24,11 +24,16 @@ static const struct {
     {EIO, ST_IO},
 };
 
+/* LMDB says EIO of a write that was cut short, which is how a disk that fills up begins. */
+#define SHORT_WRITE "the disk may be full, or failing: make room, or look at the system's log"
+
 enum st store_env_fail(int rc, const char *what)
 {
     for (size_t i = 0; i < sizeof CODES / sizeof CODES[0]; i++)
-        if (CODES[i].rc == rc)
-            return st_fail(CODES[i].status, NULL, "%s: %s", what, mdb_strerror(rc));
+        if (CODES[i].rc == rc) {
+            enum st st = st_fail(CODES[i].status, NULL, "%s: %s", what, mdb_strerror(rc));
+            return rc == EIO ? st_hint(st, SHORT_WRITE) : st;
+        }
     return rc > 0 ? st_fail_errno(rc, "%s", what)
                   : st_fail(ST_IO, NULL, "%s: %s", what, mdb_strerror(rc));
 }
