@@ -31,8 +31,12 @@ async function lookAgain(server, token, directory, expected) {
   let seen, problems;
   const end = performance.now() + CATCH_UP_MS;
   await until('it is served', async () => {
-    seen = await look(server, token, directory);
-    problems = judge(seen, expected);
+    try {
+      seen = await look(server, token, directory);
+      problems = judge(seen, expected);
+    } catch (error) {
+      problems = [error.message];
+    }
     return problems.length === 0 || performance.now() > end;
   });
   return { seen, problems };

@@ -11,7 +11,7 @@ import { copy, OPERATIONS, pastOf } from './operations.mjs';
 import { each, sample, tally } from './points.mjs';
 import { faultsOf, Run } from './preload.mjs';
 
-const SAMPLE = 40;
+const SAMPLE = 28;
 
 /** server: one runs beside the operation; in the others nothing else has the catalog open. kills: the
  *  operation says nothing, unless it is its child that is killed. */
@@ -37,7 +37,7 @@ async function callsOf(operation, past, withServer) {
   assert.equal(said(result), 'success', result.stderr);
   const calls = run.calls().filter((call) => call.number > 0);
   assert.equal(calls.length, run.count);
-  assert.deepEqual(await aftermath(data, operation, expectation(operation, past, 'success')), []);
+  if (!withServer) assert.deepEqual(await aftermath(data, operation, expectation(operation, past, 'success')), []);
   return calls;
 }
 

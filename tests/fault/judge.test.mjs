@@ -1,6 +1,6 @@
 // The checks of the other suites can fail: each is given what it must refuse.
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { flipByte, segmentPath } from '../kit/files.mjs';
@@ -45,14 +45,12 @@ const falsified = {
   'an event of no known kind': [(s) => { s.people.events[0].event = 'vanished'; }, /is a vanished/],
   'a number that was started twice': [(s) => { s.people.events.find((e) => e.event === 'started' && e.version === 2).version = 1; }, /started twice/],
   'a state that no event explains': [(s) => { s.people.versions[0].state = 'SUCCEEDED'; }, /but events say/],
-  'a version that never ended': [(s) => {
-    s.people.versions[0].state = 'IN_PROGRESS';
-  }, /still IN_PROGRESS/],
+  'a version that never ended': [(s) => { s.people.versions[0].state = 'IN_PROGRESS'; }, /still IN_PROGRESS/],
   'a gap in the numbers': [(s) => { s.people.versions[0].version = 3; }, /version numbers 1, 3/],
   'a current version that failed': [(s) => { s.people.versions[1].state = 'FAILED'; }, /is current and FAILED/],
   'a failure without an error': [(s) => { s.people.versions[0].state = 'FAILED'; }, /failed without an error/],
   'a version without segments': [(s) => { s.people.versions[0].segments = []; }, /with 0 segments/],
-  'another number of rows': [(s) => { s.people.versions[0].rows.accepted -= 1; }, /has 204 rows|has 20\d rows/],
+  'another number of rows': [(s) => { s.people.versions[0].rows.accepted -= 1; }, /version 2 has 20\d rows/],
   'no head file': [(s) => { s.people.headFile = null; }, /there is no head file/],
   'a head file that is behind': [(s) => { s.people.headFile.sequence -= 1; }, /the head file is at/],
   'a head file that is ahead by two': [(s) => { s.people.headFile.sequence += 2; }, /the head file is at/],
@@ -106,28 +104,28 @@ test('leftovers are found', async () => {
   assert.deepEqual(leftovers(data.directory, named), [...strays, 'build/job-1.1'].sort());
 });
 
-/* What is done to a directory whose promotion was acknowledged. */
+/* What is done to a directory whose promotion was acknowledged, and a problem that must be found. */
 const damaged = {
-  'the acknowledged change is lost': async (data) => {
+  'the acknowledged change is lost': [async (data) => {
     rmSync(data.directory, { recursive: true });
     cpSync((await prepared(promotion)).directory, data.directory, { recursive: true });
-  },
-  'a byte of a segment is another': async (data, versions) => flipByte(segmentPath(data, versions[0]), 20_000),
-  'a segment is gone': async (data, versions) => rmSync(segmentPath(data, versions[1])),
-  'the catalog is cut': async (data) => truncateSync(join(data.directory, 'catalog.mdb'), 8192),
-  'the catalog is empty': async (data) => truncateSync(join(data.directory, 'catalog.mdb'), 0),
-  'the head file is gone': async (data) => rmSync(join(data.directory, 'heads', 'dev', 'people.json')),
-  'the keys are gone': async (data) => rmSync(join(data.directory, 'keys', 'dev', 'hmac'), { recursive: true }),
-  'a temporary file stays': async (data) => writeFileSync(join(data.directory, 'FORMAT.0011.tmp'), ''),
-  'the pointer moves afterwards': async (data) => data.ok(ingest('c')),
+  }, /version 1 is current, not 2/],
+  'a byte of a segment is another': [async (data, versions) => flipByte(segmentPath(data, versions[0]), 20_000), /answered 503/],
+  'a segment is gone': [async (data, versions) => rmSync(segmentPath(data, versions[1])), /segments are named|verify/],
+  'the catalog is cut': [async (data) => truncateSync(join(data.directory, 'catalog.mdb'), 8192), /./],
+  'the catalog is empty': [async (data) => truncateSync(join(data.directory, 'catalog.mdb'), 0), /./],
+  'the head file is gone': [async (data) => rmSync(join(data.directory, 'heads', 'dev', 'people.json')), /there is no head file/],
+  'the keys are gone': [async (data) => rmSync(join(data.directory, 'keys', 'dev', 'hmac'), { recursive: true }), /answered 503/],
+  'a temporary file stays': [async (data) => writeFileSync(join(data.directory, 'FORMAT.0011.tmp'), ''), /left over: FORMAT.0011.tmp/],
+  'the pointer moves afterwards': [async (data) => data.ok(ingest('c')), /version 3 is current, not 2/],
 };
-for (const [name, damage] of Object.entries(damaged))
+for (const [name, [damage, problem]] of Object.entries(damaged))
   test(`a directory is refused when ${name}`, async () => {
     const data = await copy(promotion);
     await data.ok(promote(2));
-    const versions = await data.versions('people');
-    await damage(data, versions);
-    assert.notDeepEqual(await aftermath(data, promotion, expectation(promotion, seen, 'success')), []);
+    await damage(data, await data.versions('people'));
+    const problems = await aftermath(data, promotion, expectation(promotion, seen, 'success'));
+    assert.ok(problems.some((text) => problem.test(text)), `found only: ${problems.join('; ')}`);
   });
 
 test('the same directory without damage is right', async () => {

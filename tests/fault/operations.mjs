@@ -1,6 +1,6 @@
 // The operations that are broken off, and the data directories they start from. A new operation is a
 // row of OPERATIONS; what holds afterwards is the business of state.mjs.
-import { cpSync } from 'node:fs';
+import { cpSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Data } from '../kit/everline.mjs';
 import { tempDir } from '../kit/process.mjs';
@@ -22,25 +22,24 @@ export const put = (dataset, changes = {}) => {
   return ['dataset', 'put', path, '--tenant', 'dev'];
 };
 
-const ONE = [tenant(), put('people'), put('things'), ingest('a'), ingest('a', 'things')];
-const TWO = [...ONE, ingest('b')];
+const ONE = [put('people'), put('things'), ingest('a'), ingest('a', 'things')];
 
-/** Data directories, by the commands that make them. */
+/** Data directories: which one each begins as, and the commands that make it of that. */
 const PREPARED = {
-  nothing: [],
-  tenant: [tenant()],
-  one: ONE,
-  two: TWO,
-  'rolled back': [...TWO, rollback()],
-  'old versions': [...TWO, ingest('a'), put('people', { retention: { keep_versions: 2 } })],
+  nothing: { commands: [] },
+  tenant: { base: 'nothing', commands: [tenant()] },
+  one: { base: 'tenant', commands: ONE },
+  two: { base: 'one', commands: [ingest('b')] },
+  'rolled back': { base: 'two', commands: [rollback()] },
+  'old versions': { base: 'two', commands: [ingest('a'), put('people', { retention: { keep_versions: 2 } })] },
 };
 
 /** from: the directory before. run: what is broken off. current: of people, afterwards; missing: as it was.
  *  repair: commands that must succeed afterwards, however far the run came, so that there is something to
  *  serve. description: of the definition, afterwards. */
 export const OPERATIONS = [
-  { name: 'new data directory', from: 'nothing', run: tenant(), repair: [tenant(), ...ONE.slice(1)] },
-  { name: 'new dataset', from: 'tenant', run: put('people'), repair: ONE.slice(1) },
+  { name: 'new data directory', from: 'nothing', run: tenant(), repair: [tenant(), ...ONE] },
+  { name: 'new dataset', from: 'tenant', run: put('people'), repair: ONE },
   { name: 'ingest', from: 'one', run: ingest('b'), current: 2 },
   { name: 'ingest of bytes that an older version has', from: 'two', run: ingest('a'), current: 3 },
   { name: 'ingest of what is served', from: 'one', run: ingest('a') },
@@ -52,31 +51,41 @@ export const OPERATIONS = [
 
 const made = new Map();
 
-/** The directory that the operation starts from: nobody may write to it. */
-export function prepared(operation) {
-  if (!made.has(operation.from))
-    made.set(operation.from, (async () => {
-      const data = new Data(join(tempDir('prepared'), 'data'));
-      for (const args of PREPARED[operation.from]) await data.ok(args);
+function directory(name) {
+  if (!made.has(name))
+    made.set(name, (async () => {
+      const { base, commands } = PREPARED[name];
+      const data = base ? await copyOf(base) : new Data(join(tempDir('prepared'), 'data'));
+      for (const args of commands) await data.ok(args);
       return data;
     })());
-  return made.get(operation.from);
+  return made.get(name);
 }
 
-/** A copy of its own for each run. */
-export async function copy(operation) {
-  const from = await prepared(operation);
+async function copyOf(name) {
+  const from = await directory(name);
   const data = new Data(join(tempDir('run'), 'data'));
-  if (PREPARED[operation.from].length) cpSync(from.directory, data.directory, { recursive: true });
+  if (existsSync(from.directory)) cpSync(from.directory, data.directory, { recursive: true });
   return data;
 }
 
+/** The directory that the operation starts from: nobody may write to it. */
+export const prepared = (operation) => directory(operation.from);
+
+/** A copy of its own for each run. */
+export const copy = (operation) => copyOf(operation.from);
+
+const looked = new Map();
+
 /** What is in that directory, as state.mjs sees it. */
-export async function pastOf(operation) {
-  if (operation.from === 'nothing') return {};
-  const data = await prepared(operation);
-  const server = await data.serve();
-  const past = await look(server, await data.token(), data.directory);
-  await server.stop();
-  return past;
+export function pastOf(operation) {
+  if (!looked.has(operation.from))
+    looked.set(operation.from, operation.from === 'nothing' ? Promise.resolve({}) : (async () => {
+      const data = await prepared(operation);
+      const server = await data.serve();
+      const past = await look(server, await data.token(), data.directory);
+      await server.stop();
+      return past;
+    })());
+  return looked.get(operation.from);
 }

@@ -15,7 +15,7 @@ import { each, sample, tally } from './points.mjs';
 import { Run } from './preload.mjs';
 import { Disk, LOSSES, random } from './replay.mjs';
 
-const SAMPLE = 24;
+const SAMPLE = 16;
 const SEEDS = 2; /* for the losses that are by chance */
 const BY_CHANCE = ['half', 'torn'];
 

@@ -13,11 +13,19 @@ const STATE_AFTER = {
 };
 const HALF = DATASETS.people.keys.length / 2;
 
+/** A list or a document, which must be there. */
+async function read(server, token, path) {
+  const reply = await server.get(path, token);
+  if (reply.status !== 200) throw new Error(`GET ${path}: ${reply.status} ${reply.text}`);
+  if (reply.json.complete === false) throw new Error(`GET ${path}: there are more pages`);
+  return reply.json;
+}
+
 /** One dataset as `server` has it: every key, in two batches, and the whole rollup. */
 async function lookAt(server, token, directory, name) {
   const { keys, rollup } = DATASETS[name];
   const url = `/v1/datasets/${name}`;
-  const get = async (path) => (await server.get(`${url}${path}`, token)).json;
+  const get = (path) => read(server, token, `${url}${path}`);
   const head = join(directory, 'heads', 'dev', `${name}.json`);
   const answers = [];
   for (const part of [keys.slice(0, HALF), keys.slice(HALF)].filter((part) => part.length)) {
@@ -35,7 +43,7 @@ async function lookAt(server, token, directory, name) {
 /** {dataset: what it is}, of all that are there. */
 export async function look(server, token, directory) {
   const seen = {};
-  for (const { name } of (await server.get('/v1/datasets', token)).json.items)
+  for (const { name } of (await read(server, token, '/v1/datasets')).items)
     seen[name] = await lookAt(server, token, directory, name);
   return seen;
 }

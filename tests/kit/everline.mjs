@@ -92,10 +92,10 @@ export class Data {
 }
 
 export class Server {
-  constructor(data, args = []) {
+  constructor(data, args = [], options = {}) {
     this.portFile = join(tempDir('port'), 'port');
     this.process = start(everlinePath, ['serve', '--data', data.directory, '--listen', '127.0.0.1:0',
-      '--port-file', this.portFile, ...args]);
+      '--port-file', this.portFile, ...args], options);
     this.agent = new http.Agent({ keepAlive: true });
   }
 

@@ -1,0 +1,107 @@
+// The server itself is what suffers: at every call with which it changes what the disk holds, from its
+// start to its end, while it does something. A server that is killed takes nothing with it; one that is
+// told that a call failed lives, answers, and catches up.
+//
+// Without EVERLINE_FAULT_ALL=1 only a sample of the points is tried.
+import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { before, test } from 'node:test';
+import { Server } from '../kit/everline.mjs';
+import { aftermath, expectation, said, survivors } from './aftermath.mjs';
+import { copy, ingest, pastOf, rollback } from './operations.mjs';
+import { each, sample, tally } from './points.mjs';
+import { faultsOf, Run } from './preload.mjs';
+
+const SAMPLE = 8;
+const REASON = 'a test of faults';
+
+/** What a request said, in the words of a command's end. */
+async function asked(request) {
+  try {
+    const { status, text } = await request;
+    return { code: status === 200 ? 0 : 1, signal: null, stderr: `everline: ${text}` };
+  } catch {
+    return { code: null, signal: 'SIGKILL', stderr: '' };
+  }
+}
+
+const post = (path, body) => (server, token) => asked(server.post(`/v1/datasets/people/${path}`, token, { reason: REASON, ...body }));
+
+/** act: what happens beside the server or in it; the rest as in operations.mjs. */
+const ACTS = [
+  { name: 'a rollback that it is asked for', from: 'two', act: post('rollback', { from: 2 }), current: 1 },
+  { name: 'a promotion that it is asked for', from: 'rolled back', act: post('versions/2/promote'), current: 2 },
+  { name: 'an ingest beside it', from: 'one', act: (server, token, data) => data.cli([...ingest('b'), '--adopt-timeout', '1s']), current: 2 },
+  { name: 'a rollback beside it', from: 'two', act: (server, token, data) => data.cli(rollback(2)), current: 1 },
+];
+
+/** Starts a server with the faults of `run`; null when it ended instead. */
+async function serve(data, run) {
+  const server = new Server(data, [], { env: run.env });
+  try {
+    await server.ready();
+    return { server, result: null };
+  } catch (error) {
+    if (server.alive) throw error;
+    return { server, result: { ...(await server.process.ended), stderr: server.log } };
+  }
+}
+
+async function pointsOf(operation) {
+  const data = await copy(operation);
+  const run = new Run(data.directory);
+  const { server } = await serve(data, run);
+  const result = await operation.act(server, await data.token(), data);
+  assert.equal(said(result), 'success', result.stderr);
+  const past = await pastOf(operation);
+  assert.deepEqual(await survivors(server, await data.token(), data, expectation(operation, past, 'success')), []);
+  assert.equal(await server.stop(), 0);
+  return run.calls().filter((call) => call.number > 0)
+    .flatMap((call) => faultsOf(call).map((kind) => ({ operation, past, call, kind })));
+}
+
+async function attempt({ operation, past, call, kind }) {
+  const data = await copy(operation);
+  const run = new Run(data.directory, `${kind}:${call.number}`);
+  const kills = ['kill', 'killafter', 'short', 'crash'].includes(kind);
+  const problems = [];
+  const { server, result: failed } = await serve(data, run);
+  try {
+    const token = await data.token();
+    const result = failed ?? await operation.act(server, token, data);
+    const word = said(result);
+    const expected = expectation(operation, past, failed ? 'failure' : word);
+    if (word === 'no reason') problems.push(`ended with ${result.code} and said: ${result.stderr}`);
+    if (!server.alive && !(kills && run.fired > 0) && !failed) problems.push(`the server died: ${server.log.slice(-500)}`);
+    if (!kills && !failed) {
+      problems.push(...(await survivors(server, token, data, expected)).map((text) => `the server: ${text}`));
+      const code = await server.stop();
+      if (code !== 0) problems.push(`the server ended with ${code}: ${server.log.slice(-500)}`);
+    }
+    await server.stop();
+    problems.push(...await aftermath(data, operation, expected));
+    if (run.fired === 0 && problems.length === 0) return null;
+    return problems.map((text) => `${kind}:${call.number} (${call.name} ${call.path}) of a server, ${operation.name} said ${word}: ${text}`);
+  } finally {
+    await server.stop();
+    for (const path of [dirname(data.directory), data.files, dirname(run.log)]) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+const points = new Map();
+let chosen;
+
+before(async () => {
+  for (const operation of ACTS) points.set(operation, await pointsOf(operation));
+  chosen = sample([...points.values()].flat(), SAMPLE);
+});
+
+for (const operation of ACTS)
+  test(`a server, at ${operation.name}`, async (t) => {
+    const mine = chosen.filter((point) => point.operation === operation);
+    const results = await each(mine, attempt);
+    const missed = results.filter((problems) => problems === null).length;
+    t.diagnostic(`${points.get(operation).length} points, tried ${mine.length} (${tally(mine, (point) => point.kind)}), of which ${missed} were not reached`);
+    assert.deepEqual(results.flat().filter((problem) => problem !== null), []);
+  });
