@@ -137,6 +137,13 @@ static void what_gives_another_answer_another_time_is_refused(void **state)
         "transaction_timestamp()",
         "version()",
         "getenv(`HOME`)",
+        "age(joined)",
+        "joined.age()",
+        "main.age(joined::TIMESTAMP)",
+        "pg_conf_load_time()",
+        "pg_get_viewdef(1)",
+        "current_localtimestamp()",
+        "vector_type(name)",
     };
     struct kit *kit = *state;
     char sql[200];
@@ -148,6 +155,83 @@ static void what_gives_another_answer_another_time_is_refused(void **state)
               "/prepare, line 1, column 22", NULL);
     kit_ok(check_prepare(kit, "SELECT id, version AS name FROM (SELECT id, name AS version "
                               "FROM people)"));
+    kit_ok(check_prepare(kit, "SELECT id, age(joined, DATE `2020-01-01`) AS name FROM people"));
+}
+
+static void a_name_of_a_common_table_expression_is_known_where_it_is_seen(void **state)
+{
+    static const char *const bad[][2] = {
+        {"SELECT id, name FROM people, duckdb_tables z, (WITH duckdb_tables AS (SELECT 1) SELECT "
+         "1)",
+         "/prepare, line 1, column 30"},
+        {"WITH duckdb_tables AS (SELECT * FROM duckdb_tables) SELECT id, name FROM people",
+         "/prepare, line 1, column 38"},
+        {"WITH duckdb_tables AS MATERIALIZED (SELECT * FROM duckdb_tables) SELECT id, name FROM "
+         "people",
+         "/prepare, line 1, column 51"},
+        {"WITH RECURSIVE duckdb_tables AS (SELECT * FROM duckdb_tables UNION ALL SELECT * FROM "
+         "duckdb_tables) SELECT id, name FROM people",
+         "/prepare, line 1, column 48"},
+        {"WITH a AS (SELECT * FROM sqlite_master), sqlite_master AS (SELECT 1) SELECT id, name "
+         "FROM people, a",
+         "/prepare, line 1, column 26"},
+        {"SELECT id, name FROM people WHERE id IN (WITH x AS (SELECT 1) SELECT 1) OR id IN "
+         "(SELECT * FROM x)",
+         "/prepare, line 1, column 97"},
+    };
+    struct kit *kit = *state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        kit_fails(check_prepare(kit, bad[i][0]), "SQL", bad[i][1], NULL);
+    kit_ok(check_prepare(kit, "WITH a AS MATERIALIZED (SELECT * FROM people), b AS (SELECT * FROM "
+                              "A), c AS MATERIALIZED (SELECT * FROM b) SELECT c.id, (WITH d AS "
+                              "(SELECT max(name) AS m FROM b) SELECT m FROM d) AS name FROM c, a "
+                              "WHERE a.id IN (SELECT id FROM b)"));
+    kit_ok(check_prepare(kit, "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r "
+                              "WHERE n < 3) SELECT id, name FROM people JOIN r USING (n)"));
+}
+
+static void what_needs_an_order_that_rows_do_not_have_is_refused(void **state)
+{
+    static const char *const bad[] = {
+        "SELECT id, name FROM people LIMIT 3",
+        "SELECT id, name FROM people LIMIT 10%",
+        "SELECT id, name FROM people OFFSET 1",
+        "SELECT id, (SELECT max(name) FROM people LIMIT 1) AS name FROM people ORDER BY 1",
+        "SELECT DISTINCT ON (id) id, name FROM people",
+        "SELECT id, first(name) AS name FROM people GROUP BY id",
+        "SELECT id, LAST(name) AS name FROM people GROUP BY id",
+        "SELECT id, string_agg(DISTINCT name, `,`) AS name FROM people GROUP BY id",
+        "SELECT id, list(name) AS name FROM people GROUP BY id",
+        "SELECT id, json_group_array(name) AS name FROM people GROUP BY id",
+        "SELECT id, row_number() OVER () AS name FROM people",
+        "SELECT id, lag(name) OVER (PARTITION BY n) AS name FROM people",
+        "SELECT id, first_value(name) OVER w AS name FROM people WINDOW w AS (PARTITION BY n)",
+        "SELECT id, sum(n) OVER (ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS name FROM people",
+        "SELECT a.id, b.name FROM people a POSITIONAL JOIN people b",
+        "SELECT id, reservoir_quantile(n, 0.5) AS name FROM people GROUP BY id",
+    };
+    static const char *const good[] = {
+        "SELECT id, name FROM people ORDER BY id LIMIT 3",
+        "WITH a AS MATERIALIZED (SELECT * FROM people) SELECT id, name FROM a ORDER BY ALL LIMIT 3",
+        "SELECT id, name FROM people UNION ALL SELECT id, name FROM people ORDER BY id OFFSET 1",
+        "SELECT DISTINCT ON (id) id, name FROM people ORDER BY id, name",
+        "SELECT DISTINCT id, name FROM people",
+        "SELECT id, first(name ORDER BY n) AS name FROM people GROUP BY id",
+        "SELECT id, any_value(name) AS name FROM people GROUP BY id",
+        "SELECT id, string_agg(name, `,` ORDER BY n, name) AS name FROM people GROUP BY id",
+        "SELECT id, row_number() OVER (ORDER BY n) AS name FROM people",
+        "SELECT id, sum(n) OVER (PARTITION BY id) AS name FROM people",
+        "SELECT id, rank() OVER () AS name FROM people",
+    };
+    struct kit *kit = *state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (!check_prepare(kit, bad[i]))
+            fail_msg("accepted: %s", bad[i]);
+        assert_string_equal(st_code(), "SQL");
+        assert_memory_equal(st_place_text(), "/prepare", 8);
+    }
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        kit_ok(check_prepare(kit, good[i]));
 }
 
 static void errors_of_sql_carry_place_and_message(void **state)
@@ -293,6 +377,8 @@ int main(void)
         kit_test(only_declared_sources_can_be_read),
         kit_test(nothing_but_one_select_is_allowed),
         kit_test(what_gives_another_answer_another_time_is_refused),
+        kit_test(a_name_of_a_common_table_expression_is_known_where_it_is_seen),
+        kit_test(what_needs_an_order_that_rows_do_not_have_is_refused),
         kit_test(errors_of_sql_carry_place_and_message),
         kit_test(a_column_that_prepare_lacks_is_named),
         kit_test(a_cast_that_cannot_be_is_refused_at_its_field),
