@@ -153,6 +153,10 @@ enum st digest_sha256(unsigned char out[DIGEST_BYTES], const void *bytes, size_t
     return EVP_Digest(bytes, len, out, NULL, sha256, NULL) == 1 ? ST_OK : crypto_failed("SHA-256");
 }
 
+struct digest_stream {
+    EVP_MD_CTX *md;
+};
+
 enum st digest_file(unsigned char out[DIGEST_BYTES], uint64_t *size, int fd)
 {
     return digest_file_told(out, size, fd, NULL, NULL);
@@ -161,45 +165,68 @@ enum st digest_file(unsigned char out[DIGEST_BYTES], uint64_t *size, int fd)
 enum st digest_file_told(unsigned char out[DIGEST_BYTES], uint64_t *size, int fd,
                          digest_tell_fn tell_fn, void *ctx)
 {
-    enum st st = fetched();
-    EVP_MD_CTX *md = NULL;
-    unsigned char *chunk = NULL;
+    struct digest_stream *stream = NULL;
+    unsigned char *chunk = malloc(CHUNK_BYTES);
     off_t at = 0;
+    enum st st = chunk ? digest_stream_new(&stream) : st_fail(ST_NOMEM, NULL, "out of memory");
 
-    if (st)
-        return st;
-    md = EVP_MD_CTX_new();
-    chunk = malloc(CHUNK_BYTES);
-    if (!md || !chunk || EVP_DigestInit_ex(md, sha256, NULL) != 1) {
-        st = crypto_failed("SHA-256");
-        goto done;
-    }
-    for (;;) {
+    while (!st) {
         ssize_t n = pread(fd, chunk, CHUNK_BYTES, at);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0) {
-            st = st_fail_errno(errno, "reading a file to hash it");
-            goto done;
-        }
         if (n == 0)
             break;
-        if (EVP_DigestUpdate(md, chunk, (size_t)n) != 1) {
-            st = crypto_failed("SHA-256");
-            goto done;
+        if (n < 0) {
+            st = st_fail_errno(errno, "reading a file to hash it");
+            break;
         }
+        st = digest_stream_add(stream, chunk, (size_t)n);
         at += n;
-        st = tell_fn ? tell_fn((uint64_t)at, ctx) : ST_OK;
-        if (st)
-            goto done;
+        if (!st && tell_fn)
+            st = tell_fn((uint64_t)at, ctx);
     }
-    if (EVP_DigestFinal_ex(md, out, NULL) != 1)
-        st = crypto_failed("SHA-256");
+    if (!st)
+        st = digest_stream_sum(out, stream);
     *size = (uint64_t)at;
-done:
-    EVP_MD_CTX_free(md);
+    digest_stream_free(stream);
     free(chunk);
     return st;
+}
+
+enum st digest_stream_new(struct digest_stream **out)
+{
+    enum st st = fetched();
+    struct digest_stream *s = st ? NULL : calloc(1, sizeof *s);
+
+    *out = NULL;
+    if (st)
+        return st;
+    if (s)
+        s->md = EVP_MD_CTX_new();
+    if (!s || !s->md || EVP_DigestInit_ex(s->md, sha256, NULL) != 1) {
+        digest_stream_free(s);
+        return crypto_failed("SHA-256");
+    }
+    *out = s;
+    return ST_OK;
+}
+
+void digest_stream_free(struct digest_stream *s)
+{
+    if (!s)
+        return;
+    EVP_MD_CTX_free(s->md);
+    free(s);
+}
+
+enum st digest_stream_add(struct digest_stream *s, const void *bytes, size_t len)
+{
+    return EVP_DigestUpdate(s->md, bytes, len) == 1 ? ST_OK : crypto_failed("SHA-256");
+}
+
+enum st digest_stream_sum(unsigned char out[DIGEST_BYTES], struct digest_stream *s)
+{
+    return EVP_DigestFinal_ex(s->md, out, NULL) == 1 ? ST_OK : crypto_failed("SHA-256");
 }
 
 struct digest_hmac {

@@ -37,6 +37,13 @@ typedef enum st (*digest_tell_fn)(uint64_t bytes, void *ctx);
 enum st digest_file_told(unsigned char out[DIGEST_BYTES], uint64_t *size, int fd,
                          digest_tell_fn tell_fn, void *ctx) ST_MUST_USE;
 
+/* SHA-256 of bytes that come in pieces; summed once. */
+struct digest_stream;
+enum st digest_stream_new(struct digest_stream **out) ST_MUST_USE;
+void digest_stream_free(struct digest_stream *s);
+enum st digest_stream_add(struct digest_stream *s, const void *bytes, size_t len) ST_MUST_USE;
+enum st digest_stream_sum(unsigned char out[DIGEST_BYTES], struct digest_stream *s) ST_MUST_USE;
+
 /* One keyed HMAC-SHA-256, precomputed; about 0.15 us per short message. Not thread-safe: one per
  * thread. */
 struct digest_hmac;

@@ -119,10 +119,10 @@ static json_t *sources_json(const struct task *t)
 
     for (size_t i = 0; i < t->definition->source_count; i++)
         for (size_t j = 0; j < t->sources[i].file_count; j++)
-            json_array_append_new(
-                list, json_pack("{s:s, s:s, s:I}", "name", t->definition->sources[i].name, "file",
-                                strrchr(t->sources[i].files[j].path, '/') + 1, "bytes",
-                                (json_int_t)t->sources[i].files[j].stamp.bytes));
+            json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "name",
+                                                  t->definition->sources[i].name, "file",
+                                                  task_file_name(&t->sources[i].files[j]), "bytes",
+                                                  (json_int_t)t->sources[i].files[j].stamp.bytes));
     return list;
 }
 

@@ -169,10 +169,10 @@ static enum st ledger_json(json_t **rows, const struct build *b)
         all.read += l->read;
         all.parsed += l->parsed;
         all.unparsable += l->unparsable;
-        json_array_append_new(sources, json_pack("{s:s, s:I, s:I, s:I}", "name",
+        json_array_append_new(sources, json_pack("{s:s, s:I, s:I, s:I, s:O*}", "name",
                                                  def->sources[i].name, "read", (json_int_t)l->read,
                                                  "parsed", (json_int_t)l->parsed, "unparsable",
-                                                 (json_int_t)l->unparsable));
+                                                 (json_int_t)l->unparsable, "files", l->files));
     }
     if (all.read != all.parsed + all.unparsable ||
         b->collected.prepared != b->accepted + b->collected.rejected + b->duplicates) {
@@ -198,6 +198,7 @@ static enum st gather(struct build *b)
     const struct task *t = b->task;
     struct duck *d = NULL;
     struct plan plan = {0};
+    struct st_report report;
     ingest_tell(b->progress, "reading", 0, 0);
     enum st st = open_database(&d, t);
     if (!st)
@@ -210,7 +211,10 @@ static enum st gather(struct build *b)
         st = collect_rows(&b->collected, b->sorter, &plan, t->definition, b->hasher, b->progress);
     plan_release(&plan);
     duck_close(d);
-    return st;
+    /* A file that changed meanwhile explains whatever else went wrong. */
+    st_save(&report, st);
+    enum st changed = source_check(t);
+    return changed == ST_CONFLICT || !st ? changed : st_restore(&report);
 }
 
 enum st build_run(json_t **rows, const struct task *t, const struct ingest_progress *progress)
@@ -246,6 +250,8 @@ done:
     store_segment_writer_free(b->writer);
     for (size_t r = 0; r < STORE_ROLLUPS_MAX; r++)
         cells_free(b->cells[r]);
+    for (size_t i = 0; i < STORE_SOURCES_MAX; i++)
+        json_decref(b->sources[i].files);
     sorter_free(b->sorter);
     store_hasher_free(b->hasher);
     buf_release(&b->example);

@@ -34,7 +34,7 @@ struct voice {
 static void say(const struct voice *v, json_t *message)
 {
     struct buf line;
-    buf_init(&line, 1u << 20);
+    buf_init(&line, CHILD_LINE_MAX);
     jx_write(&line, message, false);
     buf_addch(&line, '\n');
     json_decref(message);

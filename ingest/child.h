@@ -10,6 +10,8 @@
 
 #include <stdbool.h>
 
+#define CHILD_LINE_MAX (32u << 20) /* bytes; a ledger names every file of the batch */
+
 enum child_mode { CHILD_CHECK, CHILD_BIND, CHILD_BUILD };
 
 /* The hidden word of the command line that starts a mode: "child-check". */

@@ -64,9 +64,8 @@ static enum st finish_header(struct csv_scan *s)
 {
     if (buf_status(&s->header))
         return bad(s, 1, "CSV_HEADER", "the header is too long");
-    s->columns = s->fields;
     const char *name = s->header.data;
-    for (size_t i = 0; i < s->columns; i++, name += strlen(name) + 1) {
+    for (size_t i = 0; i < s->fields; i++, name += strlen(name) + 1) {
         if (!*name)
             return st_place(bad(s, 1, "CSV_HEADER", "a column has no name"), "%s:1:%zu", s->file,
                             i + 1);
@@ -77,6 +76,7 @@ static enum st finish_header(struct csv_scan *s)
                     bad(s, 1, "CSV_HEADER", "two columns have the same name (case does not count)"),
                     "%s:1:%zu", s->file, i + 1);
     }
+    s->columns = s->fields;
     return ST_OK;
 }
 

@@ -15,7 +15,7 @@
 struct csv_scan {
     const char *file; /* for messages; borrowed */
     uint64_t records; /* complete ones, without the header */
-    size_t columns;   /* of the header; 0 before it was read */
+    size_t columns;   /* of the header; 0 before it was read and found good */
     bool crlf;        /* lines end with CR LF */
 
     /* What follows is the scanner's. */

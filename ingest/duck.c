@@ -7,36 +7,15 @@
  * extension, which must not be downloaded, and rows of a protected dataset must not be written in
  * the clear. What does not fit in memory fails with OUT_OF_MEMORY and says which option raises it.
  */
-#include "ingest/duck.h"
+#include "ingest/duck_internal.h"
 
-#include "base/json.h"
+#include "ingest/guard.h"
 
-#include <duckdb.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct duck {
-    duckdb_database database;
-    duckdb_connection connection;
-    size_t error_offset;
-};
-
-struct duck_statement {
-    struct duck *duck;
-    duckdb_prepared_statement prepared;
-    char *sql;
-    const char *names[DUCK_COLUMNS_MAX];
-};
-
-struct duck_stream {
-    struct duck *duck;
-    duckdb_result result;
-    bool has_result;
-    duckdb_data_chunk chunk;
-};
-
 /* What a failure at run time is called: by its class alone. */
-static enum st fail_class(duckdb_error_type type, const char *what)
+enum st duck_fail_class(duckdb_error_type type, const char *what)
 {
     static const struct {
         duckdb_error_type type;
@@ -65,6 +44,29 @@ static enum st fail_class(duckdb_error_type type, const char *what)
     return st_fail(ST_INVALID, "SQL_RUNTIME", "%s failed (error class %d)", what, (int)type);
 }
 
+void duck_guard(struct duck *d, const json_t *document)
+{
+    d->guard = document;
+}
+
+bool duck_may_say(const struct duck *d, const char *text)
+{
+    return !d->guard || guard_may_say(d->guard, text);
+}
+
+/* What does not bind to columns that files name. */
+static enum st fail_guarded(const struct duck *d, const char *message)
+{
+    char line[400];
+    snprintf(line, sizeof line, "%.*s", (int)strcspn(message, "\n"), message);
+    bool whole = strlen(line) < sizeof line - 1;
+    return st_hint(st_fail(ST_INVALID, "SQL", "%s",
+                           whole && duck_may_say(d, line)
+                               ? line
+                               : "the SQL does not fit the columns that the files have"),
+                   "the files' columns are not told: without a header line they would be values");
+}
+
 /* DuckDB's message about a definition: {"exception_message","position"} after errors_as_json. */
 static enum st fail_bind(struct duck *d, const char *text)
 {
@@ -75,7 +77,9 @@ static enum st fail_bind(struct duck *d, const char *text)
     const char *position = json_string_value(json_object_get(document, "position"));
     if (position)
         d->error_offset = strtoull(position, NULL, 10);
-    enum st st = st_fail(ST_INVALID, "SQL", "%s", message ? message : text ? text : "unknown");
+    if (!message)
+        message = text ? text : "unknown";
+    enum st st = d->guard ? fail_guarded(d, message) : st_fail(ST_INVALID, "SQL", "%s", message);
     json_decref(document);
     return st;
 }
@@ -84,7 +88,7 @@ static enum st query(duckdb_result *result, struct duck *d, const char *what, co
 {
     if (duckdb_query(d->connection, sql, result) == DuckDBSuccess)
         return ST_OK;
-    enum st st = fail_class(duckdb_result_error_type(result), what);
+    enum st st = duck_fail_class(duckdb_result_error_type(result), what);
     duckdb_destroy_result(result);
     return st;
 }
@@ -373,70 +377,6 @@ const char *duck_statement_type(struct duck_statement *s, size_t i)
 {
     size_t k = kind_of(s, i);
     return k < sizeof kinds / sizeof *kinds ? kinds[k].name : "another type";
-}
-
-enum st duck_stream_open(struct duck_stream **out, struct duck_statement *statement)
-{
-    enum st st = ST_OK;
-    struct duck_stream *s = calloc(1, sizeof *s);
-    if (!s)
-        return st_fail(ST_NOMEM, NULL, "cannot allocate a stream");
-    s->duck = statement->duck;
-    /* Not the streaming interface: its chunks hold vectors that are not flat, and the C API has no
-     * function that flattens them. Nor the statement as it was bound: its plan was made from the
-     * statistics of empty tables, and a plan that relies on them (strings compressed to fit what
-     * was there, perfect hashing) gives wrong rows once the tables are full. */
-    s->has_result = true;
-    if (duckdb_query(s->duck->connection, statement->sql, &s->result) != DuckDBSuccess)
-        st = fail_class(duckdb_result_error_type(&s->result), "running prepare");
-    if (st) {
-        duck_stream_close(s);
-        s = NULL;
-    }
-    *out = s;
-    return st;
-}
-
-enum st duck_stream_next(struct duck_stream *s, size_t *rows)
-{
-    if (s->chunk)
-        duckdb_destroy_data_chunk(&s->chunk);
-    s->chunk = duckdb_fetch_chunk(s->result);
-    *rows = 0;
-    if (!s->chunk) {
-        if (duckdb_result_error(&s->result))
-            return fail_class(duckdb_result_error_type(&s->result), "running prepare");
-        return ST_END;
-    }
-    *rows = duckdb_data_chunk_get_size(s->chunk);
-    return *rows ? ST_OK : ST_END;
-}
-
-struct duck_column duck_stream_column(struct duck_stream *s, size_t i)
-{
-    duckdb_vector vector = duckdb_data_chunk_get_vector(s->chunk, i);
-    return (struct duck_column){duckdb_vector_get_data(vector), duckdb_vector_get_validity(vector)};
-}
-
-void duck_stream_close(struct duck_stream *s)
-{
-    if (!s)
-        return;
-    if (s->chunk)
-        duckdb_destroy_data_chunk(&s->chunk);
-    if (s->has_result)
-        duckdb_destroy_result(&s->result);
-    free(s);
-}
-
-struct store_text duck_varchar(const struct duck_column *c, size_t row)
-{
-    if (duck_is_null(c, row))
-        return (struct store_text){NULL, 0};
-    const duckdb_string_t *s = (const duckdb_string_t *)c->data + row;
-    size_t len = s->value.inlined.length;
-    const char *bytes = len <= 12 ? s->value.inlined.inlined : s->value.pointer.ptr;
-    return (struct store_text){bytes, len};
 }
 
 static void add_quoted(struct buf *b, const char *text, char quote)

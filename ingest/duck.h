@@ -3,12 +3,14 @@
  * Two kinds of SQL run here. Ours (duck_run, duck_count, duck_text) is generated from checked
  * names. The definition's (duck_prepare) must be one SELECT; when it does not bind, DuckDB's
  * message is passed on, because it talks about the definition. What fails while rows are read never
- * carries DuckDB's text, because that quotes values. Room-private.
+ * carries DuckDB's text, because that quotes values; nor, when tables come from files (duck_guard),
+ * what does not bind to them. Room-private.
  */
 #ifndef EVERLINE_INGEST_DUCK_H
 #define EVERLINE_INGEST_DUCK_H
 
 #include "base/buf.h"
+#include "base/json.h"
 #include "base/status.h"
 #include "store/key.h"
 
@@ -32,6 +34,11 @@ struct duck_options {
 enum st duck_open(struct duck **out, const struct duck_options *options) ST_MUST_USE;
 void duck_close(struct duck *d);
 
+/* From now on columns have names that come from files, and an error may say only what
+ * guard_may_say of the definition's document, which is borrowed until close. */
+void duck_guard(struct duck *d, const json_t *document);
+bool duck_may_say(const struct duck *d, const char *text); /* without a guard, anything */
+
 /* Our own SQL. `what` names the step in a message ("loading source patients"). */
 enum st duck_run(struct duck *d, const char *what, const char *sql) ST_MUST_USE;
 enum st duck_count(int64_t *out, struct duck *d, const char *what, const char *sql) ST_MUST_USE;
@@ -42,7 +49,8 @@ enum st duck_text(struct buf *out, size_t *rows, size_t *columns, struct duck *d
 /* json_serialize_sql of `sql`: the syntax tree, or what is wrong with it, as text. */
 enum st duck_syntax(struct buf *out, struct duck *d, const char *sql) ST_MUST_USE;
 
-/* The definition's SQL: exactly one SELECT, bound now. ST_INVALID, code SQL, with DuckDB's message;
+/* The definition's SQL: exactly one SELECT, bound now. ST_INVALID, code SQL, with DuckDB's message
+ * as far as it may be said;
  * duck_error_offset says where in `sql` (bytes), DUCK_NO_OFFSET when DuckDB does not. */
 enum st duck_prepare(struct duck_statement **out, struct duck *d, const char *sql) ST_MUST_USE;
 void duck_statement_free(struct duck_statement *s);

@@ -110,10 +110,21 @@ static enum st need_column(struct binding *b, const char *name, const char *fmt,
     enum st st = st_place(
         st_fail(ST_INVALID, "INVALID_DEFINITION", "prepare gives no column named \"%s\"", name),
         "%s", pointer);
-    if (!buf_status(&columns))
+    if (!buf_status(&columns) && duck_may_say(b->duck, columns.data))
         st = st_hint(st, "its columns: %s", columns.data);
     buf_release(&columns);
     return st;
+}
+
+static enum st same_name(const struct binding *b, size_t i, size_t j, const char *name)
+{
+    enum st st =
+        duck_may_say(b->duck, name)
+            ? st_fail(ST_INVALID, "INVALID_DEFINITION", "prepare gives two columns named \"%s\"",
+                      name)
+            : st_fail(ST_INVALID, "INVALID_DEFINITION",
+                      "the columns %zu and %zu of prepare have the same name", i + 1, j + 1);
+    return st_place(st, "/prepare");
 }
 
 static enum st check_columns(struct binding *b)
@@ -129,9 +140,7 @@ static enum st check_columns(struct binding *b)
                 "/prepare");
         for (size_t j = 0; j < i; j++)
             if (!strcasecmp(duck_statement_name(b->prepared, j), name))
-                return st_place(st_fail(ST_INVALID, "INVALID_DEFINITION",
-                                        "prepare gives two columns named \"%s\"", name),
-                                "/prepare");
+                return same_name(b, j, i, name);
     }
     for (size_t i = 0; !st && i < def->key.field_count; i++)
         st = need_column(b, def->key.fields[i].name, "/key/fields/%zu", i);

@@ -20,19 +20,26 @@ struct source_ledger {
     uint64_t read; /* our own count */
     uint64_t parsed;
     uint64_t unparsable;
+    json_t *files; /* [{"file","bytes","sha256"}], of the bytes that were read; the caller's */
 };
 
 /* Empty relations from the declared columns, for sources that declare them all. ST_NOT_FOUND
  * without a report: some source does not, so binding must wait for its header. */
 enum st source_declare(struct duck *d, const struct task *t) ST_MUST_USE;
 
-/* Reads the headers and makes the relations: CSV empty, Parquet as views of the files. */
+/* Reads the headers and makes the relations: CSV empty, Parquet as views of the files. From here on
+ * the database is guarded (duck_guard): a file without a header line has values for names. */
 enum st source_bind(struct duck *d, const struct task *t) ST_MUST_USE;
 
-/* Counts and loads the files; `ledgers` has one per source. The first record that cannot be parsed
- * fails: CSV_* with its place, CSV_CAST for a declared type, LEDGER when the counts do not agree.
+/* Counts, hashes and loads the files; `ledgers` has one per source, zeroed. The first record that
+ * cannot be parsed fails: CSV_* with its place, CSV_CAST for a declared type, LEDGER when the
+ * counts do not agree.
  */
 enum st source_load(struct source_ledger *ledgers, struct duck *d, const struct task *t,
                     const struct ingest_progress *progress) ST_MUST_USE;
+
+/* After all rows were collected: files that were read until then (Parquet) are still the ones that
+ * were counted and hashed. ST_CONFLICT, code SOURCE_CHANGED. */
+enum st source_check(const struct task *t) ST_MUST_USE;
 
 #endif

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #define TICK_MS 250
-#define LINE_MAX_BYTES (1u << 20)
 
 struct spawn {
     pid_t pid;
@@ -195,7 +194,7 @@ enum st spawn_run(json_t **rows, enum child_mode mode, const struct task *t,
 {
     struct spawn s = {.pid = -1, .task_fd = -1, .reply_fd = -1, .progress = progress};
     int status = 0;
-    buf_init(&s.line, LINE_MAX_BYTES);
+    buf_init(&s.line, CHILD_LINE_MAX);
     enum st st = start(&s, mode);
     if (!st)
         st = hand_over(&s, t);

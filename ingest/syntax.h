@@ -7,8 +7,9 @@
 #include "store/definition.h"
 
 /* `prepare`: one SELECT over the declared sources (and its own common table expressions) and
- * nothing else: no file, setting, catalog table, sampling, function that gives another answer another
- * time, or word that needs an order of the rows and has none. ST_INVALID, code SQL, place "/prepare, line L, column C". */
+ * nothing else: no file, setting, catalog table, sampling, function that gives another answer
+ * another time, or word that needs an order of the rows and has none. ST_INVALID, code SQL, place
+ * "/prepare, line L, column C". */
 enum st syntax_check_query(struct duck *d, const struct store_definition *definition) ST_MUST_USE;
 
 /* One scalar expression of a record: as above, and no subquery, aggregate, window or star. */

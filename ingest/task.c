@@ -61,6 +61,23 @@ enum st task_stamp_check(const struct task_file *f, int fd)
     return ST_OK;
 }
 
+enum st task_file_check(const struct task_file *f)
+{
+    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    enum st st;
+    if (fd < 0 && errno == ENOENT)
+        return st_fail(ST_CONFLICT, "SOURCE_CHANGED", "%s was removed while it was read", f->label);
+    st = fd < 0 ? st_fail_errno(errno, "cannot read %s", f->label) : task_stamp_check(f, fd);
+    fs_close(&fd);
+    return st;
+}
+
+const char *task_file_name(const struct task_file *f)
+{
+    const char *slash = strrchr(f->path, '/');
+    return slash ? slash + 1 : f->path;
+}
+
 static enum st append(struct task *t, size_t source, const struct task_file *file)
 {
     struct task_source *s = &t->sources[source];
@@ -107,6 +124,12 @@ enum st task_add_file(struct task *t, size_t source, const char *label)
     file.label = strdup(label);
     if (!file.path || !file.label)
         st = st_fail_errno(errno, "cannot resolve %s", label);
+    else if (strpbrk(file.path, "*?["))
+        st = st_hint(st_fail(ST_INVALID, "SOURCE_FILE",
+                             "%s: a file's path cannot have * ? or [ in "
+                             "it",
+                             label),
+                     "rename it, or its directory");
     else
         st = append(t, source, &file);
 done:

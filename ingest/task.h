@@ -46,7 +46,8 @@ void task_release(struct task *t); /* accepts a zeroed struct; wipes the key */
 
 /* Takes a definition's document (a reference) and parses it. */
 enum st task_define(struct task *t, json_t *document) ST_MUST_USE;
-/* A regular file that can be read and is not there yet; `label` as the user wrote it. */
+/* A regular file that can be read and is not there yet; `label` as the user wrote it. Its path has
+ * no wildcards, which DuckDB would follow to other files. */
 enum st task_add_file(struct task *t, size_t source, const char *label) ST_MUST_USE;
 
 enum st task_write(struct buf *out, const struct task *t) ST_MUST_USE;
@@ -54,5 +55,10 @@ enum st task_read(struct task *t, const char *text, size_t len) ST_MUST_USE;
 
 /* ST_CONFLICT, code SOURCE_CHANGED, when the open file is not what the stamp says. */
 enum st task_stamp_check(const struct task_file *f, int fd) ST_MUST_USE;
+/* The same of the file that has its name now. */
+enum st task_file_check(const struct task_file *f) ST_MUST_USE;
+
+/* Its name without directories. Borrowed. */
+const char *task_file_name(const struct task_file *f);
 
 #endif

@@ -1,9 +1,10 @@
 // Bad input to an ingest: a clear error, nothing lost, nothing left behind, the old version served.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { after, before, beforeEach, test } from 'node:test';
 import { Data } from '../kit/everline.mjs';
-import { leftovers } from '../kit/files.mjs';
+import { filesBelow, leftovers } from '../kit/files.mjs';
 import { csv, keyOf, PEOPLE, PERSONS, THINGS, things } from '../kit/samples.mjs';
 
 let data, server, token, state;
@@ -119,9 +120,26 @@ test('a header without a declared column', async () => {
   await assertNothingChanged(await ingest(csv(PERSONS.map(({ SCORE, ...rest }) => rest)), 'head.csv'), /SCORE/, { rowsLeft: 0 });
 });
 
-test('an empty file, and one with a column twice', async () => {
+test('an empty file, and one with a column twice or without a name', async () => {
   await assertNothingChanged(await ingest('', 'empty.csv'), /empty\.csv/, { rowsLeft: 0 });
-  await assertNothingChanged(await ingest(`FIRST,FIRST\nQwertz,x\n`, 'double.csv'), /double\.csv/, { rowsLeft: 0 });
+  await assertNothingChanged(await ingest(`FIRST,LAST,FIRST\nQwertz,x,y\n`, 'double.csv'), /double\.csv:1:3/, { rowsLeft: 0 });
+  await assertNothingChanged(await ingest(`FIRST,,LAST\nQwertz,x,y\n`, 'nameless.csv'), /nameless\.csv:1:2/, { rowsLeft: 0 });
+});
+
+test('a file without a header line: none of its values is told or kept', async () => {
+  const headerless = csv([person(), person({ STATE: 'Iowa' })]).split('\n').slice(1).join('\n');
+  await data.put({ ...PEOPLE, name: 'typeless', sources: { people: { format: 'csv' } } });
+  await data.put({ ...PEOPLE, name: 'all', sources: { people: { format: 'csv' } }, prepare: 'SELECT * FROM people' });
+  await data.put({ ...PEOPLE, name: 'rolled', sources: { people: { format: 'csv' } }, prepare: 'SELECT *, 1 AS first_name, 2 AS last_name, 3 AS dob, 4 AS ssn_last4, true AS eligible, 5 AS state, 6 AS score FROM people',
+    rollups: { r: { dimensions: [], metrics: { m: 'sum(colour)' } } } });
+  for (const [dataset, wanted] of [['people', /SCORE/], ['typeless', /FIRST/], ['all', /first_name/], ['rolled', /colour/]]) {
+    const result = await data.ingestCli(dataset, { people: data.file('headerless.csv', headerless) });
+    await assertNothingChanged(result, wanted, { rowsLeft: 0 });
+  }
+  for (const path of filesBelow(data.directory))
+    for (const secret of SECRETS.slice(0, 4))
+      assert.ok(!readFileSync(path).includes(secret), `${secret} is in ${path}`);
+  for (const secret of SECRETS) assert.ok(!server.log.includes(secret));
 });
 
 test('a key field that is empty or not what its normaliser takes', async () => {

@@ -400,7 +400,7 @@ static void parquet_is_read_with_its_own_types(void **state)
     kit_fails(build_bind(&kit->task), "SOURCE_TYPE", "/sources/f/columns/delay", NULL);
     kit_define(kit, FLIGHTS("'nosuch':'DOUBLE'"));
     kit_ok(task_add_file(&kit->task, 0, path));
-    kit_fails(build_bind(&kit->task), "SQL", "/sources/f/columns/nosuch", NULL);
+    kit_fails(build_bind(&kit->task), "PARQUET_COLUMNS", "/sources/f/columns/nosuch", NULL);
     kit_define(kit, FLIGHTS(""));
     kit_add(kit, 0, "a.parquet", "PAR1 this is no Parquet file PAR1");
     kit_fails(build_bind(&kit->task), "PARQUET", "a.parquet", NULL);

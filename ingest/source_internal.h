@@ -1,0 +1,31 @@
+/* What the formats of sources share. */
+#ifndef EVERLINE_INGEST_SOURCE_INTERNAL_H
+#define EVERLINE_INGEST_SOURCE_INTERNAL_H
+
+#include "ingest/source.h"
+
+/* As the source declares it, whatever its case; NULL when it does not. */
+const struct store_column *source_declared(const struct store_source *s, const char *name);
+/* Of a CSV column: what is declared, or VARCHAR. */
+const char *source_type(const struct store_source *s, const char *name);
+
+/* Our own SQL about a source. */
+enum st source_run(struct duck *d, const struct store_source *s, struct buf *sql) ST_MUST_USE;
+
+/* Adds {"file","bytes","sha256"} of a file that was read. */
+enum st source_note_file(struct source_ledger *ledger, const struct task_file *f,
+                         const unsigned char sum[DIGEST_BYTES]) ST_MUST_USE;
+
+enum st source_csv_bind(struct duck *d, const struct store_source *s,
+                        const struct task_source *files) ST_MUST_USE;
+enum st source_csv_load(struct source_ledger *ledger, struct duck *d, const struct store_source *s,
+                        const struct task_source *files,
+                        const struct ingest_progress *progress) ST_MUST_USE;
+
+enum st source_parquet_bind(struct duck *d, const struct store_source *s,
+                            const struct task_source *files) ST_MUST_USE;
+enum st source_parquet_load(struct source_ledger *ledger, struct duck *d,
+                            const struct store_source *s, const struct task_source *files,
+                            const struct ingest_progress *progress) ST_MUST_USE;
+
+#endif

@@ -1,0 +1,217 @@
+/* A Parquet file says its own types, and DuckDB reads it where it lies: the relation is a view, so
+ * that its rows come out of the file while the batch is prepared. What holds the batch together is
+ * each file's stamp: it is compared before the file is opened first, and again when all rows were
+ * collected (source_check), because a file that is replaced in between is opened again by name.
+ */
+#include "ingest/source_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <strings.h>
+
+/* Nothing of a file's path or place becomes a column. */
+static void add_files(struct buf *sql, const char *function, const struct task_file *files,
+                      size_t count)
+{
+    buf_addf(sql, "%s([", function);
+    for (size_t i = 0; i < count; i++) {
+        buf_addstr(sql, i ? ", " : "");
+        duck_add_literal(sql, files[i].path);
+    }
+    buf_addch(sql, ']');
+}
+
+static void add_read(struct buf *sql, const struct task_file *files, size_t count)
+{
+    buf_addstr(sql, "SELECT * FROM ");
+    add_files(sql, "read_parquet", files, count);
+    buf_addstr(sql, ", hive_partitioning=false, union_by_name=false, filename=false)");
+}
+
+/* The columns of one file. What DuckDB says of a file that is none may quote what is in it. */
+static enum st open_file(struct duck_statement **out, struct duck *d, const struct task_file *f)
+{
+    struct buf sql;
+    *out = NULL;
+    buf_init(&sql, 1u << 16);
+    add_read(&sql, f, 1);
+    enum st st = task_file_check(f);
+    if (!st)
+        st = buf_status(&sql);
+    if (!st && duck_prepare(out, d, sql.data)) {
+        st = st_fail(ST_INVALID, "PARQUET", "%s cannot be read as a Parquet file", f->label);
+        st = st_place(st, "%s", f->label);
+    }
+    buf_release(&sql);
+    return st;
+}
+
+static bool has_column(struct duck_statement *s, const char *name)
+{
+    for (size_t i = 0; i < duck_statement_columns(s); i++)
+        if (!strcasecmp(duck_statement_name(s, i), name))
+            return true;
+    return false;
+}
+
+/* Names of a file's columns are its own, and are not said (duck_guard). */
+static enum st check_columns(const struct store_source *s, const struct task_file *f,
+                             struct duck_statement *columns)
+{
+    for (size_t i = 0; i < s->column_count; i++)
+        if (!has_column(columns, s->columns[i].name))
+            return st_place(st_fail(ST_INVALID, "PARQUET_COLUMNS",
+                                    "%s has no column \"%s\", which the source %s declares",
+                                    f->label, s->columns[i].name, s->name),
+                            "/sources/%s/columns/%s", s->name, s->columns[i].name);
+    for (size_t i = 0; s->columns_complete && i < duck_statement_columns(columns); i++)
+        if (!source_declared(s, duck_statement_name(columns, i)))
+            return st_place(st_fail(ST_INVALID, "PARQUET_COLUMNS",
+                                    "column %zu of %s is one that the source %s does not declare",
+                                    i + 1, f->label, s->name),
+                            "%s", f->label);
+    return ST_OK;
+}
+
+static enum st same_columns(struct duck_statement *first, struct duck_statement *other,
+                            const struct task_file *a, const struct task_file *b)
+{
+    bool same = duck_statement_columns(first) == duck_statement_columns(other);
+    for (size_t i = 0; same && i < duck_statement_columns(other); i++)
+        same = has_column(first, duck_statement_name(other, i));
+    if (same)
+        return ST_OK;
+    return st_place(
+        st_fail(ST_INVALID, "PARQUET_COLUMNS", "%s has other columns than %s", b->label, a->label),
+        "%s", b->label);
+}
+
+static enum st check_files(struct duck *d, const struct store_source *s,
+                           const struct task_source *files)
+{
+    struct duck_statement *first = NULL;
+    enum st st = open_file(&first, d, &files->files[0]);
+    if (!st)
+        st = check_columns(s, &files->files[0], first);
+    for (size_t i = 1; !st && i < files->file_count; i++) {
+        struct duck_statement *other;
+        st = open_file(&other, d, &files->files[i]);
+        if (!st)
+            st = same_columns(first, other, &files->files[0], &files->files[i]);
+        duck_statement_free(other);
+    }
+    duck_statement_free(first);
+    return st;
+}
+
+static enum st check_type(struct duck *d, const struct store_source *s,
+                          const struct store_column *c)
+{
+    struct buf sql;
+    struct duck_statement *statement = NULL;
+    int64_t same = 0;
+    buf_init(&sql, 1u << 16);
+    buf_addstr(&sql, "SELECT ");
+    duck_add_name(&sql, c->name);
+    buf_addstr(&sql, " FROM ");
+    duck_add_name(&sql, s->name);
+    enum st st = buf_status(&sql);
+    if (!st)
+        st = duck_prepare(&statement, d, sql.data);
+    if (!st) {
+        buf_reset(&sql);
+        buf_addstr(&sql, "SELECT count(*) FROM duckdb_columns() WHERE NOT internal AND "
+                         "lower(table_name) = lower(");
+        duck_add_literal(&sql, s->name);
+        buf_addstr(&sql, ") AND lower(column_name) = lower(");
+        duck_add_literal(&sql, c->name);
+        buf_addf(&sql, ") AND data_type = typeof(CAST(NULL AS %s))", c->type);
+        st = buf_status(&sql);
+        if (!st)
+            st = duck_count(&same, d, "comparing types", sql.data);
+        if (!st && !same)
+            st = st_hint(st_fail(ST_INVALID, "SOURCE_TYPE",
+                                 "the column \"%s\" is %s in the file, not %s", c->name,
+                                 duck_statement_type(statement, 0), c->type),
+                         "a Parquet file says its own types; cast in prepare");
+    }
+    duck_statement_free(statement);
+    buf_release(&sql);
+    return st ? st_place(st, "/sources/%s/columns/%s", s->name, c->name) : ST_OK;
+}
+
+enum st source_parquet_bind(struct duck *d, const struct store_source *s,
+                            const struct task_source *files)
+{
+    struct buf sql;
+    buf_init(&sql, 16u << 20);
+    enum st st = check_files(d, s, files);
+    if (!st) {
+        buf_addstr(&sql, "CREATE VIEW ");
+        duck_add_name(&sql, s->name);
+        buf_addstr(&sql, " AS ");
+        add_read(&sql, files->files, files->file_count);
+        st = source_run(d, s, &sql);
+    }
+    buf_release(&sql);
+    for (size_t i = 0; !st && i < s->column_count; i++)
+        st = check_type(d, s, &s->columns[i]);
+    return st;
+}
+
+static enum st hash_file(struct source_ledger *ledger, const struct task_file *f)
+{
+    unsigned char sum[DIGEST_BYTES];
+    uint64_t size;
+    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    enum st st =
+        fd < 0 ? st_fail_errno(errno, "cannot read %s", f->label) : task_stamp_check(f, fd);
+    if (!st)
+        st = digest_file(sum, &size, fd);
+    if (!st)
+        st = task_stamp_check(f, fd);
+    if (!st)
+        st = source_note_file(ledger, f, sum);
+    fs_close(&fd);
+    return st;
+}
+
+enum st source_parquet_load(struct source_ledger *ledger, struct duck *d,
+                            const struct store_source *s, const struct task_source *files,
+                            const struct ingest_progress *progress)
+{
+    int64_t groups = 0, rows = 0;
+    struct buf sql;
+    enum st st = ST_OK;
+    buf_init(&sql, 16u << 20);
+    buf_addstr(&sql, "SELECT coalesce(sum(n), 0)::BIGINT FROM (SELECT DISTINCT file_name, "
+                     "row_group_id, row_group_num_rows AS n FROM ");
+    add_files(&sql, "parquet_metadata", files->files, files->file_count);
+    buf_addstr(&sql, "))");
+    for (size_t i = 0; !st && i < files->file_count; i++) {
+        st = hash_file(ledger, &files->files[i]);
+        ingest_tell(progress, "reading", 0, 0);
+    }
+    if (!st)
+        st = buf_status(&sql);
+    if (!st)
+        st = duck_count(&groups, d, "reading Parquet metadata", sql.data);
+    if (!st) {
+        buf_reset(&sql);
+        buf_addstr(&sql, "SELECT count(*) FROM ");
+        duck_add_name(&sql, s->name);
+        st = buf_status(&sql);
+    }
+    if (!st)
+        st = duck_count(&rows, d, "counting rows", sql.data);
+    buf_release(&sql);
+    if (st)
+        return st;
+    ledger->read = (uint64_t)groups;
+    ledger->parsed = (uint64_t)rows;
+    return groups == rows ? ST_OK
+                          : st_fail(ST_INVALID, "LEDGER",
+                                    "the source %s has row groups of %lld rows, but %lld "
+                                    "were read",
+                                    s->name, (long long)groups, (long long)rows);
+}

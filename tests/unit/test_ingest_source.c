@@ -1,0 +1,379 @@
+/* Files become relations: what they may say about themselves, and what happens when they are not
+ * what they were. */
+#include "ingest_kit.h"
+
+#include "ingest/build.h"
+#include "ingest/duck.h"
+
+#include <sys/stat.h>
+
+#define HEADERLESS                                                                                 \
+    "Qwertz,Asdfgh Yxcvb,1971-03-04,\"4711 Main's, \"\"Qwertz\"\" Road\",Zoë\n1,2,3,4,5\n"
+
+static const char *const cells[] = {"Qwertz", "Asdfgh", "Yxcvb", "1971", "4711", "Road", "Zoë"};
+
+static enum st build(json_t **rows, struct kit *kit, const struct ingest_progress *progress)
+{
+    char name[32];
+    *rows = NULL;
+    snprintf(name, sizeof name, "build%u", kit->builds++);
+    kit_path(kit->task.directory, kit, name);
+    kit_ok(fs_mkdir(kit->task.directory, 0700));
+    return build_run(rows, &kit->task, progress);
+}
+
+/* A Parquet file of the kit with the rows of this SELECT. */
+static void write_parquet(const struct kit *kit, const char *name, const char *select)
+{
+    char path[FS_PATH_MAX], sql[FS_PATH_MAX + 1000];
+    struct duck *d;
+    kit_path(path, kit, name);
+    char *files[] = {path};
+    kit_ok(duck_open(&d, &(struct duck_options){0, 1, files, 1}));
+    snprintf(sql, sizeof sql, "COPY (%s) TO '%s' (FORMAT parquet, USE_TMP_FILE false)", select,
+             path);
+    kit_ok(duck_run(d, "writing a Parquet file", sql));
+    duck_close(d);
+}
+
+static void add(struct kit *kit, const char *name)
+{
+    char path[FS_PATH_MAX];
+    kit_path(path, kit, name);
+    kit_ok(task_add_file(&kit->task, 0, path));
+}
+
+#define THINGS(format)                                                                             \
+    "{'name':'t','sources':{'t':{'format':'" format "'}},"                                         \
+    "'prepare':'SELECT id, colour FROM t','key':{'fields':['id']},"                                \
+    "'record':{'colour':'VARCHAR'}}"
+
+static void a_directory_named_like_a_column_is_only_a_directory(void **state)
+{
+    struct kit *kit = *state;
+    char path[FS_PATH_MAX];
+    json_t *rows;
+    kit_path(path, kit, "colour=Wrong");
+    kit_ok(fs_mkdir(path, 0700));
+    kit_define(kit, THINGS("csv"));
+    kit_add(kit, 0, "colour=Wrong/a.csv", "id,colour\n1,red\n");
+    kit_ok(build(&rows, kit, NULL));
+    json_decref(rows);
+    char first[FS_PATH_MAX];
+    kit_ok(fs_path(first, "%s/%s", kit->task.directory, TASK_SEGMENT));
+
+    kit_define(kit, THINGS("parquet"));
+    write_parquet(kit, "colour=Wrong/a.parquet", "SELECT '1' AS id, 'red' AS colour");
+    add(kit, "colour=Wrong/a.parquet");
+    kit_ok(build(&rows, kit, NULL));
+    json_decref(rows);
+
+    /* The same records give the same bytes; "Wrong" would not. */
+    struct buf a, b;
+    buf_init(&a, 1u << 24);
+    buf_init(&b, 1u << 24);
+    kit_ok(fs_path(path, "%s/%s", kit->task.directory, TASK_SEGMENT));
+    kit_ok(fs_read(&a, first));
+    kit_ok(fs_read(&b, path));
+    assert_non_null(memmem(a.data, a.len, "red", 3));
+    assert_null(memmem(a.data, a.len, "Wrong", 5));
+    assert_int_equal(a.len, b.len);
+    assert_memory_equal(a.data, b.data, a.len);
+    buf_release(&a);
+    buf_release(&b);
+
+    /* Nor does it add a column that the files lack. */
+    kit_path(path, kit, "more=1");
+    kit_ok(fs_mkdir(path, 0700));
+    kit_define(kit, "{'name':'t','sources':{'t':{'format':'parquet'}},'prepare':"
+                    "'SELECT id, more FROM t','key':{'fields':['id']},"
+                    "'record':{'more':'VARCHAR'}}");
+    write_parquet(kit, "more=1/a.parquet", "SELECT '1' AS id, 'red' AS colour");
+    add(kit, "more=1/a.parquet");
+    kit_fails(build_bind(&kit->task), "SQL", "/prepare, line 1, column 12", NULL);
+}
+
+static void a_path_that_names_other_files_too_is_refused(void **state)
+{
+    static const char *const names[] = {"a[1].csv", "a*.csv", "a?.csv"};
+    struct kit *kit = *state;
+    char path[FS_PATH_MAX];
+    kit_write(kit, "a1.csv", "id,colour\n1,red\n");
+    kit_define(kit, THINGS("csv"));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        kit_write(kit, names[i], "id,colour\n2,blue\n");
+        kit_path(path, kit, names[i]);
+        kit_fails(task_add_file(&kit->task, 0, path), "SOURCE_FILE", "", NULL);
+    }
+}
+
+/* Binding a file without a header line fails, and nothing of the file is told. */
+static void assert_silent(struct kit *kit, const char *prepare, const char *more)
+{
+    char text[4096];
+    json_t *rows;
+    snprintf(text, sizeof text,
+             "{'name':'d','sources':{'people':{'format':'csv'}},'prepare':'%s','key':"
+             "{'fields':['id'],'protect':'hmac-sha256'},'record':{'name':'VARCHAR'}%s}",
+             prepare, more);
+    kit_define(kit, text);
+    kit_add(kit, 0, "people.csv", HEADERLESS);
+    for (unsigned round = 0; round < 2; round++) {
+        enum st st = round ? build(&rows, kit, NULL) : build_bind(&kit->task);
+        if (!st)
+            fail_msg("accepted: %s", prepare);
+        for (size_t i = 0; i < sizeof cells / sizeof *cells; i++)
+            if (strstr(st_message(), cells[i]) || strstr(st_hint_text(), cells[i]) ||
+                strstr(st_place_text(), cells[i]))
+                fail_msg("%s: %s is told: %s (%s) at %s", prepare, cells[i], st_message(),
+                         st_hint_text(), st_place_text());
+    }
+}
+
+static void a_file_without_a_header_line_is_not_quoted(void **state)
+{
+    static const char *const selects[] = {
+        "SELECT id, name FROM people",
+        "SELECT people.id, name FROM people",
+        "SELECT p.id, p.name FROM people p",
+        "SELECT * FROM people",
+        "SELECT *, 1 AS id, 2 AS name FROM people UNION ALL SELECT 1, 2",
+        "SELECT p.*, q.* FROM people p, people q",
+        "SELECT sum(people) AS id, 1 AS name FROM people",
+        "SELECT people + 1 AS id, 1 AS name FROM people",
+        "SELECT people.zz.zz AS id, 1 AS name FROM people",
+        "SELECT struct_extract(people, `zz`) AS id, 1 AS name FROM people",
+        "SELECT COLUMNS(`zz`), 1 AS id, 1 AS name FROM people",
+        "SELECT * EXCLUDE (zz), 1 AS id, 1 AS name FROM people",
+        "SELECT * REPLACE (1 AS zz), 1 AS id, 1 AS name FROM people",
+        "SELECT * RENAME (zz AS id), 1 AS name FROM people",
+        "SELECT sum(COLUMNS(*)), 1 AS id, 1 AS name FROM people",
+        "SELECT id, name FROM people JOIN people q USING (zz)",
+        "SELECT id, name FROM people NATURAL JOIN (SELECT 1 AS zz)",
+        "SELECT *, count(*) AS id, 1 AS name FROM people",
+        "SELECT id, name FROM (UNPIVOT people ON zz INTO NAME id VALUE name)",
+        "SELECT id, name FROM (UNPIVOT people ON COLUMNS(*) INTO NAME id VALUE nam)",
+        "SELECT id, name FROM people WHERE people > 1",
+        "SELECT unnest(people) AS id, 1 AS name FROM people",
+        "SELECT id, name FROM people ORDER BY zz",
+        "SELECT (SELECT people) + 1 AS id, 1 AS name FROM people",
+    };
+    struct kit *kit = *state;
+    for (size_t i = 0; i < sizeof selects / sizeof *selects; i++)
+        assert_silent(kit, selects[i], "");
+    assert_silent(kit, "SELECT *, 1 AS id, 2 AS name FROM people",
+                  ",'rollups':{'r':{'dimensions':[],'metrics':{'m':'sum(zz)'}}}");
+    assert_silent(kit, "SELECT *, 1 AS id, 2 AS name FROM people",
+                  ",'rollups':{'r':{'dimensions':['zz'],'metrics':{'m':'count(*)'}}}");
+    assert_silent(kit, "SELECT *, 1 AS id, 2 AS name FROM people",
+                  ",'rollups':{'r':{'dimensions':[],'metrics':{'m':'sum(COLUMNS(*)::INT)'}}}");
+}
+
+static void what_the_definition_names_is_told_when_a_header_lacks_it(void **state)
+{
+    struct kit *kit = *state;
+    kit_define(kit, THINGS("csv"));
+    kit_add(kit, 0, "a.csv", "id,Secret\n1,red\n");
+    kit_fails(build_bind(&kit->task), "SQL", "/prepare, line 1, column 12", "Secret");
+    assert_string_equal(st_message(), "Referenced column \"colour\" not found in FROM clause!");
+    kit_define(kit, "{'name':'t','sources':{'t':{'format':'csv'}},'prepare':"
+                    "'SELECT id, upper(id::INTEGER[]) AS colour FROM t','key':{'fields':['id']},"
+                    "'record':{'colour':'VARCHAR'}}");
+    kit_add(kit, 0, "a.csv", "id,Secret\n1,red\n");
+    kit_fails(build_bind(&kit->task), "SQL", "/prepare, line 1, column 12", "Secret");
+    assert_non_null(strstr(st_message(), "upper(INTEGER[])"));
+    kit_define(kit, "{'name':'t','sources':{'t':{'format':'csv'}},'prepare':'SELECT id FROM t',"
+                    "'key':{'fields':['id']},'record':{'colour':'VARCHAR'}}");
+    kit_add(kit, 0, "a.csv", "id,Secret\n1,red\n");
+    kit_fails(build_bind(&kit->task), "INVALID_DEFINITION", "/record/colour", "Secret");
+    assert_string_equal(st_hint_text(), "its columns: id");
+}
+
+static void a_faulty_header_is_named_before_any_SQL(void **state)
+{
+    static const char *const bad[][2] = {
+        {"id,colour,ID\n1,red,2\n", "a.csv:1:3"},
+        {"id,colour,\n1,red,2\n", "a.csv:1:3"},
+        {"id,,colour", "a.csv:1:2"},
+        {"colour,colour\n", "a.csv:1:2"},
+    };
+    struct kit *kit = *state;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        kit_define(kit, THINGS("csv"));
+        kit_add(kit, 0, "a.csv", bad[i][0]);
+        kit_fails(build_bind(&kit->task), "CSV_HEADER", bad[i][1], NULL);
+    }
+}
+
+static void parquet_columns_are_those_that_are_declared(void **state)
+{
+    struct kit *kit = *state;
+    static const char complete[] =
+        "{'name':'t','sources':{'t':{'format':'parquet','columns':{'id':'VARCHAR',"
+        "'colour':'VARCHAR'},'columns_complete':true}},'prepare':'SELECT id, colour FROM t',"
+        "'key':{'fields':['id']},'record':{'colour':'VARCHAR'}}";
+    write_parquet(kit, "a.parquet", "SELECT '1' AS id, 'red' AS COLOUR");
+    write_parquet(kit, "b.parquet", "SELECT '2' AS id, 'red' AS colour, 7 AS Secret");
+    write_parquet(kit, "c.parquet", "SELECT '2' AS id");
+    write_parquet(kit, "d.parquet", "SELECT 'red' AS colour, '2' AS id");
+    kit_define(kit, complete);
+    add(kit, "a.parquet");
+    kit_ok(build_bind(&kit->task));
+    kit_define(kit, complete);
+    add(kit, "b.parquet");
+    kit_fails(build_bind(&kit->task), "PARQUET_COLUMNS", "b.parquet", "Secret");
+    assert_non_null(strstr(st_message(), "column 3"));
+    kit_define(kit, complete);
+    add(kit, "c.parquet");
+    kit_fails(build_bind(&kit->task), "PARQUET_COLUMNS", "/sources/t/columns/colour", NULL);
+    /* The files of a source are alike, whatever the order of their columns. */
+    for (unsigned i = 0; i < 3; i++) {
+        static const char *const others[] = {"b.parquet", "c.parquet", "d.parquet"};
+        kit_define(kit, THINGS("parquet"));
+        add(kit, "a.parquet");
+        add(kit, others[i]);
+        if (i < 2)
+            kit_fails(build_bind(&kit->task), "PARQUET_COLUMNS", others[i], "Secret");
+        else
+            kit_ok(build_bind(&kit->task));
+    }
+}
+
+/* Does something to the kit's a.parquet when the rows begin to be read. */
+struct meddler {
+    const struct kit *kit;
+    void (*meddle)(const struct kit *kit, const char *path);
+    bool done;
+};
+
+static void meddle_when_preparing(const char *phase, uint64_t rows, uint64_t total, void *ctx)
+{
+    struct meddler *m = ctx;
+    char path[FS_PATH_MAX];
+    (void)rows;
+    (void)total;
+    if (m->done || strcmp(phase, "preparing") != 0)
+        return;
+    m->done = true;
+    kit_path(path, m->kit, "a.parquet");
+    m->meddle(m->kit, path);
+}
+
+static void replace(const struct kit *kit, const char *path)
+{
+    char other[FS_PATH_MAX];
+    kit_path(other, kit, "other.parquet");
+    assert_int_equal(rename(other, path), 0);
+}
+
+static void overwrite(const struct kit *kit, const char *path)
+{
+    struct buf text;
+    char other[FS_PATH_MAX];
+    buf_init(&text, 1u << 20);
+    kit_path(other, kit, "other.parquet");
+    kit_ok(fs_read(&text, other));
+    int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text.data, text.len), (ssize_t)text.len);
+    fs_close(&fd);
+    buf_release(&text);
+}
+
+static void cut_off(const struct kit *kit, const char *path)
+{
+    (void)kit;
+    assert_int_equal(truncate(path, 10), 0);
+}
+
+static void take_away(const struct kit *kit, const char *path)
+{
+    (void)kit;
+    assert_int_equal(unlink(path), 0);
+}
+
+static void a_parquet_file_that_changes_is_refused(void **state)
+{
+    static void (*const meddles[])(const struct kit *, const char *) = {replace, overwrite, cut_off,
+                                                                        take_away};
+    struct kit *kit = *state;
+    char path[FS_PATH_MAX];
+    json_t *rows;
+    kit_path(path, kit, "a.parquet");
+    for (size_t i = 0; i < 2 * sizeof meddles / sizeof *meddles; i++) {
+        struct meddler m = {kit, meddles[i / 2], false};
+        struct ingest_progress progress = {meddle_when_preparing, &m};
+        write_parquet(kit, "a.parquet", "SELECT '1' AS id, 'red' AS colour");
+        write_parquet(kit, "other.parquet", "SELECT '1' AS id, 'tea' AS colour");
+        kit_define(kit, THINGS("parquet"));
+        add(kit, "a.parquet");
+        if (i % 2) { /* while its rows are read, or before it is opened first */
+            kit_fails(build(&rows, kit, &progress), "SOURCE_CHANGED", "", NULL);
+            assert_true(m.done);
+        } else {
+            m.meddle(kit, path);
+            kit_fails(build_bind(&kit->task), "SOURCE_CHANGED", "", NULL);
+        }
+    }
+}
+
+static void assert_sum(const json_t *rows, size_t file, const struct kit *kit, const char *name)
+{
+    json_t *source = json_array_get(json_object_get(rows, "sources"), 0);
+    json_t *entry = json_array_get(json_object_get(source, "files"), file);
+    char path[FS_PATH_MAX], hex[DIGEST_HEX_SIZE];
+    unsigned char sum[DIGEST_BYTES];
+    struct buf text;
+    buf_init(&text, 1u << 24);
+    kit_path(path, kit, name);
+    kit_ok(fs_read(&text, path));
+    kit_ok(digest_sha256(sum, text.data, text.len));
+    digest_hex(hex, sum, sizeof sum);
+    assert_string_equal(json_string_value(json_object_get(entry, "sha256")), hex);
+    assert_string_equal(json_string_value(json_object_get(entry, "file")), name);
+    assert_int_equal(json_integer_value(json_object_get(entry, "bytes")), text.len);
+    buf_release(&text);
+}
+
+static void the_ledger_has_the_sha256_of_every_file(void **state)
+{
+    struct kit *kit = *state;
+    struct buf text;
+    json_t *rows;
+    buf_init(&text, 8u << 20);
+    buf_addstr(&text, "id,colour\n");
+    for (unsigned i = 0; i < 200000; i++) /* several pieces */
+        buf_addf(&text, "%u,colour %u\n", i, i);
+    kit_ok(buf_status(&text));
+    kit_define(kit, THINGS("csv"));
+    kit_add(kit, 0, "a.csv", text.data);
+    kit_add(kit, 0, "b.csv", "id,colour\nx,y\n");
+    buf_release(&text);
+    kit_ok(build(&rows, kit, NULL));
+    assert_sum(rows, 0, kit, "a.csv");
+    assert_sum(rows, 1, kit, "b.csv");
+    json_decref(rows);
+
+    write_parquet(kit, "a.parquet",
+                  "SELECT i::VARCHAR AS id, 'red' AS colour FROM range(1000) r(i)");
+    kit_define(kit, THINGS("parquet"));
+    add(kit, "a.parquet");
+    kit_ok(build(&rows, kit, NULL));
+    assert_sum(rows, 0, kit, "a.parquet");
+    json_decref(rows);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        kit_test(a_directory_named_like_a_column_is_only_a_directory),
+        kit_test(a_path_that_names_other_files_too_is_refused),
+        kit_test(a_file_without_a_header_line_is_not_quoted),
+        kit_test(what_the_definition_names_is_told_when_a_header_lacks_it),
+        kit_test(a_faulty_header_is_named_before_any_SQL),
+        kit_test(parquet_columns_are_those_that_are_declared),
+        kit_test(a_parquet_file_that_changes_is_refused),
+        kit_test(the_ledger_has_the_sha256_of_every_file),
+    };
+    return cmocka_run_group_tests_name("ingest_source", tests, NULL, NULL);
+}
