@@ -8,7 +8,7 @@ import { dirname } from 'node:path';
 import { after, before, test } from 'node:test';
 import { aftermath, expectation, said, survivors, toleratedCounts } from './aftermath.mjs';
 import { copy, OPERATIONS, pastOf } from './operations.mjs';
-import { each, sample, tally } from './points.mjs';
+import { each, shares, tally } from './points.mjs';
 import { faultsOf, Run } from './preload.mjs';
 
 const SAMPLE = 28;
@@ -82,12 +82,12 @@ let chosen;
 
 before(async () => {
   for (const operation of OPERATIONS) points.set(operation, await pointsOf(operation, await pastOf(operation)));
-  chosen = sample([...points.values()].flat(), SAMPLE);
+  chosen = shares(points, SAMPLE);
 });
 
 for (const operation of OPERATIONS)
   test(`${operation.name}: whole or not there, wherever it is broken off`, async (t) => {
-    const mine = chosen.filter((point) => point.operation === operation);
+    const mine = chosen.get(operation);
     const results = await each(mine, attempt);
     const missed = results.filter((problems) => problems === null).length;
     t.diagnostic(`${points.get(operation).length} points, tried ${mine.length} (${tally(mine, (point) => point.kind)}), of which ${missed} were not reached`);

@@ -9,6 +9,12 @@ export function sample(list, count) {
   return Array.from({ length: count }, (_, i) => list[Math.floor(((i + 0.5) * list.length) / count)]);
 }
 
+/** Of each list of the map its share of `count`, but one at least: a map with the same keys. */
+export function shares(lists, count) {
+  const total = [...lists.values()].reduce((sum, list) => sum + list.length, 0);
+  return new Map([...lists].map(([key, list]) => [key, sample(list, Math.max(1, Math.round((count * list.length) / total)))]));
+}
+
 /** Calls `fn` for each, as many at a time as there are processors; gives what they gave, in order. */
 export async function each(list, fn) {
   const results = [];

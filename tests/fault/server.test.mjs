@@ -7,47 +7,13 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { before, test } from 'node:test';
-import { Server } from '../kit/everline.mjs';
+import { ACTS, serve } from './acts.mjs';
 import { aftermath, expectation, said, survivors } from './aftermath.mjs';
-import { copy, ingest, pastOf, rollback } from './operations.mjs';
-import { each, sample, tally } from './points.mjs';
+import { copy, pastOf } from './operations.mjs';
+import { each, shares, tally } from './points.mjs';
 import { faultsOf, Run } from './preload.mjs';
 
 const SAMPLE = 8;
-const REASON = 'a test of faults';
-
-/** What a request said, in the words of a command's end. */
-async function asked(request) {
-  try {
-    const { status, text } = await request;
-    return { code: status === 200 ? 0 : 1, signal: null, stderr: `everline: ${text}` };
-  } catch {
-    return { code: null, signal: 'SIGKILL', stderr: '' };
-  }
-}
-
-const post = (path, body) => (server, token) => asked(server.post(`/v1/datasets/people/${path}`, token, { reason: REASON, ...body }));
-
-/** act: what happens beside the server or in it; the rest as in operations.mjs. */
-const ACTS = [
-  { name: 'a rollback that it is asked for', from: 'two', act: post('rollback', { from: 2 }), current: 1 },
-  { name: 'a promotion that it is asked for', from: 'rolled back', act: post('versions/2/promote'), current: 2 },
-  { name: 'an ingest beside it', from: 'one', act: (server, token, data) => data.cli([...ingest('b'), '--adopt-timeout', '1s']), current: 2 },
-  { name: 'a rollback beside it', from: 'two', act: (server, token, data) => data.cli(rollback(2)), current: 1 },
-];
-
-/** Starts a server with the faults of `run`; null when it ended instead. */
-async function serve(data, run) {
-  const server = new Server(data, [], { env: run.env });
-  try {
-    await server.ready();
-    return { server, result: null };
-  } catch (error) {
-    if (server.alive) throw error;
-    return { server, result: { ...(await server.process.ended), stderr: server.log } };
-  }
-}
-
 async function pointsOf(operation) {
   const data = await copy(operation);
   const run = new Run(data.directory);
@@ -94,12 +60,12 @@ let chosen;
 
 before(async () => {
   for (const operation of ACTS) points.set(operation, await pointsOf(operation));
-  chosen = sample([...points.values()].flat(), SAMPLE);
+  chosen = shares(points, SAMPLE);
 });
 
 for (const operation of ACTS)
   test(`a server, at ${operation.name}`, async (t) => {
-    const mine = chosen.filter((point) => point.operation === operation);
+    const mine = chosen.get(operation);
     const results = await each(mine, attempt);
     const missed = results.filter((problems) => problems === null).length;
     t.diagnostic(`${points.get(operation).length} points, tried ${mine.length} (${tally(mine, (point) => point.kind)}), of which ${missed} were not reached`);
