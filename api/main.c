@@ -1,4 +1,5 @@
 #include "api/commands.h"
+#include "base/process.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +24,8 @@ static const struct cmd_option SERVE[] = {
     {"workers", CMD_UINT, "N", "0", "request threads; 0: one per CPU", false},
     {"connections", CMD_UINT, "N", "4096", "connections at a time", false},
     {"body-limit", CMD_BYTES, "BYTES", "1MiB", "largest request body", false},
-    {"request-timeout", CMD_DURATION, "TIME", "30s", "longest time for a request's body", false},
+    {"request-timeout", CMD_DURATION, "TIME", "30s", "longest time for a request's head and body",
+     false},
     {"drain-timeout", CMD_DURATION, "TIME", "25s", "longest wait for requests after SIGTERM",
      false},
     {"production", CMD_FLAG, NULL, NULL, "refuse weak keys and plain HTTP on other than loopback",
@@ -155,6 +157,7 @@ static void hand_over(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
+    process_no_core();
     hand_over(argc, argv);
     return cmd_main("everline",
                     "Everline publishes batch-computed datasets as an HTTP API that never "
