@@ -48,6 +48,8 @@ void *api_on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
     memset(x, 0, offsetof(struct api_exchange, identity));
     x->server = cls;
     x->connection = connection;
+    x->link = api_link_of(connection);
+    api_link_begin(x->link, x->server->links);
     x->raw = strdup(uri);
     api_reply_init(&x->reply);
     return x;
@@ -71,10 +73,11 @@ void api_on_completed(void *cls, struct MHD_Connection *connection, void **con_c
     (void)code;
     if (!x)
         return;
-    if (x->counted)
+    api_link_end(x->link);
+    if (x->counted) {
         metric_add(x->server->counts.in_flight, 0, (uint64_t)-1);
-    if (x->counted)
         atomic_fetch_sub(&x->server->in_flight, 1);
+    }
     api_reply_release(&x->reply);
     buf_release(&x->body);
     free(x->raw);
@@ -171,6 +174,19 @@ static enum MHD_Result take_header(void *cls, enum MHD_ValueKind kind, const cha
     return MHD_YES;
 }
 
+/* On the first call, or for the last request: the connection ends with the answer. */
+static enum MHD_Result answer_and_close(struct api_exchange *x)
+{
+    x->close = true;
+    api_link_pause(x->link); /* the rest of the body is not read */
+    return api_reply_queue(x);
+}
+
+static enum st refuse_work(void)
+{
+    return st_fail(ST_UNAVAILABLE, "STOPPING", "the server is stopping");
+}
+
 static enum MHD_Result on_head(struct api_exchange *x, const char *method)
 {
     char allow[64] = "";
@@ -193,27 +209,22 @@ static enum MHD_Result on_head(struct api_exchange *x, const char *method)
     if (fault || !x->raw) {
         refuse(x, fault ? st_fail(ST_INVALID, "MALFORMED_REQUEST", "%s", fault)
                         : st_fail(ST_NOMEM, NULL, "out of memory"));
-        x->close = true;
-        return api_reply_queue(x);
+        return answer_and_close(x);
+    }
+    if (atomic_load(&x->server->closing)) {
+        refuse(x, refuse_work());
+        return answer_and_close(x);
     }
     enum st st = judge_head(x, allow, method);
     if (st)
         refuse(x, st);
     if (st == ST_METHOD)
         api_reply_header(&x->reply, "Allow", "%s", allow);
-    if (st && api_head_length(&x->head) > API_BODY_DRAIN_MAX) {
-        x->close = true;
-        return api_reply_queue(x);
-    }
-    return MHD_YES;
+    return st && api_head_length(&x->head) > API_BODY_DRAIN_MAX ? answer_and_close(x) : MHD_YES;
 }
 
 static enum MHD_Result on_body(struct api_exchange *x, const char *data, size_t *len)
 {
-    uint64_t timeout_ns = x->server->options.request_timeout_ms * 1000000u;
-
-    if (timeout_ns && clock_steady_ns() - x->start_ns > timeout_ns)
-        return MHD_NO; /* a body that takes this long is an attack or a dead client */
     if (!x->refused) {
         buf_add(&x->body, data, *len);
         if (x->body.status)
@@ -303,9 +314,15 @@ static enum MHD_Result post(struct api_exchange *x,
                             void (*run_fn)(struct store *s, struct store_wait *wait, void *ctx),
                             void (*done_fn)(enum st status, void *ctx))
 {
+    atomic_fetch_add(&x->server->suspended, 1);
+    if (atomic_load(
+            &x->server->closing)) { /* libmicrohttpd aborts when stopped with one suspended */
+        atomic_fetch_sub(&x->server->suspended, 1);
+        refuse(x, refuse_work());
+        return answer_and_close(x);
+    }
     x->state = EXCHANGE_RUNNING;
     x->task = (struct store_task){.run_fn = run_fn, .done_fn = done_fn, .ctx = x};
-    atomic_fetch_add(&x->server->suspended, 1);
     MHD_suspend_connection(x->connection);
     store_keeper_post(x->server->keeper, &x->task);
     return MHD_YES;
@@ -358,6 +375,7 @@ enum MHD_Result api_on_request(void *cls, struct MHD_Connection *connection, con
     } else if (x->state == EXCHANGE_RUNNING) {
         result = MHD_YES;
     } else {
+        api_link_pause(x->link);
         log_set_request_id(x->request.request_id);
         result = x->refused || x->state == EXCHANGE_DONE ? api_reply_queue(x) : run(x);
     }

@@ -4,6 +4,7 @@
 
 #include "api/head.h"
 #include "api/internal.h"
+#include "api/links.h"
 
 #include <microhttpd.h>
 
@@ -23,6 +24,7 @@ enum exchange_state {
 struct api_exchange {
     struct api_server *server;
     struct MHD_Connection *connection;
+    struct api_link *link;
     enum exchange_state state;
     struct api_request request;
     struct api_reply reply;

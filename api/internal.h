@@ -17,12 +17,16 @@ struct api_server {
     struct api_options options;
     struct store_keeper *keeper;
     struct api_helper *helper;
+    struct api_links *links;
     struct metrics *metrics;
     struct api_metrics counts;
     char keys_dir[FS_PATH_MAX];
     _Atomic bool stopping;
-    _Atomic unsigned in_flight;       /* requests whose reply has not gone out */
-    _Atomic unsigned suspended;       /* of them, those that another thread works on */
+    _Atomic bool closing;       /* nothing is begun any more: what comes gets 503 */
+    _Atomic unsigned in_flight; /* requests whose reply has not gone out */
+    /* Of them, those that another thread works on, or will. Who raises it looks at `closing`
+     * afterwards, and whoever has set `closing` looks at it: one of the two sees the other. */
+    _Atomic unsigned suspended;
     _Atomic unsigned late_requests;   /* that began after `stopping` */
     _Atomic uint64_t keys_generation; /* raised by SIGHUP: keysets are read again */
 };

@@ -16,8 +16,9 @@
 #include <unistd.h>
 
 /* The server's life: keeper first (the first view is whole before anybody can ask), then the
- * daemon, then the port file; SIGTERM turns readiness off, lets requests in flight finish, and
- * stops daemon and keeper in that order. */
+ * daemon, then the port file. SIGTERM turns readiness off, lets requests in flight finish, refuses
+ * what still comes, and stops daemon and keeper in that order. The main thread waits for signals,
+ * and sweeps the connections (api/links.h). */
 
 #define CONNECTION_MEMORY (16u << 10)
 #define IDLE_TIMEOUT_S 60
@@ -58,6 +59,7 @@ static struct MHD_Daemon *start_daemon(struct api_server *server, const struct a
         {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)api_on_uri, server},
         {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)api_on_unescape, NULL},
         {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)api_on_completed, server},
+        {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)api_on_connection, server->links},
         {MHD_OPTION_END, 0, NULL},
     };
 
@@ -92,17 +94,30 @@ static enum st publish_port(const struct api_server *server, struct MHD_Daemon *
     return st;
 }
 
+/* This thread sweeps while it waits, here and in the drain. */
 static void wait_for_signal(struct api_server *server, const sigset_t *signals)
 {
-    for (;;) {
-        int signal_number = 0;
+    uint64_t period_ms = api_links_period_ms(server->links);
+    struct timespec period = {.tv_sec = (time_t)(period_ms / 1000),
+                              .tv_nsec = (long)(period_ms % 1000 * 1000000)};
 
-        if (sigwait(signals, &signal_number) != 0 || signal_number != SIGHUP)
+    for (;;) {
+        api_links_sweep(server->links);
+        int signal_number = sigtimedwait(signals, NULL, &period);
+        if (signal_number < 0 && (errno == EAGAIN || errno == EINTR))
+            continue;
+        if (signal_number != SIGHUP)
             return;
         log_event(LOG_LEVEL_INFO, "reload", "reading the token keys again");
         atomic_fetch_add(&server->keys_generation, 1);
         store_keeper_reload(server->keeper);
     }
+}
+
+static void nap(struct api_server *server)
+{
+    poll(NULL, 0, DRAIN_POLL_MS);
+    api_links_sweep(server->links);
 }
 
 static unsigned connection_count(struct MHD_Daemon *daemon)
@@ -122,12 +137,37 @@ static void wait_for_quiet(struct api_server *server, struct MHD_Daemon *daemon,
 
     while (connection_count(daemon) && now_ns - quiet_since_ns < QUIET_MS * 1000000u &&
            now_ns - start_ns < QUIET_MAX_MS * 1000000u) {
-        poll(NULL, 0, DRAIN_POLL_MS);
+        nap(server);
         now_ns = clock_steady_ns();
         unsigned late = atomic_load(&server->late_requests);
         if (late != seen || atomic_load(&server->in_flight))
             quiet_since_ns = now_ns;
         seen = late;
+    }
+}
+
+/* From here on whoever wants to connect is refused, and a balancer goes elsewhere. The workers'
+ * epoll keeps telling them of the dead socket, which they do not take out: they spin until they are
+ * stopped. MHD_quiesce_daemon would take it out, and races with them. */
+static void close_door(struct MHD_Daemon *daemon)
+{
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_LISTEN_FD);
+
+    if (info)
+        shutdown(info->listen_fd, SHUT_RDWR);
+}
+
+/* Those that have begun get their answers. When others keep coming, the door is closed: each of
+ * their answers ends its connection, so that there is an end. */
+static void wait_for_requests(struct api_server *server, struct MHD_Daemon *daemon,
+                              uint64_t until_ns)
+{
+    unsigned late = atomic_load(&server->late_requests);
+
+    while (atomic_load(&server->in_flight) && clock_steady_ns() < until_ns) {
+        nap(server);
+        if (atomic_load(&server->late_requests) != late)
+            close_door(daemon);
     }
 }
 
@@ -156,19 +196,20 @@ static void arm_deadline(uint64_t timeout_ms)
 static void drain(struct api_server *server, struct MHD_Daemon *daemon)
 {
     uint64_t start_ns = clock_steady_ns(), timeout_ms = server->options.drain_timeout_ms;
-    uint64_t patience_ns = timeout_ms * 1000000u / 10 * 9; /* the rest is for stopping */
+    uint64_t until_ns = start_ns + timeout_ms * 1000000u / 10 * 9; /* the rest is for stopping */
 
     atomic_store(&server->stopping, true);
     arm_deadline(timeout_ms);
     log_event(LOG_LEVEL_INFO, "drain", "%u requests in flight", atomic_load(&server->in_flight));
     wait_for_quiet(server, daemon, start_ns);
-    while (atomic_load(&server->in_flight) && clock_steady_ns() - start_ns < patience_ns)
-        poll(NULL, 0, DRAIN_POLL_MS);
+    wait_for_requests(server, daemon, until_ns);
+    atomic_store(&server->closing, true);
+    while (atomic_load(&server->suspended)) /* libmicrohttpd aborts when it is stopped with one */
+        nap(server);
+    wait_for_requests(server, daemon, until_ns);
     if (atomic_load(&server->in_flight))
         log_event(LOG_LEVEL_WARN, "drain", "%u requests are cut off",
                   atomic_load(&server->in_flight));
-    while (atomic_load(&server->suspended)) /* libmicrohttpd aborts when it is stopped with one */
-        poll(NULL, 0, DRAIN_POLL_MS);
 }
 
 static void set_defaults(struct api_options *o)
@@ -235,6 +276,8 @@ enum st api_serve(const struct api_options *options)
         st = api_start_keeper(&server, server.options.workers);
     if (!st)
         st = api_helper_start(&server.helper);
+    if (!st)
+        st = api_links_new(&server.links, server.options.request_timeout_ms);
     if (!st) {
         errno = 0;
         daemon = start_daemon(&server, address);
@@ -250,6 +293,7 @@ enum st api_serve(const struct api_options *options)
     }
     if (daemon)
         MHD_stop_daemon(daemon);
+    api_links_free(server.links);
     api_helper_stop(server.helper);
     store_keeper_stop(server.keeper);
     metrics_free(server.metrics);

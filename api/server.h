@@ -10,13 +10,13 @@
 
 struct api_options {
     struct store_options store;
-    const char *listen;        /* "127.0.0.1:0", "[::1]:8080" */
-    const char *port_file;     /* written (atomically) once ready: the port in decimal; or NULL */
-    unsigned workers;          /* request threads; 0: one per CPU */
-    unsigned connection_limit; /* 0: 4096 */
-    uint64_t body_limit_bytes; /* of any request; 0: 1 MiB */
-    uint64_t request_timeout_ms;
-    uint64_t drain_timeout_ms; /* after SIGTERM: 25 s by default */
+    const char *listen;          /* "127.0.0.1:0", "[::1]:8080" */
+    const char *port_file;       /* written (atomically) once ready: the port in decimal; or NULL */
+    unsigned workers;            /* request threads; 0: one per CPU */
+    unsigned connection_limit;   /* 0: 4096 */
+    uint64_t body_limit_bytes;   /* of any request; 0: 1 MiB */
+    uint64_t request_timeout_ms; /* from the first byte of a request to its last; 0: 30 s */
+    uint64_t drain_timeout_ms;   /* after SIGTERM: 25 s by default */
     bool production;
     /* Called on the main thread once the server answers, with its base URL; or NULL. */
     void (*ready_fn)(const char *url, void *ctx);

@@ -1,12 +1,13 @@
 // The server as a process: health, metrics, contract, stopping, what it refuses to start on.
 import assert from 'node:assert/strict';
-import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
 import net from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Data, Server } from '../kit/everline.mjs';
-import { everlinePath, run, tempDir, until } from '../kit/process.mjs';
-import { csv, THINGS } from '../kit/samples.mjs';
+import { everlinePath, run, start, tempDir, until } from '../kit/process.mjs';
+import { csv, THINGS, things } from '../kit/samples.mjs';
 
 let data, server, token;
 const LOOKUP = '/v1/datasets/things/lookup';
@@ -89,6 +90,119 @@ test('SIGTERM lets a request that is under way finish, then the server ends with
   await closed;
   const { code } = await other.process.ended;
   assert.equal(code, 0, other.log);
+});
+
+/** Asks again and again on one kept connection, and connects anew when that ends, until nobody listens.
+ *  Every answer that begins is whole and one of those that are expected. */
+async function askUntilRefused(port, requests, seen) {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  for (let i = 0; ; i++) {
+    const { method, path, body } = requests[i % requests.length];
+    const outcome = await new Promise((resolve, reject) => {
+      let begun = false;
+      const request = http.request({ host: '127.0.0.1', port, agent, method, path,
+        headers: { authorization: `Bearer ${token}`, ...(body ? { 'content-type': 'application/json', 'content-length': body.length } : {}) } },
+      (response) => {
+        begun = true;
+        let text = '';
+        response.setEncoding('utf8').on('data', (part) => { text += part; }).on('error', reject)
+          .on('end', () => resolve(response.statusCode === 503 ? JSON.parse(text).code : (JSON.parse(text), response.statusCode)));
+      });
+      request.on('error', (error) => (begun || /^HPE_/.test(error.code) ? reject(error) : resolve(error.code))).end(body);
+    });
+    seen.set(outcome, (seen.get(outcome) ?? 0) + 1);
+    if (outcome === 'ECONNREFUSED') break;
+  }
+  agent.destroy();
+}
+
+test('SIGTERM under load ends the server with 0, and every answer that has begun is whole', async () => {
+  await data.ingest('things', { things: data.file('2.csv', csv([{ id: 'one', colour: 'red', weight: 6, made: '2024-01-01' }])) });
+  const control = ['/v1/datasets', '/v1/datasets/things', '/v1/datasets/things/versions'].map((path) => ({ method: 'GET', path }));
+  const reading = [LOOKUP, `${LOOKUP}?version=1`].map((path) => ({ method: 'POST', path, body: BODY }));
+  for (let round = 0; round < 10; round++) {
+    const other = await data.serve('--workers', '4');
+    const seen = new Map();
+    const clients = Array.from({ length: 48 }, (_, i) =>
+      askUntilRefused(other.port, i % 3 ? control : reading, seen));
+    await until('all are served', () => seen.get(200) > 200);
+    other.process.child.kill('SIGTERM');
+    await Promise.all(clients);
+    assert.deepEqual(await other.process.ended, { code: 0, signal: null }, other.log);
+    const outcomes = [...seen.keys()].filter((outcome) => ![200, 'STOPPING', 'ECONNRESET', 'EPIPE', 'ECONNREFUSED'].includes(outcome));
+    assert.deepEqual(outcomes, []);
+    assert.doesNotMatch(other.log, /cut off/);
+  }
+});
+
+/** Connects, sends `first`, then `rest` a byte at a time, its last one over and over, until the server closes. */
+async function drip(port, first, rest) {
+  const socket = net.connect(port, '127.0.0.1');
+  const link = { received: '', closed: false, sent: 0 };
+  socket.setEncoding('latin1').on('data', (text) => { link.received += text; })
+    .on('error', () => {}).on('close', () => { link.closed = true; });
+  socket.write(first);
+  if (first.endsWith('\r\n\r\n') && !/Content-Type/.test(first)) await until('the first answer', () => link.received.includes('}'));
+  const before = link.received, start = performance.now();
+  await until(`closed while it drips ${rest}`, () => {
+    if (!link.closed) socket.write(rest[Math.min(link.sent++, rest.length - 1)]);
+    return link.closed;
+  });
+  assert.equal(link.received, before);
+  return performance.now() - start;
+}
+
+test('a request has --request-timeout from its first byte to its last; a connection without one has the idle timeout', async () => {
+  const other = await data.serve('--request-timeout', '300ms');
+  const whole = 'GET /livez HTTP/1.1\r\nHost: x\r\n\r\n', body = `POST ${LOOKUP} HTTP/1.1\r\nHost: x\r\n`
+    + `Authorization: Bearer ${token}\r\nContent-Type: application/json\r\n`;
+  const kept = { received: '' }, silent = { received: '' };
+  for (const link of [kept, silent]) {
+    link.socket = net.connect(other.port, '127.0.0.1');
+    link.socket.setEncoding('latin1').on('data', (text) => { link.received += text; });
+  }
+  kept.socket.write(whole);
+  await until('the kept connection is answered', () => kept.received.includes('}'));
+  for (const [first, rest] of [['', 'GET /a'], ['', 'GET /livez HTTP/1.1\r\nHost: x\r\nX-A: a'], [whole, 'GET /a'],
+    [whole, 'GET /livez HTTP/1.1\r\nHost: x\r\nX-A: a'], [`${body}Content-Length: 60000\r\n\r\n`, ' '],
+    [`${body}Transfer-Encoding: chunked\r\n\r\n`, 'ff00\r\n ']]) {
+    const took = await drip(other.port, first, rest);
+    assert.ok(took >= 250, `${took} ms`);
+  }
+  assert.match(other.log, /"event":"request_timeout"/);
+  for (const link of [kept, silent]) {
+    const before = link.received.length;
+    link.socket.write(whole);
+    await until('it is answered', () => link.received.slice(before).includes('}'));
+    assert.match(link.received.slice(before), /^HTTP\/1\.1 200 /);
+    link.socket.destroy();
+  }
+  assert.equal(await other.stop(), 0);
+});
+
+test('an answer may take longer than --request-timeout', async () => {
+  const big = await Data.make('dev');
+  await big.put(THINGS);
+  for (const seed of [1, 2]) await big.ingest('things', { things: big.file(`${seed}.csv`, csv(things(100_000, seed))) });
+  const other = await big.serve('--request-timeout', '20ms'), who = await big.token();
+  await until('an answer that took long', async () => {
+    const start = performance.now();
+    const reply = await other.get('/v1/datasets/things/versions/2/diff?from=1', who).catch(() => null);
+    return reply?.status === 200 && reply.json.to === 2 && performance.now() - start > 60;
+  });
+  assert.equal(await other.stop(), 0);
+});
+
+test('the server leaves no core', async (t) => {
+  const limit = (pid) => readFileSync(`/proc/${pid}/limits`, 'utf8').match(/^Max core file size +(\S+) +(\S+)/m).slice(1);
+  if (limit('self')[1] === '0') return t.skip('none may be left here anyway');
+  const portFile = join(tempDir(), 'port');
+  const handle = start('/bin/bash', ['-c', 'ulimit -S -c "$(ulimit -H -c)"; exec "$0" "$@"', everlinePath, 'serve',
+    '--data', data.directory, '--listen', '127.0.0.1:0', '--port-file', portFile]);
+  await until('the server is ready', () => { assert.ok(!handle.exited, handle.stderr); return existsSync(portFile); });
+  assert.deepEqual(limit(handle.pid), ['0', '0']);
+  handle.child.kill('SIGTERM');
+  assert.equal((await handle.ended).code, 0);
 });
 
 test('SIGINT ends an idle server with 0', async () => {

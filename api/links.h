@@ -1,0 +1,39 @@
+/* How long a client may take to send a request. libmicrohttpd's timeout starts anew with each byte,
+ * so that a head that comes a byte at a time lives for ever. Here a request has the request timeout
+ * from its first byte to the last of its body; then the time is ours, and between two requests
+ * there is the idle timeout only.
+ *
+ * Nobody tells of the first byte: a sweep asks the kernel how many have come to each connection
+ * that is between two requests. It is late by at most the time between two sweeps, an eighth of the
+ * timeout and a second at most. */
+#ifndef EVERLINE_API_LINKS_H
+#define EVERLINE_API_LINKS_H
+
+#include "base/status.h"
+
+#include <microhttpd.h>
+
+#include <stdint.h>
+
+struct api_link; /* one connection */
+struct api_links;
+
+enum st api_links_new(struct api_links **out, uint64_t timeout_ms) ST_MUST_USE;
+void api_links_free(struct api_links *l); /* no connection may be left */
+
+/* libmicrohttpd's MHD_OPTION_NOTIFY_CONNECTION; cls is the struct api_links. */
+void api_on_connection(void *cls, struct MHD_Connection *connection, void **socket_context,
+                       enum MHD_ConnectionNotificationCode code);
+
+/* The connection's, for its worker thread; NULL when it is being closed for want of memory. */
+struct api_link *api_link_of(struct MHD_Connection *connection);
+void api_link_begin(struct api_link *link, const struct api_links *l); /* the first line is there */
+void api_link_pause(struct api_link *link); /* the request is there, or is not read any more */
+void api_link_end(struct api_link *link);   /* the answer is out: another request may come */
+
+/* Closes the connections whose requests have taken too long, when it is time for a sweep: to be
+ * called at least every api_links_period_ms, by one thread. */
+void api_links_sweep(struct api_links *l);
+uint64_t api_links_period_ms(const struct api_links *l);
+
+#endif
