@@ -31,17 +31,26 @@ static const char *const TABLE_NAMES[CATALOG_TABLES] = {
     [CATALOG_SEALS] = "seals",
 };
 
-static enum st open_tables(struct catalog *c)
+static int open_tables_in(struct catalog *c, unsigned txn_flags, unsigned table_flags)
 {
     MDB_txn *txn = NULL;
-    int rc = mdb_txn_begin(c->env, NULL, 0, &txn);
+    int rc = mdb_txn_begin(c->env, NULL, txn_flags, &txn);
 
     for (int i = 0; rc == 0 && i < CATALOG_TABLES; i++)
-        rc = mdb_dbi_open(txn, TABLE_NAMES[i], MDB_CREATE, &c->tables[i]);
+        rc = mdb_dbi_open(txn, TABLE_NAMES[i], table_flags, &c->tables[i]);
     if (rc == 0)
-        rc = mdb_txn_commit(txn);
-    else
-        mdb_txn_abort(txn);
+        return mdb_txn_commit(txn);
+    mdb_txn_abort(txn);
+    return rc;
+}
+
+/* Reading first: who starts must not wait for a writer that is stopped. */
+static enum st open_tables(struct catalog *c)
+{
+    int rc = open_tables_in(c, MDB_RDONLY, 0);
+
+    if (rc == MDB_NOTFOUND)
+        rc = open_tables_in(c, 0, MDB_CREATE);
     return rc == 0 ? ST_OK : store_env_fail(rc, "opening the tables of the catalog");
 }
 

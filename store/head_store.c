@@ -1,8 +1,12 @@
 #include "store/internal.h"
 
 #include "base/clock.h"
+#include "store/name.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#define HEAD_FILE_MAX (64u << 20)
 
 /* The head inside a catalog transaction, with the event and the head file that go with each change.
  *
@@ -61,13 +65,102 @@ static json_t *event_json(struct catalog_txn *t, const struct head *h,
     return e;
 }
 
+/* What is missing or torn says nothing: sequence 0. */
+static enum st read_head_file(struct head *out, const struct store *s, const char *tenant,
+                              const char *dataset)
+{
+    char path[FS_PATH_MAX];
+    json_t *document = NULL;
+
+    *out = (struct head){0};
+    enum st st = fs_path(path, "%s/%s/%s.json", s->heads_dir, tenant, dataset);
+    if (!st)
+        st = jx_parse_file(&document, path, HEAD_FILE_MAX);
+    if (!st)
+        st = head_from_json(out, document);
+    json_decref(document);
+    return st == ST_NOMEM || st == ST_IO ? st : ST_OK;
+}
+
+/* One transaction makes one event, or several that only retire. */
+static enum st check_step(const struct store *s, const struct head *h, const struct head *file)
+{
+    if (file->sequence <= h->sequence + 1 ||
+        (file->last_version == h->last_version && file->current == h->current &&
+         file->people_sequence == h->people_sequence))
+        return ST_OK;
+    return st_hint(
+        st_fail(ST_CORRUPT, "CATALOG_OLD",
+                "the catalog is older than the head file of %s/%s: is it an earlier copy?",
+                file->tenant, file->dataset),
+        "stop what uses it, then: everline catalog rebuild --data %s", s->data_dir);
+}
+
+enum st store_head_check(const struct store *s, const struct head *h)
+{
+    struct head file;
+    enum st st = read_head_file(&file, s, h->tenant, h->dataset);
+
+    if (!st)
+        st = check_step(s, h, &file);
+    head_release(&file);
+    return st;
+}
+
+/* One file. Its dataset may be unknown to the catalog, when the file is of its first event. */
+static void look_at_file(struct catalog_txn *t, const struct store *s, const char *tenant,
+                         const char *name,
+                         void (*file_fn)(struct catalog_txn *t, const struct head *file, void *ctx),
+                         void *ctx)
+{
+    char dataset[STORE_NAME_SIZE], key[CATALOG_KEY_SIZE];
+    struct head h = {0}, file;
+    size_t len = strlen(name);
+
+    if (len < 6 || len - 5 >= sizeof dataset || strcmp(name + len - 5, ".json") != 0)
+        return; /* a temporary file, or not ours */
+    memcpy(dataset, name, len - 5);
+    dataset[len - 5] = '\0';
+    catalog_fail(t, read_head_file(&file, s, tenant, dataset));
+    store_dataset_key(key, tenant, dataset);
+    json_t *document = catalog_get(t, CATALOG_HEADS, key);
+    if (document)
+        catalog_fail(t, head_from_json(&h, document));
+    if (!t->status)
+        catalog_fail(t, check_step(s, &h, &file));
+    if (!t->status && file_fn)
+        file_fn(t, &file, ctx);
+    json_decref(document);
+    head_release(&h);
+    head_release(&file);
+}
+
+void store_head_files(struct catalog_txn *t, const struct store *s,
+                      void (*file_fn)(struct catalog_txn *t, const struct head *file, void *ctx),
+                      void *ctx)
+{
+    struct fs_list tenants = {0}, files = {0};
+    char path[FS_PATH_MAX];
+
+    catalog_fail(t, fs_list_dir(&tenants, s->heads_dir));
+    for (size_t i = 0; !t->status && i < tenants.count; i++) {
+        if (store_name_check("tenant", tenants.names[i]) ||
+            fs_path(path, "%s/%s", s->heads_dir, tenants.names[i]) || fs_list_dir(&files, path))
+            continue; /* not ours */
+        for (size_t j = 0; !t->status && j < files.count; j++)
+            look_at_file(t, s, tenants.names[i], files.names[j], file_fn, ctx);
+        fs_list_free(&files);
+    }
+    fs_list_free(&tenants);
+}
+
 static enum st write_head_file(const struct store *s, const struct head *h, const json_t *document)
 {
     char path[FS_PATH_MAX];
     struct buf text;
     enum st st = fs_path(path, "%s/%s", s->heads_dir, h->tenant);
 
-    buf_init(&text, 64u << 20);
+    buf_init(&text, HEAD_FILE_MAX);
     jx_write(&text, document, true);
     buf_addch(&text, '\n');
     if (!st)
@@ -76,6 +169,8 @@ static enum st write_head_file(const struct store *s, const struct head *h, cons
         st = fs_path(path, "%s/%s/%s.json", s->heads_dir, h->tenant, h->dataset);
     if (!st)
         st = buf_status(&text);
+    if (!st)
+        st = store_head_check(s, h); /* never over one that knows more */
     if (!st)
         st = fs_write_atomic(path, text.data, text.len, 0600);
     buf_release(&text);

@@ -50,6 +50,16 @@ struct store_event {
 void store_head_save(struct catalog_txn *t, const struct store *s, const struct head *h,
                      const struct store_event *event);
 
+/* Is the head file as far as the head is, or ahead by one transaction that was not acknowledged?
+ * ST_CORRUPT, code CATALOG_OLD: it is further, so that the catalog is an older copy. */
+enum st store_head_check(const struct store *s, const struct head *h) ST_MUST_USE;
+
+/* The same for every head file; each is given to file_fn (may be NULL). Failure is the
+ * transaction's. */
+void store_head_files(struct catalog_txn *t, const struct store *s,
+                      void (*file_fn)(struct catalog_txn *t, const struct head *file, void *ctx),
+                      void *ctx);
+
 /* The two halves, for several moves in one transaction: each has its event, the head is written
  * once, last. */
 void store_event_save(struct catalog_txn *t, const struct head *h, const struct store_event *event);

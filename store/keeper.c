@@ -499,6 +499,16 @@ static enum st register_metrics(struct store_keeper *k)
     return st;
 }
 
+/* A catalog that was restored from an older copy would serve an older state, and be swept. */
+static enum st check_heads(struct store_keeper *k)
+{
+    struct catalog_txn t;
+
+    catalog_begin_read(&t, &k->store->catalog);
+    store_head_files(&t, k->store, NULL, NULL);
+    return catalog_end(&t);
+}
+
 static enum st load_first_view(struct store_keeper *k)
 {
     for (;;) {
@@ -537,6 +547,8 @@ enum st store_keeper_start(struct store_keeper **out, const struct store_keeper_
         st = register_metrics(k);
     if (!st)
         st = store_open(&k->store, &options->store);
+    if (!st)
+        st = check_heads(k);
     if (!st)
         st = run_register(&k->server, k->store->run_dir, RUN_SERVER);
     if (!st)

@@ -161,16 +161,28 @@ static void name_all(struct catalog_txn *t, json_t *named, const json_t *segment
     }
 }
 
-static void name_heads(struct catalog_txn *t, json_t *named)
+static void name_versions(struct catalog_txn *t, const struct head *h, void *ctx)
+{
+    json_t *named = ctx;
+
+    for (size_t i = 0; i < h->version_count; i++)
+        for (size_t j = 0; j < h->versions[i].segment_count; j++)
+            store_set(t, named, h->versions[i].segments[j].sha256, json_true());
+}
+
+/* By the catalog and by the head files: nothing goes that either of them knows. */
+static void name_heads(struct catalog_txn *t, const struct store *s, json_t *named)
 {
     char key[CATALOG_KEY_SIZE] = "";
-    const json_t *version;
     json_t *document;
-    size_t i;
 
+    store_head_files(t, s, name_versions, named);
     while ((document = catalog_after(t, CATALOG_HEADS, "", key))) {
-        json_array_foreach(json_object_get(document, "versions"), i, version)
-            name_all(t, named, json_object_get(version, "segments"));
+        struct head h;
+        catalog_fail(t, head_from_json(&h, document));
+        if (!t->status)
+            name_versions(t, &h, named);
+        head_release(&h);
         json_decref(document);
     }
 }
@@ -221,7 +233,7 @@ static void name_candidates(struct catalog_txn *t, const struct store *s, json_t
 static void name_everything(struct catalog_txn *t, const struct store *s, json_t *named,
                             json_t *stale)
 {
-    name_heads(t, named);
+    name_heads(t, s, named);
     name_pins(t, s, named, stale);
     name_candidates(t, s, named, stale);
 }

@@ -2,6 +2,7 @@
 #include "store_kit.h"
 
 #include "base/clock.h"
+#include "store/internal.h"
 #include "store/keeper.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -393,6 +395,38 @@ static void posted_tasks_are_answered_unavailable_when_the_keeper_stops(void **s
     free(late);
 }
 
+/* A process that is stopped while it holds the catalog's lock: who reads goes on, who writes waits,
+ * and its death frees the lock. */
+static void a_stopped_writer_stops_no_reader_and_its_death_frees_the_lock(void **state)
+{
+    struct kit *kit = *state;
+    int status;
+
+    kit_close(kit);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct catalog_txn t;
+        kit_is_child = true;
+        kit_open(kit);
+        catalog_begin_write(&t, &kit->store->catalog);
+        raise(SIGSTOP);
+        _exit(catalog_end(&t));
+    }
+    assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
+    assert_true(WIFSTOPPED(status));
+    struct publisher p = publisher_new(kit, "blue");
+    struct store_keeper *k = start(kit);
+    const struct store_view *v = store_view_enter(k, 0);
+    assert_colour(served(v, "things"), 0, "red");
+    store_view_leave(k, 0);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    publisher_run(&p);
+    await_version(k, 0, 2);
+    store_keeper_stop(k);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -402,6 +436,7 @@ int main(void)
         TEST(a_publish_by_another_process_is_acknowledged_and_served),
         TEST(a_view_entered_before_a_flip_goes_on_reading_the_old_version),
         TEST(a_damaged_segment_takes_away_its_dataset_and_no_other),
+        TEST(a_stopped_writer_stops_no_reader_and_its_death_frees_the_lock),
         TEST(a_task_is_done_when_what_it_moved_is_served),
         TEST(posted_tasks_are_answered_unavailable_when_the_keeper_stops),
         TEST(a_wrong_hmac_key_makes_the_dataset_unavailable_instead_of_empty),

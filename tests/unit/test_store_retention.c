@@ -3,6 +3,7 @@
 
 #include "store/head.h"
 #include "store/internal.h"
+#include "store/keeper.h"
 #include "store/queue.h"
 #include "store/retention.h"
 
@@ -286,6 +287,48 @@ static void what_the_dead_left_is_swept(void **state)
     assert_true(has_file(kit, 3));
 }
 
+/* An older copy of the catalog comes back: nothing is served, swept or numbered by it. */
+static void an_older_catalog_is_refused_and_removes_nothing(void **state)
+{
+    struct kit *kit = *state;
+    char catalog[FS_PATH_MAX], path[FS_PATH_MAX];
+    struct store_keeper *k = NULL;
+    struct store_build *b = NULL;
+    struct store_lease lease;
+    struct buf copy;
+    json_t *sources = json_array();
+
+    publish(kit, "red");
+    kit_close(kit);
+    kit_ok(fs_path(catalog, "%s/catalog.mdb", kit->dir));
+    buf_init(&copy, 64u << 20);
+    kit_ok(fs_read(&copy, catalog));
+    kit_open(kit);
+    publish(kit, "green");
+    json_t *row = NULL;
+    kit_ok(store_version_get(&row, kit->store, "acme", "things", 2));
+    const json_t *segment = json_array_get(json_object_get(row, "segments"), 0);
+    kit_ok(store_segment_path(path, kit->store,
+                              json_string_value(json_object_get(segment, "sha256"))));
+    json_decref(row);
+    kit_close(kit);
+    kit_ok(fs_write_atomic(catalog, copy.data, copy.len, 0600));
+    buf_release(&copy);
+
+    struct store_keeper_options options = {.store.data_dir = kit->dir, .slots = 1};
+    assert_int_equal(store_keeper_start(&k, &options), ST_CORRUPT);
+    assert_string_equal(st_code(), "CATALOG_OLD");
+    kit_open(kit);
+    assert_int_equal(store_sweep(NULL, kit->store), ST_CORRUPT);
+    kit_lease(&lease, kit, "things");
+    struct store_definition *d = kit_definition(KEEP_TWO);
+    assert_int_equal(store_build_begin(&b, kit->store, &lease, d, sources), ST_CORRUPT);
+    assert_string_equal(st_code(), "CATALOG_OLD");
+    store_definition_free(d);
+    json_decref(sources);
+    assert_int_equal(access(path, F_OK), 0);
+}
+
 static void strange_files_are_left_alone(void **state)
 {
     struct kit *kit = *state;
@@ -311,6 +354,7 @@ int main(void)
         TEST(people_retire_one_with_a_reason),
         TEST(what_a_build_has_pinned_is_not_swept),
         TEST(what_the_dead_left_is_swept),
+        TEST(an_older_catalog_is_refused_and_removes_nothing),
         TEST(strange_files_are_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
