@@ -170,8 +170,6 @@ static enum st write_head_file(const struct store *s, const struct head *h, cons
     if (!st)
         st = buf_status(&text);
     if (!st)
-        st = store_head_check(s, h); /* never over one that knows more */
-    if (!st)
         st = fs_write_atomic(path, text.data, text.len, 0600);
     buf_release(&text);
     return st;

@@ -253,6 +253,8 @@ static enum st move_head(json_t **answer, struct store *s, const struct store_mo
     catalog_begin_write(&t, &s->catalog);
     store_head_load(&h, &t, move->tenant, move->dataset);
     if (!t.status)
+        catalog_fail(&t, store_head_check(s, &h));
+    if (!t.status)
         catalog_fail(&t, store_move_check_head(&h, move));
     if (!t.status && kind == MOVE_ROLL_BACK)
         catalog_fail(&t, target_of(&to, s, &h, move));
