@@ -40,7 +40,9 @@ static enum st parse_listen(struct addrinfo **out, const char *listen)
         snprintf(host, sizeof host, "%.*s", (int)len - 2, listen + 1);
     else
         snprintf(host, sizeof host, "%.*s", (int)len, listen);
-    if (getaddrinfo(len ? host : NULL, colon + 1, &hints, out) != 0)
+    /* getaddrinfo takes a larger port modulo 65536. */
+    if (strspn(colon + 1, "0123456789") != strlen(colon + 1) || strlen(colon + 1) > 5 ||
+        atoi(colon + 1) > 65535 || getaddrinfo(len ? host : NULL, colon + 1, &hints, out) != 0)
         return st_fail(ST_USAGE, NULL, "--listen: \"%.100s\" is not a numeric address and port",
                        listen);
     return ST_OK;

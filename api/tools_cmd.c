@@ -60,7 +60,8 @@ enum st verify_cmd(const struct cmd_args *args)
         commands_cell(problem, "version", scratch),
         json_string_value(json_object_get(problem, "problem")),
         json_string_value(json_object_get(problem, "hint")));
-    printf("%s segments verified%s\n", commands_cell(report, "segments", scratch),
+    json_int_t count = json_integer_value(json_object_get(report, "segments"));
+    printf("%lld %s looked at%s\n", (long long)count, count == 1 ? "segment" : "segments",
            st ? "" : ", all whole");
     json_decref(report);
     return st ? st_restore(&failure) : ST_OK;

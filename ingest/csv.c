@@ -77,7 +77,27 @@ static enum st finish_header(struct csv_scan *s)
                     "%s:1:%zu", s->file, i + 1);
     }
     s->columns = s->fields;
+    for (size_t i = 0; s->is_integer_fn && i < s->columns; i++)
+        s->integers[i] = s->is_integer_fn(csv_scan_name(s, i), s->ctx);
     return ST_OK;
+}
+
+/* Does the field that is being read belong to a column of integers? */
+static bool in_integer(const struct csv_scan *s)
+{
+    return s->columns && s->fields < s->columns && s->integers[s->fields];
+}
+
+/* 1.5, 1e3, 0x1F and 1_000 are integers to a reader that rounds and guesses. */
+static enum st check_digit(const struct csv_scan *s, unsigned char c)
+{
+    if ((c >= '0' && c <= '9') || c == '-' || c == '+' || c == ' ')
+        return ST_OK;
+    const char *name = csv_scan_name(s, s->fields);
+    enum st st =
+        st_fail(ST_INVALID, "CSV_CAST", "%s line %llu: the column \"%s\" is not an integer",
+                s->file, (unsigned long long)s->line, name);
+    return st_place(st, "%s:%llu:%zu", s->file, (unsigned long long)s->line, s->fields + 1);
 }
 
 static enum st end_field(struct csv_scan *s)
@@ -185,7 +205,7 @@ static enum st step(struct csv_scan *s, unsigned char c)
             s->line++;
         if (k != QUOTE && !s->columns)
             buf_addch(&s->header, (char)c);
-        return ST_OK;
+        return k != QUOTE && in_integer(s) ? check_digit(s, c) : ST_OK;
     }
     switch (k) {
     case COMMA:
@@ -221,7 +241,7 @@ static enum st step(struct csv_scan *s, unsigned char c)
     }
     if (!s->columns)
         buf_addch(&s->header, (char)c);
-    return ST_OK;
+    return k == COMMON && in_integer(s) ? check_digit(s, c) : ST_OK;
 }
 
 enum st csv_scan_feed(struct csv_scan *s, const void *bytes, size_t len)
@@ -241,7 +261,7 @@ enum st csv_scan_feed(struct csv_scan *s, const void *bytes, size_t len)
         s->bom = 0;
     }
     while (!st && p < end) {
-        if (s->columns && !s->utf8_left) {
+        if (s->columns && !s->utf8_left && !in_integer(s)) {
             const unsigned char *from = p;
             if (s->state == PLAIN)
                 while (p < end && kind[*p] == COMMON)

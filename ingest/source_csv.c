@@ -215,6 +215,20 @@ static enum st count_rejects(int64_t *rejects, struct duck *d, const struct stor
     return st;
 }
 
+static bool is_integer(const char *column, void *ctx)
+{
+    static const char *const TYPES[] = {"TINYINT",  "SMALLINT", "INTEGER",   "INT",      "BIGINT",
+                                        "HUGEINT",  "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
+                                        "UHUGEINT", "LONG",     "SHORT",     "INT1",     "INT2",
+                                        "INT4",     "INT8",     "SIGNED"};
+    const struct store_column *c = source_declared(ctx, column);
+
+    for (size_t i = 0; c && i < sizeof TYPES / sizeof *TYPES; i++)
+        if (strcasecmp(c->type, TYPES[i]) == 0)
+            return true;
+    return false;
+}
+
 static enum st load_file(struct source_ledger *ledger, struct duck *d, const struct store_source *s,
                          const struct task_file *f, const struct ingest_progress *progress)
 {
@@ -223,6 +237,8 @@ static enum st load_file(struct source_ledger *ledger, struct duck *d, const str
     unsigned char sum[DIGEST_BYTES];
     int64_t parsed = 0, rejects = 0;
     csv_scan_init(&scan, f->label);
+    scan.is_integer_fn = is_integer;
+    scan.ctx = (void *)(uintptr_t)s;
     enum st st = digest_stream_new(&digest);
     if (!st)
         st = scan_file(&scan, f, digest, progress, ledger->read);

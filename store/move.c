@@ -19,7 +19,7 @@ enum st store_move_check_reason(const struct store_actor *actor)
 {
     size_t len = actor->reason ? strlen(actor->reason) : 0;
 
-    if (len == 0)
+    if (len == 0 || strspn(actor->reason, " \t\r\n") == len)
         return st_hint(
             st_place(st_fail(ST_INVALID, "REASON_REQUIRED", "a reason is needed"), "/reason"),
             "say why: it is kept with the event");

@@ -50,13 +50,17 @@ enum st store_segment_file_check(const char *path, const struct store_segment_re
     char hex[DIGEST_HEX_SIZE];
     uint64_t size = 0;
     struct stat sb;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* of a FIFO too it returns at once */
     enum st st = ST_OK;
 
     if (fd < 0 || fstat(fd, &sb) != 0) {
         st = errno == ENOENT
                  ? st_fail(ST_CORRUPT, "SEGMENT_MISSING", "segment %.12s is missing", ref->sha256)
                  : st_fail_errno(errno, "segment %.12s", ref->sha256);
+        goto done;
+    }
+    if (!S_ISREG(sb.st_mode)) {
+        st = st_fail(ST_CORRUPT, "SEGMENT_DAMAGED", "segment %.12s is not a file", ref->sha256);
         goto done;
     }
     if ((uint64_t)sb.st_size != ref->bytes) {

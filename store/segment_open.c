@@ -47,7 +47,7 @@ static enum st check_file(size_t *bytes, const char *path)
     static const uint16_t META_FLAG = 0x08;
     static const uint32_t MAGIC = 0xBEEFC0DE, VERSION = 1;
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     struct stat sb;
     enum st st = ST_OK;
 

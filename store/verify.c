@@ -50,6 +50,16 @@ static enum st verify_inside(struct verification *v, const struct head *h,
     return st;
 }
 
+/* Is the file as it was when its bytes were last verified? */
+static bool is_sealed(struct verification *v, const struct store_segment_ref *ref, const char *path)
+{
+    struct catalog_txn t;
+
+    catalog_begin_read(&t, &v->store->catalog);
+    bool holds = store_seal_holds(&t, ref->sha256, path);
+    return catalog_end(&t) == ST_OK && holds;
+}
+
 static void verify_version(struct verification *v, const struct head *h,
                            const struct head_version *hv)
 {
@@ -62,7 +72,8 @@ static void verify_version(struct verification *v, const struct head *h,
     for (size_t i = 0; i < hv->segment_count; i++) {
         enum st st = store_segment_path(path, v->store, hv->segments[i].sha256);
         if (!st)
-            st = store_segment_file_check(path, &hv->segments[i], v->deep);
+            st = store_segment_file_check(path, &hv->segments[i],
+                                          v->deep || !is_sealed(v, &hv->segments[i], path));
         if (!st && v->deep)
             st = verify_inside(v, h, hv, path);
         v->segments++;

@@ -268,9 +268,30 @@ static void a_declared_type_that_does_not_hold_fails_at_its_line(void **state)
           "\xef\xbb\xbf"
           "id,name,n,day\n1,a,1,\n2,b,Secret,\n",
           "CSV_CAST", "a.csv:3:3");
-    assert_non_null(strstr(st_message(), "\"n\" is not an INTEGER"));
+    assert_non_null(strstr(st_message(), "\"n\" is not an integer"));
     fails(kit, PEOPLE, "id,name,n,day\n1,a,99999999999,\n", "CSV_CAST", "a.csv:2:3");
     fails(kit, PEOPLE, "id,name,day\n1,a,\n", "CSV_HEADER", "a.csv:1");
+}
+
+/* A reader that rounds, or that knows other notations, would take these. */
+static void nothing_but_an_integer_is_an_integer(void **state)
+{
+    static const char *const bad[] = {"1.5", "2.0", "1e3", "0x1F", "1_000", "\"1.5\""};
+    static const char *const good[] = {"5", "-5", "\"5\"", "007", ""};
+    struct kit *kit = *state;
+    char text[128];
+    json_t *rows = NULL;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        snprintf(text, sizeof text, "id,name,n,day\n1,a,%s,\n", bad[i]);
+        fails(kit, PEOPLE, text, "CSV_CAST", "a.csv:2:3");
+    }
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        snprintf(text, sizeof text, "id,name,n,day\n1,a,%s,\n", good[i]);
+        kit_define(kit, PEOPLE);
+        kit_add(kit, 0, "a.csv", text);
+        kit_ok(build(&rows, kit));
+        json_decref(rows);
+    }
 }
 
 static void rejected_rows_are_counted_by_rule(void **state)
@@ -429,6 +450,7 @@ int main(void)
         kit_test(a_batch_without_records_is_a_version_without_records),
         kit_test(malformed_files_fail_at_their_line),
         kit_test(a_declared_type_that_does_not_hold_fails_at_its_line),
+        kit_test(nothing_but_an_integer_is_an_integer),
         kit_test(rejected_rows_are_counted_by_rule),
         kit_test(records_that_contradict_each_other_fail),
         kit_test(no_personal_value_is_in_the_files),
