@@ -5,6 +5,7 @@
 #include "ingest/spawn.h"
 
 #include <glob.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
  * process only listens, and extends its lease. */
 
 #define HEARTBEAT_MS (STORE_LEASE_MS / 3)
+#define TURN_MS 100 /* between looks at the queue */
 
 static volatile sig_atomic_t interrupted;
 
@@ -134,17 +136,25 @@ struct pulse {
     uint64_t last_ms;
 };
 
+static enum st check_interrupted(void)
+{
+    return interrupted
+               ? st_fail(ST_CONFLICT, "CANCELED", "cancelled by signal %d", (int)interrupted)
+               : ST_OK;
+}
+
+static enum st extend(struct pulse *p)
+{
+    p->last_ms = clock_boot_ms();
+    return store_lease_extend(p->batch->store, p->lease, STORE_LEASE_MS);
+}
+
 static enum st beat(void *ctx)
 {
     struct pulse *p = ctx;
-    uint64_t now_ms = clock_boot_ms();
+    enum st st = check_interrupted();
 
-    if (interrupted)
-        return st_fail(ST_CONFLICT, "CANCELED", "cancelled by signal %d", (int)interrupted);
-    if (now_ms - p->last_ms < HEARTBEAT_MS)
-        return ST_OK;
-    p->last_ms = now_ms;
-    return store_lease_extend(p->batch->store, p->lease, STORE_LEASE_MS);
+    return st || clock_boot_ms() - p->last_ms < HEARTBEAT_MS ? st : extend(p);
 }
 
 static enum st build(struct batch *b, struct task *t, struct store_build *build,
@@ -155,6 +165,8 @@ static enum st build(struct batch *b, struct task *t, struct store_build *build,
 
     if (!st)
         st = spawn_run(&rows, CHILD_BUILD, t, b->progress, beat, pulse);
+    if (!st)
+        st = extend(pulse); /* sealing reads the whole segment and is deaf meanwhile */
     if (!st)
         st = store_build_seal(build, TASK_SEGMENT);
     if (!st) {
@@ -200,10 +212,55 @@ static const char *job_state(const struct batch *b, enum st st)
     return b->outcome == STORE_HELD_BACK ? "held" : "succeeded";
 }
 
+/* What the job's row keeps of a failure. */
+static json_t *job_result(const struct batch *b, const struct st_report *report)
+{
+    return json_pack("{s:I, s:{s:s, s:s, s:s, s:s}}", "version", (json_int_t)b->version, "error",
+                     "code", report->code, "message", report->message, "place", report->place,
+                     "hint", report->hint);
+}
+
+/* A burst waits in the queue, in the order of enqueueing, until the dataset's earlier jobs ended.
+ */
+static enum st lease_in_turn(struct store_lease *lease, const struct batch *b, const char *job)
+{
+    for (bool told = false;; told = true) {
+        json_t *spec = NULL;
+        enum st st = check_interrupted();
+
+        if (!st)
+            st = store_job_lease(lease, &spec, b->store, job, STORE_LEASE_MS);
+        json_decref(spec);
+        if (st != ST_CONFLICT || strcmp(st_code(), "DATASET_BUSY") != 0)
+            return st;
+        if (!told) {
+            ingest_tell(b->progress, "waiting", 0, 0);
+            fprintf(stderr, "everline-ingest: waiting for an earlier job of dataset %s\n",
+                    b->dataset);
+        }
+        poll(NULL, 0, TURN_MS);
+    }
+}
+
+/* While it waited, somebody may have defined the dataset anew. */
+static enum st check_definition(const struct batch *b, const struct task *t)
+{
+    json_t *document = NULL;
+    enum st st = store_dataset_get(&document, b->store, b->tenant, b->dataset);
+
+    if (!st && !json_equal(json_object_get(document, "definition"), t->document))
+        st = st_hint(st_fail(ST_CONFLICT, "DEFINITION_CHANGED",
+                             "the definition of %s changed while this job waited", b->dataset),
+                     "ingest again");
+    json_decref(document);
+    return st;
+}
+
 static void catch_signals(void)
 {
     struct sigaction action = {.sa_handler = on_signal};
 
+    interrupted = 0;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
@@ -215,21 +272,25 @@ enum st batch_run(struct batch *b, struct task *t)
     const struct passwd *user = getpwuid(geteuid());
     struct store_lease lease;
     struct st_report report;
-    json_t *spec = json_object(), *leased = NULL;
+    json_t *spec = json_object(), *result = NULL;
 
     catch_signals();
     snprintf(actor, sizeof actor, "cli:%s", user ? user->pw_name : "unknown");
     enum st st = store_job_enqueue(job, b->store, b->tenant, b->dataset, spec, true,
                                    &(struct store_actor){.name = actor});
     if (!st)
-        st = store_job_lease(&lease, &leased, b->store, job, STORE_LEASE_MS);
+        st = lease_in_turn(&lease, b, job);
     json_decref(spec);
-    json_decref(leased);
     if (st)
         return st;
-    st = run_leased(b, t, &lease);
+    st = check_definition(b, t);
+    if (!st)
+        st = run_leased(b, t, &lease);
     st_save(&report, st);
-    if (store_lease_finish(b->store, &lease, job_state(b, st), NULL))
+    if (st)
+        result = job_result(b, &report);
+    if (store_lease_finish(b->store, &lease, job_state(b, st), result))
         log_failure(LOG_LEVEL_ERROR, "job", "the job's end could not be recorded");
+    json_decref(result);
     return st ? st_restore(&report) : ST_OK;
 }

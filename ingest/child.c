@@ -74,30 +74,6 @@ static void say_error(const struct voice *v, enum st status)
     say(v, message);
 }
 
-static enum st read_task(struct task *t)
-{
-    struct buf text;
-    enum st st = ST_OK;
-    buf_init(&text, TASK_MAX);
-    for (;;) {
-        char *room = buf_reserve(&text, 65536);
-        ssize_t n = room ? read(STDIN_FILENO, room, 65536) : -1;
-        if (room && n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            st = st_fail(ST_IO, NULL, "cannot read the task");
-        if (n <= 0)
-            break;
-        text.len += (size_t)n;
-    }
-    if (!st)
-        st = task_read(t, text.data ? text.data : "", text.len);
-    if (text.data)
-        secret_wipe(text.data, text.len);
-    buf_release(&text);
-    return st;
-}
-
 static enum st work(json_t **rows, enum child_mode mode, const struct task *t, struct voice *v)
 {
     struct ingest_progress progress = {tell, v};
@@ -139,7 +115,7 @@ bool child_main(int argc, char **argv, int *exit_code)
     json_t *rows = NULL;
     confine_early();
     silence(&v);
-    enum st st = read_task(&t);
+    enum st st = task_receive(&t, STDIN_FILENO);
     if (!st) {
         confine_files(&t);
         st = work(&rows, (enum child_mode)mode, &t, &v);

@@ -64,6 +64,27 @@ static enum st report(const struct batch *b, bool json, enum st st)
     return st;
 }
 
+static enum st within(const char *option, uint64_t value, uint64_t min, uint64_t max,
+                      const char *expected)
+{
+    return value >= min && value <= max
+               ? ST_OK
+               : st_fail(ST_USAGE, NULL, "--%s: %s expected", option, expected);
+}
+
+static enum st check_limits(const struct cmd_args *args)
+{
+    enum st st = within("threads", cmd_uint(args, "threads"), 1, TASK_THREADS_MAX, "1 to 1024");
+
+    if (!st)
+        st = within("memory", cmd_bytes(args, "memory"), 64ull << 20, 1ull << 50,
+                    "64MiB to 1024TiB");
+    if (!st)
+        st = within("adopt-timeout", cmd_duration_ms(args, "adopt-timeout"), 0, 7 * 86400000ull,
+                    "at most 7d");
+    return st;
+}
+
 static enum st ingest(const struct cmd_args *args)
 {
     struct store_options options = {cmd_string(args, "data"), cmd_string(args, "keys"), false};
@@ -81,6 +102,8 @@ static enum st ingest(const struct cmd_args *args)
     bool json = false;
     enum st st = cmd_output_json(&json, args);
 
+    if (!st)
+        st = check_limits(args);
     if (!st)
         st = store_open(&b.store, &options);
     if (!st)
@@ -122,7 +145,7 @@ static const struct cmd_option INGEST[] = {
     {"keys", CMD_STRING, "DIR", NULL, "keys directory, if not DATA/keys", false},
     {"tenant", CMD_STRING, "NAME", NULL, "tenant", true},
     {"source", CMD_LIST, "[NAME=]PATH", NULL, "a file or glob of a source; can be repeated", true},
-    {"memory", CMD_BYTES, "BYTES", "2GiB", "memory of the build", false},
+    {"memory", CMD_BYTES, "BYTES", "2GiB", "memory of the build, at least 64MiB", false},
     {"threads", CMD_UINT, "N", "2", "threads of the build", false},
     {"adopt-timeout", CMD_DURATION, "TIME", "30s", "longest wait for servers to open it", false},
     {"output", CMD_STRING, "FORMAT", "table", "table or json: the version's row", false},

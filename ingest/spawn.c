@@ -1,5 +1,6 @@
 #include "ingest/spawn.h"
 
+#include "base/clock.h"
 #include "ingest/confine.h"
 
 #include <errno.h>
@@ -12,6 +13,8 @@
 #include <unistd.h>
 
 #define TICK_MS 250
+#define END_MS 10000ull /* for the child to end once it has closed its pipe */
+#define END_POLL_MS 5
 
 struct spawn {
     pid_t pid;
@@ -68,27 +71,6 @@ static enum st start(struct spawn *s, enum child_mode mode)
     return ST_OK;
 }
 
-/* The child reads all of it before it says anything, so writing cannot block for long. */
-static enum st hand_over(struct spawn *s, const struct task *t)
-{
-    struct buf text;
-    buf_init(&text, TASK_MAX);
-    enum st st = task_write(&text, t);
-    for (size_t done = 0; !st && done < text.len;) {
-        ssize_t n = write(s->task_fd, text.data + done, text.len - done);
-        if (n < 0 && errno == EPIPE)
-            break; /* it died: its end says more */
-        if (n < 0 && errno != EINTR)
-            st = st_fail_errno(errno, "cannot hand over the task");
-        done += n > 0 ? (size_t)n : 0;
-    }
-    if (text.data)
-        secret_wipe(text.data, text.len);
-    buf_release(&text);
-    fs_close(&s->task_fd);
-    return st;
-}
-
 static enum st take_line(struct spawn *s, const char *line, size_t len)
 {
     json_t *message = NULL;
@@ -140,6 +122,27 @@ static enum st listen_once(struct spawn *s)
     memmove(s->line.data, s->line.data + from, s->line.len - from);
     s->line.len -= from;
     return ST_OK;
+}
+
+/* It has said all it had to say, and has nothing to do but to end. */
+static enum st wait_for_end(struct spawn *s, int *status, spawn_tick_fn tick_fn, void *ctx)
+{
+    uint64_t start_ns = clock_steady_ns();
+    for (;;) {
+        pid_t ended = waitpid(s->pid, status, WNOHANG);
+        if (ended == s->pid) {
+            s->pid = -1;
+            return ST_OK;
+        }
+        if (ended < 0 && errno != EINTR)
+            return st_fail_errno(errno, "cannot wait for the child");
+        if (clock_steady_ns() - start_ns > END_MS * 1000000u)
+            return st_fail(ST_UNAVAILABLE, "CHILD_DIED", "the ingest's child does not end");
+        enum st st = tick_fn ? tick_fn(ctx) : ST_OK;
+        if (st)
+            return st;
+        poll(NULL, 0, END_POLL_MS);
+    }
 }
 
 static enum st died(int status)
@@ -196,22 +199,24 @@ enum st spawn_run(json_t **rows, enum child_mode mode, const struct task *t,
     int status = 0;
     buf_init(&s.line, CHILD_LINE_MAX);
     enum st st = start(&s, mode);
+    /* The child reads all of it before it says anything, so that this cannot block for long. */
     if (!st)
-        st = hand_over(&s, t);
+        st = task_send(s.task_fd, t);
+    fs_close(&s.task_fd);
     while (!st) {
         st = tick_fn ? tick_fn(ctx) : ST_OK;
         if (!st)
             st = listen_once(&s);
     }
+    if (st == ST_END)
+        st = wait_for_end(&s, &status, tick_fn, ctx);
     if (s.pid > 0) {
-        if (st != ST_END)
-            kill(-s.pid, SIGKILL);
+        kill(-s.pid, SIGKILL);
         while (waitpid(s.pid, &status, 0) < 0 && errno == EINTR)
             ;
     }
-    if (st == ST_END)
+    if (!st)
         st = answer(rows, &s, status);
-    fs_close(&s.task_fd);
     fs_close(&s.reply_fd);
     buf_release(&s.line);
     json_decref(s.last);

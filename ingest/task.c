@@ -141,7 +141,7 @@ done:
     return st;
 }
 
-/* ---- as JSON ---- */
+/* ---- over a pipe: u32 length and bytes of the key, then JSON to the end ---- */
 
 static json_t *files_json(const struct task_source *s)
 {
@@ -157,39 +157,53 @@ static json_t *files_json(const struct task_source *s)
     return files;
 }
 
-enum st task_write(struct buf *out, const struct task *t)
+static enum st write_json(struct buf *out, const struct task *t)
 {
     enum st st = ST_OK;
-    char *hex = calloc(1, 2 * t->hmac_key.len + 1);
-    json_t *sources = json_array(), *task = NULL;
-    if (!hex || !sources) {
-        st = st_fail(ST_NOMEM, NULL, "out of memory");
-        goto done;
-    }
-    digest_hex(hex, t->hmac_key.bytes, t->hmac_key.len);
+    json_t *sources = json_array();
     for (size_t i = 0; i < t->definition->source_count; i++)
         json_array_append_new(sources, files_json(&t->sources[i]));
-    task = json_pack("{s:O, s:O, s:s, s:s, s:s, s:s, s:I, s:i}", "definition", t->document,
-                     "sources", sources, "tenant", t->tenant, "key_id", t->key_id, "hmac_key", hex,
-                     "directory", t->directory, "memory_bytes", (json_int_t)t->memory_bytes,
-                     "threads", (int)t->threads);
-    if (!task) {
-        st = st_fail(ST_INVALID, NULL, "a file's name is not valid UTF-8");
-        goto done;
-    }
+    json_t *task =
+        json_pack("{s:O, s:o, s:s, s:s, s:s, s:I, s:i}", "definition", t->document, "sources",
+                  sources, "tenant", t->tenant, "key_id", t->key_id, "directory", t->directory,
+                  "memory_bytes", (json_int_t)t->memory_bytes, "threads", (int)t->threads);
+    if (!task)
+        return st_fail(ST_INVALID, NULL, "a file's name is not valid UTF-8");
     jx_write(out, task, false);
     st = buf_status(out);
-    if (st)
-        st = st_fail(ST_TOO_LARGE, NULL, "the task is too large");
-done:
-    if (hex)
-        secret_wipe(hex, 2 * t->hmac_key.len);
-    free(hex);
-    if (task)
-        json_object_del(task, "hmac_key");
     json_decref(task);
-    json_decref(sources);
-    return st;
+    return st ? st_fail(ST_TOO_LARGE, NULL, "the task is too large") : ST_OK;
+}
+
+static enum st send_bytes(int fd, const void *bytes, size_t len)
+{
+    const char *at = bytes;
+    while (len) {
+        ssize_t n = write(fd, at, len);
+        if (n < 0 && errno == EPIPE)
+            return ST_END;
+        if (n < 0 && errno != EINTR)
+            return st_fail_errno(errno, "cannot hand over the task");
+        at += n > 0 ? n : 0;
+        len -= n > 0 ? (size_t)n : 0;
+    }
+    return ST_OK;
+}
+
+enum st task_send(int fd, const struct task *t)
+{
+    uint32_t len = (uint32_t)t->hmac_key.len;
+    struct buf text;
+    buf_init(&text, TASK_MAX);
+    enum st st = write_json(&text, t);
+    if (!st)
+        st = send_bytes(fd, &len, sizeof len);
+    if (!st)
+        st = send_bytes(fd, t->hmac_key.bytes, len);
+    if (!st)
+        st = send_bytes(fd, text.data, text.len);
+    buf_release(&text);
+    return st == ST_END ? ST_OK : st;
 }
 
 static enum st read_file(struct task *t, size_t source, const json_t *item)
@@ -216,25 +230,10 @@ static enum st read_file(struct task *t, size_t source, const json_t *item)
     return st;
 }
 
-static enum st read_key(struct task *t, const char *hex)
-{
-    size_t len = strlen(hex) / 2;
-    if (!len)
-        return ST_OK;
-    unsigned char bytes[4096];
-    if (len > sizeof bytes)
-        return st_fail(ST_TOO_LARGE, NULL, "the HMAC key is too long");
-    enum st st = digest_unhex(bytes, len, hex);
-    if (!st)
-        st = secret_copy(&t->hmac_key, bytes, len);
-    secret_wipe(bytes, sizeof bytes);
-    return st;
-}
-
-enum st task_read(struct task *t, const char *text, size_t len)
+static enum st read_json(struct task *t, const char *text, size_t len)
 {
     json_t *task = NULL, *definition, *sources;
-    const char *tenant, *key_id, *hmac_key, *directory;
+    const char *tenant, *key_id, *directory;
     int64_t memory, threads;
     enum st st = jx_parse_object(&task, text, len);
     if (st)
@@ -243,10 +242,9 @@ enum st task_read(struct task *t, const char *text, size_t len)
         (st = jx_array(&sources, task, "", "sources")) ||
         (st = jx_need_string(&tenant, task, "", "tenant")) ||
         (st = jx_need_string(&key_id, task, "", "key_id")) ||
-        (st = jx_need_string(&hmac_key, task, "", "hmac_key")) ||
         (st = jx_need_string(&directory, task, "", "directory")) ||
         (st = jx_integer(&memory, task, "", "memory_bytes", 0, 0, INT64_MAX)) ||
-        (st = jx_integer(&threads, task, "", "threads", 1, 1, 1024)))
+        (st = jx_integer(&threads, task, "", "threads", 1, 1, TASK_THREADS_MAX)))
         goto done;
     st = task_define(t, definition);
     if (st)
@@ -260,7 +258,6 @@ enum st task_read(struct task *t, const char *text, size_t len)
     snprintf(t->directory, sizeof t->directory, "%s", directory);
     t->memory_bytes = (uint64_t)memory;
     t->threads = (unsigned)threads;
-    st = read_key(t, hmac_key);
     for (size_t i = 0; !st && i < t->definition->source_count; i++) {
         json_t *files = json_array_get(sources, i);
         for (size_t j = 0; !st && j < json_array_size(files); j++)
@@ -268,5 +265,54 @@ enum st task_read(struct task *t, const char *text, size_t len)
     }
 done:
     json_decref(task);
+    return st;
+}
+
+static enum st receive_bytes(void *out, int fd, size_t len)
+{
+    char *at = out;
+    while (len) {
+        ssize_t n = read(fd, at, len);
+        if (n == 0 || (n < 0 && errno != EINTR))
+            return st_fail(ST_IO, NULL, "cannot read the task");
+        at += n > 0 ? n : 0;
+        len -= n > 0 ? (size_t)n : 0;
+    }
+    return ST_OK;
+}
+
+static enum st receive_key(struct task *t, int fd)
+{
+    unsigned char bytes[TASK_KEY_MAX];
+    uint32_t len;
+    enum st st = receive_bytes(&len, fd, sizeof len);
+    if (!st && len > sizeof bytes)
+        st = st_fail(ST_TOO_LARGE, NULL, "the HMAC key is too long");
+    if (!st)
+        st = receive_bytes(bytes, fd, len);
+    if (!st && len)
+        st = secret_copy(&t->hmac_key, bytes, len);
+    secret_wipe(bytes, sizeof bytes);
+    return st;
+}
+
+enum st task_receive(struct task *t, int fd)
+{
+    struct buf text;
+    buf_init(&text, TASK_MAX);
+    enum st st = receive_key(t, fd);
+    while (!st) {
+        char *room = buf_reserve(&text, 65536);
+        ssize_t n = room ? read(fd, room, 65536) : -1;
+        if (n == 0)
+            break;
+        if (n > 0)
+            text.len += (size_t)n;
+        else if (!room || errno != EINTR)
+            st = st_fail(ST_IO, NULL, "cannot read the task");
+    }
+    if (!st)
+        st = read_json(t, text.data, text.len);
+    buf_release(&text);
     return st;
 }

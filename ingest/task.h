@@ -1,5 +1,6 @@
-/* A task: all that a child is told, as one JSON document on its stdin (never on a command line or
- * in the environment: it may hold the HMAC key). Room-private. */
+/* A task: all that a child is told, on its stdin: the HMAC key, then one JSON document. The key
+ * goes beside the document as it is, because a JSON library leaves copies behind; never on a
+ * command line or in the environment. Room-private. */
 #ifndef EVERLINE_INGEST_TASK_H
 #define EVERLINE_INGEST_TASK_H
 
@@ -10,7 +11,9 @@
 #include "store/definition.h"
 
 #define TASK_FILES_MAX 10000
-#define TASK_MAX (16u << 20)       /* bytes of JSON */
+#define TASK_MAX (16u << 20) /* bytes of JSON */
+#define TASK_KEY_MAX 4096
+#define TASK_THREADS_MAX 1024
 #define TASK_SEGMENT "segment.mdb" /* the file that a build leaves in the directory */
 
 /* What makes a file the same file: it must not change between the command and the last read. */
@@ -50,8 +53,10 @@ enum st task_define(struct task *t, json_t *document) ST_MUST_USE;
  * no wildcards, which DuckDB would follow to other files. */
 enum st task_add_file(struct task *t, size_t source, const char *label) ST_MUST_USE;
 
-enum st task_write(struct buf *out, const struct task *t) ST_MUST_USE;
-enum st task_read(struct task *t, const char *text, size_t len) ST_MUST_USE;
+/* To a child. One that died meanwhile is no failure here: its end says more. */
+enum st task_send(int fd, const struct task *t) ST_MUST_USE;
+/* In the child: all that there is until the end of the pipe, into a zeroed task. */
+enum st task_receive(struct task *t, int fd) ST_MUST_USE;
 
 /* ST_CONFLICT, code SOURCE_CHANGED, when the open file is not what the stamp says. */
 enum st task_stamp_check(const struct task_file *f, int fd) ST_MUST_USE;

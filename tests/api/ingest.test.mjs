@@ -1,10 +1,13 @@
 // Bad input to an ingest: a clear error, nothing lost, nothing left behind, the old version served.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { after, before, beforeEach, test } from 'node:test';
 import { Data } from '../kit/everline.mjs';
 import { filesBelow, leftovers } from '../kit/files.mjs';
+import { everlinePath, start, until } from '../kit/process.mjs';
 import { csv, keyOf, PEOPLE, PERSONS, THINGS, things } from '../kit/samples.mjs';
 
 let data, server, token, state;
@@ -185,8 +188,50 @@ test('several files of one source are one source', async () => {
   for (const [i, name] of ['a', 'b', 'c'].entries()) data.file(`part-${name}.csv`, csv(rows.slice(10 * i, 10 * i + 10)));
   const row = await data.ingest('parts', { things: `${data.files}/part-*.csv` });
   assert.equal(row.rows.accepted, 30);
+  assert.deepEqual(row.rows.sources[0].files, ['a', 'b', 'c'].map((name) => {
+    const bytes = readFileSync(join(data.files, `part-${name}.csv`));
+    return { file: `part-${name}.csv`, bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+  }));
   const all = await data.ingest('parts', { things: data.file('whole.csv', csv([...rows].reverse())) });
   assert.equal(all.outcome, 'identical', 'the same records in another order give the same bytes');
+});
+
+test('ingests of one dataset at the same time wait for each other, in order', async () => {
+  await data.put({ ...THINGS, name: 'burst' });
+  const begin = (name, rows) => start(everlinePath, ['ingest', 'burst', '--data', data.directory, '--tenant', 'dev',
+    '--output', 'json', '--source', data.file(name, csv(rows))]);
+  const build = join(data.directory, 'build');
+  const first = begin('first.csv', things(200_000));
+  await until('the first builds', () => readdirSync(build).length > 0 || first.exited);
+  first.child.kill('SIGSTOP');
+  const others = [];
+  try {
+    assert.ok(!first.exited, first.stderr);
+    for (const name of ['second.csv', 'third.csv']) {
+      const other = begin(name, things(10, others.length + 2));
+      others.push(other);
+      await until(`${name} waits`, () => /waiting/.test(other.stderr) || other.exited);
+      assert.equal(readFileSync(`/proc/${other.pid}/limits`, 'utf8').match(/Max core file size +(\d+)/)[1], '0');
+    }
+  } finally {
+    first.child.kill('SIGCONT');
+  }
+  for (const [i, job] of [first, ...others].entries()) {
+    assert.equal((await job.ended).code, 0, job.stderr);
+    const row = JSON.parse(job.stdout);
+    assert.equal(row.version, i + 1);
+    assert.equal(row.outcome, 'flipped');
+    assert.equal(job.stderr.match(/waiting/g)?.length ?? 0, i ? 1 : 0, 'said once');
+  }
+});
+
+test('limits that cannot be are wrong usage', async () => {
+  const path = data.file('x.csv', GOOD);
+  for (const flags of [['--threads', '0'], ['--threads', '4294967297'], ['--memory', '0'], ['--memory', '1'],
+    ['--memory', '9999999TiB'], ['--adopt-timeout', '99999999d']]) {
+    const result = await data.cli(['ingest', 'people', '--source', path, ...flags], { tenant: 'dev' });
+    await assertNothingChanged(result, new RegExp(flags[0]), { rowsLeft: 0, code: 2 });
+  }
 });
 
 const broken = [

@@ -1,0 +1,246 @@
+/* Jobs of the command line, with real children: this program is its own. */
+#include "store_kit.h"
+
+#include "base/clock.h"
+#include "ingest/batch.h"
+#include "ingest/child.h"
+
+#include <signal.h>
+
+#define DEFINITION                                                                                 \
+    "{\"name\":\"things\",\"sources\":{\"things\":{\"format\":\"csv\"}},"                          \
+    "\"prepare\":\"SELECT id, colour FROM things\","                                               \
+    "\"key\":{\"fields\":[\"id\"],\"protect\":\"none\"},\"record\":{\"colour\":\"VARCHAR\"}}"
+
+struct fixture {
+    struct kit kit;
+    /* called once for each change of phase */
+    void (*hook)(struct fixture *f, const char *phase);
+    const char *phase;
+    struct store_lease earlier;
+    uint64_t mark_ms;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+
+    assert_non_null(f);
+    kit_new(&f->kit);
+    kit_dataset(&f->kit, DEFINITION);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    kit_free(&f->kit);
+    free(f);
+    return 0;
+}
+
+static void tell(const char *phase, uint64_t rows, uint64_t total, void *ctx)
+{
+    struct fixture *f = ctx;
+
+    (void)rows;
+    (void)total;
+    if (f->phase && strcmp(f->phase, phase) == 0)
+        return;
+    f->phase = phase;
+    if (f->hook)
+        f->hook(f, phase);
+}
+
+/* Ingests this text; the batch is left in *b. */
+static enum st ingest(struct batch *b, struct fixture *f, const char *text)
+{
+    struct ingest_progress progress = {tell, f};
+    struct task t = {.memory_bytes = 256u << 20, .threads = 1};
+    char path[FS_PATH_MAX];
+
+    f->phase = NULL;
+    *b = (struct batch){
+        .store = f->kit.store, .tenant = "acme", .dataset = "things", .progress = &progress};
+    kit_ok(fs_path(path, "%s/things.csv", f->kit.dir));
+    kit_ok(fs_write_atomic(path, text, strlen(text), 0600));
+    kit_ok(batch_define(&t, f->kit.store, "acme", "things"));
+    kit_ok(batch_add_source(&t, path));
+    enum st st = batch_run(b, &t);
+    task_release(&t);
+    b->progress = NULL;
+    return st;
+}
+
+static json_t *job_row(struct fixture *f, unsigned number)
+{
+    char name[STORE_JOB_ID_SIZE];
+    json_t *row = NULL;
+
+    snprintf(name, sizeof name, "job-%012u", number);
+    kit_ok(store_job_get(&row, f->kit.store, name));
+    return row;
+}
+
+/* `code` NULL: it did not fail. */
+static void assert_ended(struct fixture *f, unsigned number, const char *state, int version,
+                         const char *code)
+{
+    json_t *row = job_row(f, number), *result = json_object_get(row, "result");
+    json_t *error = json_object_get(result, "error");
+
+    assert_string_equal(json_string_value(json_object_get(row, "state")), state);
+    if (code) {
+        assert_int_equal(json_integer_value(json_object_get(result, "version")), version);
+        assert_string_equal(json_string_value(json_object_get(error, "code")), code);
+        assert_true(strlen(json_string_value(json_object_get(error, "message"))) > 5);
+    } else {
+        assert_null(error);
+    }
+    json_decref(row);
+}
+
+static void a_job_says_how_it_ended(void **state)
+{
+    struct fixture *f = *state;
+    struct batch b;
+
+    kit_ok(ingest(&b, f, "id,colour\n1,red\n"));
+    assert_int_equal(b.version, 1);
+    assert_ended(f, 1, "succeeded", 1, NULL);
+    assert_int_equal(ingest(&b, f, "id,colour\n1,red\n2\n"), ST_INVALID);
+    assert_ended(f, 2, "failed", 2, "CSV_SHORT_ROW");
+    assert_int_equal(ingest(&b, f, "id,price\n1,2\n"), ST_INVALID);
+    assert_int_equal(b.version, 0);
+    assert_ended(f, 3, "failed", 0, "SQL");
+    kit_ok(ingest(&b, f, "id,colour\n1,red\n"));
+    assert_int_equal(b.version, 3);
+    assert_ended(f, 4, "succeeded", 3, NULL);
+}
+
+static void interrupt_when_reading(struct fixture *f, const char *phase)
+{
+    (void)f;
+    if (strcmp(phase, "reading") == 0)
+        assert_int_equal(raise(SIGTERM), 0);
+}
+
+static void a_signal_cancels_the_job(void **state)
+{
+    struct fixture *f = *state;
+    struct batch b;
+
+    f->hook = interrupt_when_reading;
+    assert_int_equal(ingest(&b, f, "id,colour\n1,red\n"), ST_CONFLICT);
+    assert_string_equal(st_code(), "CANCELED");
+    assert_ended(f, 1, "canceled", 1, "CANCELED");
+}
+
+/* An earlier job of the dataset, as somebody else would have it. */
+static void occupy(struct fixture *f)
+{
+    kit_lease(&f->earlier, &f->kit, "things");
+}
+
+static void finish_earlier(struct fixture *f, const char *phase)
+{
+    if (strcmp(phase, "waiting") == 0)
+        kit_ok(store_lease_finish(f->kit.store, &f->earlier, "succeeded", NULL));
+}
+
+static void a_job_waits_for_the_one_before_it(void **state)
+{
+    struct fixture *f = *state;
+    struct batch b;
+
+    occupy(f);
+    f->hook = finish_earlier;
+    kit_ok(ingest(&b, f, "id,colour\n1,red\n"));
+    assert_int_equal(b.version, 1);
+    assert_ended(f, 2, "succeeded", 1, NULL);
+}
+
+static void interrupt_when_waiting(struct fixture *f, const char *phase)
+{
+    (void)f;
+    if (strcmp(phase, "waiting") == 0)
+        assert_int_equal(raise(SIGINT), 0);
+}
+
+static void a_job_that_waits_can_be_cancelled(void **state)
+{
+    struct fixture *f = *state;
+    struct batch b;
+
+    occupy(f);
+    f->hook = interrupt_when_waiting;
+    assert_int_equal(ingest(&b, f, "id,colour\n1,red\n"), ST_CONFLICT);
+    assert_string_equal(st_code(), "CANCELED");
+    assert_int_equal(b.version, 0);
+}
+
+static void define_when_waiting(struct fixture *f, const char *phase)
+{
+    if (strcmp(phase, "waiting") != 0)
+        return;
+    kit_dataset(&f->kit, KIT_PROMOTED);
+    finish_earlier(f, phase);
+}
+
+static void a_definition_that_changes_while_a_job_waits_ends_it(void **state)
+{
+    struct fixture *f = *state;
+    struct batch b;
+
+    occupy(f);
+    f->hook = define_when_waiting;
+    assert_int_equal(ingest(&b, f, "id,colour\n1,red\n"), ST_CONFLICT);
+    assert_string_equal(st_code(), "DEFINITION_CHANGED");
+    assert_ended(f, 2, "failed", 0, "DEFINITION_CHANGED");
+}
+
+static void look_at_lease(struct fixture *f, const char *phase)
+{
+    if (strcmp(phase, "building") == 0)
+        f->mark_ms = clock_boot_ms();
+    if (strcmp(phase, "publishing") != 0)
+        return;
+    json_t *row = job_row(f, 1);
+    json_t *until = json_object_get(json_object_get(row, "lease"), "until_ms");
+    assert_true(f->mark_ms > 0);
+    assert_true((uint64_t)json_integer_value(until) >= f->mark_ms + STORE_LEASE_MS);
+    f->mark_ms = 0;
+    json_decref(row);
+}
+
+static void the_lease_is_whole_when_the_segment_is_hashed(void **state)
+{
+    struct fixture *f = *state;
+    struct batch b;
+
+    f->hook = look_at_lease;
+    f->mark_ms = 1;
+    kit_ok(ingest(&b, f, "id,colour\n1,red\n"));
+    assert_int_equal(f->mark_ms, 0);
+}
+
+#define batch_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        batch_test(a_job_says_how_it_ended),
+        batch_test(a_signal_cancels_the_job),
+        batch_test(a_job_waits_for_the_one_before_it),
+        batch_test(a_job_that_waits_can_be_cancelled),
+        batch_test(a_definition_that_changes_while_a_job_waits_ends_it),
+        batch_test(the_lease_is_whole_when_the_segment_is_hashed),
+    };
+    int exit_code;
+
+    if (child_main(argc, argv, &exit_code))
+        return exit_code;
+    return cmocka_run_group_tests_name("ingest_batch", tests, NULL, NULL);
+}

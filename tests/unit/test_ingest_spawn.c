@@ -1,0 +1,142 @@
+/* How a child is told its task, and how it ends. */
+#include "ingest_kit.h"
+
+#include "ingest/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+
+#define KEY "\x01not\0hex\xff and 16+"
+#define KEY_LEN (sizeof KEY - 1)
+#define DEFINITION                                                                                 \
+    "{'name':'t','sources':{'t':{'format':'csv'}},'prepare':'SELECT id FROM t',"                   \
+    "'key':{'fields':['id'],'protect':'hmac-sha256'},'record':{}}"
+#define PATIENCE_S 60 /* a parent that is deaf is ended by SIGALRM */
+
+/* This program as a child: says that it is done, closes its pipe, and stays. */
+static int linger(void)
+{
+    static const char text[] = "{\"result\":{\"rows\":null}}\n";
+    struct task t = {0};
+
+    if (task_receive(&t, STDIN_FILENO) || write(STDOUT_FILENO, text, sizeof text - 1) < 0)
+        return 1;
+    task_release(&t);
+    close(STDOUT_FILENO);
+    for (;;)
+        pause();
+}
+
+static void define(struct kit *kit)
+{
+    kit_define(kit, DEFINITION);
+    secret_release(&kit->task.hmac_key);
+    kit_ok(secret_copy(&kit->task.hmac_key, KEY, KEY_LEN));
+    kit_add(kit, 0, "a.csv", "id\n1\n");
+}
+
+static enum st give_up_after_a_while(void *ctx)
+{
+    unsigned *ticks = ctx;
+    return ++*ticks < 50 ? ST_OK : st_fail(ST_CONFLICT, "CANCELED", "given up");
+}
+
+static void a_child_that_stays_does_not_make_its_parent_deaf(void **state)
+{
+    struct kit *kit = *state;
+    unsigned ticks = 0;
+    int status;
+    define(kit);
+    alarm(PATIENCE_S);
+    kit_fails(spawn_run(NULL, CHILD_CHECK, &kit->task, NULL, give_up_after_a_while, &ticks),
+              "CANCELED", "", NULL);
+    alarm(0);
+    assert_int_equal(ticks, 50);
+    /* It was ended, too. */
+    assert_int_equal(waitpid(-1, &status, WNOHANG), -1);
+    assert_int_equal(errno, ECHILD);
+}
+
+static void the_key_travels_beside_the_document(void **state)
+{
+    struct kit *kit = *state;
+    char hex[2 * KEY_LEN + 1], text[32768];
+    int fds[2];
+    uint32_t len;
+    define(kit);
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    kit_ok(task_send(fds[1], &kit->task));
+    fs_close(&fds[1]);
+    ssize_t n = read(fds[0], text, sizeof text);
+    fs_close(&fds[0]);
+    assert_true(n > 0 && n < (ssize_t)sizeof text);
+    memcpy(&len, text, sizeof len);
+    assert_int_equal(len, KEY_LEN);
+    assert_memory_equal(text + sizeof len, KEY, KEY_LEN);
+    const char *document = text + sizeof len + KEY_LEN;
+    size_t rest = (size_t)n - sizeof len - KEY_LEN;
+    digest_hex(hex, KEY, KEY_LEN);
+    assert_int_equal(document[0], '{');
+    assert_null(memmem(document, rest, hex, strlen(hex)));
+    assert_null(memmem(document, rest, "not\\u0000hex", 12));
+    assert_null(memmem(document, rest, "hmac_key", 8));
+}
+
+static void a_task_arrives_as_it_was_sent(void **state)
+{
+    struct kit *kit = *state;
+    struct task got = {0};
+    int fds[2];
+    define(kit);
+    kit->task.threads = 3;
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    kit_ok(task_send(fds[1], &kit->task));
+    fs_close(&fds[1]);
+    kit_ok(task_receive(&got, fds[0]));
+    fs_close(&fds[0]);
+    assert_int_equal(got.hmac_key.len, KEY_LEN);
+    assert_memory_equal(got.hmac_key.bytes, KEY, KEY_LEN);
+    assert_int_equal(got.threads, 3);
+    assert_int_equal(got.memory_bytes, kit->task.memory_bytes);
+    assert_string_equal(got.tenant, "dev");
+    assert_string_equal(got.key_id, "k1");
+    assert_int_equal(got.sources[0].file_count, 1);
+    assert_string_equal(got.sources[0].files[0].path, kit->task.sources[0].files[0].path);
+    kit_ok(task_file_check(&got.sources[0].files[0]));
+    assert_true(json_equal(got.document, kit->task.document));
+    task_release(&got);
+}
+
+static void a_task_that_is_cut_off_is_refused(void **state)
+{
+    struct kit *kit = *state;
+    struct task got = {0};
+    int fds[2];
+    uint32_t len = 100;
+    (void)kit;
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+        if (i == 2)
+            len = 1u << 20;
+        if (i)
+            assert_int_equal(write(fds[1], &len, sizeof len), sizeof len);
+        fs_close(&fds[1]);
+        assert_int_not_equal(task_receive(&got, fds[0]), ST_OK);
+        fs_close(&fds[0]);
+        task_release(&got);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        kit_test(a_child_that_stays_does_not_make_its_parent_deaf),
+        kit_test(the_key_travels_beside_the_document),
+        kit_test(a_task_arrives_as_it_was_sent),
+        kit_test(a_task_that_is_cut_off_is_refused),
+    };
+    if (argc == 2 && !strcmp(argv[1], child_mode_word(CHILD_CHECK)))
+        return linger();
+    return cmocka_run_group_tests_name("ingest_spawn", tests, NULL, NULL);
+}
