@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define ROUTE_COUNT (sizeof API_ROUTES / sizeof API_ROUTES[0])
 
@@ -197,19 +198,36 @@ static enum st take_query(struct api_request *request, struct api_target *t, con
     return ST_OK;
 }
 
+/* A target in absolute form must be taken, as a proxy gets it (RFC 9112 section 3.2.2): whose name
+ * it has does not matter here. NULL: neither form. */
+static const char *skip_origin(const char *raw)
+{
+    static const char SCHEME[] = "http://";
+
+    if (*raw == '/')
+        return raw;
+    if (strncasecmp(raw, SCHEME, sizeof SCHEME - 1) != 0)
+        return NULL;
+    raw += sizeof SCHEME - 1;
+    size_t authority_len = strcspn(raw, "/?");
+    return authority_len ? raw + authority_len : NULL; /* RFC 9110 section 4.2.1 */
+}
+
 enum st api_route_match(struct api_request *request, struct api_target *target, char allow[64],
                         const char *method, const char *raw)
 {
     struct span segments[API_SEGMENTS_MAX];
-    size_t path_len = strcspn(raw, "?"), count = 0;
-    const char *query = raw[path_len] ? raw + path_len + 1 : "";
+    size_t count = 0;
 
     target->len = 0;
     request->route = NULL;
     request->query_count = 0;
-    if (*raw != '/')
-        return bad_target("must begin with /");
-    for (const char *p = raw + 1; count < API_SEGMENTS_MAX;) {
+    raw = skip_origin(raw);
+    if (!raw)
+        return bad_target("must begin with / or http://");
+    size_t path_len = strcspn(raw, "?");
+    const char *query = raw[path_len] ? raw + path_len + 1 : "";
+    for (const char *p = raw + (*raw == '/'); count < API_SEGMENTS_MAX;) { /* none is / */
         size_t len = strcspn(p, "/?");
         segments[count++] = (struct span){p, len};
         p += len;

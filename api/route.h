@@ -40,7 +40,8 @@ struct api_target {
     size_t len;
 };
 
-/* Routes `method` and the raw request target ("/v1/datasets/a%20b?limit=3"), decoding each segment
+/* Routes `method` and the raw request target ("/v1/datasets/a%20b?limit=3", or the same behind
+ * "http://" and any authority), decoding each segment
  * and each query part once, and checks them against the table. Fills route, path_params and query
  * of `request`; what it points at lives in `target`. HEAD is routed as GET. ST_NOT_FOUND
  * (NO_ROUTE), ST_METHOD (allow gets "GET, POST"), ST_INVALID (INVALID_PARAMETER, UNKNOWN_PARAMETER,

@@ -1,6 +1,7 @@
 #include "base/json.h"
 
 #include "base/fs.h"
+#include "base/utf8.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -115,6 +116,23 @@ enum st jx_parse_file(json_t **out, const char *path, size_t max_bytes)
     return st;
 }
 
+const char *jx_pointer_part(char out[2 * JX_NAME_MAX + 1], const char *name)
+{
+    int len = utf8_cut(name, JX_NAME_MAX);
+    char *to = out;
+
+    for (int i = 0; i < len; i++) {
+        if (name[i] == '~' || name[i] == '/') {
+            *to++ = '~';
+            *to++ = name[i] == '~' ? '0' : '1';
+        } else {
+            *to++ = name[i];
+        }
+    }
+    *to = '\0';
+    return out;
+}
+
 static bool is_listed(const char *name, const char *const *names)
 {
     for (; *names; names++)
@@ -128,6 +146,7 @@ enum st jx_only(const json_t *object, const char *pointer, const char *const *na
     for (void *it = json_object_iter((json_t *)(uintptr_t)object); it;
          it = json_object_iter_next((json_t *)(uintptr_t)object, it)) {
         const char *name = json_object_iter_key(it);
+        char part[2 * JX_NAME_MAX + 1];
         struct buf known;
 
         if (is_listed(name, names))
@@ -135,9 +154,9 @@ enum st jx_only(const json_t *object, const char *pointer, const char *const *na
         buf_init(&known, 200);
         for (const char *const *n = names; *n; n++)
             buf_addf(&known, "%s%s", n == names ? "" : ", ", *n);
-        enum st st =
-            st_place(st_fail(ST_INVALID, "UNKNOWN_FIELD", "unknown member \"%.64s\"", name),
-                     "%s/%.64s", pointer, name);
+        enum st st = st_place(st_fail(ST_INVALID, "UNKNOWN_FIELD", "unknown member \"%.*s\"",
+                                      utf8_cut(name, JX_NAME_MAX), name),
+                              "%s/%s", pointer, jx_pointer_part(part, name));
         st = st_hint(st, "known members: %s", known.data ? known.data : "none");
         buf_release(&known);
         return st;

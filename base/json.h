@@ -17,8 +17,13 @@
 enum st jx_parse_object(json_t **out, const char *text, size_t len) ST_MUST_USE;
 enum st jx_parse_file(json_t **out, const char *path, size_t max_bytes) ST_MUST_USE;
 
+/* A member's name as a part of a JSON pointer (RFC 6901 section 3: "~" is ~0, "/" is ~1), at most
+ * its first JX_NAME_MAX bytes. Returns `out`. */
+#define JX_NAME_MAX 64
+const char *jx_pointer_part(char out[2 * JX_NAME_MAX + 1], const char *name);
+
 /* Refuses members of `object` that are not in the NULL-terminated list `names`:
- * ST_INVALID, code UNKNOWN_FIELD, place `<pointer>/<name>`. */
+ * ST_INVALID, code UNKNOWN_FIELD, place `<pointer>/<name>`, escaped. */
 enum st jx_only(const json_t *object, const char *pointer, const char *const *names) ST_MUST_USE;
 
 /* Typed members. Absent or null: *out is set to `preset` and ST_OK, unless `preset` is JX_REQUIRED

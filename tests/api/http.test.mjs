@@ -67,6 +67,19 @@ test('an unknown path is 404 with a code of its own', async () => {
     assertProblem(await server.get(path, token), 404, 'NO_ROUTE');
 });
 
+test('a target in absolute form is taken, whatever its authority', async () => {
+  const ask = (target) => server.raw(`GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n${auth()}\r\n\r\n`);
+  for (const origin of ['http://x', 'HTTP://other.example:8080', 'http://[::1]:1', 'http://user@x']) {
+    assert.match(await ask(`${origin}/livez`), /^HTTP\/1\.1 200 /, origin);
+    assert.match(await ask(`${origin}/v1/datasets?limit=1`), /^HTTP\/1\.1 200 [^]*"things"/, origin);
+    assert.match(await ask(origin), /^HTTP\/1\.1 404 [^]*NO_ROUTE/, origin);
+  }
+  for (const target of ['http:///livez', 'http:/livez', 'https://x/livez', 'ftp://x/livez', 'x:80'])
+    assert.match(await ask(target), /^HTTP\/1\.1 400 [^]*INVALID_TARGET/, target);
+  const twoHosts = await server.raw(`GET http://x/livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n`, (text) => text.includes('request_id'));
+  assert.match(twoHosts, /^HTTP\/1\.1 400 [^]*MALFORMED_REQUEST/);
+});
+
 test('an unknown, repeated or wrong query parameter is refused by name', async () => {
   assertProblem(await server.get('/v1/datasets?colour=red', token), 400, 'UNKNOWN_PARAMETER');
   assertProblem(await server.post(`${LOOKUP}?limit=1`, token, BODY), 400, 'UNKNOWN_PARAMETER');

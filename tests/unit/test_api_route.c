@@ -172,9 +172,35 @@ static void dots_are_names_like_others(void **state)
     assert_string_equal(a.request.path_params[0], "..");
 }
 
-static void a_target_begins_with_a_slash(void **state)
+static void a_target_in_absolute_form_is_taken_whatever_its_authority(void **state)
+{
+    struct attempt a;
+
+    (void)state;
+    takes(&a, "GET", "http://x/livez", "livez");
+    takes(&a, "HEAD", "HTTP://example.com:8080/livez?", "livez");
+    takes(&a, "GET", "http://[::1]:80/v1/datasets/a%2Fb", "getDataset");
+    assert_string_equal(a.request.path_params[0], "a/b");
+    takes(&a, "GET", "http://x/v1/datasets?limit=3", "listDatasets");
+    assert_string_equal(api_query(&a.request, "limit"), "3");
+    refuses("GET", "http://x", NO_ROUTE); /* the path is / */
+    refuses("GET", "http://x/", NO_ROUTE);
+    refuses("GET", "http://x?limit=3", NO_ROUTE);
+    refuses("GET", "http://x//livez", NO_ROUTE);
+    refuses("GET", "/http://x/livez", NO_ROUTE);
+    refuses("POST", "http://x/livez", ST_METHOD, "METHOD_NOT_ALLOWED", "");
+    refuses("GET", "http://", BAD_TARGET);
+    refuses("GET", "http:///livez", BAD_TARGET);
+    refuses("GET", "http://?x", BAD_TARGET);
+    refuses("GET", "http:/livez", BAD_TARGET);
+    refuses("GET", "https://x/livez", BAD_TARGET);
+    refuses("GET", "x/livez", BAD_TARGET);
+}
+
+static void a_target_begins_with_a_slash_or_an_origin(void **state)
 {
     (void)state;
+    refuses("GET", "http", BAD_TARGET);
     refuses("GET", "", BAD_TARGET);
     refuses("GET", "*", BAD_TARGET);
     refuses("GET", "livez", BAD_TARGET);
@@ -529,7 +555,8 @@ int main(void)
         cmocka_unit_test(what_only_resembles_a_path_has_no_route),
         cmocka_unit_test(slashes_count),
         cmocka_unit_test(dots_are_names_like_others),
-        cmocka_unit_test(a_target_begins_with_a_slash),
+        cmocka_unit_test(a_target_in_absolute_form_is_taken_whatever_its_authority),
+        cmocka_unit_test(a_target_begins_with_a_slash_or_an_origin),
         cmocka_unit_test(a_wrong_method_is_told_the_allowed_ones),
         cmocka_unit_test(head_goes_where_get_goes),
         cmocka_unit_test(path_parameters_come_in_their_order),

@@ -1,4 +1,6 @@
 #include "base/json.h"
+#include "base/utf8.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,6 +77,37 @@ static void members_are_typed_bounded_and_known(void **state)
     json_decref(json);
 }
 
+static void places_are_json_pointers(void **state)
+{
+    static const char *const NAMES[] = {NULL};
+    static const char *const CASES[][2] = {
+        {"{\"a/b\":1}", "/p/a~1b"}, {"{\"~\":1}", "/p/~0"},        {"{\"~1\":1}", "/p/~01"},
+        {"{\"/\":1}", "/p/~1"},     {"{\"plain\":1}", "/p/plain"}, {"{\"\":1}", "/p/"},
+    };
+    char part[2 * JX_NAME_MAX + 1], name[2 * JX_NAME_MAX], text[3 * JX_NAME_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        json_t *json = parse(CASES[i][0]);
+        assert_int_equal(jx_only(json, "/p", NAMES), ST_INVALID);
+        assert_string_equal(st_place_text(), CASES[i][1]);
+        json_decref(json);
+    }
+    memset(name, '/', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    assert_int_equal(strlen(jx_pointer_part(part, name)), 2 * JX_NAME_MAX);
+    /* Cut between two characters, not within one: the message says the name, too. */
+    name[JX_NAME_MAX - 1] = (char)0xc3;
+    name[JX_NAME_MAX] = (char)0xa9;
+    assert_int_equal(strlen(jx_pointer_part(part, name)), 2 * (JX_NAME_MAX - 1));
+    snprintf(text, sizeof text, "{\"%s\":1}", name);
+    json_t *json = parse(text);
+    assert_int_equal(jx_only(json, "", NAMES), ST_INVALID);
+    assert_true(utf8_is_valid(st_message(), strlen(st_message())));
+    assert_true(utf8_is_valid(st_place_text(), strlen(st_place_text())));
+    json_decref(json);
+}
+
 static void equal_values_have_equal_canonical_bytes(void **state)
 {
     json_t *a = parse("{\"b\":1,\"a\":[1,2]}"), *b = parse("{\"a\":[1,2], \"b\":1}");
@@ -94,6 +128,7 @@ int main(void)
         cmocka_unit_test(only_one_whole_object_without_duplicates_is_taken),
         cmocka_unit_test(nesting_has_a_limit),
         cmocka_unit_test(members_are_typed_bounded_and_known),
+        cmocka_unit_test(places_are_json_pointers),
         cmocka_unit_test(equal_values_have_equal_canonical_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
