@@ -10,24 +10,39 @@
 /* The one gate before dispatch. The keys hang on the view, so that a request sees tenants and keys
  * of one moment. */
 
+static enum st load_tenant(struct api_keys *keys, const struct store_tenant *t,
+                           const struct api_server *server, bool first)
+{
+    char directory[FS_PATH_MAX];
+    size_t count = 0;
+    enum st st = store_token_keys_dir(directory, server->keys_dir, t->name);
+
+    if (!st)
+        st = auth_keyset_load(keys->set, t->name, directory, &count);
+    if (!st && first && t->enabled && count == 0 && server->options.production)
+        st = st_hint(st_fail(ST_INVALID, "KEYS_MISSING", "tenant %s has no token key in %s",
+                             t->name, directory),
+                     "put a key file KID.ES256.pem there, or: everline tenant put %s --disable",
+                     t->name);
+    return st;
+}
+
+/* A tenant's bad file is its own affair: it keeps the keys that it had, and the others get theirs.
+ * At the start nobody has any, and the server does not start. */
 static enum st load_keys(struct api_keys *keys, const struct store_view *view,
-                         const struct api_server *server, bool first)
+                         const struct api_server *server, const struct api_keys *old)
 {
     const struct store_tenant *t;
-    char directory[FS_PATH_MAX];
     enum st st = auth_keyset_new(&keys->set);
 
     for (size_t i = 0; !st && (t = store_view_tenant_at(view, i)); i++) {
-        size_t count = 0;
-
-        st = store_token_keys_dir(directory, server->keys_dir, t->name);
-        if (!st)
-            st = auth_keyset_load(keys->set, t->name, directory, &count);
-        if (!st && first && t->enabled && count == 0 && server->options.production)
-            st = st_hint(st_fail(ST_INVALID, "KEYS_MISSING", "tenant %s has no token key in %s",
-                                 t->name, directory),
-                         "put a key file KID.ES256.pem there, or: everline tenant put %s --disable",
-                         t->name);
+        st = load_tenant(keys, t, server, !old);
+        if (!st || !old)
+            continue;
+        log_failure(LOG_LEVEL_ERROR, "keys",
+                    "the token keys of tenant %s cannot be loaded; its old ones stay", t->name);
+        keys->bad++;
+        st = auth_keyset_keep(keys->set, t->name, old->set);
     }
     return st;
 }
@@ -51,7 +66,7 @@ enum st api_keys_extend(void **extension, const struct store_view *next,
     keys->tenants_epoch = epoch;
     keys->generation = generation;
     atomic_init(&keys->uses, 1);
-    enum st st = load_keys(keys, next, server, !previous);
+    enum st st = load_keys(keys, next, server, old);
     if (st && old) { /* keep the old set, say so, and try again when something changes */
         log_failure(LOG_LEVEL_ERROR, "keys", "the token keys cannot be loaded; the old set stays");
         api_keys_release(keys, ctx);

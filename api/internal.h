@@ -36,6 +36,7 @@ struct api_server {
 struct api_keys {
     struct auth_keyset *set;
     uint64_t tenants_epoch, generation;
+    unsigned bad; /* tenants whose files could not be loaded: their keys of before are in force */
     _Atomic unsigned uses;
 };
 

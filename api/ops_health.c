@@ -11,10 +11,11 @@ enum st api_op_livez(struct api_reply *reply, struct api_request *request)
     return ST_OK;
 }
 
-/* Probes carry no token: they learn how many datasets are in trouble, not whose. The log names
- * them. */
+/* Probes carry no token: they learn how many datasets and tenants are in trouble, not which. The
+ * log names them. */
 static void add_counts(struct api_reply *reply, const struct api_request *request)
 {
+    const struct api_keys *keys = store_view_extension(request->view);
     const struct store_served *d;
     unsigned unavailable = 0;
     struct buf why;
@@ -27,8 +28,8 @@ static void add_counts(struct api_reply *reply, const struct api_request *reques
     for (size_t i = 0; i < why.len; i++)
         lines += why.data[i] == '\n';
     buf_release(&why);
-    buf_addf(&reply->body, ",\"late\":%zu,\"unavailable\":%u",
-             lines > unavailable ? lines - unavailable : 0, unavailable);
+    buf_addf(&reply->body, ",\"late\":%zu,\"unavailable\":%u,\"bad_keys\":%u",
+             lines > unavailable ? lines - unavailable : 0, unavailable, keys->bad);
 }
 
 enum st api_op_readyz(struct api_reply *reply, struct api_request *request)

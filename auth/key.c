@@ -239,6 +239,7 @@ enum st auth_key_read(struct auth_key **out, EVP_PKEY **signing, const char *ten
     key = calloc(1, sizeof *key);
     if (!key)
         return st_fail(ST_NOMEM, NULL, "out of memory for a key");
+    atomic_init(&key->uses, 1);
     memcpy(key->kid, name.kid, name.kid_len);
     memcpy(key->tenant, tenant, strlen(tenant));
     key->alg = name.alg;
@@ -257,7 +258,7 @@ enum st auth_key_read(struct auth_key **out, EVP_PKEY **signing, const char *ten
 
 void auth_key_free(struct auth_key *key)
 {
-    if (!key)
+    if (!key || atomic_fetch_sub(&key->uses, 1) != 1)
         return;
     EVP_PKEY_free(key->public_key);
     EVP_MD_free(key->digest);

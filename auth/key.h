@@ -10,6 +10,8 @@
 
 #include <openssl/evp.h>
 
+#include <stdatomic.h>
+
 #define AUTH_KEY_FILE_MAX 16384
 #define AUTH_SECRET_MIN 32
 #define AUTH_ORDER_MAX 66 /* bytes of the order of P-521, the largest curve of RFC 7518 */
@@ -30,6 +32,7 @@ extern const struct auth_algorithm auth_algorithm_table[]; /* ends with a zeroed
 const struct auth_algorithm *auth_algorithm_find(const char *name, size_t len);
 
 struct auth_key {
+    _Atomic unsigned uses; /* sets that hold it */
     char kid[AUTH_KID_MAX + 1];
     char tenant[AUTH_TENANT_MAX];
     const struct auth_algorithm *alg;
@@ -57,7 +60,7 @@ enum st auth_key_name_parse(struct auth_key_name *out, const char *file_name) ST
  * EVP_PKEY_free, or NULL for a public key or a secret. ST_INVALID, BAD_KEY names the file. */
 enum st auth_key_read(struct auth_key **out, EVP_PKEY **signing, const char *tenant,
                       const char *directory, const char *file_name) ST_MUST_USE;
-void auth_key_free(struct auth_key *key);
+void auth_key_free(struct auth_key *key); /* when nobody else uses it */
 
 /* The private half as unencrypted PKCS #8 PEM. */
 enum st auth_key_write_pem(struct secret *out, const EVP_PKEY *signing) ST_MUST_USE;

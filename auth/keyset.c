@@ -1,5 +1,6 @@
 /* The allow-list of keys. Sorted by kid, filled before it is shared, never changed afterwards:
- * looking up takes no lock. A directory is added whole or not at all. */
+ * looking up takes no lock. A directory is added whole or not at all. Keys are counted, as sets can
+ * share them. */
 #include "auth/keyset.h"
 
 #include "auth/crypto.h"
@@ -176,6 +177,22 @@ done:
     if (st)
         return st_wrap(st, "keys of tenant %s", tenant);
     return ST_OK;
+}
+
+enum st auth_keyset_keep(struct auth_keyset *set, const char *tenant,
+                         const struct auth_keyset *from)
+{
+    enum st st = reserve(set, from->count);
+
+    for (size_t i = 0; !st && i < from->count; i++) {
+        struct auth_key *key = from->keys[i];
+
+        if (strcmp(key->tenant, tenant) != 0 || auth_keyset_find(set, key->kid, strlen(key->kid)))
+            continue;
+        atomic_fetch_add(&key->uses, 1);
+        insert(set, key);
+    }
+    return st;
 }
 
 const char *auth_key_tenant(const struct auth_key *key)

@@ -28,6 +28,11 @@ void auth_keyset_free(struct auth_keyset *set);
 enum st auth_keyset_load(struct auth_keyset *set, const char *tenant, const char *directory,
                          size_t *file_count) ST_MUST_USE;
 
+/* Adds the keys that `from` has for `tenant`, which both sets then share: for a tenant whose files
+ * cannot be loaded now. One whose id is taken meanwhile is left out. */
+enum st auth_keyset_keep(struct auth_keyset *set, const char *tenant,
+                         const struct auth_keyset *from) ST_MUST_USE;
+
 /* Borrowed until the set is freed; NULL when there is none. */
 const struct auth_key *auth_keyset_find(const struct auth_keyset *set, const char *kid,
                                         size_t kid_len);

@@ -1,7 +1,7 @@
 // Who may do what: tokens, scopes, and the wall between tenants.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { ALL_SCOPES, assertProblem, Data } from '../kit/everline.mjs';
@@ -199,7 +199,35 @@ test('SIGHUP reads new keys, and a bad key file leaves the old ones in force', a
   await until('the new key is taken', async () => (await ask(token)).status === 200);
   writeFileSync(join(directory, 'broken.ES256.pem'), 'not a key', { mode: 0o600 });
   server.process.child.kill('SIGHUP');
-  await until('the log says so', () => server.log.includes('the old set stays'));
+  await until('the log says so', () => /tenant dev cannot be loaded; its old ones stay/.test(server.log));
   assert.equal((await ask(token)).status, 200);
   assert.equal((await ask(forge.token())).status, 200);
+});
+
+test('a bad key file of one tenant is its own affair: the keys of others are rotated', async () => {
+  const both = await Data.make('a', 'b', 'c');
+  const other = await both.serve(), forges = Object.fromEntries(['a', 'b', 'c'].map((tenant) => [tenant, new Forge(both, tenant)]));
+  const status = async (forged) => (await other.get('/v1/datasets', forged)).status;
+  const badKeys = async () => (await other.get('/readyz?verbose')).json.bad_keys;
+  const file = (tenant, kid) => join(both.directory, 'keys', tenant, 'tokens', `${kid}.ES256.pem`);
+  for (const forge of Object.values(forges)) assert.equal(await status(forge.token()), 200);
+  const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey, pem = key.export({ type: 'pkcs8', format: 'pem' });
+  for (const broken of ['a', 'c']) writeFileSync(file(broken, 'broken'), 'not a key', { mode: 0o600 });
+  writeFileSync(file('a', 'fresh'), pem, { mode: 0o600 });
+  writeFileSync(file('b', 'rotated'), pem, { mode: 0o600 });
+  unlinkSync(file('b', forges.b.kid));
+  other.process.child.kill('SIGHUP');
+  await until('the new key of b is taken', async () => (await status(forges.b.token({ header: { kid: 'rotated' }, key }))) === 200);
+  assert.equal(await status(forges.b.token()), 401);
+  for (const tenant of ['a', 'c']) {
+    assert.equal(await status(forges[tenant].token()), 200);
+    assert.match(other.log, new RegExp(`tenant ${tenant} cannot be loaded; its old ones stay.*broken`));
+  }
+  assert.equal(await status(forges.a.token({ header: { kid: 'fresh' }, key })), 401);
+  assert.equal(await badKeys(), 2);
+  for (const mended of ['a', 'c']) unlinkSync(file(mended, 'broken'));
+  other.process.child.kill('SIGHUP');
+  await until('the new key of a is taken', async () => (await status(forges.a.token({ header: { kid: 'fresh' }, key }))) === 200);
+  assert.equal(await badKeys(), 0);
+  assert.equal(await other.stop(), 0);
 });

@@ -426,6 +426,33 @@ static void one_bad_file_keeps_the_whole_directory_out(void **state)
     assert_int_equal(fs_remove_tree(other), ST_OK);
 }
 
+static void kept_keys_are_one_tenants_and_outlive_their_first_set(void **state)
+{
+    struct fixture *f = *state;
+    struct auth_keyset *next;
+    char acme[64];
+
+    kit_directory(acme);
+    assert_int_equal(auth_key_generate(f->directory, "mine", "HS256"), ST_OK);
+    assert_int_equal(auth_key_generate(f->directory, "moved", "ES256"), ST_OK);
+    assert_int_equal(load(f), ST_OK);
+    assert_int_equal(auth_key_generate(acme, "theirs", "ES256"), ST_OK);
+    assert_int_equal(auth_keyset_load(f->set, "acme", acme, NULL), ST_OK);
+
+    assert_int_equal(auth_keyset_new(&next), ST_OK);
+    assert_int_equal(auth_key_generate(acme, "moved", "ES256"), ST_OK);
+    assert_int_equal(auth_keyset_load(next, "acme", acme, NULL), ST_OK);
+    const struct auth_key *theirs = auth_keyset_find(next, "theirs", 6);
+    assert_int_equal(auth_keyset_keep(next, "dev", f->set), ST_OK);
+    auth_keyset_free(f->set);
+    f->set = next;
+    assert_string_equal(auth_key_tenant(auth_keyset_find(next, "mine", 4)), "dev");
+    assert_string_equal(auth_key_tenant(auth_keyset_find(next, "moved", 5)), "acme");
+    assert_ptr_equal(auth_keyset_find(next, "theirs", 6), theirs);
+    assert_int_equal(auth_keyset_keep(next, "dev", next), ST_OK); /* all are taken */
+    assert_int_equal(fs_remove_tree(acme), ST_OK);
+}
+
 static void a_key_is_found_by_its_exact_id_among_many(void **state)
 {
     struct fixture *f = *state;
@@ -472,6 +499,7 @@ int main(void)
         TEST(a_key_id_belongs_to_one_key),
         TEST(two_algorithms_under_one_key_id_conflict),
         TEST(one_bad_file_keeps_the_whole_directory_out),
+        TEST(kept_keys_are_one_tenants_and_outlive_their_first_set),
         TEST(a_key_is_found_by_its_exact_id_among_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
