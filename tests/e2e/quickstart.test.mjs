@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { buildDir, run, sourceDir } from '../kit/process.mjs';
+import { buildDir, run, sourceDir, tempDir } from '../kit/process.mjs';
 
 const README = join(sourceDir, 'README.md');
 const BLOCK = /(<!-- transcript -->\n```\n)([\s\S]*?)(```\n)/;
@@ -24,6 +24,15 @@ test('deploy/quickstart --once shows the main job, exits 0, and the README shows
     return;
   }
   assert.equal(readme.match(BLOCK)?.[2], transcript, 'run it with UPDATE=1 and look at the difference');
+});
+
+test('a client that never gets an answer is an error that says so', async () => {
+  const bin = tempDir('bin'), curl = join(bin, 'curl');
+  writeFileSync(curl, '#!/bin/sh\ncase "$*" in *http_code*) exit 7 ;; esac\nPATH=${PATH#*:} exec curl "$@"\n', { mode: 0o755 });
+  const result = await run(join(sourceDir, 'deploy/quickstart'), ['--once'],
+                           { env: { EVERLINE_BUILD_DIR: buildDir, PATH: `${bin}:${process.env.PATH}` } });
+  assert.equal(result.code, 1, result.stdout);
+  assert.match(result.stderr, /quickstart: the client got no answer/);
 });
 
 test('a wrong option is a usage error', async () => {
