@@ -64,6 +64,9 @@ function operationRow(document, path, method, operation) {
   if (!Number.isInteger(limit)) fail(where, 'no x-everline-body-limit');
   if ((limit > 0) !== Boolean(operation.requestBody)) fail(where, 'requestBody and its limit disagree');
 
+  for (const range of ['4XX', '5XX'])
+    if (!operation.responses[range]) fail(where, `no ${range} response: every operation can be refused and can fail`);
+
   const types = Object.keys(operation.requestBody?.content ?? {});
   if (limit > 0 && types.length !== 1) fail(where, 'a body has one media type');
 

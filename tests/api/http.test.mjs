@@ -28,6 +28,14 @@ test('a body over its limit is 413, also when it does not say its size', async (
   assert.match(reply, /BODY_TOO_LARGE/);
 });
 
+test('a chunked body that is refused and does not end is cut off without an answer', async () => {
+  const chunk = `8000\r\n${'x'.repeat(0x8000)}\r\n`;
+  const reply = await server.raw(`POST ${LOOKUP} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n`
+    + `Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n${chunk.repeat(80)}`).catch((error) => error.code);
+  assert.ok(['', 'ECONNRESET', 'EPIPE'].includes(reply), reply);
+  assert.equal((await server.get('/livez')).status, 200);
+});
+
 test('a body whose size is claimed too large is refused before it is read', async () => {
   const reply = await server.raw(`POST ${LOOKUP} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n`
     + 'Content-Type: application/json\r\nContent-Length: 99999999999\r\nConnection: close\r\n\r\n',
@@ -135,6 +143,15 @@ test('requests in a row on one connection are answered in order', async () => {
   const one = (id) => `GET /v1/datasets/things/records/${id} HTTP/1.1\r\nHost: x\r\n${auth()}\r\n\r\n`;
   const reply = await server.raw(one('one') + one('two') + one('one').replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
   assert.deepEqual(reply.match(/^HTTP\/1\.1 \d+|\r\nHTTP\/1\.1 \d+|\}HTTP\/1\.1 \d+/g).map((s) => s.slice(-3)), ['200', '404', '200']);
+});
+
+test('a reason has at most 1000 bytes', async () => {
+  const two = '\u00e9', move = '/v1/datasets/things/versions/99';
+  for (const [n, status, code] of [[500, 404, 'UNKNOWN_VERSION'], [501, 400, undefined]]) {
+    const reason = two.repeat(n);
+    assertProblem(await server.post(`${move}/promote`, token, { reason }), status, code);
+    assertProblem(await server.request('DELETE', `${move}?reason=${encodeURIComponent(reason)}`, { token }), status, code);
+  }
 });
 
 test('a request id is taken over when it is harmless, and made when not', async () => {

@@ -25,7 +25,7 @@ after(() => server?.stop());
 test('probes need no token', async () => {
   assert.deepEqual((await server.get('/livez')).json, { status: 'ok' });
   assert.deepEqual((await server.get('/readyz')).json, { status: 'ok' });
-  assert.deepEqual((await server.get('/readyz?verbose=true')).json, { status: 'ok', late: 0, unavailable: 0 });
+  assert.deepEqual((await server.get('/readyz?verbose=true')).json, { status: 'ok', late: 0, unavailable: 0, bad_keys: 0 });
 });
 
 test('the contract that is served names exactly the routes that answer', async () => {
@@ -36,7 +36,15 @@ test('the contract that is served names exactly the routes that answer', async (
     for (const method of ['get', 'post', 'put', 'delete', 'patch']) {
       const reply = await server.request(method.toUpperCase(), real, { token: real.startsWith('/v1') ? token : undefined });
       assert.equal(reply.status === 405, !(method in item), `${method} ${path}: ${reply.status}`);
-      if (method in item) assert.notEqual(reply.status, 404, `${method} ${path}`);
+      if (!(method in item)) continue;
+      assert.notEqual(reply.status, 404, `${method} ${path}`);
+      const long = await server.request(method.toUpperCase(), `${real}?${'x'.repeat(9000)}`, { token: real.startsWith('/v1') ? token : undefined });
+      assert.equal(long.status, 413, `${method} ${path}: ${long.text}`);
+      for (const { status, headers } of [reply, long]) {
+        const said = item[method].responses[status] ?? item[method].responses[`${String(status)[0]}XX`];
+        const { content = {} } = said?.$ref ? contract.components.responses[said.$ref.split('/').pop()] : said ?? {};
+        assert.ok(headers['content-type'].split(';')[0] in content, `${method} ${path} does not say ${status} ${headers['content-type']}`);
+      }
     }
   }
 });
