@@ -140,8 +140,9 @@ enum st store_retire(json_t **head, struct store *s, const struct store_move *mo
 /* ---- verification ---- */
 
 /* Every segment that a manifest names: there, of its size, and of its hash unless the file is as it
- * was when that was last verified; with `deep` also hash, order, rows, counts, totals. *report: {"ok","segments","versions","problems":[{tenant,dataset,version,sha256,
- * problem,hint}]}. ST_CORRUPT when there are problems. */
+ * was when that was last verified; with `deep` also hash, order, rows, counts, totals. *report:
+ * {"ok","segments","versions","problems":[{tenant,dataset,version,sha256, problem,hint}]}.
+ * ST_CORRUPT when there are problems. */
 enum st store_verify(json_t **report, struct store *s, bool deep) ST_MUST_USE;
 
 #endif
