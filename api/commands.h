@@ -18,6 +18,8 @@ enum st tenant_get_cmd(const struct cmd_args *args);
 enum st tenant_list_cmd(const struct cmd_args *args);
 enum st token_cmd(const struct cmd_args *args);
 enum st verify_cmd(const struct cmd_args *args);
+enum st backup_cmd(const struct cmd_args *args);
+enum st restore_cmd(const struct cmd_args *args);
 enum st get_cmd(const struct cmd_args *args);
 enum st dev_cmd(const struct cmd_args *args);
 enum st version_cmd(const struct cmd_args *args);

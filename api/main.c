@@ -90,6 +90,20 @@ static const struct cmd_option VERIFY[] = {
     COMMANDS_OUTPUT,
     COMMANDS_END,
 };
+static const struct cmd_option BACKUP[] = {
+    COMMANDS_DATA,
+    COMMANDS_KEYS,
+    {"to", CMD_STRING, "DIR", NULL, "directory of backups; made when it is missing", true},
+    COMMANDS_OUTPUT,
+    COMMANDS_END,
+};
+static const struct cmd_option RESTORE[] = {
+    {"from", CMD_STRING, "DIR", NULL, "directory of backups (its newest), or one of them", true},
+    {"data", CMD_STRING, "DIR", NULL, "new data directory: missing, or empty but for keys", true},
+    COMMANDS_KEYS,
+    COMMANDS_OUTPUT,
+    COMMANDS_END,
+};
 static const struct cmd_option NONE[] = {COMMANDS_END};
 
 static enum st no_worker(const struct cmd_args *args)
@@ -134,6 +148,16 @@ static const struct cmd COMMANDS[] = {
      promote_cmd},
     {"verify", "", 0, 0, "Check every segment that a version names", NULL,
      "everline verify --data DIR --deep", VERIFY, verify_cmd},
+    {"backup", "", 0, 0, "Save everything but the keys, while it serves and ingests",
+     "Every backup is whole by itself; segments that an earlier one in the same directory has are\n"
+     "not copied again. Keys are not in it: keep a copy of the keys directory somewhere else. The\n"
+     "output names the keys that the backup needs.",
+     "everline backup --data DIR --to /mnt/backups", BACKUP, backup_cmd},
+    {"restore", "", 0, 0, "Make a new data directory from a backup",
+     "Every file is held against its SHA-256. The keys come from elsewhere, before or after. "
+     "Builds\n"
+     "that had not ended when the backup was made are FAILED, code RESTORED.",
+     "everline restore --from /mnt/backups --data NEWDIR", RESTORE, restore_cmd},
     {"get", "PATH", 1, 1, "Answer a route without a server", NULL,
      "everline get /v1/datasets --data DIR --tenant dev", DATASET_GET, get_cmd},
     {"version", "", 0, 0, "Show the version of the program", NULL, "everline version", NONE,

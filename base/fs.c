@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define READ_CHUNK 65536
+#define COPY_PIECE ((size_t)64 << 20)
 
 enum st fs_path(char out[FS_PATH_MAX], const char *fmt, ...)
 {
@@ -133,23 +135,69 @@ static enum st write_all(int fd, const char *path, const void *bytes, size_t len
     return ST_OK;
 }
 
-/* Creates `path`, which must not exist, with these bytes on disk; removes it again on failure. */
-static enum st create_synced(const char *path, const void *bytes, size_t len, mode_t mode)
+static enum st create(int *fd, const char *path, mode_t mode)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
-
-    if (fd < 0)
+    *fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    if (*fd < 0)
         return errno == EEXIST ? st_fail(ST_CONFLICT, "EXISTS", "%s exists already", path)
                                : st_fail_errno(errno, "creating %s", path);
-    enum st st = fchmod(fd, mode) == 0 ? ST_OK : st_fail_errno(errno, "%s", path);
-    if (!st)
-        st = write_all(fd, path, bytes, len);
+    return fchmod(*fd, mode) == 0 ? ST_OK : st_fail_errno(errno, "%s", path);
+}
+
+/* Ends what create began: the bytes are on disk, or the file is gone. */
+static enum st finish(int fd, const char *path, enum st st)
+{
     if (!st)
         st = fs_sync_fd(fd, path);
     if (close(fd) != 0 && !st)
         st = st_fail_errno(errno, "closing %s", path);
     if (st)
         (void)unlink(path);
+    return st;
+}
+
+/* Creates `path`, which must not exist, with these bytes on disk; removes it again on failure. */
+static enum st create_synced(const char *path, const void *bytes, size_t len, mode_t mode)
+{
+    int fd;
+    enum st st = create(&fd, path, mode);
+
+    if (fd < 0)
+        return st;
+    if (!st)
+        st = write_all(fd, path, bytes, len);
+    return finish(fd, path, st);
+}
+
+static enum st copy_bytes(int to, int from, const char *path)
+{
+    bool share = true;
+
+    for (;;) {
+        ssize_t n = share ? copy_file_range(from, NULL, to, NULL, COPY_PIECE, 0)
+                          : sendfile(to, from, NULL, COPY_PIECE);
+        if (n == 0)
+            return ST_OK;
+        if (n > 0 || errno == EINTR)
+            continue;
+        if (!share || (errno != EXDEV && errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP))
+            return st_fail_errno(errno, "copying to %s", path);
+        share = false; /* these two file systems, or this kernel, cannot */
+    }
+}
+
+enum st fs_copy(const char *to, const char *from, mode_t mode)
+{
+    int in = open(from, O_RDONLY | O_CLOEXEC), out;
+
+    if (in < 0)
+        return st_fail_errno(errno, "%s", from);
+    enum st st = create(&out, to, mode);
+    if (!st)
+        st = copy_bytes(out, in, to);
+    if (out >= 0)
+        st = finish(out, to, st);
+    close(in);
     return st;
 }
 
@@ -172,10 +220,13 @@ enum st fs_write_atomic(const char *path, const void *bytes, size_t len, mode_t 
 
     if (!st)
         st = create_synced(temporary, bytes, len, mode);
-    if (st)
-        return st;
+    return st ? st : fs_name_over(temporary, path);
+}
+
+enum st fs_name_over(const char *temporary, const char *path)
+{
     if (rename(temporary, path) != 0) {
-        st = st_fail_errno(errno, "renaming to %s", path);
+        enum st st = st_fail_errno(errno, "renaming to %s", path);
         (void)unlink(temporary);
         return st;
     }

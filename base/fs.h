@@ -34,6 +34,12 @@ enum st fs_write_new(const char *path, const void *bytes, size_t len, mode_t mod
  * failure. */
 enum st fs_temporary(char out[FS_PATH_MAX], const char *path) ST_MUST_USE;
 enum st fs_name_new(const char *temporary, const char *path) ST_MUST_USE;
+/* As fs_name_new, in the place of what has the name. */
+enum st fs_name_over(const char *temporary, const char *path) ST_MUST_USE;
+
+/* Copies a file into one that must not exist, and syncs the bytes; the name is the caller's to
+ * sync. Blocks are shared where the file system can. */
+enum st fs_copy(const char *to, const char *from, mode_t mode) ST_MUST_USE;
 
 /* Removes a directory tree below and including `path`; a missing one is fine. Never follows
  * symbolic links. */

@@ -8,6 +8,7 @@
 
 struct progress_view {
     const char *what; /* borrowed: a dataset's name */
+    const char *unit; /* a literal; "rows", unless the caller says something else after init */
     bool terminal;
     const char *phase;
     uint64_t start_ns, shown_ns;
@@ -15,7 +16,7 @@ struct progress_view {
 
 void progress_view_init(struct progress_view *v, const char *what);
 /* `phase` is a literal; total 0: not known. ctx is the view. */
-void progress_view_tell(const char *phase, uint64_t rows, uint64_t total, void *ctx);
+void progress_view_tell(const char *phase, uint64_t done, uint64_t total, void *ctx);
 void progress_view_end(struct progress_view *v); /* leaves the terminal's line */
 
 #endif

@@ -1,6 +1,6 @@
-#include "store/catalog.h"
+#include "store/catalog_internal.h"
 
-#include "base/digest.h"
+#include "store/catalog_check.h"
 #include "store/env.h"
 
 #include <errno.h>
@@ -8,15 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A value is an 8-byte checksum, the first bytes of SHA-256 over key, NUL and document, and the
- * document: JSON with
- * its names in the order they were given, which for a definition is the order of its fields. The
- * key is in it so that a value under the wrong key is noticed. */
-#define CHECKSUM_BYTES 8
-#define VALUE_MAX (16u << 20)
-#define MAP_BYTES ((size_t)4 << 30)
-
-static const char *const TABLE_NAMES[CATALOG_TABLES] = {
+const char *const catalog_table_names[CATALOG_TABLES] = {
     [CATALOG_COUNTERS] = "counters",
     [CATALOG_TENANTS] = "tenants",
     [CATALOG_DEFINITIONS] = "definitions",
@@ -37,7 +29,7 @@ static int open_tables_in(struct catalog *c, unsigned txn_flags, unsigned table_
     int rc = mdb_txn_begin(c->env, NULL, txn_flags, &txn);
 
     for (int i = 0; rc == 0 && i < CATALOG_TABLES; i++)
-        rc = mdb_dbi_open(txn, TABLE_NAMES[i], table_flags, &c->tables[i]);
+        rc = mdb_dbi_open(txn, catalog_table_names[i], table_flags, &c->tables[i]);
     if (rc == 0)
         return mdb_txn_commit(txn);
     mdb_txn_abort(txn);
@@ -61,7 +53,7 @@ static enum st open_env(struct catalog *c, const char *path, unsigned flags)
     if (rc == 0)
         rc = mdb_env_set_maxdbs(c->env, CATALOG_TABLES);
     if (rc == 0)
-        rc = mdb_env_set_mapsize(c->env, MAP_BYTES);
+        rc = mdb_env_set_mapsize(c->env, CATALOG_MAP_BYTES);
     if (rc == 0)
         rc = mdb_env_set_maxreaders(c->env, 510);
     if (rc == 0)
@@ -96,12 +88,16 @@ static enum st make_catalog(const char *path)
 
 static enum st open_whole(struct catalog *c)
 {
-    enum st st = open_env(c, c->path, 0);
+    enum st st = catalog_check_beginning(c->path);
 
+    if (!st)
+        st = open_env(c, c->path, 0);
     if (st)
         return st;
     catalog_check_readers(c);
-    st = open_tables(c);
+    st = catalog_check(c, false);
+    if (!st)
+        st = open_tables(c);
     if (st)
         catalog_close(c);
     return st;
@@ -167,56 +163,29 @@ void catalog_fail(struct catalog_txn *t, enum st status)
         t->status = status;
 }
 
-static enum st checksum(unsigned char out[CHECKSUM_BYTES], const char *key, const void *document,
-                        size_t len)
+static enum st damaged(const struct catalog_txn *t, enum catalog_table table, const char *what,
+                       const char *key)
 {
-    unsigned char digest[DIGEST_BYTES];
-    struct buf b;
-
-    buf_init(&b, CATALOG_KEY_SIZE + VALUE_MAX);
-    buf_add(&b, key, strlen(key) + 1);
-    buf_add(&b, document, len);
-    enum st st = buf_status(&b);
-    if (!st)
-        st = digest_sha256(digest, b.data, b.len);
-    if (!st)
-        memcpy(out, digest, CHECKSUM_BYTES);
-    buf_release(&b);
-    return st;
+    return catalog_damaged(t->catalog->path, "table %s, \"%s\": %s", catalog_table_names[table],
+                           key, what);
 }
 
 static json_t *decode(struct catalog_txn *t, enum catalog_table table, const char *key,
                       const MDB_val *value)
 {
-    unsigned char expected[CHECKSUM_BYTES];
-    const char *bytes = value->mv_data;
     json_t *document = NULL;
+    enum st st = catalog_value_check(key, strlen(key), value->mv_data, value->mv_size);
 
-    if (value->mv_size < CHECKSUM_BYTES)
-        goto corrupt;
-    enum st st = checksum(expected, key, bytes + CHECKSUM_BYTES, value->mv_size - CHECKSUM_BYTES);
-    if (st) {
-        catalog_fail(t, st);
-        return NULL;
+    if (st == ST_CORRUPT)
+        st = damaged(t, table, "a value's checksum does not hold", key);
+    if (!st) {
+        st = jx_parse_object(&document, (const char *)value->mv_data + CATALOG_CHECKSUM_BYTES,
+                             value->mv_size - CATALOG_CHECKSUM_BYTES);
+        if (st == ST_INVALID)
+            st = damaged(t, table, "a value is not JSON", key);
     }
-    if (memcmp(expected, bytes, CHECKSUM_BYTES) != 0)
-        goto corrupt;
-    st = jx_parse_object(&document, bytes + CHECKSUM_BYTES, value->mv_size - CHECKSUM_BYTES);
-    if (st) {
-        catalog_fail(t, st == ST_INVALID ? st_fail(ST_CORRUPT, NULL,
-                                                   "table %s of the catalog: a "
-                                                   "value is not JSON",
-                                                   TABLE_NAMES[table])
-                                         : st);
-        return NULL;
-    }
+    catalog_fail(t, st);
     return document;
-
-corrupt:
-    catalog_fail(t, st_fail(ST_CORRUPT, "CATALOG_DAMAGED",
-                            "table %s of the catalog: the checksum of \"%s\" does not hold",
-                            TABLE_NAMES[table], key));
-    return NULL;
 }
 
 void catalog_forgive(struct catalog_txn *t)
@@ -244,27 +213,21 @@ json_t *catalog_get(struct catalog_txn *t, enum catalog_table table, const char 
 void catalog_put(struct catalog_txn *t, enum catalog_table table, const char *key,
                  const json_t *value)
 {
-    unsigned char sum[CHECKSUM_BYTES];
-    struct buf document;
+    struct buf stored;
 
     if (t->status)
         return;
-    buf_init(&document, VALUE_MAX);
-    buf_add(&document, "........", CHECKSUM_BYTES);
-    jx_write(&document, value, false);
-    enum st st = buf_status(&document);
-    if (!st)
-        st = checksum(sum, key, document.data + CHECKSUM_BYTES, document.len - CHECKSUM_BYTES);
+    buf_init(&stored, CATALOG_CHECKSUM_BYTES + CATALOG_VALUE_MAX);
+    catalog_value_make(&stored, key, value);
+    enum st st = buf_status(&stored);
     if (!st) {
         MDB_val k = {strlen(key), (void *)(uintptr_t)key};
-        MDB_val v = {document.len, document.data};
-
-        memcpy(document.data, sum, CHECKSUM_BYTES);
+        MDB_val v = {stored.len, stored.data};
         int rc = mdb_put(t->txn, t->catalog->tables[table], &k, &v, 0);
         if (rc != 0)
             st = store_env_fail(rc, "writing to the catalog");
     }
-    buf_release(&document);
+    buf_release(&stored);
     catalog_fail(t, st);
 }
 
@@ -293,10 +256,7 @@ static json_t *take(struct catalog_txn *t, enum catalog_table table, const char 
     if (k->mv_size < prefix_len || memcmp(k->mv_data, prefix, prefix_len) != 0)
         return NULL;
     if (k->mv_size >= CATALOG_KEY_SIZE) {
-        catalog_fail(t, st_fail(ST_CORRUPT, "CATALOG_DAMAGED",
-                                "table %s of the catalog: a key is "
-                                "too long",
-                                TABLE_NAMES[table]));
+        catalog_fail(t, damaged(t, table, "the key after it is too long", key));
         return NULL;
     }
     memcpy(key, k->mv_data, k->mv_size);

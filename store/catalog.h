@@ -41,6 +41,8 @@ struct catalog {
     char path[FS_PATH_MAX];
 };
 
+/* Makes it when it is missing. ST_CORRUPT, code CATALOG_DAMAGED, before LMDB could come to harm by
+ * a damaged file (store/catalog_check.h). */
 enum st catalog_open(struct catalog *c, const char *path) ST_MUST_USE;
 void catalog_close(struct catalog *c); /* accepts a zeroed struct */
 

@@ -1,12 +1,11 @@
 #include "store/internal.h"
 
 #include "base/clock.h"
+#include "store/head_file.h"
 #include "store/name.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-#define HEAD_FILE_MAX (64u << 20)
 
 /* The head inside a catalog transaction, with the event and the head file that go with each change.
  *
@@ -69,16 +68,8 @@ static json_t *event_json(struct catalog_txn *t, const struct head *h,
 static enum st read_head_file(struct head *out, const struct store *s, const char *tenant,
                               const char *dataset)
 {
-    char path[FS_PATH_MAX];
-    json_t *document = NULL;
+    enum st st = head_file_read_head(out, s->heads_dir, tenant, dataset);
 
-    *out = (struct head){0};
-    enum st st = fs_path(path, "%s/%s/%s.json", s->heads_dir, tenant, dataset);
-    if (!st)
-        st = jx_parse_file(&document, path, HEAD_FILE_MAX);
-    if (!st)
-        st = head_from_json(out, document);
-    json_decref(document);
     return st == ST_NOMEM || st == ST_IO ? st : ST_OK;
 }
 
@@ -154,27 +145,6 @@ void store_head_files(struct catalog_txn *t, const struct store *s,
     fs_list_free(&tenants);
 }
 
-static enum st write_head_file(const struct store *s, const struct head *h, const json_t *document)
-{
-    char path[FS_PATH_MAX];
-    struct buf text;
-    enum st st = fs_path(path, "%s/%s", s->heads_dir, h->tenant);
-
-    buf_init(&text, HEAD_FILE_MAX);
-    jx_write(&text, document, true);
-    buf_addch(&text, '\n');
-    if (!st)
-        st = fs_mkdir(path, 0700);
-    if (!st)
-        st = fs_path(path, "%s/%s/%s.json", s->heads_dir, h->tenant, h->dataset);
-    if (!st)
-        st = buf_status(&text);
-    if (!st)
-        st = fs_write_atomic(path, text.data, text.len, 0600);
-    buf_release(&text);
-    return st;
-}
-
 void store_event_save(struct catalog_txn *t, const struct head *h, const struct store_event *event)
 {
     char key[CATALOG_KEY_SIZE];
@@ -199,7 +169,7 @@ void store_head_write(struct catalog_txn *t, const struct store *s, const struct
         catalog_put(t, CATALOG_HEADS, key, document);
     }
     if (!t->status)
-        catalog_fail(t, write_head_file(s, h, document));
+        head_file_write(t, s->heads_dir, h, document);
     json_decref(document);
 }
 

@@ -14,6 +14,7 @@
 static const char *const KIND_PREFIX[] = {
     [RUN_PROCESS] = "process-",
     [RUN_SERVER] = "server-",
+    [RUN_REBUILD] = "rebuild-",
 };
 
 static unsigned long long pid_namespace(void)

@@ -7,7 +7,11 @@
 
 #define RUN_NAME_SIZE 48
 
-enum run_kind { RUN_PROCESS, RUN_SERVER };
+enum run_kind {
+    RUN_PROCESS,
+    RUN_SERVER,
+    RUN_REBUILD, /* alone: it puts another catalog in place */
+};
 
 struct run_entry {
     char name[RUN_NAME_SIZE]; /* "process-0123...", "server-0123..." */

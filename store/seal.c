@@ -1,3 +1,5 @@
+#include "store/seal.h"
+
 #include "store/internal.h"
 
 #include <errno.h>
@@ -10,7 +12,7 @@
  * remembered by size, inode, mtime and ctime: whoever changes a byte through the file system
  * changes at least the ctime. What changes under the file system is for the background scrub. */
 
-static json_t *stat_json(const char *path)
+json_t *seal_stat(const char *path)
 {
     struct stat sb;
 
@@ -24,7 +26,7 @@ static json_t *stat_json(const char *path)
 
 enum st store_seal_write(struct catalog_txn *t, const char *sha256, const char *path)
 {
-    json_t *seal = stat_json(path);
+    json_t *seal = seal_stat(path);
 
     if (!seal)
         return st_fail_errno(errno, "segment %s", path);
@@ -36,7 +38,7 @@ enum st store_seal_write(struct catalog_txn *t, const char *sha256, const char *
 bool store_seal_holds(struct catalog_txn *t, const char *sha256, const char *path)
 {
     json_t *seal = catalog_get(t, CATALOG_SEALS, sha256);
-    json_t *now = seal ? stat_json(path) : NULL;
+    json_t *now = seal ? seal_stat(path) : NULL;
     bool holds = now && json_equal(seal, now);
 
     json_decref(seal);

@@ -1,6 +1,6 @@
-#include "store/internal.h"
+#include "store/opening.h"
 
-#include "base/clock.h"
+#include "store/catalog_internal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,6 +13,7 @@
 /* DATA/FORMAT says which version of Everline's formats the directory holds; it is read before
  * anything else of it is touched. */
 #define FORMAT_PREFIX "everline data "
+#define FORMAT_UNFINISHED "everline restore unfinished\n"
 
 static const struct {
     unsigned long magic;
@@ -37,107 +38,107 @@ static enum st check_file_system(const char *data_dir)
     return ST_OK;
 }
 
-/* What a start that was killed left: the name of fs_write_atomic before it is renamed. */
-static bool is_unfinished_format(const char *name)
+/* What a start that was killed leaves of DATA/FORMAT. */
+static bool is_format_temporary(const char *name)
 {
-    const char *end = strrchr(name, '.');
+    size_t len = strlen(name);
 
-    return strncmp(name, "FORMAT.", strlen("FORMAT.")) == 0 && strcmp(end, ".tmp") == 0;
+    return strncmp(name, "FORMAT.", 7) == 0 && len > 11 && strcmp(name + len - 4, ".tmp") == 0;
 }
 
-/* A new data directory is made in an empty one: it will be swept. A directory of keys may be there
- * before. */
-static enum st check_empty(const char *data_dir)
+enum st opening_check_empty(const char *data_dir)
 {
-    static const char *const EXPECTED[] = {"keys", "lost+found"};
     struct fs_list list;
     enum st st = fs_list_dir(&list, data_dir);
 
-    for (size_t i = 0; !st && i < list.count; i++) {
-        bool expected = is_unfinished_format(list.names[i]);
-        for (size_t j = 0; j < sizeof EXPECTED / sizeof *EXPECTED; j++)
-            expected |= strcmp(list.names[i], EXPECTED[j]) == 0;
-        if (!expected)
+    for (size_t i = 0; !st && i < list.count; i++)
+        if (strcmp(list.names[i], "keys") != 0 && strcmp(list.names[i], "lost+found") != 0 &&
+            !is_format_temporary(list.names[i]))
             st = st_hint(st_fail(ST_CONFLICT, "NOT_EMPTY",
                                  "%s is no data directory and is not empty", data_dir),
                          "give --data a directory that is new or empty");
-    }
     fs_list_free(&list);
     return st;
 }
 
-static enum st check_format(const char *data_dir, bool create)
+static enum st format_path(char out[FS_PATH_MAX], const char *data_dir)
 {
-    char path[FS_PATH_MAX], catalog[FS_PATH_MAX], text[64];
-    struct buf b;
-    unsigned format = 0;
-    enum st st = fs_path(path, "%s/FORMAT", data_dir);
+    return fs_path(out, "%s/FORMAT", data_dir);
+}
 
-    buf_init(&b, 256);
+enum st opening_mark_finished(const char *data_dir)
+{
+    char path[FS_PATH_MAX], text[64];
+    int n = snprintf(text, sizeof text, FORMAT_PREFIX "%u\n", STORE_DATA_FORMAT);
+    enum st st = format_path(path, data_dir);
+
+    return st ? st : fs_write_atomic(path, text, (size_t)n, 0644);
+}
+
+enum st opening_mark_unfinished(const char *data_dir)
+{
+    char path[FS_PATH_MAX];
+    enum st st = format_path(path, data_dir);
+
+    return st ? st : fs_write_new(path, FORMAT_UNFINISHED, strlen(FORMAT_UNFINISHED), 0644);
+}
+
+static enum st check_format_text(const char *path, const char *data_dir, const struct buf *text)
+{
+    unsigned format;
+
+    if (text->data && strcmp(text->data, FORMAT_UNFINISHED) == 0)
+        return st_hint(st_fail(ST_CONFLICT, "DATA_FORMAT",
+                               "%s is not whole: a restore into it has not ended", data_dir),
+                       "empty it and restore again, if nobody is doing it now");
+    if (!text->data || sscanf(text->data, FORMAT_PREFIX "%u", &format) != 1)
+        return st_fail(ST_CONFLICT, "DATA_FORMAT", "%s does not say which format the directory has",
+                       path);
+    if (format != STORE_DATA_FORMAT)
+        return st_hint(st_fail(ST_CONFLICT, "DATA_FORMAT",
+                               "%s has data format %u; this program reads and writes format %u",
+                               data_dir, format, STORE_DATA_FORMAT),
+                       format > STORE_DATA_FORMAT ? "use the newer everline that wrote it"
+                                                  : "use the everline that wrote it");
+    return ST_OK;
+}
+
+enum st opening_check_format(const char *data_dir, bool create)
+{
+    char path[FS_PATH_MAX], catalog[FS_PATH_MAX];
+    struct buf text;
+    enum st st = format_path(path, data_dir);
+
+    buf_init(&text, 256);
     if (!st)
         st = fs_path(catalog, "%s/catalog.mdb", data_dir);
     if (!st)
-        st = fs_read(&b, path);
+        st = fs_read(&text, path);
     if (st == ST_NOT_FOUND && create && access(catalog, F_OK) != 0) {
-        int n = snprintf(text, sizeof text, FORMAT_PREFIX "%u\n", STORE_DATA_FORMAT);
-        st = check_empty(data_dir);
+        st = opening_check_empty(data_dir);
         if (!st)
-            st = fs_write_atomic(path, text, (size_t)n, 0644);
-        format = STORE_DATA_FORMAT;
+            st = opening_mark_finished(data_dir);
     } else if (st == ST_NOT_FOUND) {
         st = st_hint(st_fail(ST_NOT_FOUND, "NO_DATA_DIRECTORY",
-                             "%s is not a data directory: it has "
-                             "no file FORMAT",
-                             data_dir),
+                             "%s is not a data directory: it has no file FORMAT", data_dir),
                      "make one: everline tenant put NAME --data %s", data_dir);
-    } else if (!st && (!b.data || sscanf(b.data, FORMAT_PREFIX "%u", &format) != 1)) {
-        st = st_fail(ST_CONFLICT, "DATA_FORMAT", "%s does not say which format the directory has",
-                     path);
+    } else if (!st) {
+        st = check_format_text(path, data_dir, &text);
     }
-    if (!st && format != STORE_DATA_FORMAT)
-        st = st_hint(st_fail(ST_CONFLICT, "DATA_FORMAT",
-                             "%s has data format %u; this program reads and writes format %u",
-                             data_dir, format, STORE_DATA_FORMAT),
-                     format > STORE_DATA_FORMAT ? "use the newer everline that wrote it"
-                                                : "use the everline that wrote it");
-    buf_release(&b);
+    buf_release(&text);
     return st;
 }
 
-static enum st make_directories(struct store *s)
+enum st opening_paths(struct store **out, const struct store_options *options)
 {
-    static const mode_t PRIVATE = 0700;
-    enum st st = fs_path(s->run_dir, "%s/run", s->data_dir);
-
-    if (!st)
-        st = fs_path(s->segments_dir, "%s/segments", s->data_dir);
-    if (!st)
-        st = fs_path(s->build_dir, "%s/build", s->data_dir);
-    if (!st)
-        st = fs_path(s->heads_dir, "%s/heads", s->data_dir);
-    if (!st)
-        st = fs_mkdir(s->run_dir, PRIVATE);
-    if (!st)
-        st = fs_mkdir(s->segments_dir, PRIVATE);
-    if (!st)
-        st = fs_mkdir(s->build_dir, PRIVATE);
-    if (!st)
-        st = fs_mkdir(s->heads_dir, PRIVATE);
-    return st;
-}
-
-enum st store_open(struct store **out, const struct store_options *options)
-{
-    char path[FS_PATH_MAX];
     struct store *s = calloc(1, sizeof *s);
-    enum st st;
+    enum st st = ST_OK;
 
     *out = NULL;
     if (!s)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     s->run.fd = -1;
-    st = options->create ? fs_mkdir_all(options->data_dir, 0700) : ST_OK;
-    if (!st && !realpath(options->data_dir, s->data_dir)) {
+    if (!realpath(options->data_dir, s->data_dir)) {
         st = st_fail_errno(errno, "data directory %s", options->data_dir);
         if (st == ST_NOT_FOUND)
             st = st_hint(st, "make one: everline tenant put NAME --data %s", options->data_dir);
@@ -146,19 +147,93 @@ enum st store_open(struct store **out, const struct store_options *options)
         st = options->keys_dir ? fs_path(s->keys_dir, "%s", options->keys_dir)
                                : fs_path(s->keys_dir, "%s/keys", s->data_dir);
     if (!st)
+        st = fs_path(s->run_dir, "%s/run", s->data_dir);
+    if (!st)
+        st = fs_path(s->segments_dir, "%s/segments", s->data_dir);
+    if (!st)
+        st = fs_path(s->build_dir, "%s/build", s->data_dir);
+    if (!st)
+        st = fs_path(s->heads_dir, "%s/heads", s->data_dir);
+    if (!st)
         st = check_file_system(s->data_dir);
+    if (st) {
+        store_close(s);
+        return st;
+    }
+    *out = s;
+    return ST_OK;
+}
+
+static enum st refuse_during_rebuild(const struct store *s)
+{
+    struct fs_list rebuilds;
+    enum st st = run_list(&rebuilds, s->run_dir, RUN_REBUILD);
+
+    if (!st && rebuilds.count)
+        st = st_hint(st_fail(ST_UNAVAILABLE, "REBUILDING", "the catalog of %s is being rebuilt",
+                             s->data_dir),
+                     "try again when that has ended");
+    fs_list_free(&rebuilds);
+    return st;
+}
+
+/* Both sides make their entry first and look for the other's then: one of them at least sees it. */
+enum st opening_register(struct store *s, enum run_kind kind)
+{
+    static const mode_t PRIVATE = 0700;
+    enum st st = fs_mkdir(s->run_dir, PRIVATE);
+
     if (!st)
-        st = check_format(s->data_dir, options->create);
+        st = fs_mkdir(s->segments_dir, PRIVATE);
     if (!st)
-        st = make_directories(s);
+        st = fs_mkdir(s->build_dir, PRIVATE);
     if (!st)
-        st = run_register(&s->run, s->run_dir, RUN_PROCESS);
+        st = fs_mkdir(s->heads_dir, PRIVATE);
     if (!st)
-        st = fs_path(path, "%s/catalog.mdb", s->data_dir);
+        st = run_register(&s->run, s->run_dir, kind);
+    return !st && kind != RUN_REBUILD ? refuse_during_rebuild(s) : st;
+}
+
+/* An empty catalog is not made in the place of one that was lost. */
+static enum st refuse_lost_catalog(const struct store *s, const char *path)
+{
+    struct fs_list heads;
+
+    if (access(path, F_OK) == 0)
+        return ST_OK;
+    enum st st = fs_list_dir(&heads, s->heads_dir);
+    if (!st && heads.count)
+        st = catalog_damaged(path, "%s is missing", path);
+    fs_list_free(&heads);
+    return st;
+}
+
+enum st opening_catalog(struct store *s)
+{
+    char path[FS_PATH_MAX];
+    enum st st = fs_path(path, "%s/catalog.mdb", s->data_dir);
+
+    if (!st)
+        st = refuse_lost_catalog(s, path);
     if (!st)
         st = catalog_open(&s->catalog, path);
+    return st ? st : fs_sync_dir(s->data_dir); /* LMDB never does */
+}
+
+enum st store_open(struct store **out, const struct store_options *options)
+{
+    struct store *s = NULL;
+    enum st st = options->create ? fs_mkdir_all(options->data_dir, 0700) : ST_OK;
+
+    *out = NULL;
     if (!st)
-        st = fs_sync_dir(s->data_dir); /* LMDB never does */
+        st = opening_paths(&s, options);
+    if (!st)
+        st = opening_check_format(s->data_dir, options->create);
+    if (!st)
+        st = opening_register(s, RUN_PROCESS);
+    if (!st)
+        st = opening_catalog(s);
     if (st) {
         store_close(s);
         return st;

@@ -1,6 +1,7 @@
 #include "store/internal.h"
 
 #include "base/clock.h"
+#include "store/head_file.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -75,6 +76,8 @@ enum st store_tenant_put(struct store *s, const struct store_tenant *tenant)
                        "issuer or audience of the tenant is not valid UTF-8");
     catalog_begin_write(&t, &s->catalog);
     catalog_put(&t, CATALOG_TENANTS, tenant->name, row);
+    head_file_write_tenant(&t, s->heads_dir, tenant->name,
+                           row); /* before the commit, as a head's */
     json_decref(row);
     return catalog_commit(&t);
 }

@@ -36,7 +36,7 @@ async function lookAt(server, token, directory, name) {
   return {
     ...(await get('')), versions: (await get('/versions')).items, events: (await get('/events')).items, answers,
     rollup: { status: cells.status, version: cells.json.version, items: cells.json.items },
-    headFile: existsSync(head) ? JSON.parse(readFileSync(head, 'utf8')) : null,
+    headFile: existsSync(head) ? JSON.parse(readFileSync(head, 'utf8').split('\n')[1]).head : null,
   };
 }
 
@@ -140,7 +140,7 @@ export function judge(seen, { past = {}, current, descriptions, brokenOff = fals
   return problems;
 }
 
-const KNOWN = /^(FORMAT|catalog\.mdb|catalog\.mdb-lock|heads\/dev\/[a-z]+\.json|keys\/dev\/(hmac|tokens)\/[^/]+\.(key|pem))$/;
+const KNOWN = /^(FORMAT|catalog\.mdb|catalog\.mdb-lock|heads\/dev(\/[a-z]+)?\.json|keys\/dev\/(hmac|tokens)\/[^/]+\.(key|pem))$/;
 
 /* What a process that dies leaves and nobody removes yet: harmless, and counted. */
 const TOLERATED = { 'temporary file of an atomic write': /\.[0-9a-f]{16}\.tmp$/ };

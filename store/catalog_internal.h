@@ -1,0 +1,28 @@
+/* What the files about the catalog's own file share. Room-private. */
+#ifndef EVERLINE_STORE_CATALOG_INTERNAL_H
+#define EVERLINE_STORE_CATALOG_INTERNAL_H
+
+#include "base/buf.h"
+#include "store/catalog.h"
+
+#define CATALOG_MAP_BYTES ((size_t)4 << 30)
+
+/* A value is an 8-byte checksum, the first bytes of SHA-256 over key, NUL and document, and the
+ * document: JSON with its names in the order they were given, which for a definition is the order
+ * of its fields. The key is in it so that a value under the wrong key is noticed. */
+#define CATALOG_CHECKSUM_BYTES 8
+#define CATALOG_VALUE_MAX (16u << 20)
+
+extern const char *const catalog_table_names[CATALOG_TABLES];
+
+/* `value` was initialised by the caller. */
+void catalog_value_make(struct buf *value, const char *key, const json_t *document);
+
+/* Is `value`, its checksum included, what was stored under the key? ST_CORRUPT when not. */
+enum st catalog_value_check(const void *key, size_t key_len, const void *value,
+                            size_t len) ST_MUST_USE;
+
+/* ST_CORRUPT, code CATALOG_DAMAGED, with the way out as its hint. `path` is the catalog's file. */
+enum st catalog_damaged(const char *path, const char *fmt, ...) ST_PRINTF(2, 3);
+
+#endif
