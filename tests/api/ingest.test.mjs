@@ -32,12 +32,16 @@ beforeEach(async () => {
   state = { files: leftovers(data), people: (await data.versions('people')).length, things: (await data.versions('things')).length };
 });
 
+/** Four digits stand in times and hashes by chance: they count only by themselves. */
+const tells = (text, secret) =>
+  /^\d+$/.test(secret) ? new RegExp(`(?<![0-9a-f])${secret}(?![0-9a-f])`).test(text) : text.includes(secret);
+
 /** The ingest failed, said `wanted`, showed no value, and changed nothing. */
 async function assertNothingChanged(result, wanted, { dataset = 'people', rowsLeft = 1, code = 1 } = {}) {
   assert.equal(result.code, code, `${result.stderr}${result.stdout}`);
   for (const pattern of [wanted].flat()) assert.match(result.stderr, pattern);
   for (const secret of SECRETS)
-    assert.ok(!`${result.stderr}${result.stdout}`.includes(secret), `${secret} is in: ${result.stderr}`);
+    assert.ok(!tells(`${result.stderr}${result.stdout}`, secret), `${secret} is in: ${result.stderr}`);
   assert.deepEqual(leftovers(data), state.files);
   const versions = await data.versions(dataset);
   assert.equal(versions.length, state[dataset] + rowsLeft);
@@ -46,7 +50,7 @@ async function assertNothingChanged(result, wanted, { dataset = 'people', rowsLe
     const [row] = versions;
     assert.equal(row.state, 'FAILED');
     assert.ok(row.error.code && row.error.message, JSON.stringify(row.error));
-    for (const secret of SECRETS) assert.ok(!JSON.stringify(row).includes(secret));
+    for (const secret of SECRETS) assert.ok(!tells(JSON.stringify(row), secret));
   }
   const key = dataset === 'people' ? keyOf(PERSONS[0]) : { id: 't00000' };
   assert.equal((await server.lookup(dataset, key, token)).json.version, 1);
@@ -142,7 +146,7 @@ test('a file without a header line: none of its values is told or kept', async (
   for (const path of filesBelow(data.directory))
     for (const secret of SECRETS.slice(0, 4))
       assert.ok(!readFileSync(path).includes(secret), `${secret} is in ${path}`);
-  for (const secret of SECRETS) assert.ok(!server.log.includes(secret));
+  for (const secret of SECRETS) assert.ok(!tells(server.log, secret));
 });
 
 test('a key field that is empty or not what its normaliser takes', async () => {

@@ -7,8 +7,9 @@
 #include <fcntl.h>
 #include <sys/wait.h>
 
-#define KEY "\x01not\0hex\xff and 16+"
+#define KEY "\x01not\0hex\xff, and long enough that freeing it leaves its end as it was"
 #define KEY_LEN (sizeof KEY - 1)
+#define END "leaves its end as it was"
 #define DEFINITION                                                                                 \
     "{'name':'t','sources':{'t':{'format':'csv'}},'prepare':'SELECT id FROM t',"                   \
     "'key':{'fields':['id'],'protect':'hmac-sha256'},'record':{}}"
@@ -108,6 +109,43 @@ static void a_task_arrives_as_it_was_sent(void **state)
     task_release(&got);
 }
 
+#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__ /* whose heap is elsewhere */
+/* Looks through the heap, freed pieces included. */
+static bool heap_has(const void *bytes, size_t len)
+{
+    char line[512];
+    unsigned long from = 0, to = 0;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    assert_non_null(maps);
+    while (fgets(line, sizeof line, maps))
+        if (strstr(line, "[heap]"))
+            assert_int_equal(sscanf(line, "%lx-%lx", &from, &to), 2);
+    fclose(maps);
+    assert_true(to > from);
+    return memmem((const void *)from, to - from, bytes, len) != NULL;
+}
+
+static void no_copy_of_the_key_stays_in_the_heap(void **state)
+{
+    struct kit *kit = *state;
+    struct task got = {0};
+    char hex[2 * sizeof END];
+    int fds[2];
+    define(kit);
+    assert_true(heap_has(END, sizeof END - 1));
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    kit_ok(task_send(fds[1], &kit->task));
+    fs_close(&fds[1]);
+    kit_ok(task_receive(&got, fds[0]));
+    fs_close(&fds[0]);
+    task_release(&got);
+    task_release(&kit->task);
+    digest_hex(hex, END, sizeof END - 1);
+    assert_false(heap_has(END, sizeof END - 1));
+    assert_false(heap_has(hex, 2 * (sizeof END - 1)));
+}
+#endif
+
 static void a_task_that_is_cut_off_is_refused(void **state)
 {
     struct kit *kit = *state;
@@ -134,6 +172,9 @@ int main(int argc, char **argv)
         kit_test(a_child_that_stays_does_not_make_its_parent_deaf),
         kit_test(the_key_travels_beside_the_document),
         kit_test(a_task_arrives_as_it_was_sent),
+#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+        kit_test(no_copy_of_the_key_stays_in_the_heap),
+#endif
         kit_test(a_task_that_is_cut_off_is_refused),
     };
     if (argc == 2 && !strcmp(argv[1], child_mode_word(CHILD_CHECK)))
