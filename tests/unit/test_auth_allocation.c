@@ -165,7 +165,11 @@ static void a_right_token_is_refused_or_read_whole(void **state)
                 assert_int_equal(id.expires_s, KIT_NOW + 3600);
             } while (from++ < allocations);
             assert_true(refused > 3);
+            /* OpenSSL now and then refuses once more after it ran out of memory: closed, not open;
+             * it must not go on doing so. */
             enum st st = verify_failing(&id, &tokens[i], -1, 0);
+            if (st)
+                st = verify_failing(&id, &tokens[i], -1, 0);
             if (st)
                 print_error("algorithm %d afterwards: %s: %s\n", i, st_name(st), st_message());
             assert_int_equal(st, ST_OK);
