@@ -5,7 +5,7 @@
  * writer of LMDB can come to, not the values, whose checksums are looked at when they are read
  * (store/catalog.c). It is cheap enough: one read per page. Measured warm on a slow machine, 12 ms
  * for 10,000 versions with their events (52 MB) and 130 ms for 100,000 (520 MB), of which a few
- * hundred are usual. With the values it is 3 to 5 times that, and is what `verify --deep` does.
+ * hundred are usual. With the values it is 3 to 5 times that.
  *
  * A child process that walks the file with LMDB and may die would be the shorter way, and was the
  * plan; but what a walk of readers survives can still kill a writer (a flipped bit in a page
