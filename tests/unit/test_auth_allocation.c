@@ -127,7 +127,8 @@ static void a_forged_token_stays_out_whichever_allocation_fails(void **state)
     for (int i = 0; i < ALGORITHMS; i++) {
         char *last = tokens[i].data + tokens[i].len - 10;
         struct auth_identity id;
-        *last ^= *last == 'A' ? 3 : 1;
+        char right = *last;
+        *last = right == 'A' ? 'B' : 'A';
         for (size_t k = 0; k < 3; k++) {
             long from = 0;
             do {
@@ -137,7 +138,7 @@ static void a_forged_token_stays_out_whichever_allocation_fails(void **state)
             } while (from++ < allocations);
             assert_true(from > 3);
         }
-        *last ^= *last == 'B' ? 3 : 1;
+        *last = right;
     }
 }
 
@@ -165,14 +166,7 @@ static void a_right_token_is_refused_or_read_whole(void **state)
                 assert_int_equal(id.expires_s, KIT_NOW + 3600);
             } while (from++ < allocations);
             assert_true(refused > 3);
-            /* OpenSSL now and then refuses once more after it ran out of memory: closed, not open;
-             * it must not go on doing so. */
-            enum st st = verify_failing(&id, &tokens[i], -1, 0);
-            if (st)
-                st = verify_failing(&id, &tokens[i], -1, 0);
-            if (st)
-                print_error("algorithm %d afterwards: %s: %s\n", i, st_name(st), st_message());
-            assert_int_equal(st, ST_OK);
+            assert_int_equal(verify_failing(&id, &tokens[i], -1, 0), ST_OK);
         }
 }
 
