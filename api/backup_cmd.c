@@ -1,11 +1,12 @@
 #include "api/commands.h"
 #include "base/progress.h"
 #include "store/backup.h"
+#include "store/rebuild.h"
 
 #include <stdio.h>
 #include <string.h>
 
-/* everline backup and restore. */
+/* everline backup, restore and catalog rebuild. */
 
 static void tell(const char *phase, uint64_t done, uint64_t total, void *ctx)
 {
@@ -114,4 +115,57 @@ enum st restore_cmd(const struct cmd_args *args)
     print_restored(report);
     json_decref(report);
     return ST_OK;
+}
+
+static void print_rebuilt(const json_t *report)
+{
+    char a[64], b[64], c[64], d[64];
+    const json_t *item;
+    size_t i;
+
+    json_array_foreach(json_object_get(report, "damaged"), i, item)
+        printf("not restored: %s (%s)\n", text_of(item, "path"), text_of(item, "problem"));
+    if (!json_is_true(json_object_get(report, "rebuilt")))
+        return;
+    printf(
+        "rebuilt from heads/: %s tenants, %s datasets, %s versions (%s were being built: FAILED)\n",
+        commands_cell(report, "tenants", a), commands_cell(report, "datasets", b),
+        commands_cell(report, "versions", c), commands_cell(report, "failed", d));
+    json_array_foreach(json_object_get(report, "not_restored"), i, item)
+        printf("not restored: %s\n", json_string_value(item));
+    json_array_foreach(json_object_get(report, "made"), i, item)
+        printf("tenant %s: its settings are lost, so it is disabled; look at it, then: everline "
+               "tenant put %s --enable\n",
+               json_string_value(item), json_string_value(item));
+    if (json_is_string(json_object_get(report, "aside")))
+        printf("the old catalog is %s\n", text_of(report, "aside"));
+    printf("now: everline verify --data %s --deep\n", text_of(report, "data"));
+}
+
+enum st catalog_rebuild_cmd(const struct cmd_args *args)
+{
+    struct store_rebuild_options options = {
+        .data_dir = cmd_string(args, "data"),
+        .keys_dir = cmd_string(args, "keys"),
+        .actor = commands_actor(args, NULL).name,
+        .skip_damaged = cmd_flag(args, "skip-damaged"),
+    };
+    struct st_report failure;
+    json_t *report = NULL;
+    bool json;
+    enum st st = cmd_output_json(&json, args);
+
+    if (st)
+        return st;
+    st = store_rebuild(&report, &options);
+    if (!report)
+        return st;
+    st_save(&failure, st);
+    if (json) {
+        enum st printed = commands_print(report);
+        return st ? st_restore(&failure) : printed;
+    }
+    print_rebuilt(report);
+    json_decref(report);
+    return st ? st_restore(&failure) : ST_OK;
 }

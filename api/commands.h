@@ -20,6 +20,7 @@ enum st token_cmd(const struct cmd_args *args);
 enum st verify_cmd(const struct cmd_args *args);
 enum st backup_cmd(const struct cmd_args *args);
 enum st restore_cmd(const struct cmd_args *args);
+enum st catalog_rebuild_cmd(const struct cmd_args *args);
 enum st get_cmd(const struct cmd_args *args);
 enum st dev_cmd(const struct cmd_args *args);
 enum st version_cmd(const struct cmd_args *args);

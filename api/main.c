@@ -104,6 +104,14 @@ static const struct cmd_option RESTORE[] = {
     COMMANDS_OUTPUT,
     COMMANDS_END,
 };
+static const struct cmd_option CATALOG_REBUILD[] = {
+    COMMANDS_DATA,
+    COMMANDS_KEYS,
+    {"skip-damaged", CMD_FLAG, NULL, NULL,
+     "go on without the datasets whose head files are damaged", false},
+    COMMANDS_OUTPUT,
+    COMMANDS_END,
+};
 static const struct cmd_option NONE[] = {COMMANDS_END};
 
 static enum st no_worker(const struct cmd_args *args)
@@ -158,6 +166,11 @@ static const struct cmd COMMANDS[] = {
      "Builds\n"
      "that had not ended when the backup was made are FAILED, code RESTORED.",
      "everline restore --from /mnt/backups --data NEWDIR", RESTORE, restore_cmd},
+    {"catalog rebuild", "", 0, 0, "Make a lost or damaged catalog again from the head files",
+     "Nothing else may use the directory meanwhile. The old catalog is kept under another name. "
+     "What\n"
+     "cannot be restored is said; nothing that is served is lost.",
+     "everline catalog rebuild --data DIR", CATALOG_REBUILD, catalog_rebuild_cmd},
     {"get", "PATH", 1, 1, "Answer a route without a server", NULL,
      "everline get /v1/datasets --data DIR --tenant dev", DATASET_GET, get_cmd},
     {"version", "", 0, 0, "Show the version of the program", NULL, "everline version", NONE,

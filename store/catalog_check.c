@@ -117,8 +117,11 @@ static enum st read_bytes(const struct check *c, void *out, uint64_t at, size_t 
         ssize_t n = pread(c->fd, (char *)out + done, len - done, (off_t)(at + done));
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0)
+        if (n < 0 && errno != EIO)
             return st_fail_errno(errno, "reading %s", c->path);
+        if (n < 0)
+            return catalog_damaged(c->path, "the disk cannot read it at byte %llu",
+                                   (unsigned long long)(at + done));
         if (n == 0)
             return catalog_damaged(
                 c->path, "it ends within page %llu",

@@ -68,7 +68,6 @@ enum st catalog_damaged(const char *path, const char *fmt, ...)
     va_end(args);
     snprintf(directory, sizeof directory, "%s", path);
     return st_hint(st_fail(ST_CORRUPT, "CATALOG_DAMAGED", "the catalog is damaged: %s", what),
-                   "take a backup: everline restore --from BACKUPS --data NEWDIR (in the place "
-                   "of %s)",
+                   "stop what uses it, then: everline catalog rebuild --data %s",
                    dirname(directory));
 }

@@ -74,7 +74,7 @@ static enum st read_head_file(struct head *out, const struct store *s, const cha
 }
 
 /* One transaction makes one event, or several that only retire. */
-static enum st check_step(const struct head *h, const struct head *file)
+static enum st check_step(const struct store *s, const struct head *h, const struct head *file)
 {
     if (file->sequence <= h->sequence + 1 ||
         (file->last_version == h->last_version && file->current == h->current &&
@@ -84,7 +84,7 @@ static enum st check_step(const struct head *h, const struct head *file)
         st_fail(ST_CORRUPT, "CATALOG_OLD",
                 "the catalog is older than the head file of %s/%s: is it an earlier copy?",
                 file->tenant, file->dataset),
-        "put the newer one back, or a backup: everline restore --from BACKUPS --data NEWDIR");
+        "stop what uses it, then: everline catalog rebuild --data %s", s->data_dir);
 }
 
 enum st store_head_check(const struct store *s, const struct head *h)
@@ -93,7 +93,7 @@ enum st store_head_check(const struct store *s, const struct head *h)
     enum st st = read_head_file(&file, s, h->tenant, h->dataset);
 
     if (!st)
-        st = check_step(h, &file);
+        st = check_step(s, h, &file);
     head_release(&file);
     return st;
 }
@@ -118,7 +118,7 @@ static void look_at_file(struct catalog_txn *t, const struct store *s, const cha
     if (document)
         catalog_fail(t, head_from_json(&h, document));
     if (!t->status)
-        catalog_fail(t, check_step(&h, &file));
+        catalog_fail(t, check_step(s, &h, &file));
     if (!t->status && file_fn)
         file_fn(t, &file, ctx);
     json_decref(document);

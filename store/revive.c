@@ -73,7 +73,7 @@ static void revive_heads(struct catalog_txn *t, struct revival *r)
     }
 }
 
-static void revive_tenants(struct catalog_txn *t, struct revival *r)
+void revive_tenants(struct catalog_txn *t, const struct revival *r)
 {
     char key[CATALOG_KEY_SIZE] = "";
     json_t *row;

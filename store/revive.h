@@ -17,6 +17,9 @@ struct revival {
  */
 void revive_head(struct catalog_txn *t, struct revival *r, struct head *h);
 
+/* Every tenant's file. */
+void revive_tenants(struct catalog_txn *t, const struct revival *r);
+
 /* Every head and tenant of the catalog, with their files; jobs that had not ended fail. */
 void revive_all(struct catalog_txn *t, struct revival *r);
 

@@ -21,12 +21,15 @@ void store_tenant_init(struct store_tenant *t, const char *name)
     snprintf(t->audience, sizeof t->audience, "everline");
 }
 
-static json_t *tenant_json(const struct store_tenant *t)
+enum st store_tenant_to_json(json_t **out, const struct store_tenant *t)
 {
-    return json_pack("{s:s, s:b, s:s, s:s, s:s, s:{s:I, s:I}}", "tenant", t->name, "enabled",
+    *out = json_pack("{s:s, s:b, s:s, s:s, s:s, s:{s:I, s:I}}", "tenant", t->name, "enabled",
                      t->enabled ? 1 : 0, "issuer", t->issuer, "audience", t->audience,
                      "hmac_key_id", t->hmac_key_id, "limits", "max_batch_keys",
                      (json_int_t)t->max_batch_keys, "max_datasets", (json_int_t)t->max_datasets);
+    return *out ? ST_OK
+                : st_fail(ST_INVALID, "INVALID_TENANT",
+                          "issuer or audience of the tenant is not valid UTF-8");
 }
 
 enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
@@ -70,10 +73,10 @@ enum st store_tenant_put(struct store *s, const struct store_tenant *tenant)
 
     if (st)
         return st;
-    json_t *row = tenant_json(tenant);
-    if (!row)
-        return st_fail(ST_INVALID, "INVALID_TENANT",
-                       "issuer or audience of the tenant is not valid UTF-8");
+    json_t *row = NULL;
+    st = store_tenant_to_json(&row, tenant);
+    if (st)
+        return st;
     catalog_begin_write(&t, &s->catalog);
     catalog_put(&t, CATALOG_TENANTS, tenant->name, row);
     head_file_write_tenant(&t, s->heads_dir, tenant->name,

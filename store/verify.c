@@ -1,3 +1,4 @@
+#include "store/catalog_check.h"
 #include "store/internal.h"
 
 #include <string.h>
@@ -101,9 +102,11 @@ enum st store_verify(json_t **report, struct store *s, bool deep)
     struct verification v = {.store = s, .problems = json_array(), .deep = deep};
     json_t *heads = NULL, *document;
     size_t i;
-    enum st st = copy_heads(&heads, s);
+    enum st st = deep ? catalog_check(&s->catalog, true) : ST_OK; /* else when it was opened */
 
     *report = NULL;
+    if (!st)
+        st = copy_heads(&heads, s);
     json_array_foreach(heads, i, document)
     {
         struct head h;

@@ -1,0 +1,139 @@
+// The catalog is not a single point of ruin: when it is lost or damaged every command says so and how to
+// go on, none dies of it, and the head files give it back.
+import assert from 'node:assert/strict';
+import { closeSync, cpSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Data, everline } from '../kit/everline.mjs';
+import { flipByte } from '../kit/files.mjs';
+import { tempDir } from '../kit/process.mjs';
+import { csv, keyOf, PEOPLE, PERSONS, THINGS, things } from '../kit/samples.mjs';
+
+const PAGE = 4096;
+const rows = things(200);
+const KEYS = rows.map(({ id }) => ({ id }));
+
+let made;
+/** Two datasets, one with three versions, of which the second is served; a copy for each test. */
+async function prepared() {
+  made ??= (async () => {
+    const data = await Data.make('dev');
+    await data.put(THINGS);
+    await data.put(PEOPLE);
+    for (const count of [100, 200, 150])
+      await data.ingest('things', { things: data.file(`${count}.csv`, csv(rows.slice(0, count))) });
+    await data.ingest('people', { people: data.file('p.csv', csv(PERSONS)) });
+    await data.ok(['rollback', 'things', '--reason', 'a test'], { tenant: 'dev' });
+    const server = await data.serve();
+    const answers = await answersOf(server, await data.token());
+    await server.stop();
+    assert.equal(answers.things.version, 2);
+    return { original: data, answers };
+  })();
+  const { original, answers } = await made;
+  const data = new Data(join(tempDir('data'), 'data'));
+  cpSync(original.directory, data.directory, { recursive: true });
+  return { data, answers, catalog: join(data.directory, 'catalog.mdb') };
+}
+
+/** Everything that the two datasets answer. */
+async function answersOf(server, token) {
+  const answers = {};
+  for (const [name, keys] of [['things', KEYS], ['people', PERSONS.map(keyOf)]]) {
+    const reply = await server.batch(name, keys, token);
+    assert.equal(reply.status, 200, reply.text);
+    answers[name] = reply.json;
+  }
+  const rollup = await server.get('/v1/datasets/things/rollups/by_colour', token);
+  assert.equal(rollup.status, 200, rollup.text);
+  answers.rollup = rollup.json;
+  return answers;
+}
+
+function overwrite(path, page, byte) {
+  const fd = openSync(path, 'r+');
+  writeSync(fd, Buffer.alloc(PAGE, byte), 0, PAGE, page * PAGE);
+  closeSync(fd);
+}
+
+/** The number of a page that is in use: the root of the main table, as the newer meta page says. */
+function rootPage(path) {
+  const file = readFileSync(path);
+  const meta = (page) => ({ root: Number(file.readBigUInt64LE(page * PAGE + 128)), txn: file.readBigUInt64LE(page * PAGE + 144) });
+  return [meta(0), meta(1)].sort((a, b) => (a.txn < b.txn ? 1 : -1))[0].root;
+}
+
+const damages = {
+  deleted: (path) => rmSync(path),
+  emptied: (path) => truncateSync(path, 0),
+  'cut to one page': (path) => truncateSync(path, PAGE),
+  'cut at a page': (path) => truncateSync(path, 4 * PAGE),
+  'cut at an odd byte': (path) => truncateSync(path, Math.floor(statSync(path).size / 3) + 77),
+  'a meta page zeroed': (path) => overwrite(path, 0, 0),
+  'a page zeroed': (path) => overwrite(path, rootPage(path), 0),
+  'a page overwritten': (path) => overwrite(path, rootPage(path), 0xa5),
+  'a bit of a page number flipped': (path) => flipByte(path, rootPage(path) * PAGE),
+  'a bit of a length flipped': (path) => flipByte(path, rootPage(path) * PAGE + 12),
+  'other bytes under its name': (path) => { truncateSync(path, 0); truncateSync(path, 64 * PAGE); },
+};
+const COMMANDS = [['versions', 'things', '--tenant', 'dev'], ['tenant', 'list'], ['tenant', 'put', 'other'], ['verify'],
+  ['rollback', 'things', '--tenant', 'dev', '--reason', 'x'], ['backup', '--to', join(tempDir('backups'), 'x')],
+  ['ingest', 'things', '--tenant', 'dev', '--source', 'none.csv'],
+  ['serve', '--listen', '127.0.0.1:0'], ['get', '/v1/datasets', '--tenant', 'dev']];
+for (const [name, damage] of Object.entries(damages))
+  test(`${name}: every command says so, and a rebuild brings everything that was served back`, async () => {
+    const { data, answers, catalog } = await prepared();
+    damage(catalog);
+    for (const command of COMMANDS) {
+      const result = await data.cli(command);
+      assert.equal(result.signal, null, `${command.join(' ')}: ${result.stderr}`);
+      assert.equal(result.code, 1, `${command.join(' ')}: ${result.stdout}${result.stderr}`);
+      assert.match(result.stderr, /the catalog is damaged/, command.join(' '));
+      assert.ok(result.stderr.includes(`everline catalog rebuild --data ${data.directory}`), result.stderr);
+    }
+    const report = await data.json(['catalog', 'rebuild'], { tenant: null });
+    assert.deepEqual([report.rebuilt, report.tenants, report.datasets, report.made, report.damaged],
+      [true, 1, 2, [], []]);
+    assert.ok(report.not_restored.length > 0);
+    if (name === 'deleted') assert.equal(report.aside, null);
+    else assert.ok(statSync(report.aside).size >= 0); // the old one is kept
+    assert.equal((await data.cli(['verify', '--deep'])).code, 0);
+    assert.deepEqual((await data.versions('things')).map((row) => [row.version, row.state, row.rows.accepted]),
+      [[3, 'QUARANTINED', 150], [2, 'SUCCEEDED', 200], [1, 'SUCCEEDED', 100]]);
+    const server = await data.serve();
+    try {
+      const token = await data.token();
+      assert.deepEqual(await answersOf(server, token), answers);
+      const [event] = (await server.get('/v1/datasets/things/events', token)).json.items;
+      assert.equal(event.event, 'rebuilt');
+      // And life goes on: the next version has the next number.
+      const row = await data.ingest('things', { things: data.file('next.csv', csv(rows)) });
+      assert.deepEqual([row.version, row.outcome], [4, 'identical']);
+    } finally {
+      assert.equal(await server.stop(), 0, server.log);
+    }
+  });
+
+test('nothing is rebuilt while a server runs, nor what is whole', async () => {
+  const { data, answers, catalog } = await prepared();
+  const whole = await data.cli(['catalog', 'rebuild']);
+  assert.equal(whole.code, 1);
+  assert.match(whole.stderr, /nothing is wrong with the catalog/);
+  const server = await data.serve();
+  try {
+    const token = await data.token();
+    const busy = await data.cli(['catalog', 'rebuild']);
+    assert.equal(busy.code, 1);
+    assert.match(busy.stderr, /another process uses/);
+    assert.deepEqual(await answersOf(server, token), answers);
+  } finally {
+    await server.stop();
+  }
+  rmSync(catalog);
+  assert.equal((await data.cli(['catalog', 'rebuild'])).code, 0);
+});
+
+test('a rebuild says what it is for', async () => {
+  const { stdout } = await everline(['catalog', 'rebuild', '--help']);
+  assert.match(stdout, /everline catalog rebuild --data DIR/);
+});
