@@ -18,7 +18,7 @@ static char prepared[64]; /* a data directory, closed, that nobody changes */
 
 static void shell(const char *fmt, const char *a, const char *b)
 {
-    char command[256];
+    char command[3 * FS_PATH_MAX];
 
     snprintf(command, sizeof command, fmt, a, b);
     assert_int_equal(system(command), 0);
