@@ -22,6 +22,8 @@ enum st backup_cmd(const struct cmd_args *args);
 enum st restore_cmd(const struct cmd_args *args);
 enum st catalog_rebuild_cmd(const struct cmd_args *args);
 enum st get_cmd(const struct cmd_args *args);
+enum st config_example_cmd(const struct cmd_args *args);
+enum st config_check_cmd(const struct cmd_args *args);
 enum st dev_cmd(const struct cmd_args *args);
 enum st version_cmd(const struct cmd_args *args);
 

@@ -126,7 +126,7 @@ static const struct cmd COMMANDS[] = {
     {"serve", "", 0, 0, "Serve a data directory", NULL,
      "everline serve --data DIR --listen 127.0.0.1:8080", SERVE, serve_cmd},
     {"ingest", "DATASET", 1, 1, "Build a new version from files and serve it", NULL,
-     "everline ingest lifeline --data DIR --tenant dev --source patients=patients.csv", NONE,
+     "everline ingest lifeline --data DIR --tenant dev --source patients=patients.csv", NULL,
      no_worker},
     {"tenant put", "NAME", 1, 1, "Make a tenant and its keys, or change it", NULL,
      "everline tenant put dev --data DIR", TENANT_PUT, tenant_put_cmd},
@@ -173,9 +173,24 @@ static const struct cmd COMMANDS[] = {
      "everline catalog rebuild --data DIR", CATALOG_REBUILD, catalog_rebuild_cmd},
     {"get", "PATH", 1, 1, "Answer a route without a server", NULL,
      "everline get /v1/datasets --data DIR --tenant dev", DATASET_GET, get_cmd},
+    {"config example", "", 0, 0, "Print a configuration file with every option, as comments", NULL,
+     "everline config example > everline.conf", NONE, config_example_cmd},
+    {"config check", "[FILE]", 0, 1, "Check a configuration file", NULL,
+     "everline config check everline.conf", NONE, config_check_cmd},
+    {"config dump", "[COMMAND]", 0, 2, "Show the options of a command, and where each comes from",
+     "Options of ingest are shown by: everline-ingest config dump ingest",
+     "everline config dump serve --config everline.conf", NONE, cmd_config_dump},
     {"version", "", 0, 0, "Show the version of the program", NULL, "everline version", NONE,
      version_cmd},
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL},
+};
+
+static const char *const SHARED[] = {"data", "keys", "tenant", NULL};
+static const struct cmd_program PROGRAM = {
+    .name = "everline",
+    .about = "Everline publishes batch-computed datasets as an HTTP API that never goes offline.",
+    .commands = COMMANDS,
+    .shared = SHARED,
 };
 
 /* `everline ingest ...` is `everline-ingest ingest ...`, as git's subcommands are programs: handed
@@ -196,8 +211,5 @@ int main(int argc, char **argv)
 {
     process_no_core();
     hand_over(argc, argv);
-    return cmd_main("everline",
-                    "Everline publishes batch-computed datasets as an HTTP API that never "
-                    "goes offline.",
-                    COMMANDS, argc, argv);
+    return cmd_main(&PROGRAM, argc, argv);
 }

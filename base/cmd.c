@@ -12,17 +12,17 @@ static bool is_in_group(const struct cmd *c, const char *word)
 }
 
 /* All commands, or those whose first word is `group`. */
-static void print_list(FILE *out, const char *program, const char *about,
-                       const struct cmd *commands, const char *group)
+static void print_list(FILE *out, const struct cmd_program *program, const char *group)
 {
     if (group)
-        fprintf(out, "usage: %s %s COMMAND [OPTION...]\n\ncommands:\n", program, group);
+        fprintf(out, "usage: %s %s COMMAND [OPTION...]\n\ncommands:\n", program->name, group);
     else
-        fprintf(out, "%s\n\nusage: %s COMMAND [OPTION...]\n\ncommands:\n", about, program);
-    for (const struct cmd *c = commands; c->name; c++)
+        fprintf(out, "%s\n\nusage: %s COMMAND [OPTION...]\n\ncommands:\n", program->about,
+                program->name);
+    for (const struct cmd *c = program->commands; c->name; c++)
         if (c->summary && (!group || is_in_group(c, group)))
             fprintf(out, "  %-16s %s\n", c->name, c->summary);
-    fprintf(out, "\n%s COMMAND --help shows options and an example.\n", program);
+    fprintf(out, "\n%s COMMAND --help shows options and an example.\n", program->name);
 }
 
 static void print_usage(FILE *out, const char *program, const struct cmd *c)
@@ -46,6 +46,11 @@ static void print_option(FILE *out, const struct cmd_option *o)
     fprintf(out, " [%s]\n", variable);
 }
 
+static const struct cmd_option CONFIG = {.name = "config",
+                                         .type = CMD_STRING,
+                                         .metavar = "FILE",
+                                         .help = "configuration file; see: config example"};
+
 static void print_help(FILE *out, const char *program, const struct cmd *c)
 {
     print_usage(out, program, c);
@@ -53,9 +58,11 @@ static void print_help(FILE *out, const char *program, const struct cmd *c)
     if (c->about)
         fprintf(out, "\n%s\n", c->about);
     if (c->options && c->options[0].name) {
-        fprintf(out, "\noptions (flag, then environment variable, then default):\n");
+        fprintf(out, "\noptions (flag, then environment variable, then configuration file, then "
+                     "default):\n");
         for (const struct cmd_option *o = c->options; o->name; o++)
             print_option(out, o);
+        print_option(out, &CONFIG);
     }
     if (c->example)
         fprintf(out, "\nexample:\n  %s\n", c->example);
@@ -104,47 +111,59 @@ static int report(const char *program, const struct cmd *c, enum st st)
         fprintf(stderr, "  at %s\n", st_place_text());
     if (*st_hint_text())
         fprintf(stderr, "  hint: %s\n", st_hint_text());
-    if (st == ST_USAGE)
+    if (st == ST_USAGE &&
+        !*st_place_text()) /* what is in a file is not mended by the command line */
         print_usage(stderr, program, c);
     return st_exit_code(st);
 }
 
-int cmd_main(const char *program, const char *about, const struct cmd *commands, int argc,
-             char **argv)
+/* No command, or one that does not exist. */
+static int list_commands(const struct cmd_program *program, int argc, char **argv, bool asked)
+{
+    const char *group = NULL;
+
+    for (const struct cmd *c = program->commands; argc > 0 && c->name && !group; c++)
+        if (is_in_group(c, argv[0]))
+            group = argv[0];
+    bool help = argc == 0 ? asked : asks_for_help(argc, argv) || (asked && group);
+    if (!help && group)
+        fprintf(stderr, "%s: \"%.64s\" needs a second word\n\n", program->name, group);
+    else if (!help && argc > 0)
+        fprintf(stderr, "%s: unknown command \"%.64s\"\n\n", program->name, argv[0]);
+    print_list(help ? stdout : stderr, program, group);
+    return help ? 0 : st_exit_code(ST_USAGE);
+}
+
+int cmd_main(const struct cmd_program *program, int argc, char **argv)
 {
     int words, skip = argc > 1 && strcmp(argv[1], "help") == 0 ? 1 : 0;
-    const struct cmd *c = find(commands, argc - 1 - skip, argv + 1 + skip, &words);
+    const struct cmd *c = find(program->commands, argc - 1 - skip, argv + 1 + skip, &words);
     struct cmd_args args;
 
     argc -= 1 + skip;
     argv += 1 + skip;
-    if (!c) {
-        const char *group = NULL;
-        for (c = commands; argc > 0 && c->name && !group; c++)
-            if (is_in_group(c, argv[0]))
-                group = argv[0];
-        bool help = argc == 0 ? skip == 1 : asks_for_help(argc, argv) || (skip && group);
-        if (!help && group)
-            fprintf(stderr, "%s: \"%.64s\" needs a second word\n\n", program, group);
-        else if (!help && argc > 0)
-            fprintf(stderr, "%s: unknown command \"%.64s\"\n\n", program, argv[0]);
-        print_list(help ? stdout : stderr, program, about, commands, group);
-        return help ? 0 : st_exit_code(ST_USAGE);
-    }
+    if (!c)
+        return list_commands(program, argc, argv, skip == 1);
     if (skip || asks_for_help(argc - words, argv + words)) {
-        print_help(stdout, program, c);
+        print_help(stdout, program->name, c);
         return 0;
     }
-    enum st st = cmd_parse(&args, c, argc - words, argv + words);
+    enum st st = cmd_parse(&args, program, c, argc - words, argv + words);
     if (!st)
         st = c->run(&args);
+    cmd_args_release(&args);
     if (st)
-        return report(program, c, st);
+        return report(program->name, c, st);
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "%s: writing to stdout failed\n", program);
+        fprintf(stderr, "%s: writing to stdout failed\n", program->name);
         return 1;
     }
     return 0;
+}
+
+const char *cmd_config_file(const struct cmd_args *args)
+{
+    return args->file.path;
 }
 
 const char *cmd_operand(const struct cmd_args *args, unsigned i)

@@ -1,5 +1,5 @@
-/* Command lines: one table of options per command gives parsing, EVERLINE_* variables, defaults and
- * --help. Flags > environment > default. */
+/* Command lines: one table of options per command gives parsing, EVERLINE_* variables, the
+ * configuration file, defaults and --help. Flags > environment > file > default. */
 #ifndef EVERLINE_BASE_CMD_H
 #define EVERLINE_BASE_CMD_H
 
@@ -36,15 +36,32 @@ struct cmd {
     const char *summary;              /* one line for the list of commands */
     const char *about;                /* paragraphs for --help, or NULL */
     const char *example;              /* at least one line that works */
-    const struct cmd_option *options; /* ends with a zeroed row */
+    const struct cmd_option *options; /* ends with a zeroed row; NULL: another program's command */
     enum st (*run)(const struct cmd_args *args);
 };
 
-/* Runs argv[1..] against the NULL-name-terminated table: `--help` and `help` at every level,
- * two-word names first, unknown command or option -> usage on stderr, exit code 2. Prints the
- * failure's message, place and hint on stderr ("everline: ...") and returns the exit code. */
-int cmd_main(const char *program, const char *about, const struct cmd *commands, int argc,
-             char **argv);
+struct cmd_program {
+    const char *name, *about;
+    const struct cmd *commands; /* ends with a zeroed row */
+    const char *const
+        *shared;  /* options that may stand before any section of the file; NULL ends */
+    bool partial; /* sections of other programs are not looked at */
+};
+
+/* Runs argv[1..]: `--help` and `help` at every level, two-word names first, unknown command or
+ * option -> usage on stderr, exit code 2. Every command takes `--config FILE`. Prints the failure's
+ * message, place and hint on stderr ("everline: ...") and returns the exit code. */
+int cmd_main(const struct cmd_program *program, int argc, char **argv);
+
+/* Configuration files of the program that these arguments are for. `example` prints every option as
+ * a comment; `check` reads a file; `dump` prints the values of the command that the operand names
+ * (of every command without one), and where each comes from. */
+enum st cmd_config_example(const struct cmd_args *args) ST_MUST_USE;
+enum st cmd_config_check(const struct cmd_args *args) ST_MUST_USE;
+enum st cmd_config_dump(const struct cmd_args *args) ST_MUST_USE;
+
+/* The configuration file that was read; NULL: none. */
+const char *cmd_config_file(const struct cmd_args *args);
 
 const char *cmd_operand(const struct cmd_args *args, unsigned i); /* NULL when absent */
 unsigned cmd_operand_count(const struct cmd_args *args);

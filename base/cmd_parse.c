@@ -55,7 +55,28 @@ static bool parse_number(uint64_t *out, const struct unit *units, const char *te
     return false;
 }
 
-static enum st set_value(struct cmd_args *args, size_t i, const char *text, const char *origin)
+enum st cmd_value(uint64_t *number, const struct cmd_option *o, const char *text,
+                  const char *origin)
+{
+    static const char *const YES[] = {"1", "true"}, *const NO[] = {"0", "false"};
+
+    *number = 0;
+    if (o->type == CMD_FLAG) {
+        for (size_t i = 0; i < 2; i++) {
+            if (strcmp(text, YES[i]) == 0)
+                *number = 1;
+            if (strcmp(text, YES[i]) == 0 || strcmp(text, NO[i]) == 0)
+                return ST_OK;
+        }
+        return st_fail(ST_USAGE, NULL, "%s: true or false expected", origin);
+    }
+    if (TYPES[o->type].units && !parse_number(number, TYPES[o->type].units, text))
+        return st_fail(ST_USAGE, NULL, "%s: %s expected", origin, TYPES[o->type].expected);
+    return ST_OK;
+}
+
+static enum st set_value(struct cmd_args *args, size_t i, const char *text, enum cmd_origin origin,
+                         const char *named)
 {
     const struct cmd_option *o = &args->cmd->options[i];
 
@@ -67,35 +88,91 @@ static enum st set_value(struct cmd_args *args, size_t i, const char *text, cons
         args->items[args->item_count++].text = text;
     }
     args->values[i].text = text;
-    args->values[i].number = o->type == CMD_FLAG;
-    if (TYPES[o->type].units && !parse_number(&args->values[i].number, TYPES[o->type].units, text))
-        return st_fail(ST_USAGE, NULL, "%s: %s expected", origin, TYPES[o->type].expected);
-    return ST_OK;
+    args->values[i].origin = origin;
+    return cmd_value(&args->values[i].number, o, text, named);
 }
 
-/* The value of an option from its variable or its default. */
+/* What the file says in that section. */
+static enum st take_from_file(struct cmd_args *args, size_t i, const char *section)
+{
+    const struct cmd_file *f = &args->file;
+    const char *name = args->cmd->options[i].name;
+    enum st st = ST_OK;
+
+    for (size_t at = 0; !st && (at = cmd_file_find(f, section, name, at)) < f->count; at++) {
+        st = set_value(args, i, f->settings[at].value, CMD_FILE, name);
+        args->values[i].line = f->settings[at].line;
+        if (st)
+            st = st_place(st, "%s:%u", f->path, f->settings[at].line);
+    }
+    return st;
+}
+
+/* The value of an option that the command line does not give. */
 static enum st fill_in(struct cmd_args *args, size_t i)
 {
     const struct cmd_option *o = &args->cmd->options[i];
     char variable[64], origin[96];
+    enum st st;
 
     cmd_variable(variable, o->name);
     const char *text = getenv(variable);
-    if (text && *text) {
-        if (o->type == CMD_FLAG && strcmp(text, "0") == 0)
-            return ST_OK;
-        if (o->type == CMD_FLAG && strcmp(text, "1") != 0)
-            return st_fail(ST_USAGE, NULL, "%s: 0 or 1 expected", variable);
-        return set_value(args, i, text, variable);
+    if (text && *text)
+        return set_value(args, i, text, CMD_ENVIRONMENT, variable);
+    st = take_from_file(args, i, args->cmd->name);
+    if (!st && !args->values[i].text)
+        st = take_from_file(args, i, "");
+    if (st || args->values[i].text)
+        return st;
+    if (!o->preset)
+        return ST_OK;
+    snprintf(origin, sizeof origin, "default of --%s", o->name);
+    return set_value(args, i, o->preset, CMD_PRESET, origin);
+}
+
+static enum st fill_all(struct cmd_args *args)
+{
+    const struct cmd_option *options = args->cmd->options;
+    enum st st = ST_OK;
+
+    for (size_t i = 0; !st && options && options[i].name; i++)
+        if (!args->values[i].text)
+            st = fill_in(args, i);
+    return st;
+}
+
+static enum st check_needed(const struct cmd_args *args)
+{
+    const struct cmd_option *options = args->cmd->options;
+    char variable[64];
+
+    for (size_t i = 0; options && options[i].name; i++) {
+        if (!options[i].required || args->values[i].text)
+            continue;
+        cmd_variable(variable, options[i].name);
+        return st_fail(ST_USAGE, NULL, "--%s %s is needed (or %s)", options[i].name,
+                       options[i].metavar ? options[i].metavar : "", variable);
     }
-    if (o->preset) {
-        snprintf(origin, sizeof origin, "default of --%s", o->name);
-        return set_value(args, i, o->preset, origin);
-    }
-    if (o->required)
-        return st_fail(ST_USAGE, NULL, "--%s %s is needed (or %s)", o->name,
-                       o->metavar ? o->metavar : "", variable);
     return ST_OK;
+}
+
+/* --config is no option of a table: it says where options come from. */
+static bool parse_config(enum st *st, struct cmd_args *args, char **argv, int argc, int *at)
+{
+    const char *text = argv[*at] + 2;
+
+    *st = ST_OK;
+    if (strncmp(text, "config", 6) != 0 || (text[6] && text[6] != '='))
+        return false;
+    if (args->config)
+        *st = st_fail(ST_USAGE, NULL, "--config is there twice");
+    else if (text[6] == '=')
+        args->config = text + 7;
+    else if (*at + 1 == argc)
+        *st = st_fail(ST_USAGE, NULL, "--config needs a value");
+    else
+        args->config = argv[++*at];
+    return true;
 }
 
 static enum st parse_option(struct cmd_args *args, char **argv, int argc, int *at)
@@ -104,7 +181,10 @@ static enum st parse_option(struct cmd_args *args, char **argv, int argc, int *a
     size_t len = equals ? (size_t)(equals - text) : strlen(text), i = 0;
     const struct cmd_option *options = args->cmd->options;
     char origin[96];
+    enum st st;
 
+    if (parse_config(&st, args, argv, argc, at))
+        return st;
     while (options && options[i].name &&
            (strncmp(options[i].name, text, len) != 0 || options[i].name[len]))
         i++;
@@ -114,19 +194,30 @@ static enum st parse_option(struct cmd_args *args, char **argv, int argc, int *a
         return st_fail(ST_USAGE, NULL, "--%s is there twice", options[i].name);
     if (options[i].type == CMD_FLAG)
         return equals ? st_fail(ST_USAGE, NULL, "--%s takes no value", options[i].name)
-                      : set_value(args, i, "", options[i].name);
+                      : set_value(args, i, "true", CMD_GIVEN, options[i].name);
     if (!equals && *at + 1 == argc)
         return st_fail(ST_USAGE, NULL, "--%s needs a value", options[i].name);
     snprintf(origin, sizeof origin, "--%s", options[i].name);
-    return set_value(args, i, equals ? equals + 1 : argv[++*at], origin);
+    return set_value(args, i, equals ? equals + 1 : argv[++*at], CMD_GIVEN, origin);
 }
 
-enum st cmd_parse(struct cmd_args *out, const struct cmd *cmd, int argc, char **argv)
+static enum st read_file(struct cmd_args *args)
+{
+    const char *path = args->config ? args->config : getenv("EVERLINE_CONFIG");
+
+    if (!args->program || !path || !*path)
+        return ST_OK;
+    return cmd_file_read(&args->file, path, args->program);
+}
+
+enum st cmd_parse(struct cmd_args *out, const struct cmd_program *program, const struct cmd *cmd,
+                  int argc, char **argv)
 {
     bool operands_only = false;
     enum st st = ST_OK;
 
     memset(out, 0, sizeof *out);
+    out->program = program;
     out->cmd = cmd;
     for (int at = 0; !st && at < argc; at++) {
         if (!operands_only && strcmp(argv[at], "--") == 0)
@@ -142,8 +233,23 @@ enum st cmd_parse(struct cmd_args *out, const struct cmd *cmd, int argc, char **
     }
     if (!st && out->operand_count < cmd->operands_min)
         st = st_fail(ST_USAGE, NULL, "%s is missing", cmd->operands);
-    for (size_t i = 0; !st && cmd->options && cmd->options[i].name; i++)
-        if (!out->values[i].text)
-            st = fill_in(out, i);
-    return st;
+    if (!st)
+        st = read_file(out);
+    if (!st)
+        st = fill_all(out);
+    return st ? st : check_needed(out);
+}
+
+enum st cmd_without_line(struct cmd_args *out, const struct cmd_args *like, const struct cmd *cmd)
+{
+    memset(out, 0, sizeof *out);
+    out->program = like->program;
+    out->cmd = cmd;
+    out->file = like->file;
+    return fill_all(out);
+}
+
+void cmd_args_release(struct cmd_args *args)
+{
+    cmd_file_release(&args->file);
 }

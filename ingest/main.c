@@ -162,7 +162,22 @@ static const struct cmd COMMANDS[] = {
      INGEST, ingest},
     {"check", "FILE", 1, 1, "Check a dataset's definition and its SQL", NULL,
      "everline-ingest check definition.json", NONE, check},
+    {"config example", "", 0, 0, "Print the worker's part of a configuration file", NULL,
+     "everline-ingest config example", NONE, cmd_config_example},
+    {"config check", "[FILE]", 0, 1, "Check the worker's part of a configuration file", NULL,
+     "everline-ingest config check everline.conf", NONE, cmd_config_check},
+    {"config dump", "[COMMAND]", 0, 2, "Show the options of a command, and where each comes from",
+     NULL, "everline-ingest config dump ingest --config everline.conf", NONE, cmd_config_dump},
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL},
+};
+
+static const char *const SHARED[] = {"data", "keys", "tenant", NULL};
+static const struct cmd_program PROGRAM = {
+    .name = "everline-ingest",
+    .about = "The worker of Everline: builds versions from files.",
+    .commands = COMMANDS,
+    .shared = SHARED,
+    .partial = true,
 };
 
 int main(int argc, char **argv)
@@ -172,6 +187,5 @@ int main(int argc, char **argv)
     if (child_main(argc, argv, &exit_code))
         return exit_code;
     process_no_core();
-    return cmd_main("everline-ingest", "The worker of Everline: builds versions from files.",
-                    COMMANDS, argc, argv);
+    return cmd_main(&PROGRAM, argc, argv);
 }

@@ -9,7 +9,8 @@ import { everlinePath, ingestPath, run, sourceDir, start, tempDir, until } from 
 import { csv, THINGS, things } from '../kit/samples.mjs';
 
 const COMMANDS = ['dev', 'serve', 'ingest', 'tenant put', 'tenant get', 'tenant list', 'token', 'dataset put',
-  'dataset get', 'dataset list', 'versions', 'rollback', 'promote', 'verify', 'get', 'version'];
+  'dataset get', 'dataset list', 'versions', 'diff', 'rollback', 'promote',
+  'verify', 'backup', 'restore', 'catalog rebuild', 'get', 'config example', 'config check', 'config dump', 'version'];
 let data;
 
 before(async () => {
@@ -35,6 +36,33 @@ for (const name of COMMANDS)
       assert.match(result.stdout, /example:\n {2}everline /);
     }
   });
+
+test('the configuration file gives options, of both programs, and is checked by both', async () => {
+  const example = (await everline(['config', 'example'])).stdout;
+  for (const section of ['serve', 'ingest', 'catalog rebuild']) assert.ok(example.includes(`\n[${section}]\n`), section);
+  // every option that has a default: the file that says the same is right
+  const file = data.file('all.conf', example.replace(/^#([a-z-]+ = .)/gm, '$1'));
+  const right = await everline(['config', 'check', file]);
+  assert.deepEqual([right.code, right.stdout], [0, `${file} is right\n`], right.stderr);
+
+  const conf = data.file('some.conf', `data = ${data.directory}\ntenant = dev\n\n[versions]\noutput = json\n`);
+  const listed = await everline(['versions', 'things', '--config', conf]);
+  assert.equal(listed.code, 0, listed.stderr);
+  assert.equal(JSON.parse(listed.stdout).items[0].version, 1);
+  const dump = await everline(['config', 'dump', 'versions'], { env: { ...process.env, EVERLINE_CONFIG: conf, EVERLINE_KEYS: '/k' } });
+  assert.match(dump.stdout, new RegExp(`^versions +output +json +${conf}:5$`, 'm'));
+  assert.match(dump.stdout, new RegExp(`^versions +data +\\S+ +${conf}:1$`, 'm'));
+  assert.match(dump.stdout, /^versions +keys +\/k +environment$/m);
+
+  for (const [text, line, says] of [['[serve]\nbody-limit = 2MB\n', 2, /body-limit/], ['[serve]\n\nport = 1\n', 3, /port/],
+    ['[ingest]\nmemory = lots\n', 2, /memory/], ['[nothing]\nx = 1\n', 2, /nothing/]]) {
+    const bad = data.file('bad.conf', text);
+    const result = await everline(['config', 'check', bad]);
+    assert.equal(result.code, 2);
+    assert.match(result.stderr, says);
+    assert.ok(result.stderr.includes(`at ${bad}:${line}\n`), result.stderr);
+  }
+});
 
 test('a usage error is exit code 2 and says what is wrong', async () => {
   for (const [args, wanted] of [[['nothing'], /nothing/], [['tenant'], /tenant/], [['tenant', 'put'], /NAME/],

@@ -1,6 +1,6 @@
 // The commands of the README are run as they stand there.
 import assert from 'node:assert/strict';
-import { readFileSync, symlinkSync } from 'node:fs';
+import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -36,6 +36,17 @@ test('the commands do what the README says', async () => {
   const result = await run('bash', ['-c', script], { cwd: work });
   assert.equal(result.code, 0, `${result.stderr}\n${result.stdout}`);
   assert.match(result.stdout, /"outcome":"match","record":\{"active":true,"plan":"gold"\}/);
+});
+
+test('the configuration file that is shown is right', async () => {
+  const shown = [...readme.matchAll(/```ini\n([\s\S]*?)```/g)].map(([, text]) => text);
+  assert.ok(shown.length > 0);
+  for (const text of shown) {
+    const file = join(tempDir('config'), 'everline.conf');
+    writeFileSync(file, text);
+    const result = await everline(['config', 'check', file]);
+    assert.equal(result.code, 0, result.stderr);
+  }
 });
 
 test('the table of commands names exactly the commands there are', async () => {

@@ -23,7 +23,7 @@ static enum st parse(struct cmd_args *args, const char *a, const char *b)
 {
     char *argv[] = {(char *)"name", (char *)a, (char *)b};
 
-    return cmd_parse(args, &CMD, 1 + (a != NULL) + (b != NULL), argv);
+    return cmd_parse(args, NULL, &CMD, 1 + (a != NULL) + (b != NULL), argv);
 }
 
 static void flags_beat_the_environment_which_beats_defaults(void **state)
@@ -55,7 +55,7 @@ static void wrong_command_lines_are_usage_errors(void **state)
         if (parse(&args, BAD[i], NULL) != ST_USAGE)
             fail_msg("accepted: %s", BAD[i]);
     assert_int_equal(parse(&args, "--ttl=1s", "--ttl=2s"), ST_USAGE);
-    assert_int_equal(cmd_parse(&args, &CMD, 0, NULL), ST_USAGE);
+    assert_int_equal(cmd_parse(&args, NULL, &CMD, 0, NULL), ST_USAGE);
 }
 
 static void a_number_out_of_its_range_is_a_usage_error_that_says_the_range(void **state)
