@@ -4,6 +4,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { join } from 'node:path';
+import { Contract } from './contract.mjs';
 import { DEADLINE_MS, everlinePath, run, start, tempDir, until } from './process.mjs';
 
 export const ALL_SCOPES =
@@ -91,6 +92,8 @@ export class Data {
   }
 }
 
+const contract = new Contract();
+
 export class Server {
   constructor(data, args = [], options = {}) {
     this.portFile = join(tempDir('port'), 'port');
@@ -111,7 +114,8 @@ export class Server {
   get log() { return this.process.stderr; }
   get alive() { return !this.process.exited; }
 
-  /** One request. A body that is not a string or buffer is sent as JSON. */
+  /** One request. A body that is not a string or buffer is sent as JSON. Every answer must be one that
+   *  the contract allows. */
   request(method, path, { token, body, headers = {}, agent = this.agent } = {}) {
     const payload = body === undefined || typeof body === 'string' || Buffer.isBuffer(body)
       ? body : JSON.stringify(body);
@@ -133,7 +137,9 @@ export class Server {
             const text = Buffer.concat(chunks).toString('utf8');
             const reply = { status: response.statusCode, headers: response.headers, text };
             Object.defineProperty(reply, 'json', { get: () => JSON.parse(text) });
-            resolve(reply);
+            const faults = contract.faults(method, path, reply);
+            if (faults.length === 0) resolve(reply);
+            else reject(new Error(`${method} ${path}: ${reply.status} ${text.slice(0, 400)}\n${faults.join('\n')}`));
           });
         });
       request.on('error', reject);
