@@ -1,6 +1,8 @@
 #include "store/adopt.h"
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
 #include "store/retention.h"
 
 #include <errno.h>
@@ -11,10 +13,12 @@
 
 /* Opening a segment hashes, maps and touches the whole file; closing one unmaps it. Both can take
  * seconds, so that they happen on a thread of their own, and the catalog thread stays free to swap
- * views. The list of entries belongs to the catalog thread; work and results cross through two
- * queues under one mutex. */
+ * views. While requests are answered that thread works in short steps and rests in between. The
+ * list of entries belongs to the catalog thread; work and results cross through two queues under
+ * one mutex. */
 
 #define RETRY_MS 2000
+#define RESERVE_BYTES ((uint64_t)64 << 20) /* of memory that warming leaves alone */
 
 enum work_kind { WORK_OPEN, WORK_CLOSE, WORK_PURGE };
 
@@ -45,6 +49,7 @@ struct adopter {
     pthread_cond_t todo_cond, done_cond;
     struct queue todo[ADOPT_URGENCIES], done;
     bool stopping;
+    _Atomic bool resting; /* there are requests to be answered */
 };
 
 bool adopted_is_damaged(const struct adopted *entry)
@@ -89,14 +94,32 @@ static void free_work(struct work *w)
     free(w);
 }
 
+/* What does not fit beside what is served stays out, and is read when it is asked for. */
+static enum st warm_segment(struct work *w, struct pace *pace)
+{
+    uint64_t spare = memory_spare_bytes(), cold;
+    enum st st = store_segment_warm(&cold, w->segment,
+                                    spare > RESERVE_BYTES ? spare - RESERVE_BYTES : 0, pace);
+
+    if (!st && cold)
+        log_event(LOG_LEVEL_WARN, "cold",
+                  "segment %.12s: %llu of %llu bytes were not brought into memory, which has no "
+                  "room for them beside what is served",
+                  w->ref.sha256, (unsigned long long)cold, (unsigned long long)w->ref.bytes);
+    return st;
+}
+
 static void open_segment(const struct adopter *a, struct work *w)
 {
-    w->status = store_segment_file_check(w->path, &w->ref, !w->sealed);
+    struct pace pace;
+
+    pace_begin(&pace, &a->resting);
+    w->status = store_segment_file_check_paced(w->path, &w->ref, !w->sealed, &pace);
     if (!w->status)
         w->status = store_segment_open_checked(&w->segment, w->path, a->keys_dir, w->tenant,
                                                w->definition, a->slots);
     if (!w->status) {
-        w->status = store_segment_warm(w->segment);
+        w->status = warm_segment(w, &pace);
         if (w->status) {
             store_segment_close(w->segment);
             w->segment = NULL;
@@ -104,6 +127,19 @@ static void open_segment(const struct adopter *a, struct work *w)
     }
     if (w->status)
         st_save(&w->report, w->status);
+}
+
+static void put_away(const struct adopter *a, struct work *w)
+{
+    struct pace pace;
+
+    pace_begin(&pace, &a->resting);
+    if (w->kind == WORK_PURGE)
+        store_purge(w->path);
+    else
+        store_segment_cool(w->segment, &pace);
+    store_segment_close(w->segment);
+    free_work(w);
 }
 
 static void *adopter_main(void *arg)
@@ -127,10 +163,7 @@ static void *adopter_main(void *arg)
         if (w->kind == WORK_OPEN) {
             open_segment(a, w);
         } else {
-            if (w->kind == WORK_PURGE)
-                store_purge(w->path);
-            store_segment_close(w->segment);
-            free_work(w);
+            put_away(a, w);
             w = NULL;
         }
         pthread_mutex_lock(&a->mutex);
@@ -169,6 +202,11 @@ enum st adopter_start(struct adopter **out, const char *keys_dir, unsigned slots
     }
     *out = a;
     return ST_OK;
+}
+
+void adopter_step_back(struct adopter *a)
+{
+    atomic_store(&a->resting, true);
 }
 
 static void submit(struct adopter *a, struct work *w, enum adopter_urgency urgency)

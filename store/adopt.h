@@ -31,6 +31,9 @@ struct adopted {
 enum st adopter_start(struct adopter **out, const char *keys_dir, unsigned slots) ST_MUST_USE;
 void adopter_stop(struct adopter *a); /* no entry may be in use */
 
+/* From now on requests are answered: the helper thread rests as long as it works (base/pace.h). */
+void adopter_step_back(struct adopter *a);
+
 /* The entry of this file if there is one, marked as wanted; else NULL. */
 struct adopted *adopter_touch(struct adopter *a, const char *sha256, uint64_t round);
 

@@ -200,7 +200,7 @@ static enum st tell(struct merge *m)
         m->cooled = position;
         for (size_t i = 0; i < DIFF_SIDES; i++)
             for (size_t j = 0; j < m->diff->sides[i].count; j++)
-                store_segment_cool(m->diff->sides[i].segments[j]);
+                store_segment_cool(m->diff->sides[i].segments[j], NULL);
     }
     return diff_tell(m->diff, "comparing", position, m->total);
 }

@@ -87,6 +87,8 @@ bool store_seal_holds(struct catalog_txn *t, const char *sha256, const char *pat
  * `hash` false: size only. */
 enum st store_segment_file_check(const char *path, const struct store_segment_ref *ref,
                                  bool hash) ST_MUST_USE;
+enum st store_segment_file_check_paced(const char *path, const struct store_segment_ref *ref,
+                                       bool hash, struct pace *pace) ST_MUST_USE;
 
 /* Opens a verified segment file and holds its check value against the tenant's key. */
 enum st store_segment_open_checked(struct store_segment **out, const char *path,

@@ -556,6 +556,7 @@ enum st store_keeper_start(struct store_keeper **out, const struct store_keeper_
     if (!st)
         st = load_first_view(k);
     if (!st) {
+        adopter_step_back(k->adopter);
         int rc = pthread_create(&k->thread, NULL, keeper_main, k);
         if (rc != 0)
             st = st_fail_errno(rc, "starting the catalog thread");

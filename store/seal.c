@@ -46,7 +46,20 @@ bool store_seal_holds(struct catalog_txn *t, const char *sha256, const char *pat
     return holds;
 }
 
+static enum st rest(uint64_t bytes, void *ctx)
+{
+    (void)bytes;
+    pace_rest(ctx);
+    return ST_OK;
+}
+
 enum st store_segment_file_check(const char *path, const struct store_segment_ref *ref, bool hash)
+{
+    return store_segment_file_check_paced(path, ref, hash, NULL);
+}
+
+enum st store_segment_file_check_paced(const char *path, const struct store_segment_ref *ref,
+                                       bool hash, struct pace *pace)
 {
     unsigned char digest[DIGEST_BYTES];
     char hex[DIGEST_HEX_SIZE];
@@ -71,7 +84,7 @@ enum st store_segment_file_check(const char *path, const struct store_segment_re
         goto done;
     }
     if (hash) {
-        st = digest_file(digest, &size, fd);
+        st = digest_file_told(digest, &size, fd, rest, pace);
         if (st)
             goto done;
         digest_hex(hex, digest, sizeof digest);

@@ -3,6 +3,7 @@
 #define EVERLINE_STORE_SEGMENT_H
 
 #include "base/digest.h"
+#include "base/pace.h"
 #include "store/definition.h"
 #include "store/key.h"
 #include "store/rollup.h"
@@ -82,12 +83,16 @@ enum st store_segment_each_cell(struct store_segment *s, unsigned slot, const ch
                                 const void *from, size_t from_len, store_cell_fn fn,
                                 void *ctx) ST_MUST_USE;
 
-/* Brings the file's pages into the page cache and this process's page tables. ST_UNAVAILABLE, code
- * SEGMENT_UNREADABLE: one of them cannot be read. */
-enum st store_segment_warm(struct store_segment *s) ST_MUST_USE;
-/* The opposite, for who reads a segment once from end to end: its pages leave this process's memory
- * and are mapped again when they are read; what is borrowed stays valid. Best effort. */
-void store_segment_cool(struct store_segment *s);
+/* Brings the file's pages into the page cache and this process's page tables, resting in between
+ * (base/pace.h; NULL: not). Of pages that are not in the page cache yet only as many as `room`
+ * bytes hold: the others would push out what is being served; *cold is how many bytes were left
+ * out. ST_UNAVAILABLE, code SEGMENT_UNREADABLE: a page cannot be read. */
+enum st store_segment_warm(uint64_t *cold, struct store_segment *s, uint64_t room,
+                           struct pace *pace) ST_MUST_USE;
+/* The opposite, for who reads a segment once from end to end, and before it is closed: its pages
+ * leave this process's memory and are mapped again when they are read; what is borrowed stays
+ * valid. Best effort. */
+void store_segment_cool(struct store_segment *s, struct pace *pace);
 
 /* Deep verification: keys in order, rows decode, counts as in meta, rollup record totals equal the
  * records. ST_CORRUPT says which. */

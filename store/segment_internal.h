@@ -51,6 +51,8 @@ struct store_segment {
     uint64_t record_count;
     const char *inside; /* some address of the map */
     size_t bytes;
+    char *map; /* where the file is mapped; NULL until somebody has looked (store/segment_warm.c) */
+    size_t map_bytes;
     struct reader_slot *slots;
     unsigned slot_count;
     _Atomic bool unreadable; /* a read met a page that is gone: nothing is read any more */

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,8 +18,6 @@
  * LMDB trusts what it opens. The hash of the file was checked before; what can be seen from outside
  * (the meta pages, the size) is checked here again, so that a stray file gives an error and not a
  * signal. */
-
-#define WARM_CHUNK ((size_t)64 << 20)
 
 enum st segment_damaged(const char *what)
 {
@@ -269,72 +266,4 @@ const char *store_segment_key_id(const struct store_segment *s)
 uint64_t store_segment_records(const struct store_segment *s)
 {
     return s->record_count;
-}
-
-/* ---- warming ---- */
-
-/* The mapping that holds `address`: LMDB does not tell where it mapped the file. */
-static bool find_mapping(const char *address, char **start, size_t *len)
-{
-    FILE *maps = fopen("/proc/self/maps", "re");
-    char line[FS_PATH_MAX + 128];
-    bool found = false;
-
-    while (maps && !found && fgets(line, sizeof line, maps)) {
-        unsigned long low, high;
-        if (sscanf(line, "%lx-%lx", &low, &high) == 2 && (uintptr_t)address >= low &&
-            (uintptr_t)address < high) {
-            *start = (char *)(uintptr_t)low;
-            *len = high - low;
-            found = true;
-        }
-    }
-    if (maps)
-        fclose(maps);
-    return found;
-}
-
-static void touch(const char *start, size_t len)
-{
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-
-    for (size_t at = 0; at < len; at += page)
-        (void)*(const volatile char *)(start + at);
-}
-
-static enum st warm(void *ctx)
-{
-    struct store_segment *s = ctx;
-    char *start;
-    size_t len;
-
-    if (!find_mapping(s->inside, &start, &len))
-        return ST_OK;
-    if (len > s->bytes)
-        len = s->bytes;
-    for (size_t at = 0; at < len; at += WARM_CHUNK) {
-        size_t chunk = len - at < WARM_CHUNK ? len - at : WARM_CHUNK;
-        if (madvise(start + at, chunk, MADV_POPULATE_READ) == 0)
-            continue;
-        if (errno != EINVAL)
-            return guard_unreadable();
-        touch(start + at, chunk);
-    }
-    return ST_OK;
-}
-
-enum st store_segment_warm(struct store_segment *s)
-{
-    enum st st = guard_call(warm, s);
-
-    return st ? segment_unreadable(s) : ST_OK;
-}
-
-void store_segment_cool(struct store_segment *s)
-{
-    char *start;
-    size_t len;
-
-    if (find_mapping(s->inside, &start, &len))
-        (void)madvise(start, len < s->bytes ? len : s->bytes, MADV_DONTNEED);
 }

@@ -26,8 +26,8 @@ process.on('exit', () => {
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
 
-export function tempDir(name = 'test') {
-  const directory = mkdtempSync(join(tmpdir(), `everline-${name}-`));
+export function tempDir(name = 'test', parent = tmpdir()) {
+  const directory = mkdtempSync(join(parent, `everline-${name}-`));
   directories.add(directory);
   return directory;
 }

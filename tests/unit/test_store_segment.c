@@ -407,6 +407,7 @@ static void an_empty_segment_is_one(void **state)
     struct visit v = {0};
     unsigned char key[STORE_KEY_BYTES] = {0};
     const void *found;
+    uint64_t cold;
     size_t len;
 
     (void)state;
@@ -417,7 +418,7 @@ static void an_empty_segment_is_one(void **state)
     assert_int_equal(store_segment_each_record(s, 0, see_record, &v), ST_OK);
     assert_true(v.seen == 0);
     assert_int_equal(store_segment_verify(s, 0, definition), ST_OK);
-    assert_int_equal(store_segment_warm(s), ST_OK);
+    assert_int_equal(store_segment_warm(&cold, s, UINT64_MAX, NULL), ST_OK);
     store_segment_close(s);
     store_segment_close(NULL);
 }
@@ -459,14 +460,53 @@ static size_t resident_pages(const char *name)
 
 static void warming_maps_every_page(void **state)
 {
-    struct store_segment *s = open_segment("read", 1);
+    const _Atomic bool resting = true;
+    struct store_segment *s;
+    struct pace pace;
     struct stat sb;
+    uint64_t cold = 1;
 
     (void)state;
-    assert_int_equal(stat(file("read"), &sb), 0);
-    assert_int_equal(store_segment_warm(s), ST_OK);
-    assert_int_equal(resident_pages("read"), sb.st_size / 4096);
+    write_segment("large", 6 * RECORDS, 1000); /* several steps, and more than is read ahead */
+    s = open_segment("large", 1);
+    assert_int_equal(stat(file("large"), &sb), 0);
+    assert_int_equal(store_segment_warm(&cold, s, UINT64_MAX, NULL), ST_OK);
+    assert_int_equal(cold, 0);
+    assert_int_equal(resident_pages("large"), sb.st_size / 4096);
+    pace_begin(&pace, &resting);
+    store_segment_cool(s, &pace);
+    assert_int_equal(resident_pages("large"), 0);
+    assert_int_equal(store_segment_warm(&cold, s, UINT64_MAX, &pace), ST_OK);
+    assert_int_equal(resident_pages("large"), sb.st_size / 4096);
     store_segment_close(s);
+}
+
+/* What is in the page cache needs no room. */
+static void warming_brings_in_no_more_than_there_is_room_for(void **state)
+{
+    int fd = open(file("large"), O_RDONLY | O_CLOEXEC);
+    struct store_segment *s;
+    struct stat sb;
+    uint64_t cold = 0;
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &sb), 0);
+    assert_int_equal(fdatasync(fd), 0); /* what is not written yet cannot be dropped */
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    s = open_segment("large", 1);
+    assert_int_equal(store_segment_warm(&cold, s, 1 << 20, NULL), ST_OK);
+    if (cold == 0) /* a file system that has its files in memory */
+        skip();
+    assert_true(cold < (uint64_t)sb.st_size);
+    assert_true(resident_pages("large") < (size_t)sb.st_size / 4096);
+    assert_int_equal(store_segment_warm(&cold, s, UINT64_MAX, NULL), ST_OK);
+    store_segment_cool(s, NULL);
+    assert_int_equal(store_segment_warm(&cold, s, 0, NULL), ST_OK);
+    assert_int_equal(cold, 0);
+    assert_int_equal(resident_pages("large"), sb.st_size / 4096);
+    store_segment_close(s);
+    close(fd);
 }
 
 struct worker {
@@ -498,14 +538,14 @@ static void slots_read_at_the_same_time(void **state)
     struct store_segment *s = open_segment("read", 4);
     struct worker workers[4];
     pthread_t threads[4];
-    uint64_t found = 0;
+    uint64_t found = 0, cold;
 
     (void)state;
     for (unsigned i = 0; i < 4; i++) {
         workers[i] = (struct worker){s, i, 0};
         assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
     }
-    assert_int_equal(store_segment_warm(s), ST_OK);
+    assert_int_equal(store_segment_warm(&cold, s, UINT64_MAX, NULL), ST_OK);
     for (unsigned i = 0; i < 4; i++) {
         pthread_join(threads[i], NULL);
         found += workers[i].found;
@@ -852,6 +892,7 @@ int main(void)
         cmocka_unit_test(an_empty_segment_is_one),
         cmocka_unit_test(the_key_it_was_built_with_is_checked),
         cmocka_unit_test(warming_maps_every_page),
+        cmocka_unit_test(warming_brings_in_no_more_than_there_is_room_for),
         cmocka_unit_test(slots_read_at_the_same_time),
         cmocka_unit_test(a_segment_of_another_dataset_is_refused),
         cmocka_unit_test(cut_and_stray_files_are_errors_and_no_signals),

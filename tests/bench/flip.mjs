@@ -1,0 +1,195 @@
+// What a flip does to who asks meanwhile. An open-loop client (bench_load) asks at half of what the
+// server can do, while the pointer goes to a version that no server has open, whose pages were dropped
+// from the page cache, and back again by a rollback. Calm seconds between the flips are the baseline:
+// both meet the same noise, and what counts is the median over the windows.
+import assert from 'node:assert/strict';
+import { readFileSync, statSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Server } from '../kit/everline.mjs';
+import { segmentPath } from '../kit/files.mjs';
+import { buildDir, run, start, tempDir, until } from '../kit/process.mjs';
+import { DATASET, generate, versions } from './eligibility.mjs';
+
+const CONNECTIONS = 32, CAPACITY_S = 4, CALM_S = 1.5, STARTS = 5;
+const PATH = `/v1/datasets/${DATASET}/lookup`;
+
+const nowUs = () => Number(process.hrtime.bigint()) / 1e3; // CLOCK_MONOTONIC, as bench_load's
+const sleep = (seconds) => new Promise((resolve) => { setTimeout(resolve, seconds * 1e3); });
+const sorted = (numbers) => Float64Array.from(numbers).sort();
+const quantile = (numbers, q) => { const all = sorted(numbers); return all[Math.min(all.length - 1, Math.floor(all.length * q))]; };
+const median = (numbers) => quantile(numbers, 0.5);
+const max = (numbers) => numbers.reduce((a, b) => Math.max(a, b), 0);
+
+// ---- load ---------------------------------------------------------------------------------------
+
+class Load {
+  constructor(server, token, bodies, rate, seconds) {
+    this.result = join(tempDir('load'), 'result');
+    this.process = start(join(buildDir, 'tests', 'bench_load'),
+      [server.port, PATH, token, bodies, CONNECTIONS, rate, seconds, this.result].map(String));
+  }
+
+  /** [{due, sent, done, status, version}], times in microseconds, in the order of `due`. */
+  async samples() {
+    const { code } = await this.process.ended;
+    assert.equal(code, 0, this.process.stderr);
+    const { buffer, byteOffset, length } = readFileSync(this.result);
+    const all = new Float64Array(buffer.slice(byteOffset, byteOffset + length));
+    const samples = Array.from({ length: all.length / 5 }, (_, i) => {
+      const [due, sent, done, status, version] = all.subarray(i * 5, i * 5 + 5);
+      return { due, sent, done, status, version };
+    });
+    return samples.sort((a, b) => a.due - b.due);
+  }
+
+  stop() {
+    this.process.child.kill('SIGTERM');
+    return this.samples();
+  }
+}
+
+/** The times of those who should have been sent in [from, to), in milliseconds. */
+function within(samples, from, to) {
+  let low = 0, high = samples.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (samples[middle].due < from) low = middle + 1; else high = middle;
+  }
+  const times = [];
+  for (; low < samples.length && samples[low].due < to; low++) times.push((samples[low].done - samples[low].due) / 1e3);
+  return times;
+}
+
+const p999 = (samples, [from, to]) => quantile(within(samples, from, to), 0.999);
+const around = (us) => [us - 0.5e6, us + 0.5e6];
+
+/** How long after `from` somebody sent a request that was still answered from `version`, in milliseconds. */
+function lastOf(samples, version, from, to) {
+  const late = samples.filter((one) => one.version === version && one.sent >= from && one.sent < to);
+  return max(late.map((one) => one.sent - from)) / 1e3;
+}
+
+// ---- the run ------------------------------------------------------------------------------------
+
+const statusKb = (server, field) =>
+  Number(readFileSync(`/proc/${server.process.pid}/status`, 'utf8').match(new RegExp(`^${field}:\\s*(\\d+) kB$`, 'm'))[1]);
+
+const hasMapped = (server, path) => readFileSync(`/proc/${server.process.pid}/maps`, 'utf8').includes(path);
+
+/** Drops the pages of a file that nobody has open from the page cache. */
+async function evict(path) {
+  await run('dd', [`if=${path}`, 'iflag=nocache', 'count=0']);
+  const { stdout } = await run('fincore', ['--bytes', '--noheadings', '--output', 'RES', path]);
+  assert.ok(Number(stdout) < statSync(path).size / 100, `${stdout.trim()} bytes of ${path} stay in the page cache`);
+}
+
+async function underLoad(data, rounds, records, share) {
+  const server = await data.serve();
+  const token = await data.token();
+  const bodies = await generate(join(data.files, 'bodies'), { rows: records, requests: 200_000 });
+  const [last, before] = await data.versions(DATASET);
+  const cold = last.version, warm = before.version, coldPath = segmentPath(data, last);
+  const rollback = () => server.post(`/v1/datasets/${DATASET}/rollback`, token, { reason: 'bench', from: cold });
+  if (last.current) assert.equal((await rollback()).status, 200);
+  await new Load(server, token, bodies, 0, 1).samples();
+  const closed = await new Load(server, token, bodies, 0, CAPACITY_S).samples();
+  const capacity = closed.length / CAPACITY_S, rate = Math.floor(capacity * share);
+  console.log(`capacity ${Math.round(capacity)} requests/s (closed loop, ${CONNECTIONS} connections); load ${rate}/s`);
+
+  const load = new Load(server, token, bodies, rate, 3600);
+  const seen = [];
+  let anonKb = 0;
+  await sleep(1);
+  for (let round = 0; round < rounds; round++) {
+    await until('the version is closed', () => !hasMapped(server, coldPath));
+    await evict(coldPath);
+    const one = { calm: [nowUs()] };
+    await sleep(CALM_S);
+    one.calm.push(nowUs());
+    one.asked = nowUs();
+    await data.ok(['promote', DATASET, `${cold}`, '--reason', 'bench'], { tenant: 'dev' });
+    one.flipped = nowUs();
+    const [event] = (await server.get(`/v1/datasets/${DATASET}/events`, token)).json.items;
+    one.swapped = (Date.parse(event.time) - performance.timeOrigin - performance.now()) * 1e3 + nowUs();
+    await sleep(CALM_S);
+    one.rollback = nowUs();
+    const reply = await rollback();
+    one.back = nowUs();
+    assert.equal(reply.status, 200, reply.text);
+    assert.equal(reply.json.current, warm);
+    await sleep(CALM_S);
+    one.end = nowUs();
+    anonKb = Math.max(anonKb, statusKb(server, 'RssAnon'));
+    seen.push(one);
+  }
+  const samples = await load.stop();
+  assert.equal(await server.stop(), 0, server.log);
+  return { samples, seen, warm, cold, anonKb };
+}
+
+/** Milliseconds from the start of a server to the moment at which it is ready. */
+async function startTimes(data) {
+  const times = [];
+  for (let i = 0; i <= STARTS; i++) {
+    const began = performance.now();
+    const server = new Server(data);
+    await server.ready();
+    times.push(performance.now() - began);
+    assert.equal(await server.stop(), 0, server.log);
+  }
+  return times.slice(1); // the first one brought the file into the page cache
+}
+
+const row = (...cells) => console.log(cells.map((cell, i) => (i ? String(cell).padStart(12) : cell.padEnd(58))).join(''));
+
+/** A line of the table; true if the figure keeps to the budget. */
+function judge(what, budget, figure, unit) {
+  const good = figure <= budget;
+  row(what, `${budget} ${unit}`, `${Number(figure.toPrecision(3))} ${unit}`, budget ? (figure / budget).toFixed(2) : '-', good ? 'ok' : 'MISSED');
+  return good;
+}
+
+async function main() {
+  const { values } = parseArgs({ options: {
+    records: { type: 'string', default: '10000000' }, rounds: { type: 'string', default: '20' },
+    'start-records': { type: 'string', default: '50000000' }, load: { type: 'string', default: '0.5' }, data: { type: 'string' },
+  } });
+  const records = Number(values.records), rounds = Number(values.rounds), startRecords = Number(values['start-records']);
+  const share = Number(values.load);
+  assert.ok(records > 0 && rounds > 0 && startRecords >= 0 && share > 0, 'every option but --data is a number');
+  const place = (name) => values.data && join(values.data, name);
+  console.log(`${cpus().length} cores, ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB; ${new Date().toISOString().slice(0, 10)}; ` +
+    `${records} records a version, ${rounds} rounds`);
+
+  const data = await versions(3, records, place(`flip-${records}`));
+  const { samples, seen, warm, cold, anonKb } = await underLoad(data, rounds, records, share);
+  const ready = startRecords ? await startTimes(await versions(1, startRecords, place(`start-${startRecords}`))) : [];
+
+  const calm = median(seen.map((one) => p999(samples, one.calm)));
+  const relative = (windows) => median(windows.map((window) => p999(samples, window))) / calm;
+  const failed = samples.filter((one) => one.status !== 200).length;
+  const stale = seen.map((one) => lastOf(samples, cold, one.back, one.end));
+  const warming = median(seen.map((one) => one.flipped - one.asked)) / 1e3;
+  console.log(`${samples.length} requests; a version is verified, opened, warmed and served ${warming.toFixed(0)} ms after it was asked for`);
+  console.log(`p99.9 in calm seconds: ${calm.toFixed(2)} ms (median of ${rounds})`);
+  row('', 'budget', 'figure', 'ratio', '');
+  const judged = [
+    judge('failed requests', 0, failed, ''),
+    judge('p99.9 in the second around a flip / calm', 1.2, relative(seen.map((one) => around(one.swapped))), 'x'),
+    judge('p99.9 in the second around a rollback / calm', 1.2, relative(seen.map((one) => around(one.rollback))), 'x'),
+    judge('p99.9 while a version is warmed / calm', 1.2, relative(seen.map((one) => [one.asked, one.swapped])), 'x'),
+    judge('head swapped by another process, to served (worst)', 50, max(seen.map((one) => lastOf(samples, warm, one.swapped, one.rollback))), 'ms'),
+    judge('rollback asked for, to served by every worker (worst)', 100, max(seen.map((one) => lastOf(samples, cold, one.rollback, one.end))), 'ms'),
+    judge('rollback answered, to served by every worker (worst)', 0, max(stale), 'ms'),
+    judge('memory of the server without page cache', 64, anonKb / 1024, 'MiB'),
+    ...(startRecords ? [judge(`start to ready with ${startRecords} records (median)`, 1000, median(ready), 'ms')] : []),
+  ];
+  process.exitCode = judged.every(Boolean) ? 0 : 1;
+}
+
+main().then(() => process.exit(), (error) => {
+  console.error(`flip: ${error.stack}`);
+  process.exit(1);
+});
