@@ -1,6 +1,29 @@
 #include "api/batch.h"
 
+#include "api/plain_keys.h"
+
 #include <stdio.h>
+
+enum st api_key_read(unsigned char key[STORE_KEY_BYTES], struct store_hasher *hasher,
+                     const char *body, size_t body_len)
+{
+    static const char *const MEMBERS[] = {"key", NULL};
+    json_t *document = NULL, *fields = NULL;
+
+    if (api_plain_key(key, hasher, body, body_len))
+        return ST_OK;
+    enum st st = jx_parse_object(&document, body, body_len);
+    if (!st)
+        st = jx_only(document, "", MEMBERS);
+    if (!st)
+        st = jx_object(&fields, document, "", "key");
+    if (!st && !fields)
+        st = st_place(st_fail(ST_INVALID, "MISSING_FIELD", "\"key\" is missing"), "/key");
+    if (!st)
+        st = store_hasher_sum_json(key, hasher, fields, "/key");
+    json_decref(document);
+    return st;
+}
 
 static enum st find_keys(json_t **out, json_t *body, size_t max_keys)
 {
@@ -26,9 +49,12 @@ enum st api_batch_read(struct buf *keys, size_t *count, struct store_hasher *has
                        const char *body, size_t body_len, size_t max_keys)
 {
     json_t *document = NULL, *array = NULL;
-    enum st st = jx_parse_object(&document, body, body_len);
 
+    if (api_plain_keys(keys, count, hasher, body, body_len, max_keys))
+        return ST_OK;
     *count = 0;
+    buf_reset(keys);
+    enum st st = jx_parse_object(&document, body, body_len);
     if (!st)
         st = find_keys(&array, document, max_keys);
     for (size_t i = 0; !st && i < json_array_size(array); i++) {

@@ -39,14 +39,35 @@ static unsigned slot_of_thread(const struct api_server *server)
     return (unsigned)thread_slot;
 }
 
+/* A request's memory serves the worker's next one. */
+static struct api_exchange *take_exchange(struct api_worker *w)
+{
+    struct api_exchange *x = w->spare ? w->spare : malloc(sizeof *x);
+
+    w->spare = NULL;
+    if (x)
+        memset(x, 0, offsetof(struct api_exchange, identity));
+    return x;
+}
+
+static void give_back(struct api_worker *w, struct api_exchange *x)
+{
+    if (w->spare)
+        free(x);
+    else
+        w->spare = x;
+}
+
 void *api_on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
 {
-    struct api_exchange *x = malloc(sizeof *x);
+    struct api_server *server = cls;
+    unsigned slot = slot_of_thread(server);
+    struct api_exchange *x = take_exchange(&server->workers[slot]);
 
     if (!x)
         return NULL; /* seen by api_on_request */
-    memset(x, 0, offsetof(struct api_exchange, identity));
-    x->server = cls;
+    x->server = server;
+    x->request.slot = slot;
     x->connection = connection;
     x->link = api_link_of(connection);
     api_link_begin(x->link, x->server->links);
@@ -81,23 +102,40 @@ void api_on_completed(void *cls, struct MHD_Connection *connection, void **con_c
     api_reply_release(&x->reply);
     buf_release(&x->body);
     free(x->raw);
-    free(x);
+    give_back(&x->server->workers[x->request.slot], x);
     *con_cls = NULL;
 }
+
+/* Many at a time: OpenSSL's generator costs a microsecond a call. */
+static const unsigned char *take_random(struct api_worker *w, size_t len)
+{
+    if (w->random_left < len) {
+        if (digest_random(w->random, sizeof w->random))
+            return NULL;
+        w->random_left = sizeof w->random;
+    }
+    w->random_left -= len;
+    return w->random + w->random_left;
+}
+
+#define RANDOM_ID_BYTES 12
 
 static void take_request_id(struct api_exchange *x)
 {
     const char *id = x->head.request_id;
-    unsigned char random[12];
     size_t len = id ? strlen(id) : 0;
     bool good = len > 0 && len < API_REQUEST_ID_SIZE;
 
     for (size_t i = 0; good && i < len; i++)
         good = isalnum((unsigned char)id[i]) || strchr("-_.", id[i]);
-    if (good)
+    if (good) {
         memcpy(x->request.request_id, id, len + 1);
-    else if (digest_random(random, sizeof random) == ST_OK)
-        digest_hex(x->request.request_id, random, sizeof random);
+        return;
+    }
+    const unsigned char *random =
+        take_random(&x->server->workers[x->request.slot], RANDOM_ID_BYTES);
+    if (random)
+        digest_hex(x->request.request_id, random, RANDOM_ID_BYTES);
 }
 
 static void refuse(struct api_exchange *x, enum st st)
@@ -195,7 +233,6 @@ static enum MHD_Result on_head(struct api_exchange *x, const char *method)
     x->state = EXCHANGE_BODY;
     x->counted = true;
     x->request.server = x->server;
-    x->request.slot = slot_of_thread(x->server);
     atomic_fetch_add(&x->server->in_flight, 1);
     if (atomic_load(&x->server->stopping))
         atomic_fetch_add(&x->server->late_requests, 1);

@@ -65,17 +65,9 @@ enum st api_keys_extend(void **extension, const struct store_view *next,
         return st_fail(ST_NOMEM, NULL, "out of memory");
     keys->tenants_epoch = epoch;
     keys->generation = generation;
+    keys->epoch = ++server->keys_made;
     atomic_init(&keys->uses, 1);
     enum st st = load_keys(keys, next, server, old);
-    if (st && old) { /* keep the old set, say so, and try again when something changes */
-        log_failure(LOG_LEVEL_ERROR, "keys", "the token keys cannot be loaded; the old set stays");
-        api_keys_release(keys, ctx);
-        old->tenants_epoch = epoch;
-        old->generation = generation;
-        atomic_fetch_add(&old->uses, 1);
-        *extension = old;
-        return ST_OK;
-    }
     if (st) {
         api_keys_release(keys, ctx);
         return st;
@@ -105,18 +97,35 @@ static bool tenant_policy(struct auth_policy *out, const char *tenant, void *ctx
     return true;
 }
 
+static enum st identify(struct auth_identity *identity, const struct api_request *request,
+                        const char *token)
+{
+    const struct api_keys *keys = store_view_extension(request->view);
+    const struct api_metrics *counts = &request->server->counts;
+    struct auth_cache *cache = request->server->workers[request->slot].tokens;
+    size_t len = strlen(token);
+    int64_t now_s = clock_wall_us() / 1000000;
+
+    if (auth_cache_find(identity, cache, keys->epoch, token, len, now_s)) {
+        metric_add(counts->tokens, 0, 1);
+        return ST_OK;
+    }
+    enum st st = auth_token_verify(identity, keys->set, token, len, now_s, tenant_policy,
+                                   (void *)(uintptr_t)request->view);
+    metric_add(counts->tokens, st ? 2 : 1, 1);
+    if (!st)
+        auth_cache_put(cache, keys->epoch, token, len, identity);
+    return st;
+}
+
 enum st api_gate(struct auth_identity *identity, const struct api_request *request,
                  const char *authorization)
 {
     static const char SCHEME[] = "Bearer ";
-    const struct api_keys *keys = store_view_extension(request->view);
 
     if (!authorization || strncasecmp(authorization, SCHEME, sizeof SCHEME - 1) != 0)
         return st_fail(ST_UNKNOWN_CALLER, NULL, "no bearer token");
-    const char *token = authorization + sizeof SCHEME - 1;
-    enum st st =
-        auth_token_verify(identity, keys->set, token, strlen(token), clock_wall_us() / 1000000,
-                          tenant_policy, (void *)(uintptr_t)request->view);
+    enum st st = identify(identity, request, authorization + sizeof SCHEME - 1);
     if (st)
         return st;
     if (auth_identity_has_scope(identity, (enum auth_scope)request->route->scope))

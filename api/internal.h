@@ -6,12 +6,22 @@
 #include "api/metrics.h"
 #include "api/route.h"
 #include "api/server.h"
+#include "auth/cache.h"
 #include "auth/keyset.h"
 
 #include <stdatomic.h>
 
 #define API_REPLY_MAX (64u << 20)
-#define API_BATCH_KEYS 1000 /* unless the tenant's row says otherwise */
+#define API_BATCH_KEYS 1000         /* unless the tenant's row says otherwise */
+#define API_TOKENS_BYTES (4u << 20) /* of verified tokens that a worker remembers */
+
+/* What one worker thread has for itself. */
+struct api_worker {
+    _Alignas(64) struct auth_cache *tokens; /* that it has verified */
+    struct api_exchange *spare;             /* of its last request; or NULL */
+    unsigned char random[1024];             /* for request ids */
+    size_t random_left;
+};
 
 struct api_server {
     struct api_options options;
@@ -21,6 +31,8 @@ struct api_server {
     struct metrics *metrics;
     struct api_metrics counts;
     char keys_dir[FS_PATH_MAX];
+    struct api_worker *workers; /* by slot */
+    uint64_t keys_made;         /* the catalog thread's */
     _Atomic bool stopping;
     _Atomic bool closing;       /* nothing is begun any more: what comes gets 503 */
     _Atomic unsigned in_flight; /* requests whose reply has not gone out */
@@ -36,7 +48,8 @@ struct api_server {
 struct api_keys {
     struct auth_keyset *set;
     uint64_t tenants_epoch, generation;
-    unsigned bad; /* tenants whose files could not be loaded: their keys of before are in force */
+    uint64_t epoch; /* its number: another one is another set, or other tenants */
+    unsigned bad;   /* tenants whose files could not be loaded: their keys of before are in force */
     _Atomic unsigned uses;
 };
 
@@ -48,6 +61,10 @@ void api_keys_release(void *extension, void *ctx);
 /* Metrics, and the keeper with its first view. What was made is released by the caller, also after
  * a failure. */
 enum st api_start_keeper(struct api_server *server, unsigned slots) ST_MUST_USE;
+
+/* One struct api_worker for each. What was made is released by the caller, also after a failure. */
+enum st api_workers_make(struct api_server *server) ST_MUST_USE;
+void api_workers_release(struct api_server *server);
 
 /* Who calls, and whether the route lets them: ST_UNKNOWN_CALLER or ST_DENIED. `authorization` is
  * the header's value or NULL. The request's view must be entered. */

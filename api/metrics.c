@@ -4,6 +4,7 @@
 
 static const char *const CLASSES[] = {"1xx", "2xx", "3xx", "4xx", "5xx", NULL};
 static const char *const OUTCOMES[] = {"match", "no_match", NULL};
+static const char *const TOKENS[] = {"cached", "verified", "refused", NULL};
 static const double BOUNDS_S[] = {0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025,
                                   0.005,   0.01,   0.05,    0.25,   1,     5};
 
@@ -43,6 +44,12 @@ enum st api_metrics_register(struct api_metrics *out, struct metrics *m)
           .kind = METRIC_COUNTER,
           .label = "outcome",
           .label_values = OUTCOMES}},
+        {&out->tokens,
+         {.name = "everline_tokens_total",
+          .help = "Tokens by what became of them: known to be good, found to be good, refused.",
+          .kind = METRIC_COUNTER,
+          .label = "outcome",
+          .label_values = TOKENS}},
     };
     enum st st = ST_OK;
 

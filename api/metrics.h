@@ -10,6 +10,7 @@ struct api_metrics {
     struct metric *duration; /* by operation */
     struct metric *in_flight;
     struct metric *matches; /* lookups by outcome */
+    struct metric *tokens;  /* cached, verified, refused */
 };
 
 enum st api_metrics_register(struct api_metrics *out, struct metrics *m) ST_MUST_USE;

@@ -36,31 +36,20 @@ static void add_head(struct buf *out, const struct store_served *d)
 
 enum st api_op_lookup(struct api_reply *reply, struct api_request *request)
 {
-    static const char *const MEMBERS[] = {"key", NULL};
     unsigned char key[STORE_KEY_BYTES];
     const struct store_served *d;
     struct store_hasher *hasher;
-    json_t *body = NULL, *fields = NULL;
     bool match = false;
     enum st st = api_dataset(&d, request);
 
     if (!st)
-        st = api_body_object(&body, request);
-    if (!st)
-        st = jx_only(body, "", MEMBERS);
-    if (!st)
-        st = jx_object(&fields, body, "", "key");
-    if (!st && !fields)
-        st = st_place(st_fail(ST_INVALID, "MISSING_FIELD", "\"key\" is missing"), "/key");
-    if (!st)
         st = store_served_hasher(&hasher, d, request->slot);
     if (!st)
-        st = store_hasher_sum_json(key, hasher, fields, "/key");
+        st = api_key_read(key, hasher, request->body ? request->body : "", request->body_len);
     if (!st) {
         add_head(&reply->body, d);
         st = add_result(&reply->body, d, request->slot, key, &match);
     }
-    json_decref(body);
     if (st)
         return st;
     api_metrics_lookups(&request->server->counts, match, !match);

@@ -74,26 +74,31 @@ static bool fits(const struct api_route *route, const struct span *segments, siz
     return true;
 }
 
-/* The route of path and method; *allow collects the methods of the routes that have the path. */
-static const struct api_route *find(char allow[64], const char *method, const struct span *segments,
-                                    size_t count)
+static bool is_get(const struct api_route *route)
 {
-    const struct api_route *found = NULL;
+    return strcmp(route->method, "GET") == 0;
+}
+
+/* The route of path and method, or NULL. HEAD is a GET. */
+static const struct api_route *find(const char *method, const struct span *segments, size_t count)
+{
+    const char *wanted = strcmp(method, "HEAD") == 0 ? "GET" : method;
+
+    for (size_t i = 0; i < ROUTE_COUNT; i++)
+        if (fits(&API_ROUTES[i], segments, count) && strcmp(API_ROUTES[i].method, wanted) == 0)
+            return &API_ROUTES[i];
+    return NULL;
+}
+
+/* The methods of the routes that have the path; empty: none. */
+static void list_methods(char allow[64], const struct span *segments, size_t count)
+{
     size_t len = 0;
 
-    allow[0] = '\0';
-    for (size_t i = 0; i < ROUTE_COUNT; i++) {
-        const struct api_route *route = &API_ROUTES[i];
-        bool is_get = strcmp(route->method, "GET") == 0;
-
-        if (!fits(route, segments, count))
-            continue;
-        len += (size_t)snprintf(allow + len, 64 - len, "%s%s%s", len ? ", " : "", route->method,
-                                is_get ? ", HEAD" : "");
-        if (strcmp(route->method, method) == 0 || (is_get && strcmp(method, "HEAD") == 0))
-            found = route;
-    }
-    return found;
+    for (size_t i = 0; i < ROUTE_COUNT; i++)
+        if (fits(&API_ROUTES[i], segments, count))
+            len += (size_t)snprintf(allow + len, 64 - len, "%s%s%s", len ? ", " : "",
+                                    API_ROUTES[i].method, is_get(&API_ROUTES[i]) ? ", HEAD" : "");
 }
 
 static enum st check_value(const struct api_param *p, const char *value, size_t len)
@@ -237,12 +242,15 @@ enum st api_route_match(struct api_request *request, struct api_target *target, 
         if (count == API_SEGMENTS_MAX)
             count = API_SEGMENTS_MAX + 1; /* deeper than any route */
     }
-    request->route = find(allow, method, segments, count);
-    if (!request->route)
+    allow[0] = '\0';
+    request->route = find(method, segments, count);
+    if (!request->route) {
+        list_methods(allow, segments, count);
         return *allow ? st_hint(st_fail(ST_METHOD, "METHOD_NOT_ALLOWED",
                                         "this path does not take the method"),
                                 "allowed: %s", allow)
                       : st_fail(ST_NOT_FOUND, "NO_ROUTE", "there is nothing at this path");
+    }
     enum st st = take_path(request, target, segments);
     return st ? st : take_query(request, target, query);
 }

@@ -20,7 +20,7 @@
  * what still comes, and stops daemon and keeper in that order. The main thread waits for signals,
  * and sweeps the connections (api/links.h). */
 
-#define CONNECTION_MEMORY (16u << 10)
+#define CONNECTION_MEMORY (8u << 10)
 #define IDLE_TIMEOUT_S 60
 #define DRAIN_POLL_MS 5
 #define QUIET_MS 50
@@ -236,6 +236,29 @@ static enum st find_keys(struct api_server *server)
                        : fs_path(server->keys_dir, "%s/keys", o->data_dir);
 }
 
+enum st api_workers_make(struct api_server *server)
+{
+    size_t bytes = server->options.workers * sizeof *server->workers;
+    enum st st = ST_OK;
+
+    server->workers = aligned_alloc(_Alignof(struct api_worker), bytes);
+    if (!server->workers)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    memset(server->workers, 0, bytes);
+    for (unsigned i = 0; !st && i < server->options.workers; i++)
+        st = auth_cache_new(&server->workers[i].tokens, API_TOKENS_BYTES);
+    return st;
+}
+
+void api_workers_release(struct api_server *server)
+{
+    for (unsigned i = 0; server->workers && i < server->options.workers; i++) {
+        auth_cache_free(server->workers[i].tokens);
+        free(server->workers[i].spare);
+    }
+    free(server->workers);
+}
+
 enum st api_start_keeper(struct api_server *server, unsigned slots)
 {
     struct store_keeper_options o = {
@@ -275,6 +298,8 @@ enum st api_serve(const struct api_options *options)
     if (!st && server.options.production)
         st = api_check_production(&server.options, address->ai_addr);
     if (!st)
+        st = api_workers_make(&server);
+    if (!st)
         st = api_start_keeper(&server, server.options.workers);
     if (!st)
         st = api_helper_start(&server.helper);
@@ -298,6 +323,7 @@ enum st api_serve(const struct api_options *options)
     api_links_free(server.links);
     api_helper_stop(server.helper);
     store_keeper_stop(server.keeper);
+    api_workers_release(&server);
     metrics_free(server.metrics);
     if (address)
         freeaddrinfo(address);

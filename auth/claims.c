@@ -54,7 +54,6 @@ static enum st read_date(int64_t *out, const json_t *claims, const char *name)
     return ST_OK;
 }
 
-/* The sums are of `now_s`, a clock's value: a date of the token, however large, cannot overflow. */
 static enum st check_time(struct auth_identity *out, const json_t *claims, int64_t now_s)
 {
     int64_t not_before = INT64_MIN, issued = INT64_MIN;
@@ -65,13 +64,13 @@ static enum st check_time(struct auth_identity *out, const json_t *claims, int64
     if ((st = read_date(&out->expires_s, claims, "exp")) ||
         (st = read_date(&not_before, claims, "nbf")) || (st = read_date(&issued, claims, "iat")))
         return st;
-    if (out->expires_s <= now_s - AUTH_SKEW_S)
+    out->begins_s = not_before > issued ? not_before : issued;
+    if (auth_identity_in_time(out, now_s))
+        return ST_OK;
+    if (out->begins_s <= now_s + AUTH_SKEW_S)
         return refuse("the token has expired");
-    if (not_before > now_s + AUTH_SKEW_S)
-        return refuse("the token is not valid yet");
-    if (issued > now_s + AUTH_SKEW_S)
-        return refuse("`iat` lies in the future");
-    return ST_OK;
+    return refuse(out->begins_s == issued ? "`iat` lies in the future"
+                                          : "the token is not valid yet");
 }
 
 static enum st check_audience(const json_t *aud, const char *audience)

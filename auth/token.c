@@ -20,6 +20,12 @@ enum st auth_token_verify(struct auth_identity *out, const struct auth_keyset *k
     return st;
 }
 
+/* The sums are of `now_s`, a clock's value: a date of the token, however large, cannot overflow. */
+bool auth_identity_in_time(const struct auth_identity *id, int64_t now_s)
+{
+    return id->expires_s > now_s - AUTH_SKEW_S && id->begins_s <= now_s + AUTH_SKEW_S;
+}
+
 bool auth_identity_has_scope(const struct auth_identity *id, enum auth_scope scope)
 {
     return (id->scopes & (uint32_t)scope) != 0;

@@ -23,10 +23,11 @@ struct auth_identity {
     char token_id[AUTH_TOKEN_ID_MAX]; /* `jti`, or empty */
     char kid[AUTH_KID_MAX + 1];
     uint32_t scopes;      /* enum auth_scope bits */
-    int64_t expires_s;    /* `exp`, seconds since the epoch */
+    int64_t begins_s;     /* the later of `nbf` and `iat`, or INT64_MIN; */
+    int64_t expires_s;    /* `exp`: seconds since the epoch */
     bool datasets_listed; /* the `datasets` claim is there and narrows */
     unsigned dataset_count;
-    char datasets[AUTH_DATASETS_MAX][64];
+    char datasets[AUTH_DATASETS_MAX][64]; /* last: a cached identity ends with those it names */
 };
 
 /* What a tenant accepts. Strings borrowed until the call returns. */
@@ -48,6 +49,7 @@ enum st auth_token_verify(struct auth_identity *out, const struct auth_keyset *k
                           const char *token, size_t token_len, int64_t now_s,
                           auth_policy_fn policy_fn, void *ctx) ST_MUST_USE;
 
+bool auth_identity_in_time(const struct auth_identity *id, int64_t now_s); /* AUTH_SKEW_S apart */
 bool auth_identity_has_scope(const struct auth_identity *id, enum auth_scope scope);
 bool auth_identity_sees_dataset(const struct auth_identity *id, const char *dataset);
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_CAPACITY 64
+#define FIRST_CAPACITY 256
 
 void buf_init(struct buf *b, size_t max_bytes)
 {

@@ -34,7 +34,10 @@ void log_configure(enum log_level threshold, enum log_format format)
 
 void log_set_request_id(const char *request_id)
 {
-    snprintf(request, sizeof request, "%s", request_id ? request_id : "");
+    size_t len = request_id ? strnlen(request_id, sizeof request - 1) : 0;
+
+    memcpy(request, request_id ? request_id : "", len);
+    request[len] = '\0';
 }
 
 struct line {

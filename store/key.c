@@ -69,6 +69,11 @@ void store_hasher_free(struct store_hasher *h)
     free(h);
 }
 
+const struct store_key_spec *store_hasher_spec(const struct store_hasher *h)
+{
+    return h->spec;
+}
+
 static void add_field(struct store_hasher *h, const struct store_key_field *field,
                       size_t *length_at)
 {

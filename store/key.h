@@ -19,6 +19,7 @@ enum st store_hasher_new(struct store_hasher **out, const struct store_key_spec 
                          const char *tenant, const char *dataset,
                          const struct secret *hmac_key) ST_MUST_USE;
 void store_hasher_free(struct store_hasher *h);
+const struct store_key_spec *store_hasher_spec(const struct store_hasher *h);
 
 struct store_text {
     const char *bytes; /* NULL: the field is null */

@@ -204,6 +204,29 @@ test('SIGHUP reads new keys, and a bad key file leaves the old ones in force', a
   assert.equal((await ask(forge.token())).status, 200);
 });
 
+test('a token is verified once, and again after its key, its tenant or the time has changed', async () => {
+  const fresh = await Data.make(), cached = await fresh.serve('--workers', '1'), own = new Forge(fresh);
+  const file = join(fresh.directory, 'keys', 'dev', 'tokens', `${own.kid}.ES256.pem`);
+  const status = async (token) => (await cached.get('/v1/datasets', token)).status;
+  const count = async (outcome) => Number((await cached.get('/metrics')).text
+    .match(new RegExp(`everline_tokens_total\\{outcome="${outcome}"\\} (\\d+)`))[1]);
+  const token = own.token(), ending = own.token({ claims: { exp: now() - 57 } });
+  for (let i = 0; i < 5; i++) assert.equal(await status(token), 200);
+  assert.deepEqual([await count('verified'), await count('cached')], [1, 4]);
+  assert.equal(await status(ending), 200);
+  await until('its time is over', async () => (await status(ending)) === 401);
+
+  await fresh.ok(['tenant', 'put', 'dev', '--disable']);
+  await until('the disabled tenant is refused', async () => (await status(token)) === 401);
+  await fresh.ok(['tenant', 'put', 'dev', '--enable']);
+  await until('it is taken again', async () => (await status(token)) === 200);
+  assert.equal(await status(token), 200);
+  unlinkSync(file);
+  cached.process.child.kill('SIGHUP');
+  await until('the key is gone', async () => (await status(token)) === 401);
+  assert.equal(await cached.stop(), 0);
+});
+
 test('a bad key file of one tenant is its own affair: the keys of others are rotated', async () => {
   const both = await Data.make('a', 'b', 'c');
   const other = await both.serve(), forges = Object.fromEntries(['a', 'b', 'c'].map((tenant) => [tenant, new Forge(both, tenant)]));
