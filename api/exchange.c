@@ -124,6 +124,15 @@ static bool has_tag(const char *list, const char *tag)
     return false;
 }
 
+bool api_tag(struct api_reply *reply, const struct api_request *request, const char *tag)
+{
+    api_reply_header(reply, "ETag", "%s", tag);
+    if (!has_tag(request->if_none_match, tag))
+        return false;
+    reply->status = 304;
+    return true;
+}
+
 bool api_etag(struct api_reply *reply, const struct api_request *request,
               const struct store_served *d, const char *query, const char *part)
 {
@@ -140,10 +149,6 @@ bool api_etag(struct api_reply *reply, const struct api_request *request,
         return false; /* no tag, no harm */
     digest_hex(hex, digest, 16);
     snprintf(tag, sizeof tag, "\"%s\"", hex);
-    api_reply_header(reply, "ETag", "%s", tag);
     api_reply_header(reply, "Cache-Control", "private, no-cache");
-    if (!has_tag(request->if_none_match, tag))
-        return false;
-    reply->status = 304;
-    return true;
+    return api_tag(reply, request, tag);
 }

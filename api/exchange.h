@@ -47,6 +47,8 @@ struct api_reply {
     unsigned status;          /* HTTP; 0 means 200 */
     const char *content_type; /* NULL: application/json */
     struct buf body;
+    const unsigned char *fixed; /* static bytes instead of `body`, sent without a copy; or NULL */
+    size_t fixed_len;
     struct api_pair headers[API_HEADERS_MAX]; /* values copied by api_reply_header */
     size_t header_count;
     char header_text[1024];

@@ -113,6 +113,8 @@ enum st api_rollup_query_read(struct api_rollup_query *q, const struct store_rol
 
 /* {"items":[...],"next":...,"complete":...}: takes the reference of `items`. `next` may be NULL. */
 enum st api_list(struct api_reply *reply, json_t *items, const char *next) ST_MUST_USE;
+/* This strong ETag, quotes included; true when If-None-Match has it (the reply is 304). */
+bool api_tag(struct api_reply *reply, const struct api_request *request, const char *tag);
 /* A strong ETag over dataset, version, operation, `query` and `part`; true when If-None-Match has
  * it (the reply is 304). */
 bool api_etag(struct api_reply *reply, const struct api_request *request,

@@ -20,17 +20,27 @@ static void add_headers(struct MHD_Response *response, const struct api_exchange
         MHD_add_response_header(response, "Connection", "close");
 }
 
-enum MHD_Result api_reply_queue(struct api_exchange *x)
+static struct MHD_Response *make_response(struct api_reply *reply)
 {
-    size_t len = x->reply.status == 304 ? 0 : x->reply.body.len;
-    char *body = buf_take(&x->reply.body);
+    if (reply->fixed)
+        return MHD_create_response_from_buffer(reply->fixed_len, (void *)(uintptr_t)reply->fixed,
+                                               MHD_RESPMEM_PERSISTENT);
+
+    size_t len = reply->status == 304 ? 0 : reply->body.len;
+    char *body = buf_take(&reply->body);
     struct MHD_Response *response =
         MHD_create_response_from_buffer(body ? len : 0, body, MHD_RESPMEM_MUST_FREE);
-
-    if (!response) {
+    if (!response)
         free(body);
+    return response;
+}
+
+enum MHD_Result api_reply_queue(struct api_exchange *x)
+{
+    struct MHD_Response *response = make_response(&x->reply);
+
+    if (!response)
         return MHD_NO;
-    }
     add_headers(response, x);
     api_metrics_count(&x->server->counts, x->request.route, x->reply.status,
                       clock_steady_ns() - x->start_ns);

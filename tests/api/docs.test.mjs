@@ -1,0 +1,39 @@
+// The page at /docs: whole, cached by its tag, and nothing in it comes from elsewhere.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Data } from '../kit/everline.mjs';
+
+let server;
+
+before(async () => { server = await (await Data.make('dev')).serve(); });
+after(() => server?.stop());
+
+test('the page and its script are given without a token, with a policy that lets nothing else in', async () => {
+  const page = await server.get('/docs');
+  assert.equal(page.status, 200, page.text);
+  assert.match(page.headers['content-type'], /^text\/html; charset=utf-8$/);
+  const policy = page.headers['content-security-policy'];
+  for (const rule of ["default-src 'none'", "script-src 'self'", "connect-src 'self'", "frame-ancestors 'none'"])
+    assert.ok(policy.split('; ').includes(rule), policy);
+  assert.doesNotMatch(policy, /unsafe-eval|script-src[^;]*unsafe|https?:/);
+  assert.equal(page.headers['x-content-type-options'], 'nosniff');
+
+  const named = [...page.text.matchAll(/(?:src|href|spec-url)="([^"]+)"/g)].map(([, url]) => url);
+  assert.deepEqual(named.sort(), ['/docs/rapidoc.js', '/openapi.json', '/openapi.json', 'data:,']);
+  const script = await server.get('/docs/rapidoc.js');
+  assert.equal(script.status, 200);
+  assert.match(script.headers['content-type'], /^text\/javascript/);
+  assert.ok(script.text.includes('RapiDoc') && script.text.length > 500000);
+  assert.equal((await server.get('/openapi.json')).json.openapi, '3.0.3');
+});
+
+test('what has not changed is not sent again', async () => {
+  for (const path of ['/docs', '/docs/rapidoc.js']) {
+    const { etag } = (await server.get(path)).headers;
+    const again = await server.get(path, undefined, { 'if-none-match': etag });
+    assert.deepEqual([again.status, again.text, again.headers.etag], [304, '', etag]);
+    assert.equal((await server.get(path, undefined, { 'if-none-match': '"other"' })).status, 200);
+    const head = await server.request('HEAD', path);
+    assert.deepEqual([head.status, head.text, head.headers.etag], [200, '', etag]);
+  }
+});
