@@ -6,7 +6,10 @@
 /* Deep verification: everything in a segment that can be held against its definition or against
  * something else in it. */
 
+#define COOL_RECORDS (1u << 18) /* after so many, what was read leaves this process's memory */
+
 struct walk {
+    struct store_segment *segment;
     const struct store_definition *definition;
     const struct store_rollup *rollup;
     unsigned char last[STORE_TUPLE_MAX];
@@ -36,6 +39,8 @@ static enum st walk_record(const unsigned char key[STORE_KEY_BYTES], const void 
 
     if (!is_after(w, key, STORE_KEY_BYTES))
         return segment_damaged("has keys out of order");
+    if (w->count % COOL_RECORDS == 0)
+        store_segment_cool(w->segment, NULL);
     if (!row)
         return ST_OK; /* a tombstone */
     w->records++;
@@ -82,7 +87,7 @@ static enum st verify_rollup(struct store_segment *s, unsigned slot,
                              const struct store_rollup *rollup)
 {
     const json_t *counts = json_object_get(s->meta, "cells");
-    struct walk w = {.definition = definition, .rollup = rollup};
+    struct walk w = {.segment = s, .definition = definition, .rollup = rollup};
     char name[SEGMENT_DB_NAME_SIZE];
 
     segment_rollup_name(name, rollup);
@@ -99,7 +104,7 @@ static enum st verify_rollup(struct store_segment *s, unsigned slot,
 enum st store_segment_verify(struct store_segment *s, unsigned slot,
                              const struct store_definition *definition)
 {
-    struct walk w = {.definition = definition};
+    struct walk w = {.segment = s, .definition = definition};
     enum st st = verify_schema(s->meta, definition);
 
     if (!st)

@@ -85,7 +85,15 @@ async function evict(path) {
   assert.ok(Number(stdout) < statSync(path).size / 100, `${stdout.trim()} bytes of ${path} stay in the page cache`);
 }
 
-async function underLoad(data, rounds, records, share) {
+async function halfOfCapacity(server, token, bodies) {
+  await new Load(server, token, bodies, 0, 1).samples();
+  const closed = await new Load(server, token, bodies, 0, CAPACITY_S).samples();
+  const capacity = closed.length / CAPACITY_S, rate = Math.floor(capacity / 2);
+  console.log(`capacity ${Math.round(capacity)} requests/s (closed loop, ${CONNECTIONS} connections); load ${rate}/s`);
+  return rate;
+}
+
+async function underLoad(data, rounds, records, wantedRate) {
   const server = await data.serve();
   const token = await data.token();
   const bodies = await generate(join(data.files, 'bodies'), { rows: records, requests: 200_000 });
@@ -93,10 +101,7 @@ async function underLoad(data, rounds, records, share) {
   const cold = last.version, warm = before.version, coldPath = segmentPath(data, last);
   const rollback = () => server.post(`/v1/datasets/${DATASET}/rollback`, token, { reason: 'bench', from: cold });
   if (last.current) assert.equal((await rollback()).status, 200);
-  await new Load(server, token, bodies, 0, 1).samples();
-  const closed = await new Load(server, token, bodies, 0, CAPACITY_S).samples();
-  const capacity = closed.length / CAPACITY_S, rate = Math.floor(capacity * share);
-  console.log(`capacity ${Math.round(capacity)} requests/s (closed loop, ${CONNECTIONS} connections); load ${rate}/s`);
+  const rate = wantedRate || await halfOfCapacity(server, token, bodies);
 
   const load = new Load(server, token, bodies, rate, 3600);
   const seen = [];
@@ -154,17 +159,17 @@ function judge(what, budget, figure, unit) {
 async function main() {
   const { values } = parseArgs({ options: {
     records: { type: 'string', default: '10000000' }, rounds: { type: 'string', default: '20' },
-    'start-records': { type: 'string', default: '50000000' }, load: { type: 'string', default: '0.5' }, data: { type: 'string' },
+    'start-records': { type: 'string', default: '50000000' }, rate: { type: 'string', default: '0' }, data: { type: 'string' },
   } });
   const records = Number(values.records), rounds = Number(values.rounds), startRecords = Number(values['start-records']);
-  const share = Number(values.load);
-  assert.ok(records > 0 && rounds > 0 && startRecords >= 0 && share > 0, 'every option but --data is a number');
+  const rate = Number(values.rate);
+  assert.ok(records > 0 && rounds > 0 && startRecords >= 0 && rate >= 0, 'every option but --data is a number');
   const place = (name) => values.data && join(values.data, name);
   console.log(`${cpus().length} cores, ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB; ${new Date().toISOString().slice(0, 10)}; ` +
     `${records} records a version, ${rounds} rounds`);
 
   const data = await versions(3, records, place(`flip-${records}`));
-  const { samples, seen, warm, cold, anonKb } = await underLoad(data, rounds, records, share);
+  const { samples, seen, warm, cold, anonKb } = await underLoad(data, rounds, records, rate);
   const ready = startRecords ? await startTimes(await versions(1, startRecords, place(`start-${startRecords}`))) : [];
 
   const calm = median(seen.map((one) => p999(samples, one.calm)));

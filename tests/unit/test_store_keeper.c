@@ -113,8 +113,8 @@ static const struct store_served *served(const struct store_view *v, const char 
     return d;
 }
 
-/* The answer for id "1" has this colour. */
-static void assert_colour(const struct store_served *d, unsigned slot, const char *colour)
+/* Has the answer for id "1" this colour? Asserts nothing: other threads ask too. */
+static bool has_colour(const struct store_served *d, unsigned slot, const char *colour)
 {
     struct store_hasher *hasher = NULL;
     unsigned char key[STORE_KEY_BYTES];
@@ -122,14 +122,21 @@ static void assert_colour(const struct store_served *d, unsigned slot, const cha
     const void *row;
     size_t len;
 
-    kit_ok(store_served_ready(d));
-    kit_ok(store_served_hasher(&hasher, d, slot));
-    kit_ok(store_hasher_sum(key, hasher, &(struct store_text){"1", 1}));
-    kit_ok(store_served_get(d, slot, key, &row, &len));
-    kit_ok(store_row_decode(values, d->definition->row, d->definition->row_count, row, len));
+    if (store_served_ready(d) || store_served_hasher(&hasher, d, slot) ||
+        store_hasher_sum(key, hasher, &(struct store_text){"1", 1}) ||
+        store_served_get(d, slot, key, &row, &len) ||
+        store_row_decode(values, d->definition->row, d->definition->row_count, row, len))
+        return false;
     const struct store_value *last = &values[d->definition->row_count - 1];
-    assert_int_equal(last->as.text.len, strlen(colour));
-    assert_memory_equal(last->as.text.bytes, colour, strlen(colour));
+    return last->as.text.len == strlen(colour) &&
+           memcmp(last->as.text.bytes, colour, strlen(colour)) == 0;
+}
+
+static void assert_colour(const struct store_served *d, unsigned slot, const char *colour)
+{
+    if (!has_colour(d, slot, colour))
+        fail_msg("version %llu is not %s: %s", (unsigned long long)d->version, colour,
+                 st_message());
 }
 
 static void await_version(struct store_keeper *k, unsigned slot, uint64_t version)
@@ -265,6 +272,7 @@ static void a_wrong_hmac_key_makes_the_dataset_unavailable_instead_of_empty(void
 
 struct chore {
     struct store_task task;
+    uint64_t to; /* promote this version */
     bool ran;
     enum st status, move;
     sem_t entered, go, done;
@@ -300,11 +308,11 @@ static void chore_wait(struct store *s, struct store_wait *wait, void *ctx)
     sem_wait(&c->go);
 }
 
-/* Promotes version 1 back and asks to wait until that is served. */
+/* Promotes a version and asks to wait until that is served. */
 static void chore_promote(struct store *s, struct store_wait *wait, void *ctx)
 {
-    struct store_move m = {.tenant = "acme", .dataset = "things", .to = 1, .actor = KIT_ACTOR};
     struct chore *c = ctx;
+    struct store_move m = {.tenant = "acme", .dataset = "things", .to = c->to, .actor = KIT_ACTOR};
     json_t *head = NULL;
 
     c->ran = true;
@@ -334,6 +342,7 @@ static void a_task_is_done_when_what_it_moved_is_served(void **state)
 
     assert_int_equal(kit_publish(*state, KIT_THINGS, "blue"), STORE_FLIPPED);
     struct store_keeper *k = start(*state);
+    c->to = 1;
     store_keeper_post(k, &c->task);
     await(&c->done);
     assert_true(c->ran);
@@ -345,6 +354,80 @@ static void a_task_is_done_when_what_it_moved_is_served(void **state)
     store_view_leave(k, 0);
     store_keeper_stop(k);
     free(c);
+}
+
+/* ---- readers and flips at the same time ---- */
+
+#define FLIPS 100
+
+struct reader {
+    pthread_t thread;
+    struct store_keeper *keeper;
+    unsigned slot;
+    const _Atomic bool *stopping;
+    _Atomic unsigned wrong, seen[3]; /* by version */
+};
+
+/* Two answers from one view are of one version, and have what it contains. */
+static void *read_main(void *arg)
+{
+    static const char *const COLOURS[] = {"", "red", "blue"};
+    struct reader *r = arg;
+
+    while (!atomic_load(r->stopping)) {
+        const struct store_view *v = store_view_enter(r->keeper, r->slot);
+        const struct store_served *d = NULL;
+        bool good = store_view_dataset(&d, v, "acme", "things") == ST_OK && d->version <= 2;
+
+        for (int i = 0; good && i < 2; i++)
+            good = has_colour(d, r->slot, COLOURS[d->version]);
+        if (good)
+            atomic_fetch_add(&r->seen[d->version], 1);
+        else
+            atomic_fetch_add(&r->wrong, 1);
+        store_view_leave(r->keeper, r->slot);
+        sched_yield();
+    }
+    return NULL;
+}
+
+/* Keeps the readers' answers and the flips apart only as the keeper does: for the thread sanitizer.
+ */
+static void readers_see_whole_versions_while_the_pointer_goes_to_and_fro(void **state)
+{
+    _Atomic bool stopping = false;
+    struct reader readers[SLOTS] = {0};
+
+    assert_int_equal(kit_publish(*state, KIT_THINGS, "blue"), STORE_FLIPPED);
+    struct store_keeper *k = start(*state);
+    for (unsigned i = 0; i < SLOTS; i++) {
+        readers[i].keeper = k;
+        readers[i].slot = i;
+        readers[i].stopping = &stopping;
+        assert_int_equal(pthread_create(&readers[i].thread, NULL, read_main, &readers[i]), 0);
+    }
+    for (unsigned i = 0; i < FLIPS; i++) {
+        struct chore *c = chore_new(chore_promote);
+        c->to = 1 + i % 2;
+        store_keeper_post(k, &c->task);
+        if (i % 10 == 0)
+            store_keeper_reload(k);
+        await(&c->done);
+        assert_int_equal(c->move, ST_OK);
+        assert_true(store_keeper_ready(k, NULL));
+        unsigned seen = atomic_load(&readers[i % SLOTS].seen[c->to]);
+        for (uint64_t end_ns = clock_steady_ns() + DEADLINE_S * 1000000000ull;
+             atomic_load(&readers[i % SLOTS].seen[c->to]) == seen; sched_yield())
+            if (clock_steady_ns() > end_ns)
+                fail_msg("nobody reads version %llu", (unsigned long long)c->to);
+        free(c);
+    }
+    atomic_store(&stopping, true);
+    for (unsigned i = 0; i < SLOTS; i++) {
+        pthread_join(readers[i].thread, NULL);
+        assert_int_equal(atomic_load(&readers[i].wrong), 0);
+    }
+    store_keeper_stop(k);
 }
 
 static void *stop_main(void *k)
@@ -438,6 +521,7 @@ int main(void)
         TEST(a_damaged_segment_takes_away_its_dataset_and_no_other),
         TEST(a_stopped_writer_stops_no_reader_and_its_death_frees_the_lock),
         TEST(a_task_is_done_when_what_it_moved_is_served),
+        TEST(readers_see_whole_versions_while_the_pointer_goes_to_and_fro),
         TEST(posted_tasks_are_answered_unavailable_when_the_keeper_stops),
         TEST(a_wrong_hmac_key_makes_the_dataset_unavailable_instead_of_empty),
     };

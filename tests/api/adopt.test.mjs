@@ -1,0 +1,79 @@
+// Servers that are stopped, killed or new while a version is offered to them: the flip waits for those
+// that live, and no longer than it was told to.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { Data } from '../kit/everline.mjs';
+import { until } from '../kit/process.mjs';
+import { csv, THINGS } from '../kit/samples.mjs';
+
+const KEY = { id: 'one' };
+
+async function setUp(t) {
+  const data = await Data.make('dev');
+  await data.put(THINGS);
+  const ingest = (weight, timeout) => data.cli(['ingest', 'things', '--adopt-timeout', timeout, '--output', 'json',
+    '--source', data.file(`${weight}.csv`, csv([{ id: 'one', colour: 'red', weight, made: '2024-01-01' }]))], { tenant: 'dev' });
+  assert.equal((await ingest(1, '0s')).code, 0);
+  const token = await data.token();
+  const servers = [];
+  t.after(async () => {
+    for (const server of servers) {
+      server.process.child.kill('SIGCONT');
+      await server.stop();
+    }
+  });
+  const serve = async () => {
+    servers.push(await data.serve());
+    return servers.at(-1);
+  };
+  const version = async (server) => (await server.lookup('things', KEY, token)).json.version;
+  return { ingest, serve, version };
+}
+
+const isStopped = ({ process: { pid } }) => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1][0] === 'T';
+async function suspend(server) {
+  server.process.child.kill('SIGSTOP');
+  await until('the server is stopped', () => isStopped(server));
+}
+const mapped = ({ process: { pid } }) =>
+  new Set(readFileSync(`/proc/${pid}/maps`, 'utf8').match(/segments\/\w\w\/\w+\.mdb/g)).size;
+
+test('a stopped server holds a flip up for the adopt timeout, and catches up when it goes on', async (t) => {
+  const { ingest, serve, version } = await setUp(t);
+  const [live, stopped] = [await serve(), await serve()];
+  await suspend(stopped);
+  const start = performance.now();
+  const { code, stdout, stderr } = await ingest(2, '2s');
+  assert.equal(code, 0, stderr);
+  assert.equal(JSON.parse(stdout).outcome, 'flipped');
+  assert.ok(performance.now() - start >= 2000, 'it did not wait');
+  await until('the live one serves version 2', async () => (await version(live)) === 2);
+  stopped.process.child.kill('SIGCONT');
+  await until('the other one too', async () => (await version(stopped)) === 2);
+  assert.equal((await stopped.get('/readyz')).status, 200);
+});
+
+test('a killed server is not waited for', async (t) => {
+  const { ingest, serve, version } = await setUp(t);
+  const [live, killed] = [await serve(), await serve()];
+  await killed.stop('SIGKILL');
+  const { code, stderr } = await ingest(2, '1h');
+  assert.equal(code, 0, stderr);
+  await until('the live one serves version 2', async () => (await version(live)) === 2);
+});
+
+test('a server that starts while a version is offered opens it too, and nobody flips before', async (t) => {
+  const { ingest, serve, version } = await setUp(t);
+  const [live, slow] = [await serve(), await serve()];
+  await suspend(slow);
+  const ingesting = ingest(2, '1h');
+  await until('the version is offered', () => mapped(live) === 2);
+  const late = await serve();
+  await until('the new server has it open', () => mapped(late) === 2);
+  assert.deepEqual([await version(live), await version(late)], [1, 1]);
+  slow.process.child.kill('SIGCONT');
+  const { code, stderr } = await ingesting;
+  assert.equal(code, 0, stderr);
+  for (const server of [live, slow, late]) await until('version 2 is served', async () => (await version(server)) === 2);
+});
