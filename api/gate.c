@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "store/revocation.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -97,6 +98,15 @@ static bool tenant_policy(struct auth_policy *out, const char *tenant, void *ctx
     return true;
 }
 
+static enum st check_revoked(const struct store_view *view, const struct auth_identity *id)
+{
+    const struct store_token token = {id->tenant, id->token_id, id->subject, id->issued_s};
+
+    return store_view_is_revoked(view, &token)
+               ? st_fail(ST_UNKNOWN_CALLER, NULL, "the token is revoked")
+               : ST_OK;
+}
+
 static enum st identify(struct auth_identity *identity, const struct api_request *request,
                         const char *token)
 {
@@ -106,15 +116,20 @@ static enum st identify(struct auth_identity *identity, const struct api_request
     size_t len = strlen(token);
     int64_t now_s = clock_wall_us() / 1000000;
 
-    if (auth_cache_find(identity, cache, keys->epoch, token, len, now_s)) {
+    /* Both only grow: when one of them moves, so does their sum. */
+    uint64_t epoch = keys->epoch + store_view_revocations_epoch(request->view);
+
+    if (auth_cache_find(identity, cache, epoch, token, len, now_s)) {
         metric_add(counts->tokens, 0, 1);
         return ST_OK;
     }
     enum st st = auth_token_verify(identity, keys->set, token, len, now_s, tenant_policy,
                                    (void *)(uintptr_t)request->view);
+    if (!st)
+        st = check_revoked(request->view, identity);
     metric_add(counts->tokens, st ? 2 : 1, 1);
     if (!st)
-        auth_cache_put(cache, keys->epoch, token, len, identity);
+        auth_cache_put(cache, epoch, token, len, identity);
     return st;
 }
 

@@ -55,6 +55,19 @@ static const struct cmd_option TOKEN[] = {
     {"dataset", CMD_LIST, "NAME", NULL, "only this dataset; can be repeated", false},
     COMMANDS_END,
 };
+static const struct cmd_option TOKEN_SHOW[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_END};
+static const struct cmd_option TOKEN_REVOKE[] = {
+    COMMANDS_DATA,
+    COMMANDS_KEYS,
+    COMMANDS_TENANT,
+    {"jti", CMD_STRING, "TEXT", NULL, "the id of the token", false},
+    {"subject", CMD_STRING, "TEXT", NULL, "all tokens of this subject that were issued until now",
+     false},
+    {"expires-at", CMD_STRING, "TIME", NULL,
+     "RFC 3339: when no such token is valid any more (default: the TOKEN's; else never)", false},
+    {"reason", CMD_STRING, "TEXT", NULL, "why; kept with it", false},
+    COMMANDS_END,
+};
 static const struct cmd_option DATASET_PUT[] = {
     COMMANDS_DATA,
     COMMANDS_KEYS,
@@ -137,6 +150,16 @@ static const struct cmd COMMANDS[] = {
     {"token", "", 0, 0, "Mint a token; prints it and nothing else", NULL,
      "everline token --data DIR --tenant dev --scope \"data:read versions:write\" --ttl 1h", TOKEN,
      token_cmd},
+    {"token inspect", "TOKEN", 1, 1, "Show what a token says, and why it is refused if it is",
+     "TOKEN may be - for stdin. Judged as a server with this data directory would.",
+     "everline token --data DIR --tenant dev | everline token inspect - --data DIR", TOKEN_SHOW,
+     token_inspect_cmd},
+    {"token verify", "TOKEN", 1, 1, "Exit 0 when a server would take the token, else say why not",
+     "TOKEN may be - for stdin.",
+     "everline token --data DIR --tenant dev | everline token verify - --data DIR", TOKEN_SHOW,
+     token_verify_cmd},
+    {"token revoke", "[TOKEN]", 0, 1, "Have servers refuse a token, or all of a subject", NULL,
+     "everline token revoke --data DIR --tenant dev --subject ada", TOKEN_REVOKE, token_revoke_cmd},
     {"dataset put", "FILE", 1, 1, "Create or change a dataset's definition", NULL,
      "everline dataset put definition.json --data DIR --tenant dev", DATASET_PUT, dataset_put_cmd},
     {"dataset get", "DATASET", 1, 1, "Show a dataset and its definition", NULL,

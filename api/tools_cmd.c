@@ -3,34 +3,7 @@
 
 #include <stdio.h>
 
-/* The short ones: token, verify, get, version. */
-
-enum st token_cmd(const struct cmd_args *args)
-{
-    const char *datasets[65] = {NULL};
-    struct store *s = NULL;
-    struct buf token;
-    enum st st = ST_OK;
-
-    buf_init(&token, 8192);
-    for (unsigned i = 0; !st && cmd_list(args, "dataset", i); i++) {
-        if (i == 64)
-            return st_fail(ST_USAGE, NULL, "--dataset: at most 64");
-        datasets[i] = cmd_list(args, "dataset", i);
-        st = store_name_check("dataset", datasets[i]);
-    }
-    if (!st)
-        st = commands_open(&s, args, false);
-    if (!st)
-        st = commands_mint(&token, s, cmd_string(args, "tenant"), cmd_string(args, "scope"),
-                           cmd_string(args, "subject"), datasets[0] ? datasets : NULL,
-                           cmd_duration_ms(args, "ttl"));
-    if (!st)
-        puts(token.data);
-    buf_release_secret(&token);
-    store_close(s);
-    return st;
-}
+/* The short ones: verify, get, version. */
 
 enum st verify_cmd(const struct cmd_args *args)
 {

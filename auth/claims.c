@@ -56,21 +56,23 @@ static enum st read_date(int64_t *out, const json_t *claims, const char *name)
 
 static enum st check_time(struct auth_identity *out, const json_t *claims, int64_t now_s)
 {
-    int64_t not_before = INT64_MIN, issued = INT64_MIN;
+    int64_t not_before = INT64_MIN;
     enum st st;
 
     if (!json_object_get(claims, "exp"))
         return refuse("`exp` is missing");
+    out->issued_s = INT64_MIN;
     if ((st = read_date(&out->expires_s, claims, "exp")) ||
-        (st = read_date(&not_before, claims, "nbf")) || (st = read_date(&issued, claims, "iat")))
+        (st = read_date(&not_before, claims, "nbf")) ||
+        (st = read_date(&out->issued_s, claims, "iat")))
         return st;
-    out->begins_s = not_before > issued ? not_before : issued;
+    out->begins_s = not_before > out->issued_s ? not_before : out->issued_s;
     if (auth_identity_in_time(out, now_s))
         return ST_OK;
     if (out->begins_s <= now_s + AUTH_SKEW_S)
         return refuse("the token has expired");
-    return refuse(out->begins_s == issued ? "`iat` lies in the future"
-                                          : "the token is not valid yet");
+    return refuse(out->begins_s == out->issued_s ? "`iat` lies in the future"
+                                                 : "the token is not valid yet");
 }
 
 static enum st check_audience(const json_t *aud, const char *audience)

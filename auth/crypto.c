@@ -5,6 +5,7 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/hmac.h>
+#include <openssl/rsa.h>
 
 #include <limits.h>
 #include <stdarg.h>
@@ -46,7 +47,7 @@ static enum st verify_hmac(const struct auth_key *key, const void *message, size
     unsigned expected_len = 0;
     enum st st = ST_UNKNOWN_CALLER;
 
-    if (key->secret.len < AUTH_SECRET_MIN || key->secret.len > INT_MAX ||
+    if (key->secret.len < auth_secret_min(key->alg) || key->secret.len > INT_MAX ||
         !HMAC(key->digest, key->secret.bytes, (int)key->secret.len, message, message_len, expected,
               &expected_len))
         st = auth_crypto_fail(ST_UNKNOWN_CALLER, NULL, "the signature could not be computed");
@@ -99,10 +100,18 @@ size_t auth_ecdsa_der(unsigned char out[AUTH_ECDSA_DER_MAX], const unsigned char
     return head + len;
 }
 
+/* RFC 7518 section 3.5: MGF1 with the same digest is OpenSSL's default. */
+static bool set_padding(EVP_PKEY_CTX *ctx, const struct auth_algorithm *alg)
+{
+    return !alg->pss || (EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+                         EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) == 1);
+}
+
 enum st auth_crypto_verify(const struct auth_key *key, const void *message, size_t message_len,
                            const unsigned char *signature, size_t signature_len)
 {
     unsigned char der[AUTH_ECDSA_DER_MAX];
+    EVP_PKEY_CTX *pkey_ctx = NULL;
     EVP_MD_CTX *ctx = NULL;
     enum st st = ST_OK;
 
@@ -122,8 +131,9 @@ enum st auth_crypto_verify(const struct auth_key *key, const void *message, size
     ctx = EVP_MD_CTX_new();
     if (!ctx)
         st = st_fail(ST_NOMEM, NULL, "out of memory for a signature");
-    else if (EVP_DigestVerifyInit_ex(ctx, NULL, key->alg->digest, NULL, NULL, key->public_key,
-                                     NULL) != 1)
+    else if (EVP_DigestVerifyInit_ex(ctx, &pkey_ctx, key->alg->digest, NULL, NULL, key->public_key,
+                                     NULL) != 1 ||
+             !set_padding(pkey_ctx, key->alg))
         st = auth_crypto_fail(ST_UNKNOWN_CALLER, NULL, "the signature could not be checked");
     else if (EVP_DigestVerify(ctx, signature, signature_len, message, message_len) != 1)
         st = mismatch();
@@ -131,14 +141,16 @@ enum st auth_crypto_verify(const struct auth_key *key, const void *message, size
     return st;
 }
 
-enum st auth_crypto_sign(unsigned char *out, size_t *len, EVP_PKEY *signing, const void *message,
-                         size_t message_len)
+enum st auth_crypto_sign(unsigned char *out, size_t *len, const struct auth_algorithm *alg,
+                         EVP_PKEY *signing, const void *message, size_t message_len)
 {
+    EVP_PKEY_CTX *pkey_ctx = NULL;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     enum st st = ST_OK;
 
-    if (!ctx || EVP_DigestSignInit_ex(ctx, NULL, NULL, NULL, NULL, signing, NULL) != 1 ||
-        EVP_DigestSign(ctx, out, len, message, message_len) != 1)
+    if (!ctx ||
+        EVP_DigestSignInit_ex(ctx, &pkey_ctx, alg->digest, NULL, NULL, signing, NULL) != 1 ||
+        !set_padding(pkey_ctx, alg) || EVP_DigestSign(ctx, out, len, message, message_len) != 1)
         st = auth_crypto_fail(ctx ? ST_IO : ST_NOMEM, "SIGNING_FAILED", "the token is not signed");
     EVP_MD_CTX_free(ctx);
     return st;

@@ -15,9 +15,9 @@ enum st auth_crypto_fail(enum st status, const char *code, const char *fmt, ...)
 enum st auth_crypto_verify(const struct auth_key *key, const void *message, size_t message_len,
                            const unsigned char *signature, size_t signature_len) ST_MUST_USE;
 
-/* Signs by an algorithm that brings its own digest (EdDSA): *len is the room, then the length. */
-enum st auth_crypto_sign(unsigned char *out, size_t *len, EVP_PKEY *signing, const void *message,
-                         size_t message_len) ST_MUST_USE;
+/* Signs with EdDSA or RSA: *len is the room, then the length. */
+enum st auth_crypto_sign(unsigned char *out, size_t *len, const struct auth_algorithm *alg,
+                         EVP_PKEY *signing, const void *message, size_t message_len) ST_MUST_USE;
 
 #define AUTH_ECDSA_DER_MAX (3 + 2 * (3 + AUTH_ORDER_MAX))
 

@@ -23,6 +23,11 @@
 
 #define BAD_KEY "BAD_KEY"
 
+size_t auth_secret_min(const struct auth_algorithm *alg)
+{
+    return alg->signature_bytes;
+}
+
 bool auth_kid_is_valid(const char *kid, size_t len)
 {
     if (len == 0 || len > AUTH_KID_MAX)
@@ -58,8 +63,8 @@ enum st auth_key_name_parse(struct auth_key_name *out, const char *file_name)
         strcmp(out->alg->extension, extension + 1) != 0)
         return st_hint(
             st_fail(ST_INVALID, BAD_KEY, "key file %s: its name is not KID.ALG.pem", file_name),
-            "KID is 1 to %d of A-Z a-z 0-9 _ -; ALG is RS256, ES256 or EdDSA; a shared "
-            "secret is KID.HS256.secret; move other files elsewhere",
+            "KID is 1 to %d of A-Z a-z 0-9 _ -; ALG one of " AUTH_ALGORITHMS "; a shared secret "
+            "is KID.HS256.secret; move other files elsewhere",
             AUTH_KID_MAX);
     return ST_OK;
 }
@@ -209,9 +214,9 @@ static enum st read_secret(struct auth_key *key, const char *path)
         return st_fail(ST_INVALID, BAD_KEY, "it is too long for a secret");
     if (st)
         return st;
-    if (key->secret.len < AUTH_SECRET_MIN)
-        return st_fail(ST_INVALID, BAD_KEY, "it has %zu bytes; %s needs at least %d",
-                       key->secret.len, key->alg->name, AUTH_SECRET_MIN);
+    if (key->secret.len < auth_secret_min(key->alg))
+        return st_fail(ST_INVALID, BAD_KEY, "it has %zu bytes; %s needs at least %zu",
+                       key->secret.len, key->alg->name, auth_secret_min(key->alg));
     key->digest = EVP_MD_fetch(NULL, key->alg->digest, NULL);
     if (!key->digest)
         return auth_crypto_fail(ST_IO, BAD_KEY, "%s is not available", key->alg->digest);

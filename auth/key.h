@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 
 #define AUTH_KEY_FILE_MAX 16384
-#define AUTH_SECRET_MIN 32
+#define AUTH_SECRET_LARGEST_MIN 64
 #define AUTH_ORDER_MAX 66 /* bytes of the order of P-521, the largest curve of RFC 7518 */
 
 /* A row of the table in keyset.c. */
@@ -22,6 +22,7 @@ struct auth_algorithm {
     const char *extension;  /* of the key's file */
     const char *key_type;   /* OpenSSL's word for it; NULL: a shared secret */
     const char *group;      /* of an elliptic curve key, OpenSSL's name; else NULL */
+    bool pss;               /* RSASSA-PSS, with a salt as long as the digest */
     const char *digest;     /* NULL: part of the signature scheme */
     size_t signature_bytes; /* exactly; 0: the key's modulus decides, and OpenSSL checks it */
     int min_bits;           /* of a modulus */
@@ -30,6 +31,7 @@ struct auth_algorithm {
 
 extern const struct auth_algorithm auth_algorithm_table[]; /* ends with a zeroed row */
 const struct auth_algorithm *auth_algorithm_find(const char *name, size_t len);
+size_t auth_secret_min(const struct auth_algorithm *alg); /* bytes (RFC 7518 section 3.2) */
 
 struct auth_key {
     _Atomic unsigned uses; /* sets that hold it */

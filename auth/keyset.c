@@ -9,21 +9,35 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* RFC 7518 section 3.1 and RFC 8037: all there is for signatures but `none`. */
+#define RSA_ROW(name_, digest_, pss_)                                                              \
+    {                                                                                              \
+        .name = name_, .extension = "pem", .key_type = "RSA", .digest = digest_, .pss = pss_,      \
+        .min_bits = 2048, .new_bits = 3072                                                         \
+    }
+#define EC_ROW(name_, digest_, group_, bytes_)                                                     \
+    {                                                                                              \
+        .name = name_, .extension = "pem", .key_type = "EC", .group = group_, .digest = digest_,   \
+        .signature_bytes = bytes_                                                                  \
+    }
+#define HMAC_ROW(name_, digest_, bytes_)                                                           \
+    {                                                                                              \
+        .name = name_, .extension = "secret", .digest = digest_, .signature_bytes = bytes_         \
+    }
 const struct auth_algorithm auth_algorithm_table[] = {
-    {.name = "RS256",
-     .extension = "pem",
-     .key_type = "RSA",
-     .digest = "SHA256",
-     .min_bits = 2048,
-     .new_bits = 3072},
-    {.name = "ES256",
-     .extension = "pem",
-     .key_type = "EC",
-     .group = "prime256v1",
-     .digest = "SHA256",
-     .signature_bytes = 64},
+    RSA_ROW("RS256", "SHA256", false),
+    RSA_ROW("RS384", "SHA384", false),
+    RSA_ROW("RS512", "SHA512", false),
+    RSA_ROW("PS256", "SHA256", true),
+    RSA_ROW("PS384", "SHA384", true),
+    RSA_ROW("PS512", "SHA512", true),
+    EC_ROW("ES256", "SHA256", "prime256v1", 64),
+    EC_ROW("ES384", "SHA384", "secp384r1", 96),
+    EC_ROW("ES512", "SHA512", "secp521r1", 132),
     {.name = "EdDSA", .extension = "pem", .key_type = "ED25519", .signature_bytes = 64},
-    {.name = "HS256", .extension = "secret", .digest = "SHA256", .signature_bytes = 32},
+    HMAC_ROW("HS256", "SHA256", 32),
+    HMAC_ROW("HS384", "SHA384", 48),
+    HMAC_ROW("HS512", "SHA512", 64),
     {0},
 };
 
@@ -224,16 +238,17 @@ static enum st make_pem(struct secret *out, const struct auth_algorithm *alg)
     return st;
 }
 
-static enum st make_secret(struct secret *out)
+static enum st make_secret(struct secret *out, const struct auth_algorithm *alg)
 {
+    size_t bytes = auth_secret_min(alg);
     struct secret random = {0};
-    char hex[2 * AUTH_SECRET_MIN + 2];
-    enum st st = secret_random(&random, AUTH_SECRET_MIN);
+    char hex[2 * AUTH_SECRET_LARGEST_MIN + 2];
+    enum st st = secret_random(&random, bytes);
 
     if (!st) {
         digest_hex(hex, random.bytes, random.len);
-        memcpy(hex + 2 * AUTH_SECRET_MIN, "\n", 2);
-        st = secret_copy(out, hex, 2 * AUTH_SECRET_MIN + 1);
+        memcpy(hex + 2 * bytes, "\n", 2);
+        st = secret_copy(out, hex, 2 * bytes + 1);
         secret_wipe(hex, sizeof hex);
     }
     secret_release(&random);
@@ -271,11 +286,11 @@ enum st auth_key_generate(const char *directory, const char *kid, const char *al
                        AUTH_KID_MAX);
     if (!row)
         return st_hint(st_fail(ST_INVALID, "BAD_KEY", "no key can be made for this algorithm"),
-                       "one of RS256 ES256 EdDSA HS256");
+                       "one of " AUTH_ALGORITHMS);
     if ((st = check_kid_is_free(directory, kid)) ||
         (st = fs_path(path, "%s/%s.%s.%s", directory, kid, row->name, row->extension)))
         return st;
-    st = row->key_type ? make_pem(&text, row) : make_secret(&text);
+    st = row->key_type ? make_pem(&text, row) : make_secret(&text, row);
     if (!st)
         st = fs_write_new(path, text.bytes, text.len, 0600);
     secret_release(&text);

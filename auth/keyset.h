@@ -2,10 +2,10 @@
  * only chooses among keys. A key belongs to one tenant: it can vouch for no other.
  *
  * A tenant's directory holds one file per key, named KID.ALG.pem (public or private key, PEM) or
- * KID.HS256.secret (at least 32 bytes, hex or raw). KID is [A-Za-z0-9_-]{1,64}. ALG is one of the
- * rows of the table in keyset.c: RS256 ES256 EdDSA HS256 here; the other RS/PS/ES/HS sizes are rows
- * to add. Checked when loaded: RSA at least 2048 bits, the curve fits the algorithm, secrets at
- * least 32 bytes. Immutable after loading: any thread may verify with it.
+ * KID.HS256.secret (hex or raw). KID is [A-Za-z0-9_-]{1,64}. ALG is one of the rows of the table in
+ * keyset.c. Checked when loaded: RSA at least 2048 bits, the curve fits the algorithm, secrets at
+ * least as long as the digest, which is 32 bytes or more (RFC 7518 section 3.2). Immutable after
+ * loading: any thread may verify with it.
  */
 #ifndef EVERLINE_AUTH_KEYSET_H
 #define EVERLINE_AUTH_KEYSET_H
@@ -15,6 +15,8 @@
 #include <stddef.h>
 
 #define AUTH_KID_MAX 64
+#define AUTH_ALGORITHMS                                                                            \
+    "RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA HS256 HS384 HS512"
 
 struct auth_key; /* one verification key; opaque outside auth/ */
 struct auth_keyset;

@@ -1,7 +1,7 @@
-/* Minting. libjwt signs what it knows; EdDSA, which it does not, is signed with OpenSSL. libjwt can
- * report success without having signed, or having lost a claim (an empty key, a failed allocation),
- * and a token without `datasets` may do more than it should: so every token is verified and its
- * claims compared before it is handed out. The only file that includes jwt.h. */
+/* Minting. libjwt signs what it knows; EdDSA and PS, which it does not, are signed with OpenSSL.
+ * libjwt can report success without having signed, or having lost a claim (an empty key, a failed
+ * allocation), and a token without `datasets` may do more than it should: so every token is
+ * verified and its claims compared before it is handed out. The only file that includes jwt.h. */
 #include "auth/token.h"
 
 #include "auth/base64url.h"
@@ -17,7 +17,7 @@
 #include <string.h>
 
 #define TOKEN_ID_BYTES 16
-#define SIGNATURE_ROOM 256
+#define SIGNATURE_ROOM 2048
 #define SCOPES_ROOM 512
 
 struct signer {
@@ -191,8 +191,8 @@ static enum st sign_directly(struct buf *out, const struct signer *signer, const
     auth_base64url_encode(out, header.data, header.len);
     buf_addch(out, '.');
     auth_base64url_encode(out, claims, strlen(claims));
-    if ((st = buf_status(out)) ||
-        (st = auth_crypto_sign(signature, &len, signer->signing, out->data, out->len)))
+    if ((st = buf_status(out)) || (st = auth_crypto_sign(signature, &len, signer->key->alg,
+                                                         signer->signing, out->data, out->len)))
         goto done;
     buf_addch(out, '.');
     auth_base64url_encode(out, signature, len);

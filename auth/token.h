@@ -23,6 +23,7 @@ struct auth_identity {
     char token_id[AUTH_TOKEN_ID_MAX]; /* `jti`, or empty */
     char kid[AUTH_KID_MAX + 1];
     uint32_t scopes;      /* enum auth_scope bits */
+    int64_t issued_s;     /* `iat`, or INT64_MIN; */
     int64_t begins_s;     /* the later of `nbf` and `iat`, or INT64_MIN; */
     int64_t expires_s;    /* `exp`: seconds since the epoch */
     bool datasets_listed; /* the `datasets` claim is there and narrows */

@@ -21,6 +21,7 @@ const char *const catalog_table_names[CATALOG_TABLES] = {
     [CATALOG_CANDIDATES] = "candidates",
     [CATALOG_ACKS] = "acks",
     [CATALOG_SEALS] = "seals",
+    [CATALOG_REVOCATIONS] = "revocations",
 };
 
 static int open_tables_in(struct catalog *c, unsigned txn_flags, unsigned table_flags)

@@ -31,6 +31,7 @@ enum catalog_table {
     CATALOG_CANDIDATES,  /* tenant/dataset/owner       -> {"version","nonce","segments",...} */
     CATALOG_ACKS,        /* candidate's key/server     -> {"nonce","ok","message"} */
     CATALOG_SEALS,       /* sha256                     -> {"bytes","inode","mtime_ns","ctime_ns"} */
+    CATALOG_REVOCATIONS, /* tenant/kind/sha256         -> see store/revocation.c */
     CATALOG_TABLES
 };
 

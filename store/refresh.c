@@ -313,6 +313,14 @@ static void add_tenants(struct refresh *r, struct catalog_txn *t)
     r->changed |= !same;
 }
 
+static void add_revocations(struct refresh *r, struct catalog_txn *t)
+{
+    struct revocations *previous = r->previous ? r->previous->revocations : NULL;
+
+    r->view->revocations = revocations_load(t, previous);
+    r->changed |= r->view->revocations != previous;
+}
+
 static void judge_candidate(struct refresh *r, struct catalog_txn *t, const char *key,
                             const json_t *candidate, const struct version_segments *vs)
 {
@@ -365,6 +373,7 @@ enum st refresh_run(struct refresh *r)
     catalog_begin_read(&t, &r->store->catalog);
     r->seen = catalog_txn_id(&t);
     add_tenants(r, &t);
+    add_revocations(r, &t);
     add_heads(r, &t);
     add_candidates(r, &t);
     return catalog_end(&t);

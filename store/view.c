@@ -109,6 +109,7 @@ void view_free(struct store_view *v)
         return;
     let_go(v->datasets, v->dataset_count);
     let_go(v->pinned, v->pinned_count);
+    revocations_release(v->revocations);
     free(v->tenants);
     free(v);
 }

@@ -3,6 +3,7 @@
 #define EVERLINE_STORE_VIEW_INTERNAL_H
 
 #include "store/adopt.h"
+#include "store/revocation_internal.h"
 #include "store/view.h"
 
 #include <stdatomic.h>
@@ -34,6 +35,7 @@ struct store_view {
     struct store_tenant *tenants; /* by name */
     size_t tenant_count;
     uint64_t tenants_epoch;
+    struct revocations *revocations; /* shared by views in which they are the same */
     void *extension;
     struct store_view *next_retired;
 };

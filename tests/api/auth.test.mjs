@@ -202,6 +202,7 @@ test('SIGHUP reads new keys, and a bad key file leaves the old ones in force', a
   await until('the log says so', () => /tenant dev cannot be loaded; its old ones stay/.test(server.log));
   assert.equal((await ask(token)).status, 200);
   assert.equal((await ask(forge.token())).status, 200);
+  unlinkSync(join(directory, 'broken.ES256.pem'));
 });
 
 test('a token is verified once, and again after its key, its tenant or the time has changed', async () => {
@@ -225,6 +226,67 @@ test('a token is verified once, and again after its key, its tenant or the time 
   cached.process.child.kill('SIGHUP');
   await until('the key is gone', async () => (await status(token)) === 401);
   assert.equal(await cached.stop(), 0);
+});
+
+test('a revoked token is refused by every server at once, cached or not, and no other is', async () => {
+  const fresh = await Data.make('dev', 'other'), both = [await fresh.serve('--workers', '1'), await fresh.serve('--workers', '1')];
+  const mine = new Forge(fresh), theirs = new Forge(fresh, 'other');
+  const statuses = (token) => Promise.all(both.map(async (one) => (await one.get('/v1/datasets', token)).status));
+  const revoke = (body, scope = 'tenant:admin') => both[0].post('/v1/revocations', mine.token({ claims: { scope } }), body);
+  const claims = { jti: 'stolen', sub: 'ada' }, stolen = mine.token({ claims }), foreign = theirs.token({ claims });
+  const sibling = mine.token({ claims: { ...claims, jti: 'kept' } }), undated = mine.token({ claims: { sub: 'ada', iat: undefined } });
+  for (const token of [stolen, foreign, sibling, undated]) assert.deepEqual(await statuses(token), [200, 200]);
+
+  assertProblem(await revoke({ jti: 'stolen' }, 'data:read'), 403, 'SCOPE_MISSING');
+  for (const body of [{}, { jti: 'a', subject: 'b' }, { jti: '' }, { jti: 'a', expires_at: 'soon' }, { jti: 'a', expires_at: '2020-01-01T00:00:00Z' },
+    { jti: 'x'.repeat(128) }, { subject: 'x'.repeat(256) }]) assertProblem(await revoke(body), 400);
+  assert.deepEqual(await statuses(stolen), [200, 200]);
+
+  const reply = await revoke({ jti: 'stolen', expires_at: '2100-01-01T00:00:00Z', reason: 'a test' }), since = performance.now();
+  assert.equal(reply.status, 200, reply.text);
+  assert.equal(reply.json.expires_at, '2100-01-01T00:00:00.000000Z');
+  assert.equal((await both[0].get('/v1/datasets', stolen)).status, 401, 'by who answered, at once');
+  await until('by the other one too', async () => (await both[1].get('/v1/datasets', stolen)).status === 401);
+  assert.ok(performance.now() - since < 2000);
+  for (const token of [foreign, sibling, undated]) assert.deepEqual(await statuses(token), [200, 200]);
+
+  await fresh.ok(['token', 'revoke', '--subject', 'ada'], { tenant: 'dev' });
+  await until('the subject is out everywhere', async () => (await statuses(sibling)).every((status) => status === 401));
+  assert.deepEqual(await statuses(undated), [401, 401]);
+  assert.deepEqual(await statuses(foreign), [200, 200]);
+  assert.deepEqual(await statuses(mine.token({ claims: { sub: 'ada', iat: now() + 30 } })), [200, 200], 'one that is issued later');
+
+  const minted = await fresh.token(), verify = (token) => fresh.cli(['token', 'verify', '-'], { input: token });
+  assert.deepEqual(await statuses(minted), [200, 200]);
+  assert.equal((await verify(minted)).code, 0);
+  await fresh.ok(['token', 'revoke', minted], { tenant: 'dev' });
+  await until('the minted one is out', async () => (await statuses(minted)).every((status) => status === 401));
+  assert.match((await verify(minted)).stderr, /the token is revoked/);
+  for (const one of both) assert.equal(await one.stop(), 0);
+  const again = await fresh.serve();
+  assert.equal((await again.get('/v1/datasets', stolen)).status, 401, 'after a restart');
+  assert.equal(await again.stop(), 0);
+});
+
+test('inspect names the reason, and verify exits by it', async () => {
+  const inspect = async (token) => JSON.parse(await data.ok(['token', 'inspect', token]));
+  const good = await inspect(forge.token());
+  assert.deepEqual([good.valid, good.reason, good.claims.tenant, good.header.kid], [true, null, 'dev', forge.kid]);
+  const reasons = {
+    'an expired token': /expired/, 'a token without exp': /`exp` is missing/, 'a foreign issuer': /`iss`/, 'a foreign audience': /`aud`/,
+    'no tenant': /kid/, 'another tenant, signed by this one': /kid/, 'alg None': /`alg`|segment/, 'an unknown kid': /kid/, 'a crit header': /`crit`/,
+    'a changed signature': /signature/, 'a lower-case algorithm': /`alg` is not ES256/, 'another typ': /`typ`/,
+  };
+  for (const [name, reason] of Object.entries(reasons)) {
+    const { valid, reason: told } = await inspect(bad[name]());
+    assert.equal(valid, false, name);
+    assert.match(told, reason, name);
+    const verified = await data.cli(['token', 'verify', bad[name]()]);
+    assert.equal(verified.code, 1, name);
+    assert.match(verified.stderr, reason, name);
+  }
+  for (const name of ['not a token', 'two segments', 'duplicate claims', 'claims that are a list', 'a token over the cap'])
+    assert.equal((await data.cli(['token', 'inspect', bad[name]()])).code, 1, name);
 });
 
 test('a bad key file of one tenant is its own affair: the keys of others are rotated', async () => {

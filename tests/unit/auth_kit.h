@@ -22,6 +22,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -124,14 +125,20 @@ static inline size_t kit_signature(unsigned char out[1024], const struct kit_sig
 
     if (!s->signing) {
         unsigned mac_len = 0;
-        assert_non_null(HMAC(EVP_sha256(), s->key->secret.bytes, (int)s->key->secret.len, message,
+        assert_non_null(HMAC(s->key->digest, s->key->secret.bytes, (int)s->key->secret.len, message,
                              message_len, out, &mac_len));
         return mac_len;
     }
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     assert_non_null(ctx);
+    EVP_PKEY_CTX *pkey_ctx = NULL;
     assert_int_equal(
-        EVP_DigestSignInit_ex(ctx, NULL, s->key->alg->digest, NULL, NULL, s->signing, NULL), 1);
+        EVP_DigestSignInit_ex(ctx, &pkey_ctx, s->key->alg->digest, NULL, NULL, s->signing, NULL),
+        1);
+    if (s->key->alg->pss) {
+        assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(pkey_ctx, RSA_PKCS1_PSS_PADDING), 1);
+        assert_int_equal(EVP_PKEY_CTX_set_rsa_pss_saltlen(pkey_ctx, RSA_PSS_SALTLEN_DIGEST), 1);
+    }
     assert_int_equal(EVP_DigestSign(ctx, raw, &len, message, message_len), 1);
     EVP_MD_CTX_free(ctx);
     if (s->key->alg->group && !der)
