@@ -28,8 +28,9 @@ static void add_counts(struct api_reply *reply, const struct api_request *reques
     for (size_t i = 0; i < why.len; i++)
         lines += why.data[i] == '\n';
     buf_release(&why);
-    buf_addf(&reply->body, ",\"late\":%zu,\"unavailable\":%u,\"bad_keys\":%u",
-             lines > unavailable ? lines - unavailable : 0, unavailable, keys->bad);
+    buf_addf(&reply->body, ",\"late\":%zu,\"unavailable\":%u,\"bad_keys\":%u,\"catalog\":\"%s\"",
+             lines > unavailable ? lines - unavailable : 0, unavailable, keys->bad,
+             store_keeper_catalog_damaged(request->server->keeper) ? "damaged" : "ok");
 }
 
 enum st api_op_readyz(struct api_reply *reply, struct api_request *request)

@@ -2,11 +2,22 @@
 
 #include "store/catalog_check.h"
 #include "store/env.h"
+#include "store/guard.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+/* The catalog's file and its transactions; what is done inside one: catalog_steps.c.
+ *
+ * The file can come to harm while it is open. It is looked at before each transaction: removed,
+ * replaced or cut, it is damaged, and LMDB is not asked. For a page that is gone in spite of that,
+ * or cannot be read, every call of LMDB runs in a guard (store/guard.h), and so for an assertion of
+ * LMDB's. What such a jump leaves behind is in no state that LMDB knows: nothing of the environment
+ * is touched or freed from then on, all that comes after is refused, and the process goes on
+ * without a catalog until it is started again. The writer's lock may stay with it. */
 
 const char *const catalog_table_names[CATALOG_TABLES] = {
     [CATALOG_COUNTERS] = "counters",
@@ -24,6 +35,57 @@ const char *const catalog_table_names[CATALOG_TABLES] = {
     [CATALOG_REVOCATIONS] = "revocations",
 };
 
+static MDB_env *abandoned; /* the last one: its lock must stay mapped while this thread lives */
+
+int catalog_guarded(struct catalog *c, int (*fn)(void *ctx), void *ctx)
+{
+    struct guard g;
+
+    if (c->state == CATALOG_ABANDONED)
+        return MDB_CORRUPTED;
+    if (!guard_begin(&g)) {
+        abandoned = c->env;
+        c->state = CATALOG_ABANDONED;
+        return MDB_CORRUPTED;
+    }
+    int rc = fn(ctx);
+    guard_end(&g);
+    return rc;
+}
+
+enum st catalog_lmdb_fail(struct catalog *c, int rc, const char *what)
+{
+    enum st st = c->state == CATALOG_USABLE ? store_env_fail(rc, what) : ST_CORRUPT;
+
+    if (st != ST_CORRUPT)
+        return st;
+    if (c->state == CATALOG_USABLE)
+        c->state = CATALOG_LOST;
+    return catalog_damaged(c->path, c->state == CATALOG_ABANDONED
+                                        ? "a page of it cannot be read any more"
+                                        : "its pages contradict each other");
+}
+
+enum st catalog_look(struct catalog *c)
+{
+    struct stat opened, named;
+    int fd;
+
+    if (c->state != CATALOG_USABLE)
+        return catalog_lmdb_fail(c, MDB_CORRUPTED, "");
+    if (!c->env)
+        return ST_OK; /* looked at when it is opened */
+    if (mdb_env_get_fd(c->env, &fd) != 0 || fstat(fd, &opened) != 0)
+        return st_fail_errno(errno, "%s", c->path);
+    if (stat(c->path, &named) != 0 || named.st_ino != opened.st_ino ||
+        named.st_dev != opened.st_dev)
+        return catalog_damaged(c->path, "it was removed or replaced while it was open");
+    if (opened.st_size < c->file_bytes) /* LMDB never makes it shorter */
+        return catalog_damaged(c->path, "it was cut while it was open");
+    c->file_bytes = opened.st_size;
+    return ST_OK;
+}
+
 static int open_tables_in(struct catalog *c, unsigned txn_flags, unsigned table_flags)
 {
     MDB_txn *txn = NULL;
@@ -38,13 +100,26 @@ static int open_tables_in(struct catalog *c, unsigned txn_flags, unsigned table_
 }
 
 /* Reading first: who starts must not wait for a writer that is stopped. */
-static enum st open_tables(struct catalog *c)
+static int open_or_make_tables(void *ctx)
 {
+    struct catalog *c = ctx;
     int rc = open_tables_in(c, MDB_RDONLY, 0);
 
-    if (rc == MDB_NOTFOUND)
-        rc = open_tables_in(c, 0, MDB_CREATE);
-    return rc == 0 ? ST_OK : store_env_fail(rc, "opening the tables of the catalog");
+    return rc == MDB_NOTFOUND ? open_tables_in(c, 0, MDB_CREATE) : rc;
+}
+
+static enum st open_tables(struct catalog *c)
+{
+    int rc = catalog_guarded(c, open_or_make_tables, c);
+
+    return rc == 0 ? ST_OK : catalog_lmdb_fail(c, rc, "opening the tables of the catalog");
+}
+
+static void on_assertion(MDB_env *env, const char *text)
+{
+    (void)env;
+    (void)text;
+    guard_leave();
 }
 
 static enum st open_env(struct catalog *c, const char *path, unsigned flags)
@@ -58,7 +133,10 @@ static enum st open_env(struct catalog *c, const char *path, unsigned flags)
     if (rc == 0)
         rc = mdb_env_set_maxreaders(c->env, 510);
     if (rc == 0)
+        rc = mdb_env_set_assert(c->env, on_assertion);
+    if (rc == 0)
         rc = mdb_env_open(c->env, path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
+    c->file_bytes = 0;
     if (rc == 0)
         return ST_OK;
     catalog_close(c);
@@ -113,34 +191,55 @@ enum st catalog_open(struct catalog *c, const char *path)
     return st ? st : open_whole(c);
 }
 
+static int close_env(void *ctx)
+{
+    mdb_env_close(ctx); /* which writes to the lock file */
+    return 0;
+}
+
 void catalog_close(struct catalog *c)
 {
     if (c->env)
-        mdb_env_close(c->env);
+        (void)catalog_guarded(c, close_env, c->env);
     c->env = NULL;
+}
+
+struct beginning {
+    struct catalog_txn *t;
+    unsigned flags;
+};
+
+static int begin_txn(void *ctx)
+{
+    struct beginning *b = ctx;
+
+    return mdb_txn_begin(b->t->catalog->env, NULL, b->flags, &b->t->txn);
 }
 
 /* After a failed write of its meta page LMDB refuses everything until the environment is opened
  * again; the disk may be well by then. Whether that commit happened is what the file says. */
 static void begin(struct catalog_txn *t, struct catalog *c, unsigned flags)
 {
+    struct beginning b = {t, flags};
     int rc = MDB_PANIC;
 
-    *t = (struct catalog_txn){.catalog = c};
+    *t = (struct catalog_txn){.catalog = c, .status = catalog_look(c)};
+    if (t->status)
+        return;
     if (c->env)
-        rc = mdb_txn_begin(c->env, NULL, flags, &t->txn);
+        rc = catalog_guarded(c, begin_txn, &b);
     if (rc == MDB_PANIC && c->open_txns == 0) {
         catalog_close(c);
         t->status = open_whole(c);
         if (!t->status)
-            rc = mdb_txn_begin(c->env, NULL, flags, &t->txn);
+            rc = catalog_guarded(c, begin_txn, &b);
     }
     if (rc == 0)
         c->open_txns++;
     else
         t->txn = NULL;
     if (rc != 0 && !t->status)
-        t->status = store_env_fail(rc, "opening a transaction of the catalog");
+        t->status = catalog_lmdb_fail(c, rc, "opening a transaction of the catalog");
 }
 
 void catalog_begin_read(struct catalog_txn *t, struct catalog *c)
@@ -164,183 +263,31 @@ void catalog_fail(struct catalog_txn *t, enum st status)
         t->status = status;
 }
 
-static enum st damaged(const struct catalog_txn *t, enum catalog_table table, const char *what,
-                       const char *key)
+static int commit_txn(void *ctx)
 {
-    return catalog_damaged(t->catalog->path, "table %s, \"%s\": %s", catalog_table_names[table],
-                           key, what);
+    return mdb_txn_commit(ctx);
 }
 
-static json_t *decode(struct catalog_txn *t, enum catalog_table table, const char *key,
-                      const MDB_val *value)
+static int abort_txn(void *ctx)
 {
-    json_t *document = NULL;
-    enum st st = catalog_value_check(key, strlen(key), value->mv_data, value->mv_size);
-
-    if (st == ST_CORRUPT)
-        st = damaged(t, table, "a value's checksum does not hold", key);
-    if (!st) {
-        st = jx_parse_object(&document, (const char *)value->mv_data + CATALOG_CHECKSUM_BYTES,
-                             value->mv_size - CATALOG_CHECKSUM_BYTES);
-        if (st == ST_INVALID)
-            st = damaged(t, table, "a value is not JSON", key);
-    }
-    catalog_fail(t, st);
-    return document;
+    mdb_txn_abort(ctx);
+    return 0;
 }
 
-void catalog_forgive(struct catalog_txn *t)
-{
-    t->status = ST_OK;
-}
-
-json_t *catalog_get(struct catalog_txn *t, enum catalog_table table, const char *key)
-{
-    if (t->status)
-        return NULL;
-
-    MDB_val k = {strlen(key), (void *)(uintptr_t)key};
-    MDB_val v;
-    int rc = mdb_get(t->txn, t->catalog->tables[table], &k, &v);
-    if (rc == MDB_NOTFOUND)
-        return NULL;
-    if (rc != 0) {
-        catalog_fail(t, store_env_fail(rc, "reading the catalog"));
-        return NULL;
-    }
-    return decode(t, table, key, &v);
-}
-
-void catalog_put(struct catalog_txn *t, enum catalog_table table, const char *key,
-                 const json_t *value)
-{
-    struct buf stored;
-
-    if (t->status)
-        return;
-    buf_init(&stored, CATALOG_CHECKSUM_BYTES + CATALOG_VALUE_MAX);
-    catalog_value_make(&stored, key, value);
-    enum st st = buf_status(&stored);
-    if (!st) {
-        MDB_val k = {strlen(key), (void *)(uintptr_t)key};
-        MDB_val v = {stored.len, stored.data};
-        int rc = mdb_put(t->txn, t->catalog->tables[table], &k, &v, 0);
-        if (rc != 0)
-            st = store_env_fail(rc, "writing to the catalog");
-    }
-    buf_release(&stored);
-    catalog_fail(t, st);
-}
-
-void catalog_delete(struct catalog_txn *t, enum catalog_table table, const char *key)
-{
-    if (t->status)
-        return;
-
-    MDB_val k = {strlen(key), (void *)(uintptr_t)key};
-    int rc = mdb_del(t->txn, t->catalog->tables[table], &k, NULL);
-    if (rc != 0 && rc != MDB_NOTFOUND)
-        catalog_fail(t, store_env_fail(rc, "deleting from the catalog"));
-}
-
-static json_t *take(struct catalog_txn *t, enum catalog_table table, const char *prefix,
-                    char key[CATALOG_KEY_SIZE], int rc, const MDB_val *k, const MDB_val *v)
-{
-    size_t prefix_len = strlen(prefix);
-
-    if (rc == MDB_NOTFOUND)
-        return NULL;
-    if (rc != 0) {
-        catalog_fail(t, store_env_fail(rc, "reading the catalog"));
-        return NULL;
-    }
-    if (k->mv_size < prefix_len || memcmp(k->mv_data, prefix, prefix_len) != 0)
-        return NULL;
-    if (k->mv_size >= CATALOG_KEY_SIZE) {
-        catalog_fail(t, damaged(t, table, "the key after it is too long", key));
-        return NULL;
-    }
-    memcpy(key, k->mv_data, k->mv_size);
-    key[k->mv_size] = '\0';
-    return decode(t, table, key, v);
-}
-
-json_t *catalog_after(struct catalog_txn *t, enum catalog_table table, const char *prefix,
-                      char key[CATALOG_KEY_SIZE])
-{
-    const char *from = key[0] ? key : prefix;
-    MDB_cursor *cursor = NULL;
-    MDB_val k = {strlen(from), (void *)(uintptr_t)from};
-    MDB_val v;
-
-    if (t->status)
-        return NULL;
-    int rc = mdb_cursor_open(t->txn, t->catalog->tables[table], &cursor);
-    if (rc == 0 && k.mv_size == 0)
-        rc = mdb_cursor_get(cursor, &k, &v, MDB_FIRST);
-    else if (rc == 0)
-        rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
-    if (rc == 0 && key[0] && k.mv_size == strlen(key) && memcmp(k.mv_data, key, k.mv_size) == 0)
-        rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
-
-    json_t *value = take(t, table, prefix, key, rc, &k, &v);
-    if (cursor)
-        mdb_cursor_close(cursor);
-    return value;
-}
-
-json_t *catalog_before(struct catalog_txn *t, enum catalog_table table, const char *prefix,
-                       char key[CATALOG_KEY_SIZE])
-{
-    /* '\xff' is greater than any byte of a key. */
-    char end[CATALOG_KEY_SIZE + 1];
-    MDB_cursor *cursor = NULL;
-    MDB_val k, v;
-
-    if (t->status)
-        return NULL;
-    size_t len = strlen(key[0] ? key : prefix);
-    memcpy(end, key[0] ? key : prefix, len);
-    if (!key[0])
-        end[len++] = '\xff';
-    k = (MDB_val){len, end};
-    int rc = mdb_cursor_open(t->txn, t->catalog->tables[table], &cursor);
-    if (rc == 0) {
-        rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
-        rc = rc == MDB_NOTFOUND ? mdb_cursor_get(cursor, &k, &v, MDB_LAST)
-             : rc == 0          ? mdb_cursor_get(cursor, &k, &v, MDB_PREV)
-                                : rc;
-    }
-
-    json_t *value = take(t, table, prefix, key, rc, &k, &v);
-    if (cursor)
-        mdb_cursor_close(cursor);
-    return value;
-}
-
-uint64_t catalog_next_number(struct catalog_txn *t, const char *counter)
-{
-    json_t *row = catalog_get(t, CATALOG_COUNTERS, counter);
-    json_int_t next = row ? json_integer_value(json_object_get(row, "next")) : 1;
-
-    json_decref(row);
-    row = json_pack("{s:I}", "next", next + 1);
-    if (!row)
-        catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
-    else
-        catalog_put(t, CATALOG_COUNTERS, counter, row);
-    json_decref(row);
-    return (uint64_t)next;
-}
-
+/* A file that was cut since the transaction began is not made longer again: what was cut off would
+ * be zeros, and nobody would know. */
 enum st catalog_commit(struct catalog_txn *t)
 {
+    struct catalog *c = t->catalog;
+
+    if (!t->status)
+        t->status = catalog_look(c);
     if (t->status)
         return catalog_end(t);
 
-    int rc = mdb_txn_commit(t->txn);
+    int rc = catalog_guarded(c, commit_txn, t->txn);
     t->txn = NULL; /* gone, whatever rc says */
-    t->catalog->open_txns--;
+    c->open_txns--;
     if (rc == ENOSPC || rc == MDB_MAP_FULL)
         t->status = store_env_fail(rc, "committing to the catalog");
     else if (rc != 0)
@@ -354,18 +301,30 @@ enum st catalog_commit(struct catalog_txn *t)
 enum st catalog_end(struct catalog_txn *t)
 {
     if (t->txn) {
-        mdb_txn_abort(t->txn);
+        (void)catalog_guarded(t->catalog, abort_txn, t->txn);
         t->catalog->open_txns--;
     }
     t->txn = NULL;
     return t->status;
 }
 
-bool catalog_moved(const struct catalog *c, uint64_t seen)
-{
+struct information {
+    MDB_env *env;
     MDB_envinfo info;
+};
 
-    return !c->env || (mdb_env_info(c->env, &info) == 0 && info.me_last_txnid != seen);
+static int ask_env(void *ctx)
+{
+    struct information *i = ctx;
+
+    return mdb_env_info(i->env, &i->info);
+}
+
+bool catalog_moved(struct catalog *c, uint64_t seen)
+{
+    struct information i = {.env = c->env};
+
+    return !c->env || (catalog_guarded(c, ask_env, &i) == 0 && i.info.me_last_txnid != seen);
 }
 
 enum st catalog_touch(struct catalog *c)
@@ -376,10 +335,15 @@ enum st catalog_touch(struct catalog *c)
     return catalog_end(&t);
 }
 
-void catalog_check_readers(struct catalog *c)
+static int check_readers(void *ctx)
 {
     int dead;
 
-    if (c->env)
-        (void)mdb_reader_check(c->env, &dead); /* best effort: a slot that stays costs only space */
+    return mdb_reader_check(ctx, &dead);
+}
+
+void catalog_check_readers(struct catalog *c)
+{
+    if (c->env) /* best effort: a slot that stays costs only space */
+        (void)catalog_guarded(c, check_readers, c->env);
 }

@@ -8,6 +8,7 @@
 #ifndef EVERLINE_STORE_CATALOG_H
 #define EVERLINE_STORE_CATALOG_H
 
+#include "base/buf.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/status.h"
@@ -35,10 +36,18 @@ enum catalog_table {
     CATALOG_TABLES
 };
 
+enum catalog_state {
+    CATALOG_USABLE,
+    CATALOG_LOST,      /* its pages contradict each other: every transaction is refused */
+    CATALOG_ABANDONED, /* LMDB was left by a jump: not even closed */
+};
+
 struct catalog {
     MDB_env *env; /* NULL: to be opened again */
     MDB_dbi tables[CATALOG_TABLES];
+    enum catalog_state state;
     unsigned open_txns;
+    off_t file_bytes; /* the most that were seen */
     char path[FS_PATH_MAX];
 };
 
@@ -46,6 +55,10 @@ struct catalog {
  * a damaged file (store/catalog_check.h). */
 enum st catalog_open(struct catalog *c, const char *path) ST_MUST_USE;
 void catalog_close(struct catalog *c); /* accepts a zeroed struct */
+
+/* Is the file still there, the one that was opened, and not shorter? ST_CORRUPT, code
+ * CATALOG_DAMAGED. Every transaction begins with this. */
+enum st catalog_look(struct catalog *c) ST_MUST_USE;
 
 struct catalog_txn {
     struct catalog *catalog;
@@ -61,7 +74,8 @@ uint64_t catalog_txn_id(const struct catalog_txn *t);
 /* Makes the transaction fail with `status` (whose report is the thread's last one). */
 void catalog_fail(struct catalog_txn *t, enum st status);
 
-/* What failed was one document, and the rest can be gone on with. Not after a failed write. */
+/* What failed was one document, and the rest can be gone on with; the loss of the whole catalog is
+ * not forgiven. Not after a failed write. */
 void catalog_forgive(struct catalog_txn *t);
 
 /* New reference, or NULL: absent, or the transaction failed. */
@@ -79,6 +93,11 @@ json_t *catalog_after(struct catalog_txn *t, enum catalog_table table, const cha
 json_t *catalog_before(struct catalog_txn *t, enum catalog_table table, const char *prefix,
                        char key[CATALOG_KEY_SIZE]);
 
+/* The next key of a table as catalog_after would find it, and its value as it is stored, checksum
+ * looked at; false: no more, or failed. `value` was initialised by the caller. */
+bool catalog_next_stored(struct catalog_txn *t, enum catalog_table table,
+                         char key[CATALOG_KEY_SIZE], struct buf *value);
+
 /* The next number of a counter: 1, 2, ... */
 uint64_t catalog_next_number(struct catalog_txn *t, const char *counter);
 
@@ -87,7 +106,7 @@ enum st catalog_end(struct catalog_txn *t) ST_MUST_USE; /* reading, or giving up
 
 /* Has a commit become visible since transaction `seen`? Costs no system call. The value can run
  * ahead of what a reader sees, hence inequality; see keeper.c for a difference that lasts. */
-bool catalog_moved(const struct catalog *c, uint64_t seen);
+bool catalog_moved(struct catalog *c, uint64_t seen);
 
 /* Takes and gives back the writer's lock: repairs the lock table after a writer was killed. */
 enum st catalog_touch(struct catalog *c) ST_MUST_USE;

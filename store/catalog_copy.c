@@ -6,7 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
+#include <string.h>
 
 /* Not mdb_env_copy2: it takes a transaction of its own, and who copies has already read in this one
  * what the copy must agree with. */
@@ -36,29 +36,22 @@ static int commit(struct copy *c)
 static enum st copy_table(struct copy *c, MDB_dbi to, struct catalog_txn *from,
                           enum catalog_table table)
 {
-    MDB_cursor *cursor = NULL;
-    MDB_val key, value;
-    enum st st = ST_OK;
-    int rc = mdb_cursor_open(from->txn, from->catalog->tables[table], &cursor);
+    char key[CATALOG_KEY_SIZE] = "";
+    struct buf value;
+    int rc = 0;
 
-    while (rc == 0 && (rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
-        st = catalog_value_check(key.mv_data, key.mv_size, value.mv_data, value.mv_size);
-        if (st == ST_CORRUPT)
-            st = catalog_damaged(
-                from->catalog->path, "table %s, \"%.*s\": a value's checksum does not hold",
-                catalog_table_names[table], (int)key.mv_size, (const char *)key.mv_data);
-        if (st)
-            break;
-        c->bytes += key.mv_size + value.mv_size;
-        rc = mdb_put(c->txn, to, &key, &value, MDB_APPEND);
+    buf_init(&value, CATALOG_CHECKSUM_BYTES + CATALOG_VALUE_MAX);
+    while (rc == 0 && catalog_next_stored(from, table, key, &value)) {
+        MDB_val k = {strlen(key), key}, v = {value.len, value.data};
+        c->bytes += k.mv_size + v.mv_size;
+        rc = mdb_put(c->txn, to, &k, &v, MDB_APPEND);
         if (rc == 0 && c->bytes >= COMMIT_BYTES) {
             rc = commit(c);
             rc = rc ? rc : begin(c);
         }
     }
-    if (cursor)
-        mdb_cursor_close(cursor);
-    return st || rc == MDB_NOTFOUND ? st : store_env_fail(rc, "copying the catalog");
+    buf_release(&value);
+    return rc ? store_env_fail(rc, "copying the catalog") : from->status;
 }
 
 static enum st copy_tables(struct copy *c, struct catalog_txn *from,

@@ -13,6 +13,13 @@
 #define CATALOG_CHECKSUM_BYTES 8
 #define CATALOG_VALUE_MAX (16u << 20)
 
+/* A call of LMDB, in a guard: fn gives LMDB's code. MDB_CORRUPTED: it met a page that is gone. fn
+ * owns nothing that only it would release. */
+int catalog_guarded(struct catalog *c, int (*fn)(void *ctx), void *ctx);
+
+/* The failure that LMDB's code is. ST_CORRUPT, code CATALOG_DAMAGED, loses the catalog. */
+enum st catalog_lmdb_fail(struct catalog *c, int rc, const char *what);
+
 extern const char *const catalog_table_names[CATALOG_TABLES];
 
 /* `value` was initialised by the caller. */

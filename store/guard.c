@@ -7,17 +7,22 @@
 static _Thread_local struct guard *innermost;
 static struct sigaction before;
 
-/* Outside a guard the signal does what it did before we came. */
-static void on_bus_error(int signal_number, siginfo_t *info, void *context)
+void guard_leave(void)
 {
     struct guard *g = innermost;
 
+    if (!g)
+        return;
+    innermost = g->outer;
+    siglongjmp(g->env, 1);
+}
+
+/* Outside a guard the signal does what it did before we came. */
+static void on_bus_error(int signal_number, siginfo_t *info, void *context)
+{
     (void)info;
     (void)context;
-    if (g) {
-        innermost = g->outer;
-        siglongjmp(g->env, 1);
-    }
+    guard_leave();
     sigaction(signal_number, &before, NULL);
     raise(signal_number);
 }

@@ -22,6 +22,9 @@ struct guard {
 void guard_enter(struct guard *g);
 void guard_end(struct guard *g);
 
+/* Leaves the innermost guard as the signal would; without one, returns. */
+void guard_leave(void);
+
 /* Runs fn inside a guard. ST_UNAVAILABLE, code SEGMENT_UNREADABLE: it met such a page. */
 enum st guard_call(enum st (*fn)(void *ctx), void *ctx) ST_MUST_USE;
 enum st guard_unreadable(void);

@@ -28,6 +28,7 @@
 #define STUCK_MS 20
 #define READER_CHECK_MS 10000
 #define COMPLAIN_MS 1000
+#define LOOK_MS 1000
 #define RETRY_MS 100
 #define PIN_BUSY_MS 1000   /* one that was used so lately is not closed for another */
 #define PIN_IDLE_MS 300000 /* one that was not used for so long is closed */
@@ -46,7 +47,7 @@ struct store_keeper {
     struct store_view *retired;
     uint64_t round;
     json_t *verified; /* hashes found right since the last write */
-    uint64_t stuck_since_ms, readers_checked_ms, complained_ms;
+    uint64_t stuck_since_ms, readers_checked_ms, complained_ms, looked_ms;
 
     pthread_t thread;
     bool started;
@@ -54,7 +55,7 @@ struct store_keeper {
     pthread_cond_t cond;
     struct store_task *posted, **posted_last;
     bool stopping, reload;
-    bool ready;
+    bool ready, catalog_damaged;
     char *why; /* NUL-terminated, or NULL */
 
     struct store_task *waiting, *repeated; /* the thread's own */
@@ -65,7 +66,7 @@ struct store_keeper {
     uint64_t retry_ms;  /* not before; after a round that failed */
     struct upkeep upkeep;
     struct {
-        struct metric *flips, *segments, *late, *unavailable;
+        struct metric *flips, *segments, *late, *unavailable, *catalog_damaged;
     } metrics;
 };
 
@@ -394,6 +395,25 @@ static void tend_catalog(struct store_keeper *k, bool moved_after_refresh)
     }
 }
 
+/* A catalog that comes to harm while it is open stops moves and flips, not what is served. */
+static void look_at_catalog(struct store_keeper *k, uint64_t now_ms)
+{
+    if (now_ms - k->looked_ms < LOOK_MS)
+        return;
+    k->looked_ms = now_ms;
+    bool damaged = catalog_look(&k->store->catalog) == ST_CORRUPT;
+    pthread_mutex_lock(&k->mutex);
+    bool news = damaged != k->catalog_damaged;
+    k->catalog_damaged = damaged;
+    pthread_mutex_unlock(&k->mutex);
+    metric_set(k->metrics.catalog_damaged, 0, damaged);
+    if (news && damaged)
+        log_failure(LOG_LEVEL_ERROR, "catalog",
+                    "what is open is served, but nothing can change until you %s", st_hint_text());
+    else if (news)
+        log_event(LOG_LEVEL_INFO, "catalog", "the catalog is there again");
+}
+
 static void complain(struct store_keeper *k, uint64_t now_ms)
 {
     if (now_ms - k->complained_ms < COMPLAIN_MS)
@@ -406,6 +426,7 @@ static void look(struct store_keeper *k, bool force)
 {
     uint64_t now_ms = clock_steady_ns() / 1000000u;
 
+    look_at_catalog(k, now_ms);
     k->again |= adopter_collect(k->adopter, remember_verified, k->verified) || k->pins_changed;
     k->again |= adopter_find_unreadable(k->adopter);
     k->forced |= force;
@@ -461,7 +482,7 @@ static void *keeper_main(void *arg)
         close_idle_pin(k);
         look(k, reload);
         finish_waiting(k, stopping);
-        if (upkeep_step(&k->upkeep, k->store, clock_steady_ns() / 1000000u))
+        if (!k->catalog_damaged && upkeep_step(&k->upkeep, k->store, clock_steady_ns() / 1000000u))
             adopter_purge(k->adopter, store_build_dir(k->store));
     }
     return NULL;
@@ -490,6 +511,10 @@ static enum st register_metrics(struct store_keeper *k)
         {&k->metrics.unavailable,
          {.name = "everline_datasets_unavailable",
           .help = "Datasets whose current version is damaged.",
+          .kind = METRIC_GAUGE}},
+        {&k->metrics.catalog_damaged,
+         {.name = "everline_catalog_damaged",
+          .help = "1: the catalog came to harm while it was open; versions cannot change.",
           .kind = METRIC_GAUGE}},
     };
     enum st st = ST_OK;
@@ -608,6 +633,14 @@ void store_keeper_reload(struct store_keeper *k)
     k->reload = true;
     pthread_cond_signal(&k->cond);
     pthread_mutex_unlock(&k->mutex);
+}
+
+bool store_keeper_catalog_damaged(struct store_keeper *k)
+{
+    pthread_mutex_lock(&k->mutex);
+    bool damaged = k->catalog_damaged;
+    pthread_mutex_unlock(&k->mutex);
+    return damaged;
 }
 
 bool store_keeper_ready(struct store_keeper *k, struct buf *why)

@@ -69,4 +69,7 @@ void store_keeper_reload(struct store_keeper *k);
  * be NULL) gets one line per dataset that is late or unavailable. Any thread. */
 bool store_keeper_ready(struct store_keeper *k, struct buf *why);
 
+/* Did the catalog come to harm while it was open? What is served stays served. Any thread. */
+bool store_keeper_catalog_damaged(struct store_keeper *k);
+
 #endif

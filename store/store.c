@@ -266,7 +266,7 @@ enum st store_segment_path(char out[FS_PATH_MAX], const struct store *s, const c
     return fs_path(out, "%s/%.2s/%s.mdb", s->segments_dir, sha256, sha256);
 }
 
-bool store_changed(const struct store *s)
+bool store_changed(struct store *s)
 {
     return catalog_moved(&s->catalog, s->seen);
 }

@@ -38,7 +38,7 @@ enum st store_segment_path(char out[FS_PATH_MAX], const struct store *s,
                            const char *sha256) ST_MUST_USE;
 
 /* Has anybody, also another process, committed to the catalog since this handle last read it? */
-bool store_changed(const struct store *s);
+bool store_changed(struct store *s);
 
 /* Who moves something and why; goes into events. Strings borrowed during the call. */
 struct store_actor {

@@ -1,12 +1,12 @@
 // The catalog is not a single point of ruin: when it is lost or damaged every command says so and how to
 // go on, none dies of it, and the head files give it back.
 import assert from 'node:assert/strict';
-import { closeSync, cpSync, openSync, readFileSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
+import { closeSync, cpSync, openSync, readFileSync, renameSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Data, everline } from '../kit/everline.mjs';
+import { assertProblem, Data, everline } from '../kit/everline.mjs';
 import { flipByte } from '../kit/files.mjs';
-import { tempDir } from '../kit/process.mjs';
+import { tempDir, until } from '../kit/process.mjs';
 import { csv, keyOf, PEOPLE, PERSONS, THINGS, things } from '../kit/samples.mjs';
 
 const PAGE = 4096;
@@ -113,6 +113,65 @@ for (const [name, damage] of Object.entries(damages))
       assert.equal(await server.stop(), 0, server.log);
     }
   });
+
+/* What is done to the catalog of a running server. */
+const whileOpen = {
+  'cut to nothing': (path) => truncateSync(path, 0),
+  'cut to its two beginnings': (path) => truncateSync(path, 2 * PAGE),
+  'cut at an odd byte': (path) => truncateSync(path, Math.floor(statSync(path).size / 2) + 77),
+  deleted: (path) => rmSync(path),
+  'replaced by a copy': (path) => { cpSync(path, `${path}.copy`); renameSync(`${path}.copy`, path); },
+};
+for (const [name, damage] of Object.entries(whileOpen))
+  test(`${name} while a server runs: it serves on, says so and moves nothing; then a rebuild`, async () => {
+    const { data, answers, catalog } = await prepared();
+    let server = await data.serve();
+    try {
+      const token = await data.token();
+      damage(catalog);
+      for (const [path, body] of [['rollback', { from: 2 }], ['versions/3/promote', {}]])
+        assertProblem(await server.post(`/v1/datasets/things/${path}`, token, { reason: 'x', ...body }), 503, 'DAMAGED');
+      await until('it is noticed', async () => (await server.get('/readyz?verbose')).json.catalog === 'damaged');
+      assert.equal((await server.get('/readyz')).status, 200);
+      assert.match((await server.get('/metrics')).text, /^everline_catalog_damaged 1$/m);
+      assert.deepEqual(await answersOf(server, token), answers);
+      assert.ok(server.log.includes(`everline catalog rebuild --data ${data.directory}`), server.log);
+      if (name !== 'replaced by a copy') {
+        const { code, stderr } = await data.cli(['versions', 'things', '--tenant', 'dev']);
+        assert.equal(code, 1);
+        assert.match(stderr, /the catalog is damaged/);
+      }
+      assert.deepEqual(await answersOf(server, token), answers);
+    } finally {
+      assert.equal(await server.stop(), 0, server.log);
+    }
+    const rebuilt = await data.cli(['catalog', 'rebuild']);
+    if (rebuilt.code !== 0) assert.match(rebuilt.stderr, /nothing is wrong with the catalog/);
+    server = await data.serve();
+    try {
+      assert.deepEqual(await answersOf(server, await data.token()), answers);
+    } finally {
+      assert.equal(await server.stop(), 0, server.log);
+    }
+  });
+
+test('a catalog that was away for a moment is used again', async () => {
+  const { data, answers, catalog } = await prepared();
+  const server = await data.serve();
+  try {
+    const token = await data.token();
+    const state = async () => (await server.get('/readyz?verbose')).json.catalog;
+    renameSync(catalog, `${catalog}.away`);
+    await until('it is missed', async () => (await state()) === 'damaged');
+    renameSync(`${catalog}.away`, catalog);
+    await until('it is there again', async () => (await state()) === 'ok');
+    const reply = await server.post('/v1/datasets/things/rollback', token, { reason: 'a test', from: 2 });
+    assert.equal(reply.status, 200, reply.text);
+    assert.notDeepEqual((await server.batch('things', KEYS, token)).json, answers.things);
+  } finally {
+    assert.equal(await server.stop(), 0, server.log);
+  }
+});
 
 test('nothing is rebuilt while a server runs, nor what is whole', async () => {
   const { data, answers, catalog } = await prepared();
