@@ -115,13 +115,6 @@ static enum st open_tables(struct catalog *c)
     return rc == 0 ? ST_OK : catalog_lmdb_fail(c, rc, "opening the tables of the catalog");
 }
 
-static void on_assertion(MDB_env *env, const char *text)
-{
-    (void)env;
-    (void)text;
-    guard_leave();
-}
-
 static enum st open_env(struct catalog *c, const char *path, unsigned flags)
 {
     int rc = mdb_env_create(&c->env);
@@ -133,7 +126,7 @@ static enum st open_env(struct catalog *c, const char *path, unsigned flags)
     if (rc == 0)
         rc = mdb_env_set_maxreaders(c->env, 510);
     if (rc == 0)
-        rc = mdb_env_set_assert(c->env, on_assertion);
+        rc = mdb_env_set_assert(c->env, store_env_assert);
     if (rc == 0)
         rc = mdb_env_open(c->env, path, MDB_NOSUBDIR | MDB_NOTLS | flags, 0600);
     c->file_bytes = 0;

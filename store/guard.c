@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 static _Thread_local struct guard *innermost;
-static struct sigaction before;
+static struct sigaction before_bus, before_segv;
 
 void guard_leave(void)
 {
@@ -18,22 +18,23 @@ void guard_leave(void)
 }
 
 /* Outside a guard the signal does what it did before we came. */
-static void on_bus_error(int signal_number, siginfo_t *info, void *context)
+static void on_signal(int signal_number, siginfo_t *info, void *context)
 {
     (void)info;
     (void)context;
     guard_leave();
-    sigaction(signal_number, &before, NULL);
+    sigaction(signal_number, signal_number == SIGBUS ? &before_bus : &before_segv, NULL);
     raise(signal_number);
 }
 
 /* SA_NODEFER: the handler is left by a jump, which does not restore the signal mask. */
 static void install(void)
 {
-    struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_NODEFER};
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_NODEFER};
 
     sigemptyset(&action.sa_mask);
-    sigaction(SIGBUS, &action, &before);
+    sigaction(SIGBUS, &action, &before_bus);
+    sigaction(SIGSEGV, &action, &before_segv);
 }
 
 void guard_enter(struct guard *g)

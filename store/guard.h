@@ -1,6 +1,7 @@
 /* The guard around reads of mapped segments (DESIGN section 2.4): a file that was cut short, or a
- * page that the disk cannot give any more, is a signal (SIGBUS) in whoever reads it. Inside a guard
- * it becomes an error. Room-private.
+ * page that the disk cannot give any more, is a signal (SIGBUS) in whoever reads it. A page that
+ * has changed beneath the file can lead LMDB out of the map (SIGSEGV), or to an assertion, which
+ * leaves the guard by store_env_assert. Inside a guard all of them become an error. Room-private.
  *
  * What runs inside may hold no lock and own nothing that only it would release. */
 #ifndef EVERLINE_STORE_GUARD_H

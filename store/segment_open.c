@@ -81,6 +81,8 @@ static int open_env(struct store_segment *s, const char *path)
     if (rc == 0)
         rc = mdb_env_set_maxdbs(s->env, SEGMENT_DBS_MAX);
     if (rc == 0)
+        rc = mdb_env_set_assert(s->env, store_env_assert);
+    if (rc == 0)
         rc = mdb_env_open(s->env, path, FLAGS, 0);
     return rc;
 }

@@ -10,6 +10,14 @@ enum st segment_unreadable(struct store_segment *s)
     return guard_unreadable();
 }
 
+/* Pages that contradict each other, beneath a file that looks as it did, are as bad as none. */
+static enum st reading_failed(struct store_segment *s, int rc)
+{
+    enum st st = store_env_fail(rc, "reading a segment");
+
+    return st == ST_CORRUPT ? segment_unreadable(s) : st;
+}
+
 bool store_segment_is_unreadable(const struct store_segment *s)
 {
     return atomic_load_explicit(&s->unreadable, memory_order_relaxed);
@@ -27,7 +35,7 @@ static enum st enter(struct store_segment *s, unsigned slot, struct reader_slot 
         if (rc == 0)
             rc = mdb_cursor_open(r->txn, s->records, &r->cursor);
         if (rc != 0)
-            return store_env_fail(rc, "reading a segment");
+            return reading_failed(s, rc);
     }
     *out = r;
     return ST_OK;
@@ -65,7 +73,7 @@ static enum st find(struct store_segment *s, unsigned slot,
     if (rc == MDB_NOTFOUND)
         return ST_NOT_FOUND;
     if (rc != 0)
-        return store_env_fail(rc, "reading a segment");
+        return reading_failed(s, rc);
     st = open_record(row, row_len, &v);
     if (!st && !*row) {
         *row = "";
@@ -110,7 +118,7 @@ static enum st walk(MDB_cursor *volatile *out, struct store_segment *s, unsigned
         return st;
     int rc = mdb_cursor_open(r->txn, db, &cursor);
     if (rc != 0)
-        return store_env_fail(rc, "reading a segment");
+        return reading_failed(s, rc);
     *out = cursor;
     rc = mdb_cursor_get(cursor, &k, &v, from_len ? MDB_SET_RANGE : MDB_FIRST);
     while (rc == 0 && !st) {
@@ -120,7 +128,7 @@ static enum st walk(MDB_cursor *volatile *out, struct store_segment *s, unsigned
     }
     if (st)
         return st == ST_END ? ST_OK : st;
-    return rc == MDB_NOTFOUND ? ST_OK : store_env_fail(rc, "reading a segment");
+    return rc == MDB_NOTFOUND ? ST_OK : reading_failed(s, rc);
 }
 
 static enum st each_pair(struct store_segment *s, unsigned slot, MDB_dbi db, const void *from,
@@ -203,7 +211,7 @@ enum st segment_cursor_open(MDB_cursor **out, struct store_segment *s, unsigned 
     if (st)
         return st;
     int rc = mdb_cursor_open(r->txn, s->records, out);
-    return rc ? store_env_fail(rc, "reading a segment") : ST_OK;
+    return rc ? reading_failed(s, rc) : ST_OK;
 }
 
 enum st segment_cursor_next(MDB_cursor *cursor, const unsigned char **key, const void **row,

@@ -81,17 +81,22 @@ static inline void kit_dataset(struct kit *kit, const char *text)
     store_definition_free(d);
 }
 
-static inline void kit_new(struct kit *kit)
+static inline void kit_tenant(struct kit *kit)
 {
     struct store_tenant tenant;
 
-    *kit = (struct kit){.dir = "/tmp/everline-store-XXXXXX"};
-    assert_non_null(mkdtemp(kit->dir));
-    kit_open(kit);
     store_tenant_init(&tenant, "acme");
     tenant.enabled = true;
     kit_ok(store_hmac_key_create(tenant.hmac_key_id, kit->store, "acme"));
     kit_ok(store_tenant_put(kit->store, &tenant));
+}
+
+static inline void kit_new(struct kit *kit)
+{
+    *kit = (struct kit){.dir = "/tmp/everline-store-XXXXXX"};
+    assert_non_null(mkdtemp(kit->dir));
+    kit_open(kit);
+    kit_tenant(kit);
 }
 
 static inline void kit_free(struct kit *kit)

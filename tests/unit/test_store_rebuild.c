@@ -1,18 +1,10 @@
-/* The catalog is not a single point of ruin: damage is told before LMDB could die of it, and the
- * head files give the catalog back. */
-#include "store/catalog_check.h"
+/* The catalog is not a single point of ruin: the head files give it back. */
+#include "damage_kit.h"
 #include "store/internal.h"
 #include "store/rebuild.h"
-#include "store_kit.h"
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-
-#define PAGE 4096
 
 /* Exit codes of children. */
-enum { SERVES = 0, FAILED = 1, REFUSES = 2 };
+enum { SERVES, FAILED };
 
 static char prepared[64]; /* a data directory, closed, that nobody changes */
 
@@ -85,45 +77,9 @@ static json_int_t number(const json_t *object, const char *name)
     return json_integer_value(json_object_get(object, name));
 }
 
-/* ---- damage ---- */
-
 static bool tells_the_way_out(enum st st)
 {
     return st == ST_CORRUPT && strstr(st_hint_text(), "everline catalog rebuild --data ");
-}
-
-/* Reads all there is and writes some; says which kind of end it came to. */
-static int use(struct kit *kit)
-{
-    json_t *items = NULL, *report = NULL;
-    enum store_outcome outcome;
-    struct store_lease lease;
-    json_t *spec = json_object(), *leased = NULL;
-    char job[STORE_JOB_ID_SIZE];
-    bool more;
-    enum st st = open_it(kit);
-
-    if (!st)
-        st = store_verify(&report, kit->store, true);
-    if (!st)
-        st = store_version_list(&items, &more, kit->store, "acme", "things", 0, SIZE_MAX);
-    if (!st)
-        st = store_event_list(&items, &more, kit->store, "acme", "things", 0, SIZE_MAX);
-    if (!st)
-        st = store_job_enqueue(job, kit->store, "acme", "things", spec, false, &KIT_ACTOR);
-    if (!st)
-        st = store_job_lease(&lease, &leased, kit->store, job, STORE_LEASE_MS);
-    if (!st) {
-        struct store_build *b = kit_build(kit, &lease, KIT_THINGS, "green");
-        st = store_build_publish(&outcome, b, 20000, NULL, NULL);
-    }
-    if (!st && kit_current(kit, "things") == 0)
-        return FAILED;
-    if (st && !tells_the_way_out(st)) {
-        print_error("%s: %s (%s; %s)\n", st_name(st), st_message(), st_code(), st_hint_text());
-        return FAILED;
-    }
-    return st ? REFUSES : SERVES;
 }
 
 /* Rebuilds, and does what could not be done. */
@@ -136,170 +92,6 @@ static int rebuild_and_use(struct kit *kit)
         !kit_state_is(kit, 5, "SUCCEEDED"))
         return FAILED;
     return SERVES;
-}
-
-/* LMDB may kill the process, so that each try has one of its own. */
-static int in_child(int (*fn)(struct kit *kit), struct kit *kit)
-{
-    int status;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        kit_is_child = true;
-        _exit(fn(kit)); /* what it leaves open is not looked at */
-    }
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    if (WIFSIGNALED(status))
-        print_error("ended by signal %d\n", WTERMSIG(status));
-    return WIFEXITED(status) ? WEXITSTATUS(status) : FAILED;
-}
-
-struct damage {
-    const char *name;
-    off_t page, at; /* where */
-    int kind;       /* CUT, FILL: `value` is the byte; FLIP: `value` is the bit */
-    int value;
-};
-enum { CUT, FILL, FLIP };
-
-static void do_damage(const struct damage *d, const char *path)
-{
-    unsigned char page[PAGE];
-    int fd = open(path, O_RDWR);
-
-    assert_true(fd >= 0);
-    if (d->kind == CUT) {
-        assert_int_equal(ftruncate(fd, d->page * PAGE + d->at), 0);
-    } else if (d->kind == FILL) {
-        memset(page, d->value, sizeof page);
-        assert_int_equal(pwrite(fd, page, sizeof page, d->page * PAGE), PAGE);
-    } else {
-        assert_int_equal(pread(fd, page, 1, d->page * PAGE + d->at), 1);
-        page[0] = (unsigned char)(page[0] ^ 1u << d->value);
-        assert_int_equal(pwrite(fd, page, 1, d->page * PAGE + d->at), 1);
-    }
-    close(fd);
-}
-
-/* True: it was told. What is not told must have done no harm. */
-static bool try_damage(const struct damage *d)
-{
-    char path[FS_PATH_MAX];
-    struct kit kit;
-
-    copy_of_prepared(&kit);
-    catalog_path(path, &kit);
-    do_damage(d, path);
-    int end = in_child(use, &kit);
-    if (end == REFUSES)
-        end = in_child(rebuild_and_use, &kit) == SERVES ? REFUSES : FAILED;
-    if (end != SERVES && end != REFUSES)
-        fail_msg("%s, page %lld, byte %lld, value %d", d->name, (long long)d->page,
-                 (long long)d->at, d->value);
-    kit_free(&kit);
-    return end == REFUSES;
-}
-
-static off_t pages(void)
-{
-    struct kit kit;
-    char path[FS_PATH_MAX];
-    struct stat sb;
-
-    snprintf(kit.dir, sizeof kit.dir, "%s", prepared);
-    catalog_path(path, &kit);
-    assert_int_equal(stat(path, &sb), 0);
-    assert_true(sb.st_size > 8 * PAGE);
-    return sb.st_size / PAGE;
-}
-
-static void a_catalog_that_is_cut_is_refused_and_rebuilt(void **state)
-{
-    static const off_t ODD[] = {1, 100, 2048, 4095};
-    off_t told = 0;
-
-    (void)state;
-    for (off_t i = 0; i < pages(); i++)
-        told += try_damage(&(struct damage){"cut at a page", i, 0, CUT, 0});
-    assert_true(told > pages() / 2); /* free pages at the end need not be there */
-    for (size_t i = 0; i < sizeof ODD / sizeof ODD[0]; i++)
-        assert_true(try_damage(&(struct damage){"cut in a page", (off_t)i * 2, ODD[i], CUT, 0}));
-}
-
-static void a_page_that_is_gone_is_told_or_not_needed(void **state)
-{
-    unsigned told = 0;
-
-    (void)state;
-    for (off_t i = 0; i < pages(); i++) {
-        told += try_damage(&(struct damage){"zeroed", i, 0, FILL, 0});
-        told += try_damage(&(struct damage){"overwritten", i, 0, FILL, 0xff});
-    }
-    assert_true(told >= 8); /* at least both meta pages, and a table */
-}
-
-static void a_flipped_bit_is_told_or_does_no_harm(void **state)
-{
-    unsigned told = 0;
-
-    (void)state;
-    for (off_t i = 0; i < pages(); i++) {
-        static const off_t HEADER[] = {0, 8, 10, 12, 14, 16, 18};
-        for (size_t j = (size_t)i % 2; j < sizeof HEADER / sizeof HEADER[0]; j += 2)
-            told += try_damage(&(struct damage){"flipped in a header", i, HEADER[j], FLIP,
-                                                (int)(i + (off_t)j) % 8});
-        told += try_damage(&(struct damage){"flipped", i, 4000, FLIP, 3});
-    }
-    for (off_t at = 16; at < 160; at += 8) /* what the meta pages say */
-        told += try_damage(&(struct damage){"flipped in meta", at / 8 % 2, at, FLIP, 2});
-    assert_true(told >= 20);
-}
-
-/* Random work, checked in between: a whole catalog must never be called damaged. */
-static void whole_catalogs_are_whole(void **state)
-{
-    char path[FS_PATH_MAX], text[9000], key[64];
-    struct catalog c = {0};
-    struct catalog_txn t, reader;
-    bool reading = false;
-
-    (void)state;
-    memset(text, 'x', sizeof text);
-    kit_ok(fs_path(path, "%s/other.mdb", prepared));
-    kit_ok(catalog_open(&c, path));
-    srandom(20260131);
-    for (int round = 0; round < 120; round++) {
-        catalog_begin_write(&t, &c);
-        for (int i = 0; i < 200; i++) {
-            enum catalog_table table = (enum catalog_table)(random() % CATALOG_TABLES);
-            size_t len = (size_t)(random() % 12 == 0 ? random() % 8999 : random() % 300);
-            snprintf(key, sizeof key, "%0*ld", (int)(random() % 40) + 1, random() % 400);
-            if (random() % 3 == 0) {
-                catalog_delete(&t, table, key);
-                continue;
-            }
-            json_t *value = json_pack("{s:s#}", "text", text, (int)len);
-            catalog_put(&t, table, key, value);
-            json_decref(value);
-        }
-        if (round % 9 == 0)
-            kit_ok(catalog_end(&t)); /* given up */
-        else
-            kit_ok(catalog_commit(&t));
-        if (round % 20 == 3) { /* a reader keeps pages from being used again */
-            catalog_begin_read(&reader, &c);
-            reading = true;
-        } else if (round % 20 == 13) {
-            kit_ok(catalog_end(&reader));
-            reading = false;
-        }
-        kit_ok(catalog_check(&c, round % 4 == 0));
-    }
-    if (reading)
-        kit_ok(catalog_end(&reader));
-    catalog_close(&c);
-    kit_ok(catalog_check_file(path));
-    assert_int_equal(unlink(path), 0);
 }
 
 /* ---- rebuilding ---- */
@@ -315,7 +107,7 @@ static void a_missing_catalog_is_not_made_anew_but_rebuilt(void **state)
     assert_int_equal(unlink(path), 0);
     assert_true(tells_the_way_out(open_it(&kit)));
     assert_int_equal(access(path, F_OK), -1);
-    assert_int_equal(in_child(rebuild_and_use, &kit), SERVES);
+    assert_int_equal(damage_in_child(rebuild_and_use, &kit), SERVES);
     kit_free(&kit);
 }
 
@@ -385,7 +177,7 @@ static void a_build_that_was_under_way_has_failed(void **state)
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
     catalog_path(path, &kit);
-    assert_int_equal(truncate(path, 3 * PAGE), 0);
+    assert_int_equal(truncate(path, 3 * DAMAGE_PAGE), 0);
     rebuild_quietly(&kit);
     kit_open(&kit);
     assert_true(kit_state_is(&kit, 7, "FAILED"));
@@ -481,7 +273,7 @@ static void a_damaged_head_file_is_not_passed_over_in_silence(void **state)
     catalog_path(catalog, &kit);
     kit_ok(fs_path(path, "%s/heads/acme/people.json", kit.dir));
     kit_ok(fs_path(lost, "%s/heads/acme.json", kit.dir));
-    do_damage(&(struct damage){"", 0, 200, FLIP, 1}, path);
+    damage_do(&(struct damage){"", 0, 200, DAMAGE_FLIP, 1}, path);
     assert_int_equal(unlink(catalog), 0);
     assert_int_equal(unlink(lost), 0);
     assert_int_equal(rebuild(&kit, &report, false), ST_CORRUPT);
@@ -503,7 +295,7 @@ static void a_damaged_head_file_is_not_passed_over_in_silence(void **state)
     kit_close(&kit);
 
     /* Brought back from a backup, it is taken in. */
-    do_damage(&(struct damage){"", 0, 200, FLIP, 1}, path);
+    damage_do(&(struct damage){"", 0, 200, DAMAGE_FLIP, 1}, path);
     rebuild_quietly(&kit);
     kit_open(&kit);
     assert_int_equal(kit_current(&kit, "people"), 1);
@@ -513,10 +305,6 @@ static void a_damaged_head_file_is_not_passed_over_in_silence(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whole_catalogs_are_whole),
-        cmocka_unit_test(a_catalog_that_is_cut_is_refused_and_rebuilt),
-        cmocka_unit_test(a_page_that_is_gone_is_told_or_not_needed),
-        cmocka_unit_test(a_flipped_bit_is_told_or_does_no_harm),
         cmocka_unit_test(a_missing_catalog_is_not_made_anew_but_rebuilt),
         cmocka_unit_test(what_is_rebuilt_is_what_was_there),
         cmocka_unit_test(a_build_that_was_under_way_has_failed),
