@@ -14,7 +14,11 @@
 
 struct store_options commands_store_options(const struct cmd_args *args, bool create)
 {
-    return (struct store_options){cmd_string(args, "data"), cmd_string(args, "keys"), create};
+    return (struct store_options){
+        .data_dir = cmd_string(args, "data"),
+        .keys_dir = cmd_string(args, "keys"),
+        .create = create,
+    };
 }
 
 enum st commands_open(struct store **out, const struct cmd_args *args, bool create)

@@ -49,7 +49,17 @@ void api_run_data(struct api_reply *reply, struct api_request *request)
 void api_run_control(struct api_reply *reply, struct api_request *request, struct store *s,
                      struct store_wait *wait)
 {
-    conclude(reply, request, request->route->control(reply, request, s, wait));
+    enum st st = request->route->control(reply, request, s, wait);
+
+    if (st == ST_TIMEOUT && strcmp(st_code(), "CATALOG_BUSY") == 0) {
+        wait->again = wait->can_wait;
+        if (wait->again)
+            return;
+        log_failure(LOG_LEVEL_ERROR, "catalog_busy", "%s", request->route->operation);
+        st = st_hint(st_fail(ST_TIMEOUT, "CATALOG_BUSY", "something else writes to the catalog"),
+                     "nothing was changed: try again later");
+    }
+    conclude(reply, request, st);
 }
 
 void api_run_later(struct api_reply *reply, struct api_request *request)

@@ -201,6 +201,7 @@ static void drain(struct api_server *server, struct MHD_Daemon *daemon)
     uint64_t until_ns = start_ns + timeout_ms * 1000000u / 10 * 9; /* the rest is for stopping */
 
     atomic_store(&server->stopping, true);
+    store_keeper_hurry(server->keeper);
     arm_deadline(timeout_ms);
     log_event(LOG_LEVEL_INFO, "drain", "%u requests in flight", atomic_load(&server->in_flight));
     wait_for_quiet(server, daemon, start_ns);

@@ -24,7 +24,7 @@ static const struct {
     [-ST_PRECONDITION] = {"PRECONDITION", 1},
     [-ST_PRECONDITION_REQUIRED] = {"PRECONDITION_REQUIRED", 1},
     [-ST_UNAVAILABLE] = {"UNAVAILABLE", 1},
-    [-ST_TIMEOUT] = {"TIMEOUT", 1},
+    [-ST_TIMEOUT] = {"TIMEOUT", 3},
     [-ST_FULL] = {"FULL", 1},
     [-ST_CORRUPT] = {"CORRUPT", 1},
     [-ST_IO] = {"IO", 1},

@@ -28,14 +28,14 @@ enum st {
     ST_PRECONDITION = -8,   /* If-Match or `from` does not hold any more                     412 */
     ST_PRECONDITION_REQUIRED = -9, /* neither `from` nor If-Match                          428 */
     ST_UNAVAILABLE = -10, /* damaged, not ready, or stopping                               503 */
-    ST_TIMEOUT = -11,     /* a deadline passed                                             503 */
+    ST_TIMEOUT = -11,     /* a deadline passed (exit code 3)                               503 */
     ST_FULL = -12,        /* disk, map or quota is full                                    507 */
     ST_CORRUPT = -13,     /* stored bytes are not what was written                         503 */
     ST_IO = -14,          /* the operating system said no                                  500 */
     ST_NOMEM = -15,       /* allocation failed                                             503 */
     ST_FENCED = -16,      /* the lease this write was made under is gone                   409 */
     ST_HELD = -17,        /* built and valid, but a person must look (exit code 4)         409 */
-    ST_UNKNOWN_OUTCOME = -18, /* a commit may or may not have happened: read back          500 */
+    ST_UNKNOWN_OUTCOME = -18, /* a commit may or may not have happened                     500 */
     ST_METHOD = -19,      /* method not allowed on this path                               405 */
     ST_MEDIA_TYPE = -20,  /* unsupported Content-Type                                      415 */
     ST_UNREACHABLE = -21, /* a peer or a helper program cannot be reached (exit code 3)    502 */

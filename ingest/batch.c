@@ -18,7 +18,6 @@
  * the files leaves a failed job and no version. The second child builds. While a child works, this
  * process only listens, and extends its lease. */
 
-#define HEARTBEAT_MS (STORE_LEASE_MS / 3)
 #define TURN_MS 100 /* between looks at the queue */
 
 static volatile sig_atomic_t interrupted;
@@ -26,6 +25,11 @@ static volatile sig_atomic_t interrupted;
 static void on_signal(int number)
 {
     interrupted = number;
+}
+
+const volatile sig_atomic_t *batch_interrupted(void)
+{
+    return &interrupted;
 }
 
 /* ---- sources ---- */
@@ -146,7 +150,7 @@ static enum st check_interrupted(void)
 static enum st extend(struct pulse *p)
 {
     p->last_ms = clock_boot_ms();
-    return store_lease_extend(p->batch->store, p->lease, STORE_LEASE_MS);
+    return store_lease_extend(p->batch->store, p->lease, p->batch->lease_ms);
 }
 
 static enum st beat(void *ctx)
@@ -154,7 +158,7 @@ static enum st beat(void *ctx)
     struct pulse *p = ctx;
     enum st st = check_interrupted();
 
-    return st || clock_boot_ms() - p->last_ms < HEARTBEAT_MS ? st : extend(p);
+    return st || clock_boot_ms() - p->last_ms < p->batch->lease_ms / 3 ? st : extend(p);
 }
 
 static enum st build(struct batch *b, struct task *t, struct store_build *build,
@@ -229,7 +233,7 @@ static enum st lease_in_turn(struct store_lease *lease, const struct batch *b, c
         enum st st = check_interrupted();
 
         if (!st)
-            st = store_job_lease(lease, &spec, b->store, job, STORE_LEASE_MS);
+            st = store_job_lease(lease, &spec, b->store, job, b->lease_ms);
         json_decref(spec);
         if (st != ST_CONFLICT || strcmp(st_code(), "DATASET_BUSY") != 0)
             return st;

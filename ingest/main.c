@@ -82,18 +82,24 @@ static enum st check_limits(const struct cmd_args *args)
     if (!st)
         st = within("adopt-timeout", cmd_duration_ms(args, "adopt-timeout"), 0, 7 * 86400000ull,
                     "at most 7d");
+    if (!st)
+        st = within("lease", cmd_duration_ms(args, "lease"), 1000, 86400000ull, "1s to 1d");
     return st;
 }
 
 static enum st ingest(const struct cmd_args *args)
 {
-    struct store_options options = {cmd_string(args, "data"), cmd_string(args, "keys"), false};
+    struct store_options options = {.data_dir = cmd_string(args, "data"),
+                                    .keys_dir = cmd_string(args, "keys"),
+                                    .write_wait_ms = cmd_duration_ms(args, "lease"),
+                                    .stop = batch_interrupted()};
     struct progress_view view;
     struct ingest_progress progress = {progress_view_tell, &view};
     struct batch b = {
         .tenant = cmd_string(args, "tenant"),
         .dataset = cmd_operand(args, 0),
         .adopt_timeout_ms = cmd_duration_ms(args, "adopt-timeout"),
+        .lease_ms = cmd_duration_ms(args, "lease"),
         .progress = &progress,
     };
     struct task t = {.memory_bytes = cmd_bytes(args, "memory"),
@@ -148,6 +154,7 @@ static const struct cmd_option INGEST[] = {
     {"memory", CMD_BYTES, "BYTES", "2GiB", "memory of the build, at least 64MiB", false},
     {"threads", CMD_UINT, "N", "2", "threads of the build", false},
     {"adopt-timeout", CMD_DURATION, "TIME", "30s", "longest wait for servers to open it", false},
+    {"lease", CMD_DURATION, "TIME", "30s", "a build that is silent for so long has failed", false},
     {"output", CMD_STRING, "FORMAT", "table", "table or json: the version's row", false},
     {NULL, CMD_FLAG, NULL, NULL, NULL, false},
 };

@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/status.h"
+#include "store/catalog_lock.h"
 
 #include <lmdb.h>
 #include <stdint.h>
@@ -42,11 +43,23 @@ enum catalog_state {
     CATALOG_ABANDONED, /* LMDB was left by a jump: not even closed */
 };
 
+/* Transactions of a group are parts of one, which is committed when the group ends. */
+struct catalog_group {
+    bool open;
+    MDB_txn *txn;     /* NULL: nobody has written yet */
+    unsigned written; /* transactions that were committed into it */
+    bool refused;     /* somebody else has the lock: nobody tries again */
+    json_t *heads;    /* keys of CATALOG_HEADS that were written: a set */
+};
+
 struct catalog {
     MDB_env *env; /* NULL: to be opened again */
     MDB_dbi tables[CATALOG_TABLES];
     enum catalog_state state;
+    MDB_txn *idle; /* a reader's slot that is kept: taking one needs a lock of LMDB's */
     unsigned open_txns;
+    struct catalog_lock lock;
+    struct catalog_group group;
     off_t file_bytes; /* the most that were seen */
     char path[FS_PATH_MAX];
 };
@@ -64,9 +77,11 @@ struct catalog_txn {
     struct catalog *catalog;
     MDB_txn *txn;
     enum st status;
+    bool writes;
 };
 
-/* Failure shows at commit or end. Reading transactions end with catalog_end. */
+/* Failure shows at commit or end. Reading transactions end with catalog_end. One writes at a time,
+ * of all processes: who cannot begin within c->lock.wait_ms fails with ST_TIMEOUT, CATALOG_BUSY. */
 void catalog_begin_read(struct catalog_txn *t, struct catalog *c);
 void catalog_begin_write(struct catalog_txn *t, struct catalog *c);
 uint64_t catalog_txn_id(const struct catalog_txn *t);
@@ -101,8 +116,23 @@ bool catalog_next_stored(struct catalog_txn *t, enum catalog_table table,
 /* The next number of a counter: 1, 2, ... */
 uint64_t catalog_next_number(struct catalog_txn *t, const char *counter);
 
+/* Durable when it returns ST_OK, unless a group is open. When LMDB's commit failed at its end, the
+ * catalog is read back, and the answer is what truly happened; ST_UNKNOWN_OUTCOME is for a disk
+ * that does not let itself be asked. */
 enum st catalog_commit(struct catalog_txn *t) ST_MUST_USE;
 enum st catalog_end(struct catalog_txn *t) ST_MUST_USE; /* reading, or giving up a write */
+
+/* Group commit: from _begin to _end every transaction that is committed becomes part of one, which
+ * _end commits (ST_OK when nobody wrote); one that is given up leaves no trace in it. `written`
+ * counts them. A dataset's head is changed by one of them at most, because its file may be ahead of
+ * the catalog by one change only: who comes second gets ST_TIMEOUT, CATALOG_BUSY, as does everybody
+ * after one who did not get the lock. */
+void catalog_group_begin(struct catalog *c);
+enum st catalog_group_end(struct catalog *c) ST_MUST_USE;
+bool catalog_is_busy(enum st st); /* is the last failure CATALOG_BUSY? */
+
+/* Fails the transaction when another of its group has changed the head of this key. */
+void catalog_group_check_head(struct catalog_txn *t, const char *key);
 
 /* Has a commit become visible since transaction `seen`? Costs no system call. The value can run
  * ahead of what a reader sees, hence inequality; see keeper.c for a difference that lasts. */

@@ -5,7 +5,13 @@
 #include "base/buf.h"
 #include "store/catalog.h"
 
+/* The map is address space, not disk: the file is as large as what is in it. It is doubled before
+ * a quarter of it is left, so that the disk is full long before the map is. */
 #define CATALOG_MAP_BYTES ((size_t)4 << 30)
+
+/* LMDB's table of readers: 64 bytes each and as much for 2 locks; so many are 8 pages. */
+#define CATALOG_READERS 510
+#define CATALOG_LOCK_BYTES 32768
 
 /* A value is an 8-byte checksum, the first bytes of SHA-256 over key, NUL and document, and the
  * document: JSON with its names in the order they were given, which for a definition is the order
@@ -21,6 +27,15 @@ int catalog_guarded(struct catalog *c, int (*fn)(void *ctx), void *ctx);
 enum st catalog_lmdb_fail(struct catalog *c, int rc, const char *what);
 
 extern const char *const catalog_table_names[CATALOG_TABLES];
+
+/* Opens the environment of c->path, checked, with its tables; and the opposite, which keeps the
+ * writers' lock: after a commit whose outcome is unknown nobody else may commit before it is known.
+ * No transaction may be open. */
+enum st catalog_open_whole(struct catalog *c) ST_MUST_USE;
+void catalog_close_env(struct catalog *c);
+
+/* The head of this key is being written, in the group that is open if there is one. */
+void catalog_group_note_head(struct catalog_txn *t, const char *key);
 
 /* `value` was initialised by the caller. */
 void catalog_value_make(struct buf *value, const char *key, const json_t *document);

@@ -103,6 +103,8 @@ void catalog_put(struct catalog_txn *t, enum catalog_table table, const char *ke
 
     if (t->status)
         return;
+    if (table == CATALOG_HEADS)
+        catalog_group_note_head(t, key);
     buf_init(&stored, CATALOG_CHECKSUM_BYTES + CATALOG_VALUE_MAX);
     catalog_value_make(&stored, key, value);
     enum st st = buf_status(&stored);

@@ -20,6 +20,7 @@ void store_head_load(struct head *out, struct catalog_txn *t, const char *tenant
 
     *out = (struct head){0};
     store_dataset_key(key, tenant, dataset);
+    catalog_group_check_head(t, key);
     json_t *document = catalog_get(t, CATALOG_HEADS, key);
     if (document)
         catalog_fail(t, head_from_json(out, document));

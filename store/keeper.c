@@ -22,14 +22,19 @@
  * Every TICK_MS the thread compares the catalog's last transaction id with the one it read (no
  * system call). That id can run ahead of what a reader sees, for the instant of a commit, or for
  * good when the writer was killed in that instant: after STUCK_MS the writer's lock is taken once,
- * which repairs it. */
+ * which repairs it.
+ *
+ * It never waits for another process that writes: what cannot be written now is tried again, a task
+ * for STORE_WRITE_WAIT_MS. */
 
 #define TICK_MS 5
 #define STUCK_MS 20
 #define READER_CHECK_MS 10000
 #define COMPLAIN_MS 1000
 #define LOOK_MS 1000
+#define BLIND_MS 2000 /* not having looked for so long, the process is not ready */
 #define RETRY_MS 100
+#define WRITE_RETRY_MS 5000
 #define PIN_BUSY_MS 1000   /* one that was used so lately is not closed for another */
 #define PIN_IDLE_MS 300000 /* one that was not used for so long is closed */
 
@@ -44,10 +49,14 @@ struct store_keeper {
     struct run_entry server;
     struct slot *slots;
     _Atomic(struct store_view *) current;
+    _Atomic bool hurried;       /* tasks wait for no other process any more */
+    _Atomic uint64_t looked_ms; /* when the thread last looked whether the catalog moved */
     struct store_view *retired;
     uint64_t round;
     json_t *verified; /* hashes found right since the last write */
-    uint64_t stuck_since_ms, readers_checked_ms, complained_ms, looked_ms;
+    json_t *acks;     /* of the last round, not written yet; or NULL */
+    uint64_t write_retry_ms;
+    uint64_t stuck_since_ms, readers_checked_ms, complained_ms, catalog_looked_ms;
 
     pthread_t thread;
     bool started;
@@ -58,7 +67,7 @@ struct store_keeper {
     bool ready, catalog_damaged;
     char *why; /* NUL-terminated, or NULL */
 
-    struct store_task *waiting, *repeated; /* the thread's own */
+    struct store_task *waiting, *repeated, *grouped; /* the thread's own */
     struct pin pins[STORE_PINS_MAX];
     size_t pin_count;
     bool pins_changed;
@@ -202,15 +211,31 @@ static enum st refresh(struct store_keeper *k, bool force)
         k->again |= adopter_sweep(
             k->adopter, k->round); /* what no view ever had, such as a withdrawn candidate */
     }
-    if (!st && (json_object_size(r.acks) || json_array_size(k->verified))) {
-        st = refresh_write(k->store, r.acks, k->verified);
-        if (!st)
-            json_array_clear(k->verified);
-    }
-    if (!st) /* else all of it is tried again */
+    if (!st) { /* else all of it is tried again */
+        json_decref(k->acks);
+        k->acks = json_incref(r.acks);
         k->store->seen = r.seen;
+    }
     refresh_release(&r);
     return st;
+}
+
+/* What the rounds found out. Serving does not depend on it: it can wait for the writer of another
+ * process, and for room on the disk. */
+static void write_down(struct store_keeper *k)
+{
+    uint64_t now_ms = clock_steady_ns() / 1000000u;
+
+    if ((!json_object_size(k->acks) && !json_array_size(k->verified)) || now_ms < k->write_retry_ms)
+        return;
+    enum st st = refresh_write(k->store, k->acks, k->verified);
+    if (!st) {
+        json_object_clear(k->acks);
+        json_array_clear(k->verified);
+    } else if (!catalog_is_busy(st)) {
+        k->write_retry_ms = now_ms + WRITE_RETRY_MS;
+        log_failure(LOG_LEVEL_WARN, "acknowledge", "what was verified cannot be written down");
+    }
 }
 
 /* ---- kept versions, open on demand ---- */
@@ -331,6 +356,7 @@ static void finish_waiting(struct store_keeper *k, bool all)
 void store_keeper_post(struct store_keeper *k, struct store_task *task)
 {
     task->next = NULL;
+    task->posted_ms = clock_steady_ns() / 1000000u;
     pthread_mutex_lock(&k->mutex);
     bool refused = k->stopping;
     if (!refused) {
@@ -343,35 +369,93 @@ void store_keeper_post(struct store_keeper *k, struct store_task *task)
         task->done_fn(st_fail(ST_UNAVAILABLE, "STOPPING", "the server is stopping"), task->ctx);
 }
 
-static void run_tasks(struct store_keeper *k, struct store_task *task, bool stopping)
+static void push_last(struct store_task **list, struct store_task *task)
 {
-    while (task) {
-        struct store_task *next = task->next;
-        if (stopping) {
-            task->done_fn(st_fail(ST_UNAVAILABLE, "STOPPING", "the server is stopping"), task->ctx);
-        } else {
-            task->wait = (struct store_wait){.again = false};
-            task->run_fn(k->store, &task->wait, task->ctx);
-            if (task->wait.again) {
-                task->next = k->repeated;
-                k->repeated = task;
-                task = next;
-                continue;
-            }
-            enum st st = task->wait.version ? add_pin(k, &task->wait) : ST_OK;
-            if (st) {
-                task->done_fn(st, task->ctx);
-                task = next;
-                continue;
-            }
-            struct store_task **last = &k->waiting;
-            while (*last)
-                last = &(*last)->next;
-            task->next = NULL;
-            *last = task;
-        }
-        task = next;
+    while (*list)
+        list = &(*list)->next;
+    task->next = NULL;
+    *list = task;
+}
+
+static void accept_task(struct store_keeper *k, struct store_task *task)
+{
+    enum st st = task->wait.version ? add_pin(k, &task->wait) : ST_OK;
+
+    if (st)
+        task->done_fn(st, task->ctx);
+    else
+        push_last(&k->waiting, task);
+}
+
+static void run_task(struct store_keeper *k, struct store_task *task)
+{
+    struct catalog_group *group = &k->store->catalog.group;
+    unsigned written = group->written;
+    uint64_t waited_ms = clock_steady_ns() / 1000000u - task->posted_ms;
+
+    task->wait = (struct store_wait){
+        .can_wait = waited_ms < STORE_WRITE_WAIT_MS && !atomic_load(&k->hurried),
+    };
+    task->run_fn(k->store, &task->wait, task->ctx);
+    if (task->wait.again)
+        push_last(&k->repeated, task);
+    else if (group->written != written)
+        push_last(&k->grouped, task);
+    else
+        accept_task(k, task);
+}
+
+/* All that waits at this moment shares one commit. */
+static void run_tasks(struct store_keeper *k, struct store_task *tasks)
+{
+    struct st_report report;
+    struct store_task *next;
+
+    if (!tasks)
+        return;
+    catalog_group_begin(&k->store->catalog);
+    for (; tasks; tasks = next) {
+        next = tasks->next;
+        run_task(k, tasks);
     }
+    st_save(&report, catalog_group_end(&k->store->catalog));
+    tasks = k->grouped;
+    k->grouped = NULL;
+    for (; tasks; tasks = next) {
+        next = tasks->next;
+        if (report.status)
+            tasks->done_fn(st_restore(&report), tasks->ctx);
+        else
+            accept_task(k, tasks);
+    }
+}
+
+static void refuse_tasks(struct store_task *tasks)
+{
+    struct store_task *next;
+
+    for (; tasks; tasks = next) {
+        next = tasks->next;
+        tasks->done_fn(st_fail(ST_UNAVAILABLE, "STOPPING", "the server is stopping"), tasks->ctx);
+    }
+}
+
+/* Those of before come first. */
+static void serve_tasks(struct store_keeper *k, struct store_task *posted, bool stopping)
+{
+    struct store_task *tasks = k->repeated;
+
+    k->repeated = NULL;
+    if (posted) {
+        struct store_task **last = &tasks;
+        while (*last)
+            last = &(*last)->next;
+        *last = posted;
+    }
+    if (stopping)
+        refuse_tasks(tasks);
+    else
+        run_tasks(k, tasks);
 }
 
 /* ---- the thread ---- */
@@ -386,7 +470,8 @@ static void tend_catalog(struct store_keeper *k, bool moved_after_refresh)
         k->stuck_since_ms = now_ms;
     else if (now_ms - k->stuck_since_ms >= STUCK_MS) {
         k->stuck_since_ms = 0;
-        if (catalog_touch(&k->store->catalog))
+        enum st st = catalog_touch(&k->store->catalog);
+        if (st && !catalog_is_busy(st)) /* else its owner will commit, or die */
             log_failure(LOG_LEVEL_ERROR, "catalog", "the writer's lock cannot be taken");
     }
     if (now_ms - k->readers_checked_ms >= READER_CHECK_MS) {
@@ -398,9 +483,9 @@ static void tend_catalog(struct store_keeper *k, bool moved_after_refresh)
 /* A catalog that comes to harm while it is open stops moves and flips, not what is served. */
 static void look_at_catalog(struct store_keeper *k, uint64_t now_ms)
 {
-    if (now_ms - k->looked_ms < LOOK_MS)
+    if (now_ms - k->catalog_looked_ms < LOOK_MS)
         return;
-    k->looked_ms = now_ms;
+    k->catalog_looked_ms = now_ms;
     bool damaged = catalog_look(&k->store->catalog) == ST_CORRUPT;
     pthread_mutex_lock(&k->mutex);
     bool news = damaged != k->catalog_damaged;
@@ -420,6 +505,11 @@ static void complain(struct store_keeper *k, uint64_t now_ms)
         return;
     k->complained_ms = now_ms;
     log_failure(LOG_LEVEL_ERROR, "refresh", "the catalog's news cannot be taken in");
+}
+
+static void note_look(struct store_keeper *k)
+{
+    atomic_store_explicit(&k->looked_ms, clock_steady_ns() / 1000000u, memory_order_relaxed);
 }
 
 static void look(struct store_keeper *k, bool force)
@@ -475,12 +565,11 @@ static void *keeper_main(void *arg)
 
         if (reload)
             adopter_retry_all(k->adopter);
-        struct store_task *repeated = k->repeated;
-        k->repeated = NULL;
-        run_tasks(k, repeated, stopping);
-        run_tasks(k, tasks, stopping);
+        serve_tasks(k, tasks, stopping);
         close_idle_pin(k);
         look(k, reload);
+        note_look(k);
+        write_down(k);
         finish_waiting(k, stopping);
         if (!k->catalog_damaged && upkeep_step(&k->upkeep, k->store, clock_steady_ns() / 1000000u))
             adopter_purge(k->adopter, store_build_dir(k->store));
@@ -538,8 +627,13 @@ static enum st load_first_view(struct store_keeper *k)
 {
     for (;;) {
         enum st st = refresh(k, false);
-        if (st || k->ready)
+        if (st)
             return st;
+        write_down(k);
+        if (k->ready) {
+            note_look(k);
+            return ST_OK;
+        }
         adopter_wait(k->adopter, 100);
         adopter_collect(k->adopter, remember_verified, k->verified);
     }
@@ -572,8 +666,10 @@ enum st store_keeper_start(struct store_keeper **out, const struct store_keeper_
         st = register_metrics(k);
     if (!st)
         st = store_open(&k->store, &options->store);
-    if (!st)
+    if (!st) {
+        k->store->catalog.lock.wait_ms = 0; /* this thread has other things to do */
         st = check_heads(k);
+    }
     if (!st)
         st = run_register(&k->server, k->store->run_dir, RUN_SERVER);
     if (!st)
@@ -619,6 +715,7 @@ void store_keeper_stop(struct store_keeper *k)
         run_unregister(&k->server, k->store->run_dir);
     store_close(k->store);
     json_decref(k->verified);
+    json_decref(k->acks);
     free(k->slots);
     free(k->why);
     pthread_mutex_destroy(&k->mutex);
@@ -643,10 +740,18 @@ bool store_keeper_catalog_damaged(struct store_keeper *k)
     return damaged;
 }
 
+void store_keeper_hurry(struct store_keeper *k)
+{
+    atomic_store(&k->hurried, true);
+}
+
 bool store_keeper_ready(struct store_keeper *k, struct buf *why)
 {
+    uint64_t looked_ms = atomic_load_explicit(&k->looked_ms, memory_order_relaxed);
+    bool blind = clock_steady_ns() / 1000000u >= looked_ms + BLIND_MS;
+
     pthread_mutex_lock(&k->mutex);
-    bool ready = k->ready;
+    bool ready = k->ready && !blind;
     if (why && k->why)
         buf_addstr(why, k->why);
     pthread_mutex_unlock(&k->mutex);

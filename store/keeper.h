@@ -46,18 +46,21 @@ struct store_wait {
     char dataset[STORE_NAME_SIZE];
     uint64_t sequence; /* 0: nothing to wait for */
     uint64_t version;  /* 0: none to open */
+    bool can_wait;     /* for run_fn: whether it may say `again` because the catalog is busy */
     bool again; /* nothing was done yet: run_fn is to be called again in a few milliseconds */
 };
 
 /* Work for the catalog thread. run_fn is called there, once unless it says `again`; then, when what
- * `wait` names is served (or at once), done_fn, also there. After stop began: run_fn is not called,
- * done_fn gets ST_UNAVAILABLE. The task's memory is the caller's until done_fn. */
+ * `wait` names is served (or at once), done_fn, also there. What tasks that are posted at the same
+ * time change is one commit: when it fails, done_fn gets its status. After stop began: run_fn is
+ * not called, done_fn gets ST_UNAVAILABLE. The task's memory is the caller's until done_fn. */
 struct store_task {
     void (*run_fn)(struct store *s, struct store_wait *wait, void *ctx);
     void (*done_fn)(enum st status, void *ctx);
     void *ctx;
     struct store_task *next; /* the keeper's */
     struct store_wait wait;  /* the keeper's */
+    uint64_t posted_ms;      /* the keeper's */
 };
 void store_keeper_post(struct store_keeper *k, struct store_task *task);
 
@@ -65,8 +68,12 @@ void store_keeper_post(struct store_keeper *k, struct store_task *task);
  * Any thread; returns at once. */
 void store_keeper_reload(struct store_keeper *k);
 
-/* True when every current version is served by this process, or known to be unservable. *why (may
- * be NULL) gets one line per dataset that is late or unavailable. Any thread. */
+/* The process is about to stop: a task that finds the catalog busy is not run again. Any thread. */
+void store_keeper_hurry(struct store_keeper *k);
+
+/* True when every current version is served by this process, or known to be unservable; not when
+ * the catalog thread has not looked for two seconds (the process was stopped, or a disk hangs).
+ * *why (may be NULL) gets one line per dataset that is late or unavailable. Any thread. */
 bool store_keeper_ready(struct store_keeper *k, struct buf *why);
 
 /* Did the catalog come to harm while it was open? What is served stays served. Any thread. */

@@ -288,7 +288,8 @@ static enum st move_head(json_t **answer, struct store *s, const struct store_mo
         st_save(&report, st);
         json_decref(*answer);
         *answer = NULL;
-        take_offer_back(s, move);
+        if (!catalog_is_busy(st)) /* else nobody can, and this may be tried again */
+            take_offer_back(s, move);
         st = st_restore(&report);
     }
     return st;

@@ -362,12 +362,13 @@ static void restore_all(struct catalog_txn *t, struct rebuild *r)
 
 /* ---- the new catalog ---- */
 
-static void remove_with_lock(const char *path)
+static void remove_locks(const char *path)
 {
     char lock[FS_PATH_MAX];
 
-    (void)unlink(path);
     if (fs_path(lock, "%s-lock", path) == ST_OK)
+        (void)unlink(lock);
+    if (fs_path(lock, "%s-writer", path) == ST_OK)
         (void)unlink(lock);
 }
 
@@ -388,41 +389,36 @@ static enum st make_catalog(struct rebuild *r, const char *path)
 
 static enum st put_aside(struct rebuild *r)
 {
-    char time[CLOCK_TEXT_SIZE], lock[FS_PATH_MAX];
-    enum st st = fs_path(lock, "%s-lock", r->path);
+    char time[CLOCK_TEXT_SIZE];
 
-    if (st || access(r->path, F_OK) != 0)
-        return st;
+    if (access(r->path, F_OK) != 0)
+        return ST_OK;
     clock_format(time, clock_wall_us());
-    st = fs_path(r->aside, "%s.damaged-%s", r->path, time);
+    enum st st = fs_path(r->aside, "%s.damaged-%s", r->path, time);
     if (!st)
         st = fs_name_over(r->path, r->aside);
-    if (st)
-        return st;
-    (void)unlink(lock); /* it belongs to the old file */
-    return ST_OK;
+    if (!st)
+        remove_locks(r->path); /* they belong to the old file */
+    return st;
 }
 
 static enum st replace(struct rebuild *r)
 {
-    char temporary[FS_PATH_MAX], lock[FS_PATH_MAX];
+    char temporary[FS_PATH_MAX];
     enum st st = fs_temporary(temporary, r->path);
 
-    if (!st)
-        st = fs_path(lock, "%s-lock", temporary);
     if (st)
         return st;
     st = make_catalog(r, temporary);
     if (!st)
         st = put_aside(r);
-    if (st) {
-        struct st_report failure;
-        st_save(&failure, st);
-        remove_with_lock(temporary);
-        return st_restore(&failure);
-    }
-    (void)unlink(lock);
-    return fs_name_over(temporary, r->path);
+    struct st_report failure;
+    st_save(&failure, st);
+    remove_locks(temporary);
+    if (!st)
+        return fs_name_over(temporary, r->path);
+    (void)unlink(temporary);
+    return st_restore(&failure);
 }
 
 static enum st make_report(json_t **report, const struct rebuild *r)
@@ -448,7 +444,7 @@ static enum st make_report(json_t **report, const struct rebuild *r)
 
 enum st store_rebuild(json_t **report, const struct store_rebuild_options *options)
 {
-    struct store_options store = {options->data_dir, options->keys_dir, false};
+    struct store_options store = {.data_dir = options->data_dir, .keys_dir = options->keys_dir};
     struct store_actor actor = {.name = options->actor};
     struct rebuild r = {
         .options = options,

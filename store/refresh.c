@@ -388,6 +388,19 @@ void refresh_release(struct refresh *r)
     buf_release(&r->why);
 }
 
+/* Does anybody still wait for the acknowledgement? */
+static bool is_offered(struct catalog_txn *t, const char *ack_key, const json_t *ack)
+{
+    char key[CATALOG_KEY_SIZE];
+
+    snprintf(key, sizeof key, "%s", ack_key);
+    *strrchr(key, '/') = '\0';
+    json_t *candidate = catalog_get(t, CATALOG_CANDIDATES, key);
+    bool offered = json_equal(json_object_get(candidate, "nonce"), json_object_get(ack, "nonce"));
+    json_decref(candidate);
+    return offered;
+}
+
 enum st refresh_write(struct store *s, const json_t *acks, const json_t *verified)
 {
     struct catalog_txn t;
@@ -397,7 +410,7 @@ enum st refresh_write(struct store *s, const json_t *acks, const json_t *verifie
     json_t *sha256;
 
     catalog_begin_write(&t, &s->catalog);
-    json_object_foreach((json_t *)(uintptr_t)acks, key, ack)
+    json_object_foreach((json_t *)(uintptr_t)acks, key, ack) if (is_offered(&t, key, ack))
         catalog_put(&t, CATALOG_ACKS, key, ack);
     json_array_foreach(verified, i, sha256)
     {

@@ -354,7 +354,8 @@ static enum st check_versions(struct restore *r)
 
 static enum st fill(struct restore *r, struct revival *revival)
 {
-    struct store_options options = {r->options->data_dir, r->options->keys_dir, false};
+    struct store_options options = {.data_dir = r->options->data_dir,
+                                    .keys_dir = r->options->keys_dir};
     enum st st = opening_paths(&r->store, &options);
 
     if (!st)

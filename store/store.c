@@ -138,6 +138,8 @@ enum st opening_paths(struct store **out, const struct store_options *options)
     if (!s)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     s->run.fd = -1;
+    s->catalog.lock.wait_ms = options->write_wait_ms ? options->write_wait_ms : STORE_WRITE_WAIT_MS;
+    s->catalog.lock.stop = options->stop;
     if (!realpath(options->data_dir, s->data_dir)) {
         st = st_fail_errno(errno, "data directory %s", options->data_dir);
         if (st == ST_NOT_FOUND)

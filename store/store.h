@@ -15,20 +15,30 @@
 #include "base/status.h"
 #include "store/definition.h"
 
+#include <signal.h>
 #include <stdint.h>
 
 #define STORE_DATA_FORMAT 1
 
 struct store;
 
+/* How long a change of the catalog waits for others that write to it, unless said otherwise. */
+#define STORE_WRITE_WAIT_MS 10000
+
 struct store_options {
     const char *data_dir;
-    const char *keys_dir; /* NULL: DATA/keys */
-    bool create;          /* initialise an empty or missing directory */
+    const char *keys_dir;   /* NULL: DATA/keys */
+    bool create;            /* initialise an empty or missing directory */
+    uint64_t write_wait_ms; /* 0: STORE_WRITE_WAIT_MS */
+    /* Not NULL: when it is not 0, no change waits for others any more. */
+    const volatile sig_atomic_t *stop;
 };
 
 /* ST_NOT_FOUND: no data directory there (hint says how to make one). ST_CONFLICT, code DATA_FORMAT:
- * written by another format version; ST_UNAVAILABLE: another PID namespace or boot uses it. */
+ * written by another format version; ST_UNAVAILABLE: another PID namespace or boot uses it.
+ *
+ * Whatever changes the catalog may fail with ST_TIMEOUT, code CATALOG_BUSY, when another process
+ * holds the catalog's write lock for so long; nothing was changed then. */
 enum st store_open(struct store **out, const struct store_options *options) ST_MUST_USE;
 void store_close(struct store *s);
 

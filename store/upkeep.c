@@ -54,7 +54,7 @@ bool upkeep_step(struct upkeep *u, struct store *s, uint64_t now_ms)
         u->sweep_ms = now_ms + SWEEP_MS;
         st = store_sweep(&aside, s);
     }
-    if (st)
+    if (st && !catalog_is_busy(st))
         log_failure(LOG_LEVEL_WARN, "upkeep", "what is old or dead cannot be put away now");
     return aside;
 }

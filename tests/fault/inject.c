@@ -24,6 +24,8 @@
  *   killafter:N    after it
  *   crash:N        before it this process and the one that was first are killed
  *   short:N        half of what the N-th call would write is written; then it is killed
+ *   stop:N         before it this process is stopped (SIGSTOP)
+ *   stop:PATH      likewise, before the first call of the first process to what begins with PATH
  *   eio:N          the N-th call fails
  *   enospc:N       likewise, if it needs room
  *   enospc-from:N  every call that needs room fails from the N-th on

@@ -19,21 +19,18 @@ enum fault {
     FAULT_KILL_AFTER,
     FAULT_CRASH,
     FAULT_SHORT,
+    FAULT_STOP,
     FAULT_EIO,
     FAULT_ENOSPC,
     FAULT_ENOSPC_FROM,
 };
 
 static const char *const FAULT_NAMES[] = {
-    [FAULT_COUNT] = "count",
-    [FAULT_RECORD] = "record",
-    [FAULT_KILL] = "kill",
-    [FAULT_KILL_AFTER] = "killafter",
-    [FAULT_CRASH] = "crash",
-    [FAULT_SHORT] = "short",
-    [FAULT_EIO] = "eio",
-    [FAULT_ENOSPC] = "enospc",
-    [FAULT_ENOSPC_FROM] = "enospc-from",
+    [FAULT_COUNT] = "count",   [FAULT_RECORD] = "record",
+    [FAULT_KILL] = "kill",     [FAULT_KILL_AFTER] = "killafter",
+    [FAULT_CRASH] = "crash",   [FAULT_SHORT] = "short",
+    [FAULT_STOP] = "stop",     [FAULT_EIO] = "eio",
+    [FAULT_ENOSPC] = "enospc", [FAULT_ENOSPC_FROM] = "enospc-from",
 };
 
 /* At the beginning of the state file. The test reads count and fired. */
@@ -47,6 +44,7 @@ struct shared {
 static struct {
     enum fault fault;
     uint64_t number;
+    char stop_at[64]; /* FAULT_STOP without a number: how the path begins; "" when it was stopped */
     char root[PATH_MAX];
     size_t root_len;
     struct shared *shared;
@@ -74,6 +72,8 @@ static void parse(const char *text)
         if (strlen(FAULT_NAMES[i]) == len && strncmp(FAULT_NAMES[i], text, len) == 0)
             self.fault = (enum fault)i;
     self.number = colon ? strtoull(colon + 1, NULL, 10) : 0;
+    if (self.fault == FAULT_STOP && colon && !self.number)
+        snprintf(self.stop_at, sizeof self.stop_at, "%s", colon + 1);
 }
 
 static int open_raw(const char *path, int flags)
@@ -211,6 +211,17 @@ static void die(void)
         kill(getpid(), SIGKILL);
 }
 
+static bool is_stop_at(const struct call *c)
+{
+    size_t len = strlen(self.stop_at);
+
+    if (!len || self.shared->first_pid != (int)getpid() ||
+        (strncmp(c->path, self.stop_at, len) != 0 && strncmp(c->to, self.stop_at, len) != 0))
+        return false;
+    self.stop_at[0] = '\0';
+    return true;
+}
+
 bool call_enter(struct call *c, unsigned traits)
 {
     c->traits = traits;
@@ -218,7 +229,7 @@ bool call_enter(struct call *c, unsigned traits)
         while (__atomic_exchange_n(&self.shared->locked, 1, __ATOMIC_ACQUIRE))
             sched_yield();
     c->number = __atomic_add_fetch(&self.shared->count, 1, __ATOMIC_SEQ_CST);
-    c->hit = c->number == self.number;
+    c->hit = c->number == self.number || is_stop_at(c);
     if (self.fault != FAULT_RECORD)
         note(c, (long long)traits, 0, NULL, 0, 0);
     if (self.fault == FAULT_ENOSPC_FROM && c->number > self.number)
@@ -227,6 +238,11 @@ bool call_enter(struct call *c, unsigned traits)
         return true;
     if (self.fault == FAULT_KILL || self.fault == FAULT_CRASH)
         die();
+    if (self.fault == FAULT_STOP) {
+        __atomic_add_fetch(&self.shared->fired, 1, __ATOMIC_SEQ_CST);
+        kill(getpid(), SIGSTOP);
+        return true;
+    }
     bool no_space = (self.fault == FAULT_ENOSPC || self.fault == FAULT_ENOSPC_FROM) &&
                     (traits & CALL_NEEDS_ROOM);
     if (!no_space && self.fault != FAULT_EIO)

@@ -11,7 +11,7 @@ const WRITES = ['write', 'pwrite', 'writev', 'pwritev', 'copy_file_range', 'send
 const NEED_ROOM = [...WRITES, 'ftruncate', 'fallocate', 'create', 'mkdir', 'rename', 'link'];
 const named = (names) => (call) => names.includes(call.name);
 const APPLIES = {
-  kill: () => true, killafter: () => true, eio: () => true,
+  kill: () => true, killafter: () => true, eio: () => true, /* stop is for those who continue it */
   crash: (call) => call.child, /* elsewhere it is the same as kill */
   short: named(WRITES), enospc: named(NEED_ROOM), 'enospc-from': named(NEED_ROOM),
 };

@@ -275,6 +275,8 @@ struct chore {
     uint64_t to; /* promote this version */
     bool ran;
     enum st status, move;
+    uint64_t transaction;
+    unsigned refused; /* how often it was to be run again */
     sem_t entered, go, done;
 };
 
@@ -428,6 +430,55 @@ static void readers_see_whole_versions_while_the_pointer_goes_to_and_fro(void **
         assert_int_equal(atomic_load(&readers[i].wrong), 0);
     }
     store_keeper_stop(k);
+/* Writes something, and remembers in which transaction. */
+static void chore_write(struct store *s, struct store_wait *wait, void *ctx)
+{
+    struct catalog_txn t;
+    struct chore *c = ctx;
+    char key[CATALOG_KEY_SIZE];
+    json_t *row = json_object();
+
+    snprintf(key, sizeof key, "test-%p", ctx);
+    catalog_begin_write(&t, &s->catalog);
+    c->transaction = catalog_txn_id(&t);
+    catalog_put(&t, CATALOG_JOBS, key, row);
+    json_decref(row);
+    c->move = catalog_commit(&t);
+    wait->again = catalog_is_busy(c->move) && wait->can_wait;
+    c->refused += wait->again;
+    if (c->refused == 1)
+        sem_post(&c->entered);
+}
+
+static void what_waits_at_the_same_time_is_one_commit(void **state)
+{
+    enum { COUNT = 5 };
+    struct store_keeper *k = start(*state);
+    struct chore *first = chore_new(chore_wait), *writers[COUNT];
+
+    store_keeper_post(k, &first->task);
+    await(
+        &first
+             ->entered); /* the catalog thread is busy: what follows is there when it looks again */
+    for (int i = 0; i < COUNT; i++)
+        store_keeper_post(k, &(writers[i] = chore_new(chore_write))->task);
+    sem_post(&first->go);
+    for (int i = 0; i < COUNT; i++) {
+        await(&writers[i]->done);
+        assert_int_equal(writers[i]->status, ST_OK);
+        assert_int_equal(writers[i]->transaction, writers[0]->transaction);
+    }
+    store_keeper_stop(k);
+    kit_open(*state);
+    for (int i = 0; i < COUNT; i++) {
+        char key[CATALOG_KEY_SIZE];
+        json_t *row = NULL;
+        snprintf(key, sizeof key, "test-%p", (void *)writers[i]);
+        kit_ok(store_job_get(&row, ((struct kit *)*state)->store, key));
+        json_decref(row);
+        free(writers[i]);
+    }
+    free(first);
 }
 
 static void *stop_main(void *k)
@@ -478,11 +529,9 @@ static void posted_tasks_are_answered_unavailable_when_the_keeper_stops(void **s
     free(late);
 }
 
-/* A process that is stopped while it holds the catalog's lock: who reads goes on, who writes waits,
- * and its death frees the lock. */
-static void a_stopped_writer_stops_no_reader_and_its_death_frees_the_lock(void **state)
+/* A process that holds the catalog's write lock and is stopped. The kit's handle is closed. */
+static pid_t stopped_writer(struct kit *kit)
 {
-    struct kit *kit = *state;
     int status;
 
     kit_close(kit);
@@ -498,16 +547,50 @@ static void a_stopped_writer_stops_no_reader_and_its_death_frees_the_lock(void *
     }
     assert_int_equal(waitpid(pid, &status, WUNTRACED), pid);
     assert_true(WIFSTOPPED(status));
+    return pid;
+}
+
+/* Who reads goes on, who writes waits, and its death frees the lock. */
+static void a_stopped_writer_stops_no_reader_and_its_death_frees_the_lock(void **state)
+{
+    struct kit *kit = *state;
+    pid_t pid = stopped_writer(kit);
     struct publisher p = publisher_new(kit, "blue");
     struct store_keeper *k = start(kit);
     const struct store_view *v = store_view_enter(k, 0);
+
     assert_colour(served(v, "things"), 0, "red");
     store_view_leave(k, 0);
     kill(pid, SIGKILL);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
     publisher_run(&p);
     await_version(k, 0, 2);
     store_keeper_stop(k);
+}
+
+/* The catalog thread does not wait either: what can be done is done meanwhile. */
+static void a_task_that_finds_the_catalog_busy_is_run_again(void **state)
+{
+    struct kit *kit = *state;
+    pid_t pid = stopped_writer(kit);
+    struct store_keeper *k = start(kit);
+    struct chore *writer = chore_new(chore_write), *reader = chore_new(chore_wait);
+
+    store_keeper_post(k, &writer->task);
+    await(&writer->entered);
+    sem_post(&reader->go);
+    store_keeper_post(k, &reader->task);
+    await(&reader->done);
+    assert_int_equal(reader->status, ST_OK);
+    assert_int_equal(sem_trywait(&writer->done), -1);
+    kill(pid, SIGCONT);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    await(&writer->done);
+    assert_int_equal(writer->status, ST_OK);
+    assert_int_equal(writer->move, ST_OK);
+    store_keeper_stop(k);
+    free(writer);
+    free(reader);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -520,6 +603,8 @@ int main(void)
         TEST(a_view_entered_before_a_flip_goes_on_reading_the_old_version),
         TEST(a_damaged_segment_takes_away_its_dataset_and_no_other),
         TEST(a_stopped_writer_stops_no_reader_and_its_death_frees_the_lock),
+        TEST(a_task_that_finds_the_catalog_busy_is_run_again),
+        TEST(what_waits_at_the_same_time_is_one_commit),
         TEST(a_task_is_done_when_what_it_moved_is_served),
         TEST(readers_see_whole_versions_while_the_pointer_goes_to_and_fro),
         TEST(posted_tasks_are_answered_unavailable_when_the_keeper_stops),
