@@ -62,8 +62,11 @@ static enum st ingest(struct batch *b, struct fixture *f, const char *text)
     char path[FS_PATH_MAX];
 
     f->phase = NULL;
-    *b = (struct batch){
-        .store = f->kit.store, .tenant = "acme", .dataset = "things", .progress = &progress};
+    *b = (struct batch){.store = f->kit.store,
+                        .tenant = "acme",
+                        .dataset = "things",
+                        .lease_ms = STORE_LEASE_MS,
+                        .progress = &progress};
     kit_ok(fs_path(path, "%s/things.csv", f->kit.dir));
     kit_ok(fs_write_atomic(path, text, strlen(text), 0600));
     kit_ok(batch_define(&t, f->kit.store, "acme", "things"));
