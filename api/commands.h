@@ -51,6 +51,11 @@ enum st version_cmd(const struct cmd_args *args);
     {                                                                                              \
         "reason", CMD_STRING, "TEXT", NULL, "why; kept with the event", true                       \
     }
+#define COMMANDS_IF_MATCH                                                                          \
+    {                                                                                              \
+        "if-match", CMD_UINT, "SEQUENCE", NULL, "refuse when the head is at another sequence",     \
+            false                                                                                  \
+    }
 #define COMMANDS_END                                                                               \
     {                                                                                              \
         NULL, CMD_FLAG, NULL, NULL, NULL, false                                                    \

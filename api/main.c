@@ -91,11 +91,14 @@ static const struct cmd_option ROLLBACK[] = {
     COMMANDS_REASON,
     {"from", CMD_UINT, "VERSION", NULL, "the version to leave (default: current)", false},
     {"to", CMD_UINT, "VERSION", NULL, "the version to serve (default: the one before)", false},
+    COMMANDS_IF_MATCH,
     COMMANDS_OUTPUT,
     COMMANDS_END,
 };
-static const struct cmd_option PROMOTE[] = {COMMANDS_DATA,   COMMANDS_KEYS,   COMMANDS_TENANT,
-                                            COMMANDS_REASON, COMMANDS_OUTPUT, COMMANDS_END};
+static const struct cmd_option PROMOTE[] = {
+    COMMANDS_DATA,     COMMANDS_KEYS,   COMMANDS_TENANT, COMMANDS_REASON,
+    COMMANDS_IF_MATCH, COMMANDS_OUTPUT, COMMANDS_END,
+};
 static const struct cmd_option VERIFY[] = {
     COMMANDS_DATA,
     COMMANDS_KEYS,

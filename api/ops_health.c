@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define REASONS_MAX 32 /* codes that there are: fewer */
+
 enum st api_op_livez(struct api_reply *reply, struct api_request *request)
 {
     (void)request;
@@ -11,8 +13,31 @@ enum st api_op_livez(struct api_reply *reply, struct api_request *request)
     return ST_OK;
 }
 
-/* Probes carry no token: they learn how many datasets and tenants are in trouble, not which. The
- * log names them. */
+/* How many are unavailable for which reason. */
+static void add_reasons(struct buf *b, const struct store_view *view)
+{
+    struct {
+        const char *code;
+        unsigned count;
+    } reasons[REASONS_MAX] = {{NULL, 0}};
+    const struct store_served *d;
+
+    for (size_t i = 0; (d = store_view_dataset_at(view, i)); i++)
+        for (size_t j = 0; d->unavailable && j < REASONS_MAX; j++) {
+            if (reasons[j].code && strcmp(reasons[j].code, d->unavailable_code) != 0)
+                continue;
+            reasons[j].code = d->unavailable_code;
+            reasons[j].count++;
+            break;
+        }
+    buf_addstr(b, ",\"reasons\":{");
+    for (size_t j = 0; j < REASONS_MAX && reasons[j].code; j++)
+        buf_addf(b, "%s\"%s\":%u", j ? "," : "", reasons[j].code, reasons[j].count);
+    buf_addch(b, '}');
+}
+
+/* Probes carry no token: they learn how many datasets and tenants are in trouble and why, not
+ * which. The log names them. */
 static void add_counts(struct api_reply *reply, const struct api_request *request)
 {
     const struct api_keys *keys = store_view_extension(request->view);
@@ -31,6 +56,7 @@ static void add_counts(struct api_reply *reply, const struct api_request *reques
     buf_addf(&reply->body, ",\"late\":%zu,\"unavailable\":%u,\"bad_keys\":%u,\"catalog\":\"%s\"",
              lines > unavailable ? lines - unavailable : 0, unavailable, keys->bad,
              store_keeper_catalog_damaged(request->server->keeper) ? "damaged" : "ok");
+    add_reasons(&reply->body, request->view);
 }
 
 enum st api_op_readyz(struct api_reply *reply, struct api_request *request)

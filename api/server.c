@@ -260,6 +260,16 @@ void api_workers_release(struct api_server *server)
     free(server->workers);
 }
 
+/* They are blocked, and wait for who looks. */
+static bool is_told_to_stop(void *ctx)
+{
+    sigset_t pending;
+
+    (void)ctx;
+    return sigpending(&pending) == 0 &&
+           (sigismember(&pending, SIGTERM) == 1 || sigismember(&pending, SIGINT) == 1);
+}
+
 enum st api_start_keeper(struct api_server *server, unsigned slots)
 {
     struct store_keeper_options o = {
@@ -267,6 +277,7 @@ enum st api_start_keeper(struct api_server *server, unsigned slots)
         .slots = slots,
         .extend_fn = api_keys_extend,
         .release_fn = api_keys_release,
+        .stop_fn = is_told_to_stop,
         .ctx = server,
     };
     enum st st = find_keys(server);
@@ -302,6 +313,7 @@ enum st api_serve(const struct api_options *options)
         st = api_workers_make(&server);
     if (!st)
         st = api_start_keeper(&server, server.options.workers);
+    bool stopped = st == ST_UNAVAILABLE && strcmp(st_code(), "STOPPING") == 0;
     if (!st)
         st = api_helper_start(&server.helper);
     if (!st)
@@ -329,6 +341,8 @@ enum st api_serve(const struct api_options *options)
     if (address)
         freeaddrinfo(address);
     arm_deadline(0);
+    if (stopped)
+        st = ST_OK; /* as it was told to */
     if (!st)
         log_event(LOG_LEVEL_INFO, "stopped", "drained");
     return st;

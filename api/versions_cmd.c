@@ -75,6 +75,7 @@ enum st rollback_cmd(const struct cmd_args *args)
         .dataset = cmd_operand(args, 0),
         .from = cmd_uint(args, "from"),
         .to = cmd_uint(args, "to"),
+        .if_sequence = cmd_uint(args, "if-match"),
         .actor = commands_actor(args, cmd_string(args, "reason")),
     };
     uint64_t from, to;
@@ -105,6 +106,7 @@ enum st promote_cmd(const struct cmd_args *args)
     struct store_move move = {
         .tenant = cmd_string(args, "tenant"),
         .dataset = cmd_operand(args, 0),
+        .if_sequence = cmd_uint(args, "if-match"),
         .actor = commands_actor(args, cmd_string(args, "reason")),
     };
     json_t *head = NULL;

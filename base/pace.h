@@ -8,14 +8,15 @@
 #include <stdint.h>
 
 struct pace {
-    const _Atomic bool *resting; /* false: there is nobody to be felt by yet; may change */
-    uint64_t since_ns;           /* when the step began */
+    const _Atomic bool *resting;  /* false: there is nobody to be felt by yet; may change */
+    const _Atomic bool *stopping; /* true: the work is not wanted any more */
+    uint64_t since_ns;            /* when the step began */
 };
 
-void pace_begin(struct pace *p, const _Atomic bool *resting);
+void pace_begin(struct pace *p, const _Atomic bool *resting, const _Atomic bool *stopping);
 
 /* After a step, which should be of a tenth of a millisecond; the next one begins with the return.
- * NULL: returns at once. */
-void pace_rest(struct pace *p);
+ * False: there should be no next one. NULL: returns true at once. */
+bool pace_rest(struct pace *p);
 
 #endif

@@ -51,7 +51,7 @@ enum st batch_define(struct task *t, struct store *s, const char *tenant, const 
     if (t->definition->key.protect == STORE_PROTECT_NONE)
         return ST_OK;
     snprintf(t->key_id, sizeof t->key_id, "%s", row.hmac_key_id);
-    return store_hmac_key_read(&t->hmac_key, store_keys_dir(s), tenant, row.hmac_key_id);
+    return store_tenant_hmac_key(&t->hmac_key, s, &row);
 }
 
 static enum st source_names(const struct task *t, enum st st)

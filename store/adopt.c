@@ -48,8 +48,8 @@ struct adopter {
     pthread_mutex_t mutex;
     pthread_cond_t todo_cond, done_cond;
     struct queue todo[ADOPT_URGENCIES], done;
-    bool stopping;
-    _Atomic bool resting; /* there are requests to be answered */
+    _Atomic bool stopping; /* what is being done is left; nothing is begun */
+    _Atomic bool resting;  /* there are requests to be answered */
 };
 
 bool adopted_is_damaged(const struct adopted *entry)
@@ -113,7 +113,7 @@ static void open_segment(const struct adopter *a, struct work *w)
 {
     struct pace pace;
 
-    pace_begin(&pace, &a->resting);
+    pace_begin(&pace, &a->resting, &a->stopping);
     w->status = store_segment_file_check_paced(w->path, &w->ref, !w->sealed, &pace);
     if (!w->status)
         w->status = store_segment_open_checked(&w->segment, w->path, a->keys_dir, w->tenant,
@@ -133,7 +133,7 @@ static void put_away(const struct adopter *a, struct work *w)
 {
     struct pace pace;
 
-    pace_begin(&pace, &a->resting);
+    pace_begin(&pace, &a->resting, &a->stopping);
     if (w->kind == WORK_PURGE)
         store_purge(w->path);
     else

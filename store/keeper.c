@@ -634,6 +634,8 @@ static enum st load_first_view(struct store_keeper *k)
             note_look(k);
             return ST_OK;
         }
+        if (k->options.stop_fn && k->options.stop_fn(k->options.ctx))
+            return st_fail(ST_UNAVAILABLE, "STOPPING", "it was stopped before it was ready");
         adopter_wait(k->adopter, 100);
         adopter_collect(k->adopter, remember_verified, k->verified);
     }

@@ -23,6 +23,9 @@ struct store_keeper_options {
     enum st (*extend_fn)(void **extension, const struct store_view *next,
                          const struct store_view *previous, void *ctx);
     void (*release_fn)(void *extension, void *ctx);
+    /* Asked now and then while the first view is loaded, which may hash and read for long: true
+     * ends the start, ST_UNAVAILABLE, code STOPPING. May be NULL. */
+    bool (*stop_fn)(void *ctx);
     void *ctx;
 };
 

@@ -49,8 +49,7 @@ bool store_seal_holds(struct catalog_txn *t, const char *sha256, const char *pat
 static enum st rest(uint64_t bytes, void *ctx)
 {
     (void)bytes;
-    pace_rest(ctx);
-    return ST_OK;
+    return pace_rest(ctx) ? ST_OK : st_fail(ST_UNAVAILABLE, "STOPPING", "the process is stopping");
 }
 
 enum st store_segment_file_check(const char *path, const struct store_segment_ref *ref, bool hash)

@@ -84,7 +84,8 @@ static enum st warm(void *ctx)
                 return guard_unreadable();
             touch(s->map + at, len); /* a kernel before 5.14 */
         }
-        pace_rest(w->pace);
+        if (!pace_rest(w->pace))
+            break; /* nobody will read it */
     }
     return ST_OK;
 }
@@ -106,6 +107,7 @@ void store_segment_cool(struct store_segment *s, struct pace *pace)
     for (size_t at = 0, len; at < s->map_bytes; at += len) {
         len = s->map_bytes - at < STEP_BYTES ? s->map_bytes - at : STEP_BYTES;
         (void)madvise(s->map + at, len, MADV_DONTNEED);
-        pace_rest(pace);
+        if (!pace_rest(pace))
+            break; /* who stops is felt by nobody */
     }
 }

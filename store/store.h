@@ -65,6 +65,7 @@ struct store_tenant {
     char issuer[256];                  /* accepted `iss`; default "everline" */
     char audience[256];                /* accepted `aud`; default "everline" */
     char hmac_key_id[STORE_NAME_SIZE]; /* the key that new protected versions use */
+    char hmac_key_check[33];           /* what it gave when it was registered; "" before that */
     /* Caps; 0 is "the server's default". Later work fills in more. */
     uint32_t max_batch_keys;
     uint32_t max_datasets;
@@ -80,6 +81,10 @@ enum st store_hmac_key_create(char id[STORE_NAME_SIZE], struct store *s,
                               const char *tenant) ST_MUST_USE;
 enum st store_hmac_key_read(struct secret *out, const char *keys_dir, const char *tenant,
                             const char *id) ST_MUST_USE;
+/* The key that new protected versions use. ST_CORRUPT, code KEY_CHANGED: it is not the one that was
+ * registered under its id, and what it would make could not be looked up with the right one. */
+enum st store_tenant_hmac_key(struct secret *out, const struct store *s,
+                              const struct store_tenant *t) ST_MUST_USE;
 enum st store_token_keys_dir(char out[FS_PATH_MAX], const char *keys_dir,
                              const char *tenant) ST_MUST_USE;
 

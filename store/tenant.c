@@ -23,10 +23,11 @@ void store_tenant_init(struct store_tenant *t, const char *name)
 
 enum st store_tenant_to_json(json_t **out, const struct store_tenant *t)
 {
-    *out = json_pack("{s:s, s:b, s:s, s:s, s:s, s:{s:I, s:I}}", "tenant", t->name, "enabled",
-                     t->enabled ? 1 : 0, "issuer", t->issuer, "audience", t->audience,
-                     "hmac_key_id", t->hmac_key_id, "limits", "max_batch_keys",
-                     (json_int_t)t->max_batch_keys, "max_datasets", (json_int_t)t->max_datasets);
+    *out =
+        json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:{s:I, s:I}}", "tenant", t->name, "enabled",
+                  t->enabled ? 1 : 0, "issuer", t->issuer, "audience", t->audience, "hmac_key_id",
+                  t->hmac_key_id, "hmac_key_check", t->hmac_key_check, "limits", "max_batch_keys",
+                  (json_int_t)t->max_batch_keys, "max_datasets", (json_int_t)t->max_datasets);
     return *out ? ST_OK
                 : st_fail(ST_INVALID, "INVALID_TENANT",
                           "issuer or audience of the tenant is not valid UTF-8");
@@ -34,7 +35,7 @@ enum st store_tenant_to_json(json_t **out, const struct store_tenant *t)
 
 enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
 {
-    const char *name, *issuer, *audience, *key_id;
+    const char *name, *issuer, *audience, *key_id, *key_check = NULL;
     int64_t batch = 0, datasets = 0;
     json_t *limits = NULL;
     bool enabled;
@@ -49,6 +50,8 @@ enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
     if (!st)
         st = jx_need_string(&key_id, row, "", "hmac_key_id");
     if (!st)
+        st = jx_string(&key_check, row, "", "hmac_key_check", "");
+    if (!st)
         st = jx_object(&limits, row, "", "limits");
     if (!st && limits)
         st = jx_integer(&batch, limits, "/limits", "max_batch_keys", 0, 0, UINT32_MAX);
@@ -61,20 +64,74 @@ enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
     snprintf(t->issuer, sizeof t->issuer, "%s", issuer);
     snprintf(t->audience, sizeof t->audience, "%s", audience);
     snprintf(t->hmac_key_id, sizeof t->hmac_key_id, "%s", key_id);
+    snprintf(t->hmac_key_check, sizeof t->hmac_key_check, "%s", key_check);
     t->max_batch_keys = (uint32_t)batch;
     t->max_datasets = (uint32_t)datasets;
     return ST_OK;
 }
 
+/* A key is registered when it is first named in the row: with what it makes of its own id. */
+static enum st key_check(char out[33], const struct secret *key, const char *id)
+{
+    unsigned char digest[DIGEST_BYTES];
+    struct digest_hmac *hmac = NULL;
+    char text[STORE_NAME_SIZE + 32];
+    int len = snprintf(text, sizeof text, "everline key check/%s", id);
+    enum st st = digest_hmac_new(&hmac, key);
+
+    if (!st)
+        st = digest_hmac_sum(digest, hmac, text, (size_t)len);
+    if (!st)
+        digest_hex(out, digest, 16);
+    digest_hmac_free(hmac);
+    return st;
+}
+
+static enum st register_key(struct store_tenant *t, const struct store *s)
+{
+    struct secret key = {0};
+
+    if (!t->hmac_key_id[0] || t->hmac_key_check[0])
+        return ST_OK;
+    enum st st = store_hmac_key_read(&key, s->keys_dir, t->name, t->hmac_key_id);
+    if (st == ST_NOT_FOUND)
+        return ST_OK; /* the keys directory is not here: another time */
+    if (!st)
+        st = key_check(t->hmac_key_check, &key, t->hmac_key_id);
+    secret_release(&key);
+    return st;
+}
+
+enum st store_tenant_hmac_key(struct secret *out, const struct store *s,
+                              const struct store_tenant *t)
+{
+    char check[33];
+    enum st st = store_hmac_key_read(out, s->keys_dir, t->name, t->hmac_key_id);
+
+    if (!st)
+        st = key_check(check, out, t->hmac_key_id);
+    if (!st && t->hmac_key_check[0] && strcmp(check, t->hmac_key_check) != 0)
+        st = st_hint(st_fail(ST_CORRUPT, "KEY_CHANGED",
+                             "HMAC key \"%s\" of tenant \"%s\" is not the one that was registered",
+                             t->hmac_key_id, t->name),
+                     "put the right key file back into the keys directory");
+    if (st)
+        secret_release(out);
+    return st;
+}
+
 enum st store_tenant_put(struct store *s, const struct store_tenant *tenant)
 {
     struct catalog_txn t;
+    struct store_tenant registered = *tenant;
     enum st st = store_name_check("tenant", tenant->name);
 
+    if (!st)
+        st = register_key(&registered, s);
     if (st)
         return st;
     json_t *row = NULL;
-    st = store_tenant_to_json(&row, tenant);
+    st = store_tenant_to_json(&row, &registered);
     if (st)
         return st;
     catalog_begin_write(&t, &s->catalog);
@@ -159,6 +216,8 @@ enum st store_hmac_key_read(struct secret *out, const char *keys_dir, const char
 
     if (!st)
         st = secret_read_file(out, path);
+    if (st == ST_NOT_FOUND)
+        st = st_fail(ST_NOT_FOUND, "KEY_MISSING", "it is not in the keys directory");
     if (!st && out->len < HMAC_KEY_BYTES) {
         secret_release(out);
         st = st_fail(ST_INVALID, "BAD_KEY",

@@ -56,6 +56,8 @@ enum st serving_new(struct serving **out, const struct head *h, uint64_t version
         snprintf(s->unavailable, sizeof s->unavailable, "%.*s", utf8_cut(bad->message, 200),
                  bad->message);
         s->served.unavailable = s->unavailable;
+        snprintf(s->unavailable_code, sizeof s->unavailable_code, "%s", bad->code);
+        s->served.unavailable_code = s->unavailable_code;
     }
     for (size_t i = 0; !bad && i < entry_count; i++) {
         s->segments[i] = entries[i]->segment;

@@ -23,7 +23,8 @@ struct store_served {
     const struct store_definition *definition; /* of `version`; NULL with version 0 */
     struct store_segment **segments;           /* newest first; empty when unavailable */
     size_t segment_count;
-    const char *unavailable; /* NULL, or why `version` cannot be served (a sentence) */
+    const char *unavailable;      /* NULL, or why `version` cannot be served (a sentence) */
+    const char *unavailable_code; /* the same for programs: SEGMENT_DAMAGED, KEY_MISMATCH ... */
     const char *key_id;
     const char *state; /* of `version`; SUCCEEDED for the current one, NULL with version 0 */
 };

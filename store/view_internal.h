@@ -17,7 +17,7 @@ struct serving {
     _Atomic uint64_t used_ms;   /* one that was opened on demand: when a request last took it */
     char tenant[STORE_NAME_SIZE], dataset[STORE_NAME_SIZE];
     char key_id[STORE_NAME_SIZE];
-    char unavailable[256];
+    char unavailable[256], unavailable_code[48];
     struct store_definition *definition;
     struct store_segment *segments[SERVING_SEGMENTS_MAX];
     struct adopted *adopted[SERVING_SEGMENTS_MAX];

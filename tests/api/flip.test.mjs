@@ -98,6 +98,39 @@ test('If-Match names the head by its sequence', async () => {
   assert.equal(await served(server, name), 2);
 });
 
+/** The same move at two servers and, where it has one, at the command line: how they ended. */
+async function race(second, method, path, { body, headers }, command) {
+  const [a, b, cli] = await Promise.all([
+    ...[server, second].map((one) => one.request(method, path, { token, body, headers })),
+    command && data.cli([...command, '--reason', 'x'], { tenant: 'dev' }),
+  ]);
+  const statuses = [a.status, b.status].sort(), text = `${a.text} ${b.text} ${cli?.stderr}`;
+  assert.ok(statuses.every((status) => [200, 412].includes(status)), text);
+  assert.ok(!cli || [0, 1].includes(cli.code), text);
+  return { text, winners: statuses.filter((status) => status === 200).length + (cli?.code === 0 ? 1 : 0) };
+}
+
+test('of operators at two servers and a command line exactly one wins', async () => {
+  const name = await dataset('operators', 3), at = `/v1/datasets/${name}`, body = { reason: 'x' };
+  const second = await data.serve();
+  try {
+    const back = await race(second, 'POST', `${at}/rollback`, { body: { ...body, from: 3 } }, ['rollback', name, '--from', '3']);
+    assert.equal(back.winners, 1, back.text);
+    assert.equal((await data.versions(name)).find((row) => row.current).version, 2);
+
+    const etag = await sequence(name), headers = { 'if-match': etag };
+    const again = await race(second, 'POST', `${at}/versions/3/promote`, { body, headers },
+      ['promote', name, '3', '--if-match', etag.slice(1, -1)]);
+    assert.equal(again.winners, 1, again.text);
+    assert.equal((await data.versions(name)).find((row) => row.current).version, 3);
+
+    const gone = await race(second, 'DELETE', `${at}/versions/1?reason=x`, { headers: { 'if-match': await sequence(name) } });
+    assert.equal(gone.winners, 1, gone.text);
+  } finally {
+    await second.stop();
+  }
+});
+
 test('nothing to go back to is 409 and changes nothing', async () => {
   const name = await dataset('first', 1);
   assertProblem(await move(name, 'rollback', { reason: 'x', from: 1 }), 409, 'NOTHING_TO_ROLL_BACK_TO');

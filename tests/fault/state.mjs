@@ -140,7 +140,7 @@ export function judge(seen, { past = {}, current, descriptions, brokenOff = fals
   return problems;
 }
 
-const KNOWN = /^(FORMAT|catalog\.mdb|catalog\.mdb-lock|heads\/dev(\/[a-z]+)?\.json|keys\/dev\/(hmac|tokens)\/[^/]+\.(key|pem))$/;
+const KNOWN = /^(FORMAT|catalog\.mdb|catalog\.mdb-(lock|writer)|heads\/dev(\/[a-z]+)?\.json|keys\/dev\/(hmac|tokens)\/[^/]+\.(key|pem))$/;
 
 /* What a process that dies leaves and nobody removes yet: harmless, and counted. */
 const TOLERATED = { 'temporary file of an atomic write': /\.[0-9a-f]{16}\.tmp$/ };

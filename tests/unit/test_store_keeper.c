@@ -19,6 +19,14 @@
 #define DEADLINE_S 60
 #define SLOTS 2
 
+/* What utf8proc says of itself; the library's is not asked. */
+static const char *unicode_version = "14.0.0";
+
+const char *utf8proc_unicode_version(void)
+{
+    return unicode_version;
+}
+
 static int setup(void **state)
 {
     struct kit *kit = malloc(sizeof *kit);
@@ -593,6 +601,42 @@ static void a_task_that_finds_the_catalog_busy_is_run_again(void **state)
     free(reader);
 }
 
+static void another_unicode_version_makes_the_dataset_unavailable_instead_of_empty(void **state)
+{
+    unicode_version = "99.0.0"; /* all that is looked up could be written otherwise now */
+    struct store_keeper *k = start(*state);
+    const struct store_view *v = store_view_enter(k, 0);
+    const struct store_served *d = served(v, "people");
+
+    unicode_version = "14.0.0";
+    assert_int_equal(store_served_ready(d), ST_UNAVAILABLE);
+    assert_string_equal(d->unavailable_code, "KEY_MISMATCH");
+    store_view_leave(k, 0);
+    store_keeper_stop(k);
+}
+
+static bool say_stop(void *ctx)
+{
+    ++*(int *)ctx;
+    return true;
+}
+
+/* Opening what is served may take long, and a signal need not wait for it. */
+static void a_start_can_be_stopped(void **state)
+{
+    struct kit *kit = *state;
+    struct store_keeper *k = NULL;
+    int asked = 0;
+    struct store_keeper_options options = {
+        .store.data_dir = kit->dir, .slots = SLOTS, .stop_fn = say_stop, .ctx = &asked};
+
+    kit_close(kit);
+    assert_int_equal(store_keeper_start(&k, &options), ST_UNAVAILABLE);
+    assert_string_equal(st_code(), "STOPPING");
+    assert_int_equal(asked, 1);
+    assert_null(k);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -605,6 +649,8 @@ int main(void)
         TEST(a_stopped_writer_stops_no_reader_and_its_death_frees_the_lock),
         TEST(a_task_that_finds_the_catalog_busy_is_run_again),
         TEST(what_waits_at_the_same_time_is_one_commit),
+        TEST(another_unicode_version_makes_the_dataset_unavailable_instead_of_empty),
+        TEST(a_start_can_be_stopped),
         TEST(a_task_is_done_when_what_it_moved_is_served),
         TEST(readers_see_whole_versions_while_the_pointer_goes_to_and_fro),
         TEST(posted_tasks_are_answered_unavailable_when_the_keeper_stops),

@@ -1,6 +1,7 @@
 #include "store_format_kit.h"
 
 #include "base/fs.h"
+#include "store/internal.h"
 #include "store/segment.h"
 
 #include <fcntl.h>
@@ -460,7 +461,7 @@ static size_t resident_pages(const char *name)
 
 static void warming_maps_every_page(void **state)
 {
-    const _Atomic bool resting = true;
+    const _Atomic bool resting = true, stopping = false;
     struct store_segment *s;
     struct pace pace;
     struct stat sb;
@@ -473,11 +474,37 @@ static void warming_maps_every_page(void **state)
     assert_int_equal(store_segment_warm(&cold, s, UINT64_MAX, NULL), ST_OK);
     assert_int_equal(cold, 0);
     assert_int_equal(resident_pages("large"), sb.st_size / 4096);
-    pace_begin(&pace, &resting);
+    pace_begin(&pace, &resting, &stopping);
     store_segment_cool(s, &pace);
     assert_int_equal(resident_pages("large"), 0);
     assert_int_equal(store_segment_warm(&cold, s, UINT64_MAX, &pace), ST_OK);
     assert_int_equal(resident_pages("large"), sb.st_size / 4096);
+    store_segment_close(s);
+}
+
+/* A terabyte of nothing: who hashed it to its end would be here tomorrow. */
+static void hashing_and_warming_end_at_once_when_the_process_stops(void **state)
+{
+    const _Atomic bool resting = false, stopping = true;
+    struct store_segment_ref ref = {.bytes = 1ull << 40};
+    struct store_segment *s;
+    struct pace pace;
+    uint64_t cold;
+    int fd = open(file("endless"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, 1ll << 40), 0);
+    close(fd);
+    pace_begin(&pace, &resting, &stopping);
+    assert_int_equal(store_segment_file_check_paced(file("endless"), &ref, true, &pace),
+                     ST_UNAVAILABLE);
+    assert_string_equal(st_code(), "STOPPING");
+    assert_int_equal(unlink(file("endless")), 0);
+    s = open_segment("large", 1);
+    store_segment_cool(s, NULL);
+    assert_int_equal(store_segment_warm(&cold, s, UINT64_MAX, &pace), ST_OK);
+    assert_true(resident_pages("large") < 6 * RECORDS / 100);
     store_segment_close(s);
 }
 
@@ -893,6 +920,7 @@ int main(void)
         cmocka_unit_test(the_key_it_was_built_with_is_checked),
         cmocka_unit_test(warming_maps_every_page),
         cmocka_unit_test(warming_brings_in_no_more_than_there_is_room_for),
+        cmocka_unit_test(hashing_and_warming_end_at_once_when_the_process_stops),
         cmocka_unit_test(slots_read_at_the_same_time),
         cmocka_unit_test(a_segment_of_another_dataset_is_refused),
         cmocka_unit_test(cut_and_stray_files_are_errors_and_no_signals),
