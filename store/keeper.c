@@ -32,7 +32,7 @@
 #define READER_CHECK_MS 10000
 #define COMPLAIN_MS 1000
 #define LOOK_MS 1000
-#define BLIND_MS 2000 /* not having looked for so long, the process is not ready */
+#define BLIND_MS 5000 /* not having looked for so long, the process is not ready */
 #define RETRY_MS 100
 #define WRITE_RETRY_MS 5000
 #define PIN_BUSY_MS 1000   /* one that was used so lately is not closed for another */

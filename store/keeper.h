@@ -75,7 +75,7 @@ void store_keeper_reload(struct store_keeper *k);
 void store_keeper_hurry(struct store_keeper *k);
 
 /* True when every current version is served by this process, or known to be unservable; not when
- * the catalog thread has not looked for two seconds (the process was stopped, or a disk hangs).
+ * the catalog thread has not looked for five seconds (the process was stopped, or a disk hangs).
  * *why (may be NULL) gets one line per dataset that is late or unavailable. Any thread. */
 bool store_keeper_ready(struct store_keeper *k, struct buf *why);
 

@@ -155,9 +155,9 @@ test('a server that is stopped is not waited for for ever, and is not ready unti
     late.process.child.kill('SIGSTOP');
     await until('it is stopped', () => isStopped(late.process.pid));
     const begun = performance.now();
-    const result = await data.cli([...ingest('b'), '--adopt-timeout', '3s']);
+    const result = await data.cli([...ingest('b'), '--adopt-timeout', '6s']);
     assert.equal(result.code, 0, result.stderr);
-    assert.ok(performance.now() - begun >= 3000, 'it was waited for');
+    assert.ok(performance.now() - begun >= 6000, 'it was waited for');
     await follows(2, alive, token);
     const asked = late.get('/readyz'); /* lies in its socket while it is stopped */
     late.process.child.kill('SIGCONT');
@@ -167,29 +167,6 @@ test('a server that is stopped is not waited for for ever, and is not ready unti
   } finally {
     late.process.child.kill('SIGCONT');
     await Promise.all([alive.stop(), late.stop()]);
-  }
-});
-
-test('a server that comes while a version is offered is waited for too, and serves it when it is current', async () => {
-  const data = await copy({ from: 'one' });
-  const stopped = await data.serve(), token = await data.token();
-  stopped.process.child.kill('SIGSTOP');
-  const run = new Run(data.directory);
-  const command = start(everlinePath, [...ingest('b'), '--adopt-timeout', '10m', '--data', data.directory], { env: run.env });
-  let fresh;
-  try {
-    await until('the version is offered', () => run.calls().some(intoSegments));
-    fresh = await data.serve();
-    for (let i = 0; i < 50; i++) assert.equal(await served(fresh, token), 1); /* not before its flip */
-    assert.ok(!command.exited, 'it waits for the other one');
-    stopped.process.child.kill('SIGCONT');
-    assert.equal((await command.ended).code, 0, command.stderr);
-    await follows(2, fresh, token);
-    await follows(2, stopped, token);
-  } finally {
-    command.child.kill('SIGKILL');
-    stopped.process.child.kill('SIGCONT');
-    await Promise.all([stopped.stop(), fresh?.stop()]);
   }
 });
 

@@ -438,6 +438,8 @@ static void readers_see_whole_versions_while_the_pointer_goes_to_and_fro(void **
         assert_int_equal(atomic_load(&readers[i].wrong), 0);
     }
     store_keeper_stop(k);
+}
+
 /* Writes something, and remembers in which transaction. */
 static void chore_write(struct store *s, struct store_wait *wait, void *ctx)
 {
