@@ -120,7 +120,10 @@ enum st api_get(struct buf *out, unsigned *status, const struct store_options *s
     if (!st) {
         answer(&server, &reply, &request, target);
         *status = reply.status;
-        buf_add(out, reply.body.data ? reply.body.data : "", reply.body.len);
+        if (reply.fixed)
+            buf_add(out, reply.fixed, reply.fixed_len);
+        else
+            buf_add(out, reply.body.data ? reply.body.data : "", reply.body.len);
         st = buf_status(out);
     }
     api_reply_release(&reply);
