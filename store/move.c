@@ -170,7 +170,7 @@ static void take_offer_back(struct store *s, const struct store_move *move)
 
 /* The state of the offer of a version that is kept: asked for at first, then waited for. */
 static enum st await_offer(bool *ready, struct store *s, const struct offer *o, bool made,
-                           uint64_t age_ms)
+                           uint64_t age_ms, uint64_t timeout_ms)
 {
     size_t servers = 0;
 
@@ -178,7 +178,7 @@ static enum st await_offer(bool *ready, struct store *s, const struct offer *o, 
         return make_offer(s, o);
     enum st st = offer_look(&servers, s, o);
     if (st == ST_NOT_FOUND) {
-        *ready = age_ms >= STORE_ADOPT_MS;
+        *ready = age_ms >= timeout_ms;
         return ST_OK;
     }
     if (!st && servers == 0)
@@ -192,13 +192,27 @@ static enum st await_offer(bool *ready, struct store *s, const struct offer *o, 
     return st;
 }
 
+/* Have servers that live this version open, as far as can be told from here? What a rollback goes
+ * to by default is kept open; a file that has changed since it was verified is hashed again. */
+static bool is_standby(struct catalog_txn *t, struct store *s, const struct head *h,
+                       const struct head_version *v)
+{
+    char path[FS_PATH_MAX];
+    bool holds = v->version == head_rollback_target(h);
+
+    for (size_t i = 0; holds && i < v->segment_count; i++)
+        holds = store_segment_path(path, s, v->segments[i].sha256) == ST_OK &&
+                store_seal_holds(t, v->segments[i].sha256, path);
+    return holds;
+}
+
 enum st store_move_prepare(bool *ready, struct store *s, const struct store_move *move,
                            bool is_rollback)
 {
     struct offer o = {.tenant = move->tenant, .dataset = move->dataset, .owner = s->run.name};
     struct catalog_txn t;
     struct head h;
-    uint64_t age_ms = 0;
+    uint64_t age_ms = 0, timeout_ms = STORE_ADOPT_MS;
     bool made = false;
 
     *ready = false;
@@ -217,12 +231,14 @@ enum st store_move_prepare(bool *ready, struct store *s, const struct store_move
         o.segments = v->segments;
         o.segment_count = v->segment_count;
         made = offer_age(&age_ms, &t, &o);
+        if (is_standby(&t, s, &h, v))
+            timeout_ms = STORE_STANDBY_MS;
     }
     st = catalog_end(&t);
     if (!st && (o.segment_count == 0 || o.version == h.current))
         *ready = true; /* nothing to open: the move says why it cannot be */
     else if (!st)
-        st = await_offer(ready, s, &o, made, age_ms);
+        st = await_offer(ready, s, &o, made, age_ms, timeout_ms);
     if (st && made)
         take_offer_back(s, move);
     head_release(&h);

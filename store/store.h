@@ -134,9 +134,12 @@ enum st store_rollback_plan(uint64_t *from, uint64_t *to, struct store *s,
                             const struct store_move *move) ST_MUST_USE;
 
 /* Before a move, the live servers are asked to have the version open, as before a flip. *ready
- * false: not all have, call again in a few milliseconds; they have STORE_ADOPT_MS. ST_CONFLICT,
- * code NOT_SERVABLE: a file of it is missing or damaged. store_move_wait waits until ready. */
+ * false: not all have, call again in a few milliseconds; they have STORE_ADOPT_MS, or for what a
+ * rollback goes to by default, which they keep open, STORE_STANDBY_MS: one that hangs must not hold
+ * up the way back. ST_CONFLICT, code NOT_SERVABLE: a file of it is missing or damaged.
+ * store_move_wait waits until ready. */
 #define STORE_ADOPT_MS 30000
+#define STORE_STANDBY_MS 1000
 enum st store_move_prepare(bool *ready, struct store *s, const struct store_move *move,
                            bool is_rollback) ST_MUST_USE;
 enum st store_move_wait(struct store *s, const struct store_move *move,

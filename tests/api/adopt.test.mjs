@@ -28,7 +28,7 @@ async function setUp(t) {
     return servers.at(-1);
   };
   const version = async (server) => (await server.lookup('things', KEY, token)).json.version;
-  return { ingest, serve, version };
+  return { token, ingest, serve, version };
 }
 
 const isStopped = ({ process: { pid } }) => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1][0] === 'T';
@@ -76,4 +76,18 @@ test('a server that starts while a version is offered opens it too, and nobody f
   const { code, stderr } = await ingesting;
   assert.equal(code, 0, stderr);
   for (const server of [live, slow, late]) await until('version 2 is served', async () => (await version(server)) === 2);
+});
+
+test('a stopped server does not hold up the way back', async (t) => {
+  const { token, ingest, serve, version } = await setUp(t);
+  assert.equal((await ingest(2, '0s')).code, 0);
+  const [live, stopped] = [await serve(), await serve()];
+  await suspend(stopped);
+  const start = performance.now();
+  const reply = await live.post('/v1/datasets/things/rollback', token, { reason: 'bad', from: 2 });
+  assert.equal(reply.status, 200, reply.text);
+  assert.equal(await version(live), 1);
+  assert.ok(performance.now() - start < 20_000, 'it waited as long as for a version that nobody has open');
+  stopped.process.child.kill('SIGCONT');
+  await until('the other one goes back too', async () => (await version(stopped)) === 1);
 });
