@@ -256,6 +256,15 @@ static bool is_key(const struct walk *w, const struct node *n)
                                 : n->key_len > 0 && n->key_len <= KEY_MAX;
 }
 
+static enum st check_sum(const struct check *c, uint64_t number, const struct node *n,
+                         const char *value)
+{
+    enum st st = catalog_value_check(n->key, n->key_len, value, n->len);
+
+    return st == ST_CORRUPT ? damaged_page(c, number, "has a value whose checksum does not hold")
+                            : st;
+}
+
 static enum st check_value(struct walk *w, uint64_t number, const struct node *n)
 {
     struct check *c = w->check;
@@ -287,9 +296,8 @@ static enum st check_value(struct walk *w, uint64_t number, const struct node *n
     }
     if (!st && w->kind == TREE_FREE)
         st = check_free_list(c, value, n->len);
-    if (!st && w->kind == TREE_TABLE && c->values &&
-        catalog_value_check(n->key, n->key_len, value, n->len))
-        st = damaged_page(c, number, "has a value whose checksum does not hold");
+    if (!st && w->kind == TREE_TABLE && c->values)
+        st = check_sum(c, number, n, value);
     buf_release(&far);
     return st;
 }

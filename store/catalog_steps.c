@@ -210,11 +210,13 @@ static bool step(struct catalog_txn *t, enum catalog_table table, const char *pr
     int rc = catalog_guarded(t->catalog, walk, &s);
     if (rc != 0 && rc != MDB_NOTFOUND)
         catalog_fail(t, catalog_lmdb_fail(t->catalog, rc, "reading the catalog"));
-    else if (rc == 0 && (found.status == ST_TOO_LARGE || memchr(found.data, '\0', found.len)))
+    else if (rc == 0 && found.status == ST_NOMEM)
+        catalog_fail(t, buf_status(&found));
+    else if (rc == 0 && value->status)
+        catalog_fail(t, buf_status(value));
+    else if (rc == 0 && (found.status || memchr(found.data, '\0', found.len)))
         /* No way past it: whoever forgives would come here again. */
         catalog_fail(t, catalog_lmdb_fail(t->catalog, MDB_CORRUPTED, "reading the catalog"));
-    else if (rc == 0 && (found.status || value->status))
-        catalog_fail(t, found.status ? buf_status(&found) : buf_status(value));
     bool ok = rc == 0 && !t->status;
     if (ok)
         memcpy(key, found.data, found.len + 1);

@@ -14,7 +14,7 @@ struct verification {
     bool deep;
 };
 
-static void add_problem(struct verification *v, const struct head *h, const struct head_version *hv,
+static bool add_problem(struct verification *v, const struct head *h, const struct head_version *hv,
                         const struct store_segment_ref *ref)
 {
     const char *hint =
@@ -24,10 +24,11 @@ static void add_problem(struct verification *v, const struct head *h, const stru
             : "this version can never be current again unless its batch is ingested "
               "again";
 
-    json_array_append_new(v->problems,
-                          json_pack("{s:s, s:s, s:I, s:s, s:s, s:s}", "tenant", h->tenant,
-                                    "dataset", h->dataset, "version", (json_int_t)hv->version,
-                                    "sha256", ref->sha256, "problem", st_message(), "hint", hint));
+    return json_array_append_new(v->problems,
+                                 json_pack("{s:s, s:s, s:I, s:s, s:s, s:s}", "tenant", h->tenant,
+                                           "dataset", h->dataset, "version",
+                                           (json_int_t)hv->version, "sha256", ref->sha256,
+                                           "problem", st_message(), "hint", hint)) == 0;
 }
 
 static enum st verify_inside(struct verification *v, const struct head *h,
@@ -61,14 +62,15 @@ static bool is_sealed(struct verification *v, const struct store_segment_ref *re
     return catalog_end(&t) == ST_OK && holds;
 }
 
-static void verify_version(struct verification *v, const struct head *h,
-                           const struct head_version *hv)
+/* ST_NOMEM: it cannot be told what is wrong. All else is a problem of the version's. */
+static enum st verify_version(struct verification *v, const struct head *h,
+                              const struct head_version *hv)
 {
     char path[FS_PATH_MAX];
 
     if (hv->state != VERSION_SUCCEEDED && hv->state != VERSION_HELD &&
         hv->state != VERSION_QUARANTINED)
-        return;
+        return ST_OK;
     v->versions++;
     for (size_t i = 0; i < hv->segment_count; i++) {
         enum st st = store_segment_path(path, v->store, hv->segments[i].sha256);
@@ -78,9 +80,12 @@ static void verify_version(struct verification *v, const struct head *h,
         if (!st && v->deep)
             st = verify_inside(v, h, hv, path);
         v->segments++;
-        if (st)
-            add_problem(v, h, hv, &hv->segments[i]);
+        if (st == ST_NOMEM)
+            return st;
+        if (st && !add_problem(v, h, hv, &hv->segments[i]))
+            return st_fail(ST_NOMEM, NULL, "out of memory");
     }
+    return ST_OK;
 }
 
 static enum st copy_heads(json_t **heads, struct store *s)
@@ -90,6 +95,8 @@ static enum st copy_heads(json_t **heads, struct store *s)
     json_t *document;
 
     *heads = json_array();
+    if (!*heads)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
     catalog_begin_read(&t, &s->catalog);
     while ((document = catalog_after(&t, CATALOG_HEADS, "", key)))
         if (json_array_append_new(*heads, document) != 0)
@@ -102,9 +109,11 @@ enum st store_verify(json_t **report, struct store *s, bool deep)
     struct verification v = {.store = s, .problems = json_array(), .deep = deep};
     json_t *heads = NULL, *document;
     size_t i;
-    enum st st = deep ? catalog_check(&s->catalog, true) : ST_OK; /* else when it was opened */
+    enum st st = v.problems ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
 
     *report = NULL;
+    if (!st && deep) /* else when it was opened */
+        st = catalog_check(&s->catalog, true);
     if (!st)
         st = copy_heads(&heads, s);
     json_array_foreach(heads, i, document)
@@ -114,13 +123,15 @@ enum st store_verify(json_t **report, struct store *s, bool deep)
             break;
         st = head_from_json(&h, document);
         for (size_t j = 0; !st && j < h.version_count; j++)
-            verify_version(&v, &h, &h.versions[j]);
+            st = verify_version(&v, &h, &h.versions[j]);
         head_release(&h);
     }
     size_t problems = json_array_size(v.problems);
     if (!st)
         *report = json_pack("{s:b, s:I, s:I, s:O}", "ok", problems == 0, "segments", v.segments,
                             "versions", v.versions, "problems", v.problems);
+    if (!st && !*report)
+        st = st_fail(ST_NOMEM, NULL, "out of memory");
     if (!st && problems)
         st = st_fail(ST_CORRUPT, "DAMAGED", "%zu of %lld segments have a problem", problems,
                      (long long)v.segments);
