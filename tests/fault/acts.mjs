@@ -20,6 +20,8 @@ const post = (path, body) => (server, token) => asked(server.post(`/v1/datasets/
 export const ACTS = [
   { name: 'a rollback that it is asked for', from: 'two', asked: true, act: post('rollback', { from: 2 }), current: 1 },
   { name: 'a promotion that it is asked for', from: 'rolled back', asked: true, act: post('versions/2/promote'), current: 2 },
+  { name: 'a deletion of a version that it is asked for', from: 'rolled back', asked: true,
+    act: (server, token) => asked(server.request('DELETE', '/v1/datasets/people/versions/2?reason=a+test', { token })) },
   { name: 'an ingest beside it', from: 'one', act: (server, token, data) => data.cli([...ingest('b'), '--adopt-timeout', '1s']), current: 2 },
   { name: 'a rollback beside it', from: 'two', act: (server, token, data) => data.cli(rollback(2)), current: 1 },
 ];
