@@ -56,6 +56,11 @@ enum st version_cmd(const struct cmd_args *args);
         "if-match", CMD_UINT, "SEQUENCE", NULL, "refuse when the head is at another sequence",     \
             false                                                                                  \
     }
+#define COMMANDS_JWKS_CA                                                                           \
+    {                                                                                              \
+        "jwks-ca", CMD_STRING, "FILE", NULL,                                                       \
+            "PEM of who may vouch for the servers of --jwks (default: the system's)", false        \
+    }
 #define COMMANDS_END                                                                               \
     {                                                                                              \
         NULL, CMD_FLAG, NULL, NULL, NULL, false                                                    \

@@ -20,12 +20,48 @@ static enum st load_tenant(struct api_keys *keys, const struct store_tenant *t,
 
     if (!st)
         st = auth_keyset_load(keys->set, t->name, directory, &count);
-    if (!st && first && t->enabled && count == 0 && server->options.production)
+    if (!st && first && t->enabled && count == 0 && !t->jwks[0] && server->options.production)
         st = st_hint(st_fail(ST_INVALID, "KEYS_MISSING", "tenant %s has no token key in %s",
                              t->name, directory),
                      "put a key file KID.ES256.pem there, or: everline tenant put %s --disable",
                      t->name);
     return st;
+}
+
+/* Who names the same location shares its set. */
+static enum st load_fetched(struct api_keys *keys, const struct store_view *view,
+                            struct auth_jwks *jwks)
+{
+    const char **locations = NULL;
+    const struct store_tenant *t;
+    size_t count = 0;
+    enum st st = ST_OK;
+
+    while (store_view_tenant_at(view, count))
+        count++;
+    locations = calloc(count + 1, sizeof *locations);
+    if (!locations)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    count = 0;
+    for (size_t i = 0; (t = store_view_tenant_at(view, i)); i++)
+        if (t->jwks[0])
+            locations[count++] = t->jwks;
+    st = auth_jwks_want(jwks, locations, count);
+    free(locations);
+    for (size_t i = 0; !st && (t = store_view_tenant_at(view, i)); i++)
+        if (t->jwks[0])
+            st = auth_jwks_add(jwks, keys->set, t->name, t->jwks);
+    return st;
+}
+
+void api_keys_changed(void *ctx)
+{
+    struct api_server *server = ctx;
+
+    atomic_fetch_add(&server->keys_generation, 1);
+    struct store_keeper *keeper = atomic_load(&server->reloadable);
+    if (keeper)
+        store_keeper_reload(keeper);
 }
 
 /* A tenant's bad file is its own affair: it keeps the keys that it had, and the others get theirs.
@@ -45,6 +81,8 @@ static enum st load_keys(struct api_keys *keys, const struct store_view *view,
         keys->bad++;
         st = auth_keyset_keep(keys->set, t->name, old->set);
     }
+    if (!st && server->jwks)
+        st = load_fetched(keys, view, server->jwks);
     return st;
 }
 
@@ -127,6 +165,8 @@ static enum st identify(struct auth_identity *identity, const struct api_request
                                    (void *)(uintptr_t)request->view);
     if (!st)
         st = check_revoked(request->view, identity);
+    else if (strcmp(st_code(), AUTH_UNKNOWN_KID) == 0)
+        auth_jwks_ask(request->server->jwks);
     metric_add(counts->tokens, st ? 2 : 1, 1);
     if (!st)
         auth_cache_put(cache, epoch, token, len, identity);

@@ -7,6 +7,7 @@
 #include "api/route.h"
 #include "api/server.h"
 #include "auth/cache.h"
+#include "auth/jwks.h"
 #include "auth/keyset.h"
 
 #include <stdatomic.h>
@@ -26,6 +27,9 @@ struct api_worker {
 struct api_server {
     struct api_options options;
     struct store_keeper *keeper;
+    _Atomic(struct store_keeper *) reloadable; /* the same, once it can be told of new keys */
+    struct auth_jwks *jwks;                    /* NULL: this process serves nobody */
+    _Atomic bool issuers_asked;                /* all there were at the start */
     struct api_helper *helper;
     struct api_links *links;
     struct metrics *metrics;
@@ -57,6 +61,9 @@ struct api_keys {
 enum st api_keys_extend(void **extension, const struct store_view *next,
                         const struct store_view *previous, void *ctx);
 void api_keys_release(void *extension, void *ctx);
+
+/* The tenants' JWK Sets have changed: has the keeper make a new view. ctx is the server. */
+void api_keys_changed(void *ctx);
 
 /* Metrics, and the keeper with its first view. What was made is released by the caller, also after
  * a failure. */

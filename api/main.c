@@ -28,6 +28,7 @@ static const struct cmd_option SERVE[] = {
      false},
     {"drain-timeout", CMD_DURATION, "TIME", "25s", "longest wait for requests after SIGTERM",
      false},
+    COMMANDS_JWKS_CA,
     {"production", CMD_FLAG, NULL, NULL, "refuse weak keys and plain HTTP on other than loopback",
      false},
     COMMANDS_END,
@@ -37,6 +38,8 @@ static const struct cmd_option TENANT_PUT[] = {
     COMMANDS_KEYS,
     {"issuer", CMD_STRING, "TEXT", NULL, "accepted issuer of tokens", false},
     {"audience", CMD_STRING, "TEXT", NULL, "accepted audience of tokens", false},
+    {"jwks", CMD_STRING, "URL", NULL,
+     "where its issuer publishes keys: https://..., or a file; \"none\" for none", false},
     {"max-batch-keys", CMD_UINT, "N", NULL, "largest batch; 0: the server's", false},
     {"max-datasets", CMD_UINT, "N", NULL, "most datasets; 0: no limit", false},
     {"disable", CMD_FLAG, NULL, NULL, "refuse its tokens", false},
@@ -55,7 +58,8 @@ static const struct cmd_option TOKEN[] = {
     {"dataset", CMD_LIST, "NAME", NULL, "only this dataset; can be repeated", false},
     COMMANDS_END,
 };
-static const struct cmd_option TOKEN_SHOW[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_END};
+static const struct cmd_option TOKEN_SHOW[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_JWKS_CA,
+                                               COMMANDS_END};
 static const struct cmd_option TOKEN_REVOKE[] = {
     COMMANDS_DATA,
     COMMANDS_KEYS,

@@ -42,6 +42,7 @@ static void add_counts(struct api_reply *reply, const struct api_request *reques
 {
     const struct api_keys *keys = store_view_extension(request->view);
     const struct store_served *d;
+    struct auth_jwks_state jwks = {0};
     unsigned unavailable = 0;
     struct buf why;
     size_t lines = 0;
@@ -53,17 +54,38 @@ static void add_counts(struct api_reply *reply, const struct api_request *reques
     for (size_t i = 0; i < why.len; i++)
         lines += why.data[i] == '\n';
     buf_release(&why);
+    if (request->server->jwks)
+        auth_jwks_look(&jwks, request->server->jwks);
+    buf_addf(&reply->body, ",\"jwks_sources\":%zu,\"jwks_failing\":%zu", jwks.sources,
+             jwks.failing);
     buf_addf(&reply->body, ",\"late\":%zu,\"unavailable\":%u,\"bad_keys\":%u,\"catalog\":\"%s\"",
              lines > unavailable ? lines - unavailable : 0, unavailable, keys->bad,
              store_keeper_catalog_damaged(request->server->keeper) ? "damaged" : "ok");
     add_reasons(&reply->body, request->view);
 }
 
+/* Who has just started refuses tokens that are right until each issuer was asked and its keys are
+ * in the view. Afterwards a new tenant's issuer can be as slow as it likes. */
+static bool has_asked_issuers(const struct api_request *request)
+{
+    struct api_server *server = request->server;
+    const struct api_keys *keys = store_view_extension(request->view);
+    struct auth_jwks_state state = {.settled = true};
+
+    if (server->jwks && !atomic_load(&server->issuers_asked)) {
+        auth_jwks_look(&state, server->jwks);
+        state.settled &= keys->generation == atomic_load(&server->keys_generation);
+        atomic_store(&server->issuers_asked, state.settled);
+    }
+    return state.settled;
+}
+
 enum st api_op_readyz(struct api_reply *reply, struct api_request *request)
 {
     const char *verbose = api_query(request, "verbose");
     bool stopping = atomic_load(&request->server->stopping);
-    bool ready = !stopping && store_keeper_ready(request->server->keeper, NULL);
+    bool ready = !stopping && store_keeper_ready(request->server->keeper, NULL) &&
+                 has_asked_issuers(request);
 
     buf_addf(&reply->body, "{\"status\":\"%s\"",
              stopping ? "stopping"

@@ -14,6 +14,7 @@ enum st serve_cmd(const struct cmd_args *args)
         .listen = cmd_string(args, "listen"),
         .port_file = cmd_string(args, "port-file"),
         .body_limit_bytes = cmd_bytes(args, "body-limit"),
+        .jwks_ca = cmd_string(args, "jwks-ca"),
         .production = cmd_flag(args, "production"),
     };
 

@@ -20,7 +20,7 @@
  * what still comes, and stops daemon and keeper in that order. The main thread waits for signals,
  * and sweeps the connections (api/links.h). */
 
-#define CONNECTION_MEMORY (8u << 10)
+#define CONNECTION_MEMORY (16u << 10)
 #define IDLE_TIMEOUT_S 60
 #define DRAIN_POLL_MS 5
 #define QUIET_MS 50
@@ -111,8 +111,8 @@ static void wait_for_signal(struct api_server *server, const sigset_t *signals)
         if (signal_number != SIGHUP)
             return;
         log_event(LOG_LEVEL_INFO, "reload", "reading the token keys again");
-        atomic_fetch_add(&server->keys_generation, 1);
-        store_keeper_reload(server->keeper);
+        auth_jwks_reload(server->jwks);
+        api_keys_changed(server);
     }
 }
 
@@ -282,12 +282,25 @@ enum st api_start_keeper(struct api_server *server, unsigned slots)
     };
     enum st st = find_keys(server);
 
+    struct auth_jwks_options jwks = {
+        .ca_file = server->options.jwks_ca, .changed_fn = api_keys_changed, .ctx = server};
+
     if (!st)
         st = metrics_new(&server->metrics);
+    jwks.metrics = server->metrics;
     if (!st)
         st = api_metrics_register(&server->counts, server->metrics);
     o.metrics = server->metrics;
-    return st ? st : store_keeper_start(&server->keeper, &o);
+    if (!st && server->options.listen) /* else there are no tokens */
+        st = auth_jwks_start(&server->jwks, &jwks);
+    if (!st)
+        st = store_keeper_start(&server->keeper, &o);
+    if (!st && server->jwks) {
+        atomic_store(&server->reloadable, server->keeper);
+        if (atomic_load(&server->keys_generation)) /* some keys came before it could be told */
+            store_keeper_reload(server->keeper);
+    }
+    return st;
 }
 
 enum st api_serve(const struct api_options *options)
@@ -335,7 +348,9 @@ enum st api_serve(const struct api_options *options)
         MHD_stop_daemon(daemon);
     api_links_free(server.links);
     api_helper_stop(server.helper);
+    auth_jwks_stop(server.jwks);
     store_keeper_stop(server.keeper);
+    auth_jwks_free(server.jwks);
     api_workers_release(&server);
     metrics_free(server.metrics);
     if (address)

@@ -17,6 +17,7 @@ struct api_options {
     uint64_t body_limit_bytes;   /* of any request; 0: 1 MiB */
     uint64_t request_timeout_ms; /* from the first byte of a request to its last; 0: 30 s */
     uint64_t drain_timeout_ms;   /* after SIGTERM: 25 s by default */
+    const char *jwks_ca;         /* PEM of who may vouch for issuers' servers; NULL: the system's */
     bool production;
     /* Called on the main thread once the server answers, with its base URL; or NULL. */
     void (*ready_fn)(const char *url, void *ctx);

@@ -1,5 +1,7 @@
 #include "api/commands.h"
 
+#include "auth/jwks.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -27,6 +29,22 @@ static enum st change_number(uint32_t *to, const struct cmd_args *args, const ch
     return st;
 }
 
+static enum st change_jwks(struct store_tenant *t, const struct cmd_args *args)
+{
+    const char *location = cmd_string(args, "jwks");
+    enum st st = ST_OK;
+
+    if (!location)
+        return ST_OK;
+    if (strcmp(location, "none") == 0)
+        location = "";
+    else
+        st = auth_jwks_check(location);
+    if (!st)
+        snprintf(t->jwks, sizeof t->jwks, "%s", location);
+    return st;
+}
+
 /* What the options say; the rest stays. */
 static enum st change(struct store_tenant *t, const struct cmd_args *args)
 {
@@ -37,6 +55,8 @@ static enum st change(struct store_tenant *t, const struct cmd_args *args)
 
     if (!st)
         st = change_text(t->audience, sizeof t->audience, args, "audience");
+    if (!st)
+        st = change_jwks(t, args);
     if (!st)
         st = change_number(&t->max_batch_keys, args, "max-batch-keys");
     if (!st)

@@ -1,6 +1,7 @@
 #include "api/commands.h"
 
 #include "auth/inspect.h"
+#include "auth/jwks.h"
 #include "auth/token.h"
 #include "base/clock.h"
 #include "store/revocation.h"
@@ -78,15 +79,21 @@ static enum st check_revoked(struct store *s, const struct auth_identity *id)
 /* As a server that serves this directory would, with the keys of the tenant that the token names.
  */
 static enum st judge(struct auth_identity *id, struct store *s, const json_t *claims,
-                     const char *token)
+                     const char *token, const char *ca_file)
 {
     const char *tenant = json_string_value(json_object_get(claims, "tenant"));
     struct auth_keyset *keys = NULL;
     char directory[FS_PATH_MAX];
+    struct store_tenant row;
     enum st st = auth_keyset_new(&keys);
 
-    if (!st && tenant && store_token_keys_dir(directory, store_keys_dir(s), tenant) == ST_OK)
-        st = auth_keyset_load(keys, tenant, directory, NULL);
+    if (!st && tenant && store_tenant_get(&row, s, tenant) == ST_OK) {
+        st = store_token_keys_dir(directory, store_keys_dir(s), tenant);
+        if (!st)
+            st = auth_keyset_load(keys, tenant, directory, NULL);
+        if (!st && row.jwks[0])
+            st = auth_jwks_load(keys, tenant, row.jwks, ca_file);
+    }
     if (!st)
         st =
             auth_token_verify(id, keys, token, strlen(token), clock_wall_us() / 1000000, policy, s);
@@ -110,7 +117,7 @@ enum st token_inspect_cmd(const struct cmd_args *args)
         st = commands_open(&s, args, false);
     if (st)
         goto done;
-    enum st verdict = judge(&id, s, claims, token);
+    enum st verdict = judge(&id, s, claims, token, cmd_string(args, "jwks-ca"));
     if (verdict && verdict != ST_UNKNOWN_CALLER) {
         st = verdict;
         goto done;
@@ -138,7 +145,7 @@ enum st token_verify_cmd(const struct cmd_args *args)
     if (!st)
         st = commands_open(&s, args, false);
     if (!st)
-        st = judge(&id, s, claims, token);
+        st = judge(&id, s, claims, token, cmd_string(args, "jwks-ca"));
     if (!st)
         printf("tenant %s, subject %s, key %s: good for %lld s\n", id.tenant,
                id.subject[0] ? id.subject : "-", id.kid,

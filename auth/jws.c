@@ -65,9 +65,29 @@ static enum st check_type(const json_t *header)
     return refuse("`typ` is none of JWT, at+jwt, application/at+jwt");
 }
 
+/* Issuers choose their key ids, so that several tenants can have one: then the tenant that the
+ * token claims to be of says which key is tried. It is believed once that key has signed it. */
+static const struct auth_key *find_by_tenant(const struct auth_keyset *keys, const char *kid,
+                                             size_t kid_len, const struct segment *payload)
+{
+    unsigned char bytes[AUTH_TOKEN_MAX];
+    const struct auth_key *key = NULL;
+    json_t *claims = NULL;
+    size_t len;
+
+    if (auth_keyset_has(keys, kid, kid_len) &&
+        auth_base64url_decode(bytes, sizeof bytes, &len, payload->text, payload->len) &&
+        jx_parse_object(&claims, (const char *)bytes, len) == ST_OK &&
+        json_is_string(json_object_get(claims, "tenant")))
+        key = auth_keyset_find_of(keys, json_string_value(json_object_get(claims, "tenant")), kid,
+                                  kid_len);
+    json_decref(claims);
+    return key;
+}
+
 /* *key is the key to verify with; already set, `kid` may only confirm it. */
 static enum st choose_key(const struct auth_key **key, const json_t *header,
-                          const struct auth_keyset *keys)
+                          const struct auth_keyset *keys, const struct segment *payload)
 {
     const json_t *kid = json_object_get(header, "kid");
 
@@ -80,12 +100,14 @@ static enum st choose_key(const struct auth_key **key, const json_t *header,
         return refuse("`kid` is missing or not a string");
     *key = auth_keyset_find(keys, json_string_value(kid), json_string_length(kid));
     if (!*key)
-        return refuse("no key has the id that `kid` names");
+        *key = find_by_tenant(keys, json_string_value(kid), json_string_length(kid), payload);
+    if (!*key)
+        return st_fail(ST_UNKNOWN_CALLER, AUTH_UNKNOWN_KID, "no key has the id that `kid` names");
     return ST_OK;
 }
 
 static enum st check_header(const struct auth_key **key, const unsigned char *text, size_t len,
-                            const struct auth_keyset *keys)
+                            const struct auth_keyset *keys, const struct segment *payload)
 {
     json_t *header = NULL;
     enum st st = jx_parse_object(&header, (const char *)text, len);
@@ -99,7 +121,7 @@ static enum st check_header(const struct auth_key **key, const unsigned char *te
             st = refuse("the header has `%s`, which is not accepted", forbidden_members[i]);
             goto done;
         }
-    if ((st = check_type(header)) || (st = choose_key(key, header, keys)))
+    if ((st = check_type(header)) || (st = choose_key(key, header, keys, payload)))
         goto done;
     if (!is_text(json_object_get(header, "alg"), (*key)->alg->name, strlen((*key)->alg->name)))
         st = refuse("`alg` is not %s, the algorithm of the key", (*key)->alg->name);
@@ -121,7 +143,7 @@ static enum st verify(struct auth_jws *out, const struct auth_key *key,
     if (!auth_base64url_decode(scratch, sizeof scratch, &len, segments[HEADER].text,
                                segments[HEADER].len))
         return refuse("the header is not base64url without padding");
-    if ((st = check_header(&key, scratch, len, keys)))
+    if ((st = check_header(&key, scratch, len, keys, &segments[PAYLOAD])))
         return st;
     if (!auth_base64url_decode(scratch, sizeof scratch, &len, segments[SIGNATURE].text,
                                segments[SIGNATURE].len))

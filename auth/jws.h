@@ -7,6 +7,7 @@
 #include "base/status.h"
 
 #define AUTH_TOKEN_MAX 4096
+#define AUTH_UNKNOWN_KID "UNKNOWN_KID" /* the code of a failure for want of the key */
 
 struct auth_jws {
     const struct auth_key *key;            /* that verified it; borrowed from the set */

@@ -149,7 +149,7 @@ static enum st check_group(struct auth_key *key)
     return st;
 }
 
-static enum st check_public(struct auth_key *key)
+enum st auth_key_check(struct auth_key *key)
 {
     EVP_PKEY_CTX *ctx = NULL;
     enum st st = ST_OK;
@@ -194,7 +194,7 @@ static enum st read_pem(struct auth_key *key, EVP_PKEY **signing, const char *pa
         goto done;
     }
     if ((st = parse_pem(&pkey, &is_private, text.data, text.len)) ||
-        (st = take_public_half(&key->public_key, pkey)) || (st = check_public(key)))
+        (st = take_public_half(&key->public_key, pkey)) || (st = auth_key_check(key)))
         goto done;
     if (signing && is_private) {
         *signing = pkey;

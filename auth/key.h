@@ -42,6 +42,7 @@ struct auth_key {
     unsigned char order[AUTH_ORDER_MAX]; /* of the curve, big-endian; for ECDSA only */
     size_t order_len;
     EVP_MD *digest; /* for HMAC only */
+    bool fetched;   /* from a JWK Set, not from a file of the tenant */
     struct secret secret;
 };
 
@@ -63,6 +64,9 @@ enum st auth_key_name_parse(struct auth_key_name *out, const char *file_name) ST
 enum st auth_key_read(struct auth_key **out, EVP_PKEY **signing, const char *tenant,
                       const char *directory, const char *file_name) ST_MUST_USE;
 void auth_key_free(struct auth_key *key); /* when nobody else uses it */
+
+/* Is `public_key` what `alg` needs? Sets `order`. ST_INVALID, BAD_KEY. */
+enum st auth_key_check(struct auth_key *key) ST_MUST_USE;
 
 /* The private half as unencrypted PKCS #8 PEM. */
 enum st auth_key_write_pem(struct secret *out, const EVP_PKEY *signing) ST_MUST_USE;

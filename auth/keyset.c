@@ -4,6 +4,7 @@
 #include "auth/keyset.h"
 
 #include "auth/crypto.h"
+#include "auth/jwk.h"
 #include "auth/key.h"
 
 #include <stdlib.h>
@@ -96,13 +97,30 @@ static size_t lower_bound(const struct auth_keyset *set, const char *kid, size_t
     return from;
 }
 
+static bool is_at(const struct auth_keyset *set, size_t at, const char *kid, size_t kid_len)
+{
+    return at < set->count && compare_kid(set->keys[at], kid, kid_len) == 0;
+}
+
+bool auth_keyset_has(const struct auth_keyset *set, const char *kid, size_t kid_len)
+{
+    return is_at(set, lower_bound(set, kid, kid_len), kid, kid_len);
+}
+
 const struct auth_key *auth_keyset_find(const struct auth_keyset *set, const char *kid,
                                         size_t kid_len)
 {
     size_t at = lower_bound(set, kid, kid_len);
 
-    if (at < set->count && compare_kid(set->keys[at], kid, kid_len) == 0)
-        return set->keys[at];
+    return is_at(set, at, kid, kid_len) && !is_at(set, at + 1, kid, kid_len) ? set->keys[at] : NULL;
+}
+
+const struct auth_key *auth_keyset_find_of(const struct auth_keyset *set, const char *tenant,
+                                           const char *kid, size_t kid_len)
+{
+    for (size_t at = lower_bound(set, kid, kid_len); is_at(set, at, kid, kid_len); at++)
+        if (strcmp(set->keys[at]->tenant, tenant) == 0)
+            return set->keys[at];
     return NULL;
 }
 
@@ -133,7 +151,7 @@ static void insert(struct auth_keyset *set, struct auth_key *key)
 
 static enum st check_new(const struct auth_keyset *set, const struct auth_key *key)
 {
-    if (!auth_keyset_find(set, key->kid, strlen(key->kid)))
+    if (!auth_keyset_has(set, key->kid, strlen(key->kid)))
         return ST_OK;
     return st_hint(
         st_fail(ST_CONFLICT, "KID_TAKEN", "there is already a key with the id %s", key->kid),
@@ -201,11 +219,29 @@ enum st auth_keyset_keep(struct auth_keyset *set, const char *tenant,
     for (size_t i = 0; !st && i < from->count; i++) {
         struct auth_key *key = from->keys[i];
 
-        if (strcmp(key->tenant, tenant) != 0 || auth_keyset_find(set, key->kid, strlen(key->kid)))
+        if (key->fetched || strcmp(key->tenant, tenant) != 0 ||
+            auth_keyset_has(set, key->kid, strlen(key->kid)))
             continue;
         atomic_fetch_add(&key->uses, 1);
         insert(set, key);
     }
+    return st;
+}
+
+enum st auth_keyset_add_fetched(struct auth_keyset *set, const char *tenant,
+                                const struct auth_key *key)
+{
+    struct auth_key *copy = NULL;
+
+    if (auth_keyset_find_of(set, tenant, key->kid, strlen(key->kid)))
+        return ST_OK;
+    enum st st = auth_jwk_for_tenant(&copy, key, tenant);
+    if (!st)
+        st = reserve(set, 1);
+    if (st)
+        auth_key_free(copy);
+    else
+        insert(set, copy);
     return st;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define AUTH_KID_MAX 64
@@ -30,14 +31,23 @@ void auth_keyset_free(struct auth_keyset *set);
 enum st auth_keyset_load(struct auth_keyset *set, const char *tenant, const char *directory,
                          size_t *file_count) ST_MUST_USE;
 
-/* Adds the keys that `from` has for `tenant`, which both sets then share: for a tenant whose files
- * cannot be loaded now. One whose id is taken meanwhile is left out. */
+/* Adds the keys that `from` has out of the files of `tenant`, which both sets then share: for a
+ * tenant whose files cannot be loaded now. One whose id is taken meanwhile is left out. */
 enum st auth_keyset_keep(struct auth_keyset *set, const char *tenant,
                          const struct auth_keyset *from) ST_MUST_USE;
 
-/* Borrowed until the set is freed; NULL when there is none. */
+/* Adds a key of a JWK Set (auth/jwk.h) for `tenant`. Here a key id is the tenant's own: issuers
+ * choose them, and none may take another one's. The tenant's files come first: after them, and not
+ * one whose id they have. */
+enum st auth_keyset_add_fetched(struct auth_keyset *set, const char *tenant,
+                                const struct auth_key *key) ST_MUST_USE;
+
+/* Borrowed until the set is freed. NULL: there is none, or several tenants have one. */
 const struct auth_key *auth_keyset_find(const struct auth_keyset *set, const char *kid,
                                         size_t kid_len);
+const struct auth_key *auth_keyset_find_of(const struct auth_keyset *set, const char *tenant,
+                                           const char *kid, size_t kid_len);
+bool auth_keyset_has(const struct auth_keyset *set, const char *kid, size_t kid_len);
 const char *auth_key_tenant(const struct auth_key *key);
 const char *auth_key_algorithm(const struct auth_key *key); /* "ES256" */
 

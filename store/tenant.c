@@ -23,11 +23,11 @@ void store_tenant_init(struct store_tenant *t, const char *name)
 
 enum st store_tenant_to_json(json_t **out, const struct store_tenant *t)
 {
-    *out =
-        json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:{s:I, s:I}}", "tenant", t->name, "enabled",
-                  t->enabled ? 1 : 0, "issuer", t->issuer, "audience", t->audience, "hmac_key_id",
-                  t->hmac_key_id, "hmac_key_check", t->hmac_key_check, "limits", "max_batch_keys",
-                  (json_int_t)t->max_batch_keys, "max_datasets", (json_int_t)t->max_datasets);
+    *out = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:{s:I, s:I}}", "tenant", t->name,
+                     "enabled", t->enabled ? 1 : 0, "issuer", t->issuer, "audience", t->audience,
+                     "jwks", t->jwks, "hmac_key_id", t->hmac_key_id, "hmac_key_check",
+                     t->hmac_key_check, "limits", "max_batch_keys", (json_int_t)t->max_batch_keys,
+                     "max_datasets", (json_int_t)t->max_datasets);
     return *out ? ST_OK
                 : st_fail(ST_INVALID, "INVALID_TENANT",
                           "issuer or audience of the tenant is not valid UTF-8");
@@ -35,7 +35,7 @@ enum st store_tenant_to_json(json_t **out, const struct store_tenant *t)
 
 enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
 {
-    const char *name, *issuer, *audience, *key_id, *key_check = NULL;
+    const char *name, *issuer, *audience, *jwks = "", *key_id, *key_check = NULL;
     int64_t batch = 0, datasets = 0;
     json_t *limits = NULL;
     bool enabled;
@@ -47,6 +47,8 @@ enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
         st = jx_need_string(&issuer, row, "", "issuer");
     if (!st)
         st = jx_need_string(&audience, row, "", "audience");
+    if (!st)
+        st = jx_string(&jwks, row, "", "jwks", "");
     if (!st)
         st = jx_need_string(&key_id, row, "", "hmac_key_id");
     if (!st)
@@ -63,6 +65,7 @@ enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
     t->enabled = enabled;
     snprintf(t->issuer, sizeof t->issuer, "%s", issuer);
     snprintf(t->audience, sizeof t->audience, "%s", audience);
+    snprintf(t->jwks, sizeof t->jwks, "%s", jwks);
     snprintf(t->hmac_key_id, sizeof t->hmac_key_id, "%s", key_id);
     snprintf(t->hmac_key_check, sizeof t->hmac_key_check, "%s", key_check);
     t->max_batch_keys = (uint32_t)batch;

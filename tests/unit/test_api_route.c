@@ -99,9 +99,12 @@ static void every_operation_of_the_contract_has_its_path(void **state)
         {"POST", "/v1/datasets/d/versions/1/promote", "promoteVersion"},
         {"POST", "/v1/datasets/d/rollback", "rollBack"},
         {"GET", "/v1/datasets/d/events", "listEvents"},
+        {"POST", "/v1/revocations", "revoke"},
         {"GET", "/livez", "livez"},
         {"GET", "/readyz", "readyz"},
         {"GET", "/openapi.json", "getContract"},
+        {"GET", "/docs", "getDocs"},
+        {"GET", "/docs/rapidoc.js", "getDocsScript"},
         {"GET", "/metrics", "getMetrics"},
     };
     const char *const *operations = api_route_operations();
