@@ -67,7 +67,11 @@ enum st catalog_lock_take(struct catalog_lock *l, const char *catalog_path)
 {
     const struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     uint64_t start_ms = clock_boot_ms(), waited_ms = 0;
-    enum st st = open_file(l, catalog_path);
+    enum st st = l->refused ? st_fail(ST_UNAVAILABLE, "READ_ONLY",
+                                      "the disk of %s was full or could only be read when this "
+                                      "process began",
+                                      catalog_path)
+                            : open_file(l, catalog_path);
 
     while (!st && fcntl(l->fd, F_SETLK, &whole) != 0) {
         if (errno != EAGAIN && errno != EACCES && errno != EINTR)

@@ -19,7 +19,8 @@ struct catalog_lock {
     int fd;    /* while `open` */
     bool open; /* false in a zeroed struct */
     bool held;
-    uint64_t wait_ms;                  /* how long _take waits for others */
+    bool refused;     /* this process may not write: nobody could see that it lives */
+    uint64_t wait_ms; /* how long _take waits for others */
     const volatile sig_atomic_t *stop; /* NULL, or not 0 when nobody is to be waited for any more */
 };
 

@@ -672,7 +672,7 @@ enum st store_keeper_start(struct store_keeper **out, const struct store_keeper_
         k->store->catalog.lock.wait_ms = 0; /* this thread has other things to do */
         st = check_heads(k);
     }
-    if (!st)
+    if (!st && !k->store->catalog.lock.refused)
         st = run_register(&k->server, k->store->run_dir, RUN_SERVER);
     if (!st)
         st = adopter_start(&k->adopter, store_keys_dir(k->store), options->slots);

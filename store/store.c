@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -179,6 +180,13 @@ static enum st refuse_during_rebuild(const struct store *s)
     return st;
 }
 
+static bool is_read_only(const char *path)
+{
+    struct statvfs fs;
+
+    return statvfs(path, &fs) == 0 && (fs.f_flag & ST_RDONLY);
+}
+
 /* Both sides make their entry first and look for the other's then: one of them at least sees it. */
 enum st opening_register(struct store *s, enum run_kind kind)
 {
@@ -193,6 +201,10 @@ enum st opening_register(struct store *s, enum run_kind kind)
         st = fs_mkdir(s->heads_dir, PRIVATE);
     if (!st)
         st = run_register(&s->run, s->run_dir, kind);
+    if (st && kind == RUN_PROCESS && (st == ST_FULL || is_read_only(s->run_dir))) {
+        s->catalog.lock.refused = true; /* reading goes on */
+        st = ST_OK;
+    }
     return !st && kind != RUN_REBUILD ? refuse_during_rebuild(s) : st;
 }
 

@@ -111,3 +111,41 @@ for (const name of ['rollback', 'promotion', 'dataset put'])
     for (const pages of sample([0, 1, 2, 3, 4, 6, 8, 12, 16, 24], 2)) words.push(`${pages}: ${(await runIn(pages, operation)).word}`);
     t.diagnostic(words.join(', '));
   });
+
+/** The commands that only read. */
+async function readEverything(data) {
+  for (const [args, tenant] of [[['versions', 'people'], 'dev'], [['get', '/v1/datasets/people/versions'], 'dev'],
+    [['diff', 'people', '1', '2'], 'dev'], [['verify', '--deep'], null], [['dataset', 'list'], 'dev'], [['tenant', 'list'], null]])
+    await data.ok(args, { tenant });
+}
+
+test('on a full disk what only reads works, beside a server that goes on', { skip: why }, async () => {
+  const operation = operationNamed('rollback');
+  const past = await pastOf(operation);
+  const data = await fresh(operation);
+  const server = await data.serve(), token = await data.token();
+  try {
+    fill(0);
+    await readEverything(data);
+    await data.ok(['backup', '--to', tempDir('backups')]);
+    assert.deepEqual(await survivors(server, token, data, expectation(operation, past, 'failure')), []);
+    rmSync(ballast());
+  } finally {
+    assert.equal(await server.stop(), 0, server.log);
+  }
+});
+
+test('on a disk that can only be read what only reads works, and what writes says why it cannot', { skip: why }, async () => {
+  const data = await fresh(operationNamed('rollback'));
+  const mount = (how) => assert.equal(spawnSync('mount', ['-o', `remount,${how}`, disk]).status, 0);
+  mount('ro');
+  try {
+    await readEverything(data);
+    const { code, stderr } = await data.cli(operationNamed('rollback').run);
+    assert.equal(code, 1);
+    assert.match(stderr, /could only be read/);
+  } finally {
+    mount('rw');
+  }
+  assert.equal((await data.cli(operationNamed('rollback').run)).code, 0);
+});
