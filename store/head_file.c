@@ -113,9 +113,13 @@ static enum st read_document(json_t **out, const char *path)
     int64_t format;
     enum st st = document_read(out, path);
 
-    if (!st && jx_need_integer(&format, *out, "", "format", HEAD_FILE_FORMAT, HEAD_FILE_FORMAT))
-        st = st_fail(ST_CORRUPT, "DOCUMENT_DAMAGED", "%s is not of format %d", path,
-                     HEAD_FILE_FORMAT);
+    if (!st && jx_need_integer(&format, *out, "", "format", 0, INT64_MAX))
+        st = st_fail(ST_CORRUPT, "DOCUMENT_DAMAGED", "%s does not say its format", path);
+    else if (!st && format != HEAD_FILE_FORMAT)
+        st = st_hint(st_fail(ST_CORRUPT, "HEAD_FORMAT",
+                             "%s has format %lld; this program reads format %d", path,
+                             (long long)format, HEAD_FILE_FORMAT),
+                     "use the everline that wrote it");
     if (st) {
         json_decref(*out);
         *out = NULL;

@@ -27,7 +27,7 @@ struct head_file {
     json_t *versions;   /* rows of CATALOG_VERSIONS, definitions put back */
 };
 
-/* ST_CORRUPT: damaged, or not of this tenant and dataset. */
+/* ST_CORRUPT: damaged, of another format (code HEAD_FORMAT), or not of this tenant and dataset. */
 enum st head_file_read(struct head_file *out, const char *heads_dir, const char *tenant,
                        const char *dataset) ST_MUST_USE;
 /* Only the head of it, as far as it can be read. */

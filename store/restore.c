@@ -132,8 +132,14 @@ static enum st make_directory(struct restore *r)
 /* Only what this restore has made: the directory was empty. */
 static void take_back(struct restore *r)
 {
-    static const char *const MADE[] = {
-        "catalog.mdb", "catalog.mdb-lock", "segments", "heads", "build", "run", "FORMAT"};
+    static const char *const MADE[] = {"catalog.mdb",
+                                       "catalog.mdb-lock",
+                                       "catalog.mdb-writer",
+                                       "segments",
+                                       "heads",
+                                       "build",
+                                       "run",
+                                       "FORMAT"};
     char path[FS_PATH_MAX];
 
     for (size_t i = 0; r->marked && i < sizeof MADE / sizeof MADE[0]; i++)

@@ -18,8 +18,9 @@ struct run_entry {
     int fd;
 };
 
-/* Makes the entry and takes its lock; on a full disk it may be empty. ST_UNAVAILABLE, code PID_NAMESPACE, when a live process of
- * another PID namespace uses the directory: LMDB's reader table would be confused. */
+/* Makes the entry and takes its lock; on a full disk it may be empty. ST_UNAVAILABLE, code
+ * PID_NAMESPACE, when a live process of another PID namespace uses the directory: LMDB's reader
+ * table would be confused. */
 enum st run_register(struct run_entry *out, const char *run_dir, enum run_kind kind) ST_MUST_USE;
 void run_unregister(struct run_entry *e, const char *run_dir); /* accepts fd -1 */
 

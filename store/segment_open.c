@@ -106,9 +106,10 @@ static enum st check_meta(struct store_segment *s, const char *tenant, const cha
     if (jx_integer(&format, s->meta, "", "format", 0, 0, INT64_MAX))
         return segment_damaged("has a wrong meta");
     if (format != STORE_SEGMENT_FORMAT)
-        return st_fail(ST_CORRUPT, "SEGMENT_FORMAT",
-                       "a segment has format %lld; this program reads %d", (long long)format,
-                       STORE_SEGMENT_FORMAT);
+        return st_hint(st_fail(ST_CORRUPT, "SEGMENT_FORMAT",
+                               "a segment has format %lld; this program reads %d",
+                               (long long)format, STORE_SEGMENT_FORMAT),
+                       "use the everline that wrote it, or ingest the batch again with this one");
     if (jx_need_string(&its_tenant, s->meta, "", "tenant") ||
         jx_need_string(&its_dataset, s->meta, "", "dataset") ||
         jx_integer(&records, s->meta, "", "records", -1, 0, INT64_MAX) || records < 0 ||

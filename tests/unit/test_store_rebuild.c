@@ -1,5 +1,7 @@
 /* The catalog is not a single point of ruin: the head files give it back. */
 #include "damage_kit.h"
+#include "store/document.h"
+#include "store/head_file.h"
 #include "store/internal.h"
 #include "store/rebuild.h"
 
@@ -262,6 +264,36 @@ static void an_older_copy_of_the_catalog_is_rebuilt(void **state)
     kit_free(&kit);
 }
 
+/* Its checksum holds: it is whole, and nobody here knows what it says. */
+static void a_head_file_of_another_format_is_refused_with_both_numbers(void **state)
+{
+    struct kit kit;
+    struct head head;
+    char heads[FS_PATH_MAX], path[FS_PATH_MAX];
+    json_t *document = NULL;
+
+    (void)state;
+    copy_of_prepared(&kit);
+    kit_ok(fs_path(heads, "%s/heads", kit.dir));
+    kit_ok(fs_path(path, "%s/acme/people.json", heads));
+    for (int format = 0; format < 3; format++) {
+        kit_ok(document_read(&document, path));
+        assert_int_equal(json_object_set_new(document, "format", json_integer(format)), 0);
+        kit_ok(document_write(path, document, 0600));
+        json_decref(document);
+        enum st st = head_file_read_head(&head, heads, "acme", "people");
+        assert_int_equal(st, format == 1 ? ST_OK : ST_CORRUPT);
+        head_release(&head);
+        if (st) {
+            assert_string_equal(st_code(), "HEAD_FORMAT");
+            assert_non_null(strstr(st_message(), format ? "has format 2" : "has format 0"));
+            assert_non_null(strstr(st_message(), "reads format 1"));
+            assert_true(st_hint_text()[0]);
+        }
+    }
+    kit_ok(fs_remove_tree(kit.dir));
+}
+
 static void a_damaged_head_file_is_not_passed_over_in_silence(void **state)
 {
     struct kit kit;
@@ -311,6 +343,7 @@ int main(void)
         cmocka_unit_test(a_whole_catalog_and_one_in_use_are_left_alone),
         cmocka_unit_test(nobody_opens_the_directory_during_a_rebuild),
         cmocka_unit_test(an_older_copy_of_the_catalog_is_rebuilt),
+        cmocka_unit_test(a_head_file_of_another_format_is_refused_with_both_numbers),
         cmocka_unit_test(a_damaged_head_file_is_not_passed_over_in_silence),
     };
 
