@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { assertProblem, Data } from '../kit/everline.mjs';
 import { sourceDir } from '../kit/process.mjs';
-import { csv, THINGS, things } from '../kit/samples.mjs';
+import { cellsByColour, csv, THINGS, things, totals } from '../kit/samples.mjs';
 
 let data, server, token;
 const rows = things(3000);
@@ -34,33 +34,7 @@ after(() => server?.stop());
 
 const url = (query = '') => `/v1/datasets/things/rollups/by_colour${query}`;
 
-function metrics(cell) {
-  const weights = cell.filter((row) => row.weight !== null).map((row) => row.weight);
-  const sum = weights.reduce((a, b) => a + b, 0);
-  return {
-    things: cell.length, weighed: weights.length, weight: weights.length ? sum : null,
-    lightest: weights.length ? Math.min(...weights) : null,
-    heaviest: weights.length ? Math.max(...weights) : null,
-    mean: weights.length ? sum / weights.length : null,
-    share_heavy: weights.filter((w) => w > 50).length / cell.length,
-  };
-}
-
-/** The cells as they must be: by colour (null first, then bytewise), then month. */
-function expected(chosen = () => true) {
-  const cells = new Map();
-  for (const row of rows.filter(chosen)) {
-    const made = `${row.made.slice(0, 7)}-01`;
-    const name = JSON.stringify([row.colour, made]);
-    if (!cells.has(name)) cells.set(name, []);
-    cells.get(name).push(row);
-  }
-  const bytes = (text) => Buffer.from(text ?? '');
-  return [...cells.entries()]
-    .map(([name, cell]) => ({ colour: JSON.parse(name)[0], made: JSON.parse(name)[1], ...metrics(cell) }))
-    .sort((a, b) => (a.colour === null ? 0 : 1) - (b.colour === null ? 0 : 1)
-      || Buffer.compare(bytes(a.colour), bytes(b.colour)) || (a.made < b.made ? -1 : 1));
-}
+const expected = (chosen = () => true) => cellsByColour(rows.filter(chosen));
 
 function assertCells(items, wanted) {
   assert.equal(items.length, wanted.length);
@@ -85,8 +59,7 @@ test('every cell equals what the rows add up to', async () => {
 
 test('a rollup without dimensions is one cell over everything', async () => {
   const { items } = (await server.get('/v1/datasets/things/rollups/total', token)).json;
-  const all = metrics(rows);
-  assert.deepEqual(items, [{ things: all.things, weight: all.weight }]);
+  assert.deepEqual(items, totals(rows));
 });
 
 test('a dimension filters, and from and to bound the time', async () => {

@@ -64,6 +64,40 @@ export function things(count, seed = 1) {
   return rows;
 }
 
+function metrics(cell) {
+  const weights = cell.filter((row) => row.weight !== null).map((row) => row.weight);
+  const sum = weights.reduce((a, b) => a + b, 0);
+  return {
+    things: cell.length, weighed: weights.length, weight: weights.length ? sum : null,
+    lightest: weights.length ? Math.min(...weights) : null,
+    heaviest: weights.length ? Math.max(...weights) : null,
+    mean: weights.length ? sum / weights.length : null,
+    share_heavy: weights.filter((w) => w > 50).length / cell.length,
+  };
+}
+
+/** The cells of THINGS' rollup by_colour as they must be: by colour (null first, then bytewise), then month. */
+export function cellsByColour(rows) {
+  const cells = new Map();
+  for (const row of rows) {
+    const made = `${row.made.slice(0, 7)}-01`;
+    const name = JSON.stringify([row.colour, made]);
+    if (!cells.has(name)) cells.set(name, []);
+    cells.get(name).push(row);
+  }
+  const bytes = (text) => Buffer.from(text ?? '');
+  return [...cells.entries()]
+    .map(([name, cell]) => ({ colour: JSON.parse(name)[0], made: JSON.parse(name)[1], ...metrics(cell) }))
+    .sort((a, b) => (a.colour === null ? 0 : 1) - (b.colour === null ? 0 : 1)
+      || Buffer.compare(bytes(a.colour), bytes(b.colour)) || (a.made < b.made ? -1 : 1));
+}
+
+/** The one cell of THINGS' rollup total. */
+export function totals(rows) {
+  const all = metrics(rows);
+  return [{ things: all.things, weight: all.weight }];
+}
+
 const field = (value) => {
   const text = String(value);
   return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
