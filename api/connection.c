@@ -155,6 +155,15 @@ static enum st check_media_type(const char *type, const char *wanted)
                    "send Content-Type: %s", wanted);
 }
 
+/* RFC 9110 sections 8.4 and 15.5.16: bytes that were encoded are not taken for the body. */
+static enum st check_encoding(const char *encoding)
+{
+    if (!encoding || strcasecmp(encoding, "identity") == 0)
+        return ST_OK;
+    return st_hint(st_fail(ST_MEDIA_TYPE, "CONTENT_ENCODING", "the body must not be encoded"),
+                   "send the body as it is, without Content-Encoding");
+}
+
 static enum st check_body(const struct api_exchange *x)
 {
     const struct api_route *route = x->request.route;
@@ -167,7 +176,8 @@ static enum st check_body(const struct api_exchange *x)
                    : ST_OK;
     if (length > x->body.max)
         return st_fail(ST_TOO_LARGE, "BODY_TOO_LARGE", "the body may have %zu bytes", x->body.max);
-    return check_media_type(head->content_type, route->media_type);
+    enum st st = check_encoding(head->content_encoding);
+    return st ? st : check_media_type(head->content_type, route->media_type);
 }
 
 static size_t body_limit(const struct api_exchange *x)
@@ -178,8 +188,16 @@ static size_t body_limit(const struct api_exchange *x)
     return all && all < limit ? (size_t)all : limit;
 }
 
+/* RFC 9110 section 10.1.1. libmicrohttpd sends the 100 (Continue). */
+static enum st check_expectation(const char *expect)
+{
+    return !expect || strcasecmp(expect, "100-continue") == 0
+               ? ST_OK
+               : st_fail(ST_EXPECTATION, "EXPECTATION", "Expect can only be 100-continue");
+}
+
 /* Everything that is decided before a handler runs, in this order: shape of the head, route, token
- * and scope, parameters (by the router), body. */
+ * and scope, parameters (by the router), expectation, body. */
 static enum st judge_head(struct api_exchange *x, char allow[64], const char *method)
 {
     struct api_server *server = x->server;
@@ -201,7 +219,8 @@ static enum st judge_head(struct api_exchange *x, char allow[64], const char *me
     if (st)
         return st;
     buf_init(&x->body, body_limit(x));
-    return check_body(x);
+    st = check_expectation(x->head.expect);
+    return st ? st : check_body(x);
 }
 
 static enum MHD_Result take_header(void *cls, enum MHD_ValueKind kind, const char *name,
@@ -225,7 +244,7 @@ static enum st refuse_work(void)
     return st_fail(ST_UNAVAILABLE, "STOPPING", "the server is stopping");
 }
 
-static enum MHD_Result on_head(struct api_exchange *x, const char *method)
+static enum MHD_Result on_head(struct api_exchange *x, const char *method, const char *version)
 {
     char allow[64] = "";
 
@@ -242,7 +261,7 @@ static enum MHD_Result on_head(struct api_exchange *x, const char *method)
     x->request.if_none_match = x->head.if_none_match;
     take_request_id(x);
     log_set_request_id(x->request.request_id);
-    const char *fault = x->raw ? api_head_fault(&x->head, method, x->raw) : NULL;
+    const char *fault = x->raw ? api_head_fault(&x->head, method, x->raw, version) : NULL;
     if (fault || !x->raw) {
         refuse(x, fault ? st_fail(ST_INVALID, "MALFORMED_REQUEST", "%s", fault)
                         : st_fail(ST_NOMEM, NULL, "out of memory"));
@@ -257,6 +276,8 @@ static enum MHD_Result on_head(struct api_exchange *x, const char *method)
         refuse(x, st);
     if (st == ST_METHOD)
         api_reply_header(&x->reply, "Allow", "%s", allow);
+    if (st == ST_MEDIA_TYPE && x->head.content_encoding)
+        api_reply_header(&x->reply, "Accept-Encoding", "identity"); /* RFC 9110 section 12.5.3 */
     return st && api_head_length(&x->head) > API_BODY_DRAIN_MAX ? answer_and_close(x) : MHD_YES;
 }
 
@@ -402,11 +423,10 @@ enum MHD_Result api_on_request(void *cls, struct MHD_Connection *connection, con
     (void)cls;
     (void)connection;
     (void)url;
-    (void)version;
     if (!x)
         return MHD_NO;
     if (x->state == EXCHANGE_NEW) {
-        result = on_head(x, method);
+        result = on_head(x, method, version);
     } else if (*upload_data_size) {
         result = on_body(x, upload_data, upload_data_size);
     } else if (x->state == EXCHANGE_RUNNING) {

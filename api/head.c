@@ -24,6 +24,8 @@ static const struct {
     {"X-Request-Id", 12, VALUE(request_id), NOT_COUNTED},
     {"If-Match", 8, VALUE(if_match), NOT_COUNTED},
     {"If-None-Match", 13, VALUE(if_none_match), NOT_COUNTED},
+    {"Content-Encoding", 16, VALUE(content_encoding), NOT_COUNTED},
+    {"Expect", 6, VALUE(expect), NOT_COUNTED},
 };
 
 /* RFC 9110 section 5.6.2; what names are mostly made of comes first. */
@@ -75,7 +77,8 @@ static bool has_control(const char *text)
     return false;
 }
 
-const char *api_head_fault(const struct api_head *head, const char *method, const char *target)
+const char *api_head_fault(const struct api_head *head, const char *method, const char *target,
+                           const char *version)
 {
     if (head->fault)
         return head->fault;
@@ -87,6 +90,8 @@ const char *api_head_fault(const struct api_head *head, const char *method, cons
         return "the request target holds a NUL";
     if (head->authorizations > 1 || head->lengths > 1 || head->encodings > 1 || head->hosts > 1)
         return "a header that may be there once is repeated";
+    if (head->hosts == 0 && strcmp(version, "HTTP/1.1") == 0)
+        return "Host is missing";
     if (head->encodings && head->lengths)
         return "Transfer-Encoding and Content-Length are both there";
     if (head->encodings && strcasecmp(head->transfer_encoding, "chunked") != 0)

@@ -9,7 +9,7 @@
 /* Header values that matter, borrowed; NULL: absent. */
 struct api_head {
     const char *authorization, *content_type, *content_length, *transfer_encoding;
-    const char *request_id, *if_match, *if_none_match;
+    const char *request_id, *if_match, *if_none_match, *content_encoding, *expect;
     unsigned authorizations, lengths, encodings, hosts; /* how often each is there */
     const char *fault; /* NULL, or what is wrong with a header's name or value */
 };
@@ -19,8 +19,10 @@ void api_head_add(struct api_head *head, const char *name, size_t name_len, cons
                   size_t value_len);
 
 /* After the last header: NULL, or why the request is refused with 400 and the connection closed.
- * `target` is the request target as it was sent. Static text. */
-const char *api_head_fault(const struct api_head *head, const char *method, const char *target);
+ * `target` is the request target as it was sent, `version` "HTTP/1.1" or an older one, which needs
+ * no Host (RFC 9112 section 3.2). Static text. */
+const char *api_head_fault(const struct api_head *head, const char *method, const char *target,
+                           const char *version);
 
 /* What Content-Length says, 0 without one; only after api_head_fault found none. */
 uint64_t api_head_length(const struct api_head *head);

@@ -195,14 +195,14 @@ enum st api_rollup_query_read(struct api_rollup_query *q, const struct store_rol
     return st;
 }
 
-/* All of the query but the cursor, as it was sent: what a cursor and an ETag are bound to besides
- * the version. */
+/* Which items the query asks for, as it was sent: what a cursor is bound to besides the version.
+ * How many a page has may change from page to page. */
 static void add_query(struct buf *out, const struct api_request *request, const char *rollup)
 {
     buf_addstr(out, rollup);
     for (size_t i = 0; i < request->query_count; i++) {
         const struct api_pair *pair = &request->query[i];
-        if (strcmp(pair->name, "cursor") != 0)
+        if (strcmp(pair->name, "cursor") != 0 && strcmp(pair->name, "limit") != 0)
             buf_addf(out, "&%s=%zu:%s", pair->name, pair->value_len, pair->value);
     }
 }
@@ -237,20 +237,23 @@ static void add_page_end(struct scan *s)
 }
 
 static enum st read_page(struct api_reply *reply, struct api_request *request,
-                         const struct store_served *d, struct scan *s, const char *query,
+                         const struct store_served *d, struct scan *s, struct buf *query,
                          const struct api_cursor *from)
 {
     const char *text = api_query(request, "cursor");
-    enum st st = query_check(s->next.check, d, query);
+    enum st st = query_check(s->next.check, d, query->data);
 
     s->next.version = d->version;
     if (!st && text)
         st = api_cursor_check(from, d->version, s->next.check);
+    buf_addf(query, "&limit=%zu", s->query.limit);
+    if (!st)
+        st = buf_status(query);
     if (st)
         return st;
     api_version_headers(reply, d);
     if (d->definition->key.protect == STORE_PROTECT_NONE &&
-        api_etag(reply, request, d, query, text ? text : ""))
+        api_etag(reply, request, d, query->data, text ? text : ""))
         return ST_OK;
     buf_addf(s->out, "{\"dataset\":\"%s\",\"rollup\":\"%s\",\"version\":%llu,\"items\":[",
              d->dataset, s->rollup->name, (unsigned long long)d->version);
@@ -287,7 +290,7 @@ enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
     if (!st)
         st = api_rollup_query_read(&s.query, s.rollup, request);
     if (!st)
-        st = read_page(reply, request, d, &s, query.data, &from);
+        st = read_page(reply, request, d, &s, &query, &from);
     buf_release(&s.scratch);
     buf_release(&query);
     return st;

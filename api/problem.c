@@ -34,6 +34,7 @@ static const struct problem {
     {ST_UNKNOWN_OUTCOME, 500, "Outcome unknown", NULL},
     {ST_METHOD, 405, "Method not allowed", NULL},
     {ST_MEDIA_TYPE, 415, "Unsupported media type", NULL},
+    {ST_EXPECTATION, 417, "Expectation failed", NULL},
 };
 
 /* The operating system's "no such file" and "no space left" come without a code of ours, and with a

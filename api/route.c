@@ -117,7 +117,8 @@ static enum st check_value(const struct api_param *p, const char *value, size_t 
                              p->name, (long long)p->min, (long long)p->max);
     errno = 0;
     long long number = strtoll(value, &end, 10);
-    bool digits = len > 0 && len < 20 && strspn(value, "0123456789") == len;
+    bool digits = len > 0 && len < 20 && strspn(value, "0123456789") == len &&
+                  (len == 1 || *value != '0'); /* each number has one form */
     return digits && !errno && number >= p->min && number <= p->max
                ? ST_OK
                : st_fail(ST_INVALID, "INVALID_PARAMETER",

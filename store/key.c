@@ -139,10 +139,11 @@ enum st store_hasher_sum(unsigned char out[STORE_KEY_BYTES], struct store_hasher
 
 static enum st key_error(const char *code, const char *pointer, const char *name, const char *what)
 {
-    int len = utf8_cut(name, STORE_NAME_SIZE);
+    char part[2 * JX_NAME_MAX + 1];
 
-    return st_place(st_fail(ST_INVALID, code, "key field \"%.*s\" %s", len, name, what), "%s/%.*s",
-                    pointer, len, name);
+    return st_place(
+        st_fail(ST_INVALID, code, "key field \"%.*s\" %s", utf8_cut(name, JX_NAME_MAX), name, what),
+        "%s/%s", pointer, jx_pointer_part(part, name));
 }
 
 /* A member that is no field of the key. */

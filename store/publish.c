@@ -222,10 +222,31 @@ const char *store_build_directory(const struct store_build *b)
     return b->directory;
 }
 
+/* Moves the files of the ledger's sources to a list of their own: the version's `sources`. */
+static json_t *take_files(json_t *rows)
+{
+    json_t *all = json_array(), *source, *file;
+    size_t i, j;
+
+    json_array_foreach(json_object_get(rows, "sources"), i, source)
+    {
+        json_array_foreach(json_object_get(source, "files"), j, file)
+        {
+            json_t *one = json_pack("{s:O}", "name", json_object_get(source, "name"));
+            json_object_update(one, file);
+            json_array_append_new(all, one);
+        }
+        json_object_del(source, "files");
+    }
+    return all;
+}
+
 void store_build_set_rows(struct store_build *b, const json_t *rows)
 {
     json_decref(b->rows);
+    json_decref(b->sources);
     b->rows = json_deep_copy(rows);
+    b->sources = take_files(b->rows);
 }
 
 /* ---- seal ---- */
@@ -344,6 +365,8 @@ static void finish_row(struct catalog_txn *t, const struct store_build *b, const
         store_set(t, row, "outcome", json_string(outcome));
         if (b->rows)
             store_set(t, row, "rows", json_incref(b->rows));
+        if (json_array_size(b->sources))
+            store_set(t, row, "sources", json_incref(b->sources));
         if (error)
             store_set(t, row, "error",
                       json_pack("{s:s, s:s, s:s, s:s}", "code", error->code, "message",
@@ -542,5 +565,6 @@ void store_build_free(struct store_build *b)
         log_failure(LOG_LEVEL_ERROR, "build_fail", "a given-up build could not be recorded");
     fs_close(&b->directory_fd);
     json_decref(b->rows);
+    json_decref(b->sources);
     free(b);
 }

@@ -29,7 +29,8 @@ const char *store_build_directory(const struct store_build *b); /* 0700, flocked
 
 /* `file` is a name inside the build directory; call once per segment, newest first. `rows`, set
  * before publish, is the ledger {"read","parsed","unparsable","prepared","accepted","rejected",
- * "duplicates"}, and goes into the version's row. */
+ * "duplicates","sources"}, and goes into the version's row. The "files" of a source in it, with
+ * their SHA-256, become the row's own `sources` in place of those that the build began with. */
 enum st store_build_seal(struct store_build *b, const char *file) ST_MUST_USE;
 void store_build_set_rows(struct store_build *b, const json_t *rows);
 

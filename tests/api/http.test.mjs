@@ -115,6 +115,7 @@ const malformed = {
   'a Transfer-Encoding of xchunked': () => `${head('Host: x', auth(), 'Content-Type: application/json', 'Transfer-Encoding: xchunked')}${BODY}`,
   'two Transfer-Encodings': () => `${head('Host: x', auth(), 'Content-Type: application/json', 'Transfer-Encoding: chunked', 'Transfer-Encoding: identity')}14\r\n${BODY}\r\n0\r\n\r\n`,
   'two Hosts': () => head('Host: x', 'Host: y', auth(), 'Content-Type: application/json', `Content-Length: ${BODY.length}`) + BODY,
+  'no Host': () => head(auth(), 'Content-Type: application/json', `Content-Length: ${BODY.length}`) + BODY,
   'two Authorizations': () => head('Host: x', auth(), auth(), 'Content-Type: application/json', `Content-Length: ${BODY.length}`) + BODY,
   'a space before the colon': () => head('Host: x', auth(), 'Content-Type: application/json', `Content-Length : ${BODY.length}`) + BODY,
   'a header name that is no token': () => head('Host: x', 'X(a): b', auth(), 'Content-Type: application/json', `Content-Length: ${BODY.length}`) + BODY,
@@ -131,6 +132,34 @@ for (const [name, make] of Object.entries(malformed))
     assert.ok(!reply.includes('"outcome"'), reply);
     assert.ok(!reply.includes('{"status":"ok"}'), `what came after was taken as a request: ${reply}`);
   });
+
+test('HTTP/1.0 needs no Host', async () => {
+  assert.match(await server.raw(`GET /livez HTTP/1.0\r\n\r\n`), /^HTTP\/1\.[01] 200 /);
+});
+
+test('a body that is encoded is not taken', async () => {
+  const send = (encoding) => server.post(LOOKUP, token, BODY, { 'content-encoding': encoding });
+  for (const encoding of ['gzip', 'zstd', 'identity, gzip', '']) {
+    const reply = await send(encoding);
+    assertProblem(reply, 415, 'CONTENT_ENCODING');
+    assert.equal(reply.headers['accept-encoding'], 'identity');
+  }
+  assert.equal((await send('Identity')).status, 200);
+});
+
+test('an expectation that cannot be met is refused, 100-continue is met', async () => {
+  const ask = (expect) => server.raw(`POST ${LOOKUP} HTTP/1.1\r\nHost: x\r\n${auth()}\r\nContent-Type: application/json\r\n`
+    + `Content-Length: ${BODY.length}\r\nExpect: ${expect}\r\nConnection: close\r\n\r\n${BODY}`);
+  assert.match(await ask('the-best'), /^HTTP\/1\.1 417 [^]*"code":"EXPECTATION"/);
+  for (const expect of ['100-continue', '100-Continue']) assert.match(await ask(expect), /HTTP\/1\.1 200 [^]*"outcome"/);
+});
+
+test('a number has one form', async () => {
+  const path = '/v1/datasets/things/versions';
+  assert.equal((await server.get(`${path}/1`, token)).status, 200);
+  for (const target of [`${path}/01`, `${path}/+1`, `${path}?limit=01`, `${path}?limit=00`, `${LOOKUP.replace('lookup', 'records/one')}?version=01`])
+    assertProblem(await server.get(target, token), 400, 'INVALID_PARAMETER');
+});
 
 test('rubbish instead of HTTP does no harm', async () => {
   for (const text of ['\r\n\r\n\r\n\r\n', 'HELLO\r\n\r\n', '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n', `GET /${'a'.repeat(30000)} HTTP/1.1\r\n\r\n`,

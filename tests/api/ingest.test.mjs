@@ -192,9 +192,10 @@ test('several files of one source are one source', async () => {
   for (const [i, name] of ['a', 'b', 'c'].entries()) data.file(`part-${name}.csv`, csv(rows.slice(10 * i, 10 * i + 10)));
   const row = await data.ingest('parts', { things: `${data.files}/part-*.csv` });
   assert.equal(row.rows.accepted, 30);
-  assert.deepEqual(row.rows.sources[0].files, ['a', 'b', 'c'].map((name) => {
+  assert.deepEqual(row.rows.sources, [{ name: 'things', read: 30, parsed: 30, unparsable: 0 }]);
+  assert.deepEqual(row.sources, ['a', 'b', 'c'].map((name) => {
     const bytes = readFileSync(join(data.files, `part-${name}.csv`));
-    return { file: `part-${name}.csv`, bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
+    return { name: 'things', file: `part-${name}.csv`, bytes: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
   }));
   const all = await data.ingest('parts', { things: data.file('whole.csv', csv([...rows].reverse())) });
   assert.equal(all.outcome, 'identical', 'the same records in another order give the same bytes');

@@ -91,6 +91,15 @@ test('pages join to the whole, without gaps and without repeats', async () => {
   }
 });
 
+test('the size of a page may change from page to page', async () => {
+  const whole = (await server.get(url(), token)).json.items;
+  const first = (await server.get(url('?limit=2'), token)).json;
+  const rest = await server.get(url(`?cursor=${first.next}&limit=1000`), token);
+  assert.deepEqual([...first.items, ...rest.json.items], whole);
+  const tags = await Promise.all([1, 2, 3].map(async (limit) => (await server.get(url(`?cursor=${first.next}&limit=${limit}`), token)).headers.etag));
+  assert.equal(new Set([...tags, rest.headers.etag]).size, 4);
+});
+
 test('a cursor belongs to its query', async () => {
   const { next } = (await server.get(url('?limit=2'), token)).json;
   const other = encodeURIComponent(next);

@@ -18,7 +18,7 @@ static void add(struct api_head *head, const char *name, const char *value)
 
 static const char *fault(const struct api_head *head)
 {
-    return api_head_fault(head, "POST", "/v1/datasets");
+    return api_head_fault(head, "POST", "/v1/datasets", "HTTP/1.0");
 }
 
 /* The fault of a head with these one or two headers. */
@@ -107,6 +107,16 @@ static void a_header_without_a_value_is_empty_not_absent(void **state)
     assert_null(fault(&head));
     assert_non_null(fault_of("Content-Length", NULL, NULL, NULL));
     assert_non_null(fault_of("Transfer-Encoding", NULL, NULL, NULL));
+}
+
+static void http_1_1_has_a_host_even_an_empty_one(void **state)
+{
+    struct api_head head = {0};
+    (void)state;
+    assert_non_null(api_head_fault(&head, "GET", "/", "HTTP/1.1"));
+    assert_null(api_head_fault(&head, "GET", "/", "HTTP/1.0"));
+    add(&head, "Host", "");
+    assert_null(api_head_fault(&head, "GET", "/", "HTTP/1.1"));
 }
 
 static void a_name_is_a_token(void **state)
@@ -233,9 +243,9 @@ static void a_method_is_in_capital_letters(void **state)
     const struct api_head head = {0};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        assert_non_null(api_head_fault(&head, bad[i], "/"));
+        assert_non_null(api_head_fault(&head, bad[i], "/", "HTTP/1.0"));
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
-        assert_null(api_head_fault(&head, good[i], "/"));
+        assert_null(api_head_fault(&head, good[i], "/", "HTTP/1.0"));
 }
 
 static void a_target_holds_no_control_character(void **state)
@@ -244,8 +254,10 @@ static void a_target_holds_no_control_character(void **state)
     (void)state;
     for (int c = 1; c < 256; c++) {
         char target[] = {'/', 'a', (char)c, 'b', '\0'}, last[] = {'/', (char)c, '\0'};
-        assert_int_equal(api_head_fault(&head, "GET", target) != NULL, c <= ' ' || c == 0x7f);
-        assert_int_equal(api_head_fault(&head, "GET", last) != NULL, c <= ' ' || c == 0x7f);
+        assert_int_equal(api_head_fault(&head, "GET", target, "HTTP/1.0") != NULL,
+                         c <= ' ' || c == 0x7f);
+        assert_int_equal(api_head_fault(&head, "GET", last, "HTTP/1.0") != NULL,
+                         c <= ' ' || c == 0x7f);
     }
 }
 
@@ -253,10 +265,10 @@ static void a_target_holds_no_escaped_nul(void **state)
 {
     const struct api_head head = {0};
     (void)state;
-    assert_non_null(api_head_fault(&head, "GET", "/a%00"));
-    assert_non_null(api_head_fault(&head, "GET", "/a?b=%00c"));
-    assert_non_null(api_head_fault(&head, "GET", "%00"));
-    assert_null(api_head_fault(&head, "GET", "/a%01%20%0"));
+    assert_non_null(api_head_fault(&head, "GET", "/a%00", "HTTP/1.0"));
+    assert_non_null(api_head_fault(&head, "GET", "/a?b=%00c", "HTTP/1.0"));
+    assert_non_null(api_head_fault(&head, "GET", "%00", "HTTP/1.0"));
+    assert_null(api_head_fault(&head, "GET", "/a%01%20%0", "HTTP/1.0"));
 }
 
 int main(void)
@@ -267,6 +279,7 @@ int main(void)
         cmocka_unit_test(names_that_only_resemble_one_that_matters_are_others),
         cmocka_unit_test(a_name_ends_where_its_length_says),
         cmocka_unit_test(a_header_without_a_value_is_empty_not_absent),
+        cmocka_unit_test(http_1_1_has_a_host_even_an_empty_one),
         cmocka_unit_test(a_name_is_a_token),
         cmocka_unit_test(a_nul_in_any_value_is_a_fault),
         cmocka_unit_test(a_fault_stays_whatever_follows),

@@ -121,6 +121,8 @@ static void a_wrong_key_says_which_field(void **state)
          "/key/dob"},
         {"{\"first_name\":\"a\",\"dob\":\"2000-01-01\",\"ssn_last4\":\"1\",\"zip\":\"2\"}",
          "UNKNOWN_KEY_FIELD", "/key/zip"},
+        {"{\"first_name\":\"a\",\"dob\":\"2000-01-01\",\"ssn_last4\":\"1\",\"a/b~\":\"2\"}",
+         "UNKNOWN_KEY_FIELD", "/key/a~1b~0"},
         {"{\"first_name\":\"a\",\"dob\":\"2000-13-01\",\"ssn_last4\":\"1\"}", "INVALID_KEY",
          "/key/dob"},
         {"{\"first_name\":\"..\",\"dob\":\"2000-01-01\",\"ssn_last4\":\"1\"}", "INVALID_KEY",
