@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "store/build_dir.h"
 #include "store/offer.h"
 #include "store/retention.h"
 
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,46 +55,6 @@ static void pin_key(char out[CATALOG_KEY_SIZE], const struct store_build *b, con
 
 /* ---- the build directory ---- */
 
-/* JOB.ATTEMPT, as make_directory names it. */
-static bool is_build_name(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-
-    return strncmp(name, "job-", 4) == 0 && dot && dot[1] &&
-           strspn(dot + 1, "0123456789") == strlen(dot + 1);
-}
-
-/* The lock of a build's directory, or -1 when somebody holds it. */
-static int lock_directory(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0)
-        fs_close(&fd);
-    return fd;
-}
-
-/* Directories whose owner is gone, each under its lock. Best effort: what stays is swept the next
- * time. */
-static void sweep_directories(const struct store *s)
-{
-    struct fs_list list;
-    char path[FS_PATH_MAX];
-
-    if (fs_list_dir(&list, s->build_dir))
-        return;
-    for (size_t i = 0; i < list.count; i++) {
-        if (!is_build_name(list.names[i]) ||
-            fs_path(path, "%s/%s", s->build_dir, list.names[i]) != ST_OK)
-            continue;
-        int fd = lock_directory(path);
-        if (fd >= 0 && fs_remove_tree(path) != ST_OK)
-            log_failure(LOG_LEVEL_WARN, "build_sweep", "a dead build's directory stays");
-        fs_close(&fd);
-    }
-    fs_list_free(&list);
-}
-
 /* A sweep can take the directory between its making and its locking: then it is made again. */
 static enum st make_directory(struct store_build *b)
 {
@@ -105,7 +65,7 @@ static enum st make_directory(struct store_build *b)
     while (!st) {
         if (mkdir(b->directory, 0700) != 0 && errno != EEXIST)
             return st_fail_errno(errno, "making the build directory");
-        b->directory_fd = lock_directory(b->directory);
+        b->directory_fd = build_dir_lock(b->directory);
         if (b->directory_fd >= 0 && fstat(b->directory_fd, &opened) == 0 &&
             stat(b->directory, &named) == 0 && opened.st_ino == named.st_ino)
             break;
@@ -191,7 +151,7 @@ enum st store_build_begin(struct store_build **out, struct store *s,
     b->directory_fd = -1;
     b->require_promotion = definition->require_promotion;
     snprintf(b->actor, sizeof b->actor, "job:%s", lease->job);
-    sweep_directories(s);
+    build_dir_sweep(s->build_dir);
     st = create_row(b, definition, sources);
     if (!st) {
         st = make_directory(b);

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "store/build_dir.h"
 #include "store/internal.h"
 #include "store/queue_internal.h"
 
@@ -367,6 +368,7 @@ void store_purge(const char *build_dir)
             errno != ENOENT)
             log_event(LOG_LEVEL_WARN, "purge", "a removed segment's file stays");
     fs_list_free(&list);
+    build_dir_sweep(build_dir);
 }
 
 void store_tidy(struct store *s, const char *tenant, const char *dataset)

@@ -15,8 +15,8 @@ enum st store_retention_run(unsigned *retired, struct store *s, const char *tena
  * never waits for a large unlink; *aside (may be NULL) says whether there is something to purge. */
 enum st store_sweep(bool *aside, struct store *s) ST_MUST_USE;
 
-/* Unlinks what sweeps moved aside, which may take long. Any thread; `build_dir` is store_build_dir.
- */
+/* Unlinks what sweeps moved aside and what dead builds left, which may take long. Any thread;
+ * `build_dir` is store_build_dir. */
 void store_purge(const char *build_dir);
 const char *store_build_dir(const struct store *s);
 

@@ -1,6 +1,7 @@
 #include "store/upkeep.h"
 
 #include "base/log.h"
+#include "store/build_dir.h"
 #include "store/queue.h"
 #include "store/retention.h"
 
@@ -54,6 +55,8 @@ bool upkeep_step(struct upkeep *u, struct store *s, uint64_t now_ms)
         u->sweep_ms = now_ms + SWEEP_MS;
         st = store_sweep(&aside, s);
     }
+    if (!st && round_over)
+        aside |= build_dir_any_dead(s->build_dir);
     if (st && !catalog_is_busy(st))
         log_failure(LOG_LEVEL_WARN, "upkeep", "what is old or dead cannot be put away now");
     return aside;

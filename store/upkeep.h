@@ -13,7 +13,7 @@ struct upkeep {
     uint64_t swept;    /* what had been read of the catalog at the last one */
 };
 
-/* True: files were moved aside and wait to be purged. Failures are logged. */
+/* True: something waits to be purged. Failures are logged. */
 bool upkeep_step(struct upkeep *u, struct store *s, uint64_t now_ms);
 
 #endif

@@ -17,7 +17,7 @@ import { DEFINITIONS, rowsOf, Stage } from './history_plan.mjs';
 
 const all = process.env.EVERLINE_FAULT_ALL === '1';
 const CLIENTS = 8;
-const BATCHES = all ? 30 : 6; /* of each of two lanes */
+const BATCHES = all ? 30 : 4; /* of each of two lanes */
 const SEEDS = process.env.EVERLINE_SEED ? [process.env.EVERLINE_SEED]
   : [1, ...Array.from({ length: all ? 9 : 1 }, () => Math.floor(Math.random() * 1e9))];
 
@@ -90,10 +90,9 @@ async function play(t, seed) {
 }
 
 async function judge(t, seed, data, { history, seats, dead, datasets, token }, stage) {
-  await until('what was killed is settled', async () => {
-    const rows = (await Promise.all(datasets.map((name) => data.versions(name)))).flat();
-    return rows.every((row) => row.state !== 'IN_PROGRESS') && readdirSync(join(data.directory, 'build')).length === 0;
-  });
+  await until('every version that was in progress is settled', async () =>
+    (await Promise.all(datasets.map((name) => data.versions(name)))).flat().every((row) => row.state !== 'IN_PROGRESS'));
+  await until('the build directories of the dead are swept', () => readdirSync(join(data.directory, 'build')).length === 0);
   const logs = {}, batches = {};
   for (const name of datasets) {
     logs[name] = await readLog(seats[0].current, name, token);
