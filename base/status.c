@@ -37,6 +37,7 @@ static const struct {
     [-ST_UNREACHABLE] = {"UNREACHABLE", 3},
     [-ST_USAGE] = {"USAGE", 2},
     [-ST_END] = {"END", 1},
+    [-ST_REFUSED] = {"REFUSED", 4},
 };
 #define STATUS_COUNT ((int)(sizeof STATUSES / sizeof STATUSES[0]))
 

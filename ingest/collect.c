@@ -1,12 +1,17 @@
 /* The payload of a record, as it is sorted and compared (all in the machine's byte order, because
  * it never leaves the process):
  *
- *   u32 row_len | row | for each rollup: u16 tuple_len | tuple | for each term: u8 null, i64 input
+ *   order | u32 row_len | row | for each rollup: u16 tuple_len | tuple | for each term: u8 null,
+ *   i64 input
  *
- * Equal payloads under equal keys are one record; unequal ones contradict each other.
+ * Equal payloads under equal keys are one record; unequal ones contradict each other. `order` is
+ * there when duplicates have one, and is what the bytes of payloads are compared by first: 0 for
+ * null, 1 and 8 bytes big-endian, or 2 and text with 0 as 0 255, ended by 0 0. The judged metrics
+ * are the last rollup.
  */
 #include "ingest/collect.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,11 +30,12 @@ struct collector {
     struct duck_column *columns;
     size_t column_count;
     struct buf payload, tuple;
-    /* key_<field>..., cast_<field>..., row_size, dimensions_<rollup>... */
+    /* key_<field>..., cast_<field>..., row_size, dimensions_<rollup>..., <check>... */
     struct rule *rules;
     size_t rule_count;
-    size_t first_cast, row_size, first_dimensions;
-    uint64_t rejected;
+    size_t first_cast, row_size, first_dimensions, first_check;
+    struct collect_ledger *ledger;
+    uint64_t unusable; /* of the rejected rows, those that no check rejected */
 };
 
 static void init_rules(struct collector *c)
@@ -46,14 +52,33 @@ static void init_rules(struct collector *c)
     c->first_dimensions = (size_t)(r - c->rules);
     for (size_t i = 0; i < def->rollup_count; i++)
         snprintf((r++)->name, RULE_NAME, "dimensions_%s", def->rollups[i].name);
+    c->first_check = (size_t)(r - c->rules);
+    for (size_t i = 0; i < def->check_count; i++)
+        snprintf((r++)->name, RULE_NAME, "%s", def->checks[i].name);
 }
 
 /* A row breaks a rule: it is counted, and the next one is looked at. */
 static enum st reject(struct collector *c, size_t rule)
 {
     c->rules[rule].count++;
-    c->rejected++;
+    c->ledger->rejected++;
+    c->unusable += rule < c->first_check;
     return ST_END;
+}
+
+/* Counts the row checks that a row breaks; the first of those that reject decides. */
+static enum st judge_row(struct collector *c, uint64_t broken)
+{
+    const struct store_definition *def = c->definition;
+    size_t rejecting = def->check_count;
+    for (size_t i = def->check_count; broken && i-- > 0;) {
+        if (!(broken >> i & 1))
+            continue;
+        c->ledger->broken[i]++;
+        if (def->checks[i].effect == STORE_EFFECT_REJECT)
+            rejecting = i;
+    }
+    return rejecting < def->check_count ? reject(c, c->first_check + rejecting) : ST_OK;
 }
 
 static struct store_value value_at(const struct duck_column *c, enum store_type type, size_t row)
@@ -115,6 +140,44 @@ static enum st add_key(unsigned char key[STORE_KEY_BYTES], struct store_text *fi
     return st == ST_INVALID ? reject(c, refused_field(c)) : st;
 }
 
+static void add_order(struct collector *c, const struct duck_column *column, size_t row)
+{
+    enum store_type type = c->plan->order;
+    struct store_value v = value_at(column, type, row);
+    uint64_t bits;
+    buf_addch(&c->payload, (char)(v.null ? 0 : type == STORE_VARCHAR ? 2 : 1));
+    if (v.null)
+        return;
+    if (type == STORE_VARCHAR) {
+        for (size_t i = 0; i < v.as.text.len; i++) {
+            buf_addch(&c->payload, v.as.text.bytes[i]);
+            if (!v.as.text.bytes[i])
+                buf_addch(&c->payload, '\xff');
+        }
+        buf_add(&c->payload, "\0", 2);
+        return;
+    }
+    memcpy(&bits, &v.as, sizeof bits);
+    if (type == STORE_DOUBLE && bits >> 63)
+        bits = ~bits;
+    else
+        bits ^= 1ull << 63;
+    bits = htobe64(bits);
+    buf_add(&c->payload, &bits, sizeof bits);
+}
+
+static size_t order_len(const unsigned char *order)
+{
+    size_t len = 1;
+    if (order[0] == 0)
+        return len;
+    if (order[0] == 1)
+        return len + 8;
+    while (order[len] || order[len + 1])
+        len += order[len] ? 1 : 2;
+    return len + 2;
+}
+
 static enum st add_row(struct collector *c, const struct store_text *fields, size_t row)
 {
     const struct store_definition *def = c->definition;
@@ -127,16 +190,16 @@ static enum st add_row(struct collector *c, const struct store_text *fields, siz
     }
     for (size_t i = 0; i < def->record_count; i++)
         values[n++] = value_at(&c->columns[keys + i], def->record[i].type, row);
-    buf_reset(&c->payload);
     uint32_t len = 0;
+    size_t before = c->payload.len;
     buf_add(&c->payload, &len, sizeof len);
     enum st st = store_row_encode(&c->payload, def->row, def->row_count, values);
     if (st == ST_TOO_LARGE || st == ST_INVALID)
         return reject(c, c->row_size);
     if (st || (st = buf_status(&c->payload)))
         return st;
-    len = (uint32_t)(c->payload.len - sizeof len);
-    memcpy(c->payload.data, &len, sizeof len);
+    len = (uint32_t)(c->payload.len - before - sizeof len);
+    memcpy(c->payload.data + before, &len, sizeof len);
     return ST_OK;
 }
 
@@ -179,22 +242,42 @@ static enum st add_record(struct collector *c, size_t row)
     unsigned char key[STORE_KEY_BYTES];
     size_t at = def->key.field_count + def->record_count;
     int32_t bad = ((const int32_t *)c->columns[at++].data)[row];
+    uint64_t broken = ((const uint64_t *)c->columns[at++].data)[row];
     if (bad >= 0)
         return reject(c, c->first_cast + (size_t)bad);
-    enum st st = add_key(key, fields, c, row);
+    enum st st = judge_row(c, broken);
+    if (!st)
+        st = add_key(key, fields, c, row);
+    buf_reset(&c->payload);
+    if (def->duplicate_order[0])
+        add_order(c, &c->columns[at++], row);
     if (!st)
         st = add_row(c, fields, row);
     for (size_t r = 0; !st && r < def->rollup_count; r++)
         st = add_rollup(c, &def->rollups[r], &at, row);
+    if (!st && def->judged.metric_count)
+        st = add_rollup(c, &def->judged, &at, row);
     return st ? st : sorter_add(c->sorter, key, c->payload.data, c->payload.len);
 }
 
-static enum st fail_rejected(const struct collector *c, uint64_t prepared)
+static enum st list_rules(struct collector *c)
+{
+    c->ledger->rules = json_array();
+    for (size_t i = 0; i < c->rule_count; i++)
+        if (c->rules[i].count &&
+            json_array_append_new(c->ledger->rules,
+                                  json_pack("{s:s, s:I}", "rule", c->rules[i].name, "rows",
+                                            (json_int_t)c->rules[i].count)))
+            return st_fail(ST_NOMEM, NULL, "out of memory");
+    return ST_OK;
+}
+
+static enum st fail_rejected(const struct collector *c)
 {
     struct buf text;
     buf_init(&text, 300);
     const char *separator = "";
-    for (size_t i = 0; i < c->rule_count; i++) {
+    for (size_t i = 0; i < c->first_check; i++) {
         if (!c->rules[i].count)
             continue;
         buf_addf(&text, "%s%s %llu", separator, c->rules[i].name,
@@ -203,10 +286,10 @@ static enum st fail_rejected(const struct collector *c, uint64_t prepared)
     }
     enum st st =
         st_fail(ST_INVALID, "ROWS_REJECTED", "%llu of %llu prepared rows were rejected: %s",
-                (unsigned long long)c->rejected, (unsigned long long)prepared,
+                (unsigned long long)c->unusable, (unsigned long long)c->ledger->prepared,
                 buf_status(&text) ? "by several rules" : text.data);
     st = st_hint(st, "key_FIELD: null or not what its normaliser takes; cast_FIELD: not of its "
-                     "declared type");
+                     "declared type; \"max_reject_ratio\" says how many may be");
     buf_release(&text);
     return st;
 }
@@ -215,15 +298,19 @@ enum st collect_rows(struct collect_ledger *ledger, struct sorter *sorter, struc
                      const struct store_definition *definition, struct store_hasher *hasher,
                      const struct ingest_progress *progress)
 {
-    struct collector c = {
-        .definition = definition, .plan = plan, .hasher = hasher, .sorter = sorter};
+    struct collector c = {.definition = definition,
+                          .plan = plan,
+                          .hasher = hasher,
+                          .sorter = sorter,
+                          .ledger = ledger};
     struct duck_stream *stream = NULL;
     size_t rows;
     buf_init(&c.payload, STORE_ROW_MAX + (1u << 20));
     buf_init(&c.tuple, 1u << 16);
     c.column_count = duck_statement_columns(plan->statement);
     c.columns = calloc(c.column_count, sizeof *c.columns);
-    c.rule_count = definition->key.field_count + plan->cast_count + 1 + definition->rollup_count;
+    c.rule_count = definition->key.field_count + plan->cast_count + 1 + definition->rollup_count +
+                   definition->check_count;
     c.rules = calloc(c.rule_count, sizeof *c.rules);
     enum st st = c.columns && c.rules ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
     if (st)
@@ -244,9 +331,10 @@ enum st collect_rows(struct collect_ledger *ledger, struct sorter *sorter, struc
     }
     if (st == ST_END)
         st = ST_OK;
-    ledger->rejected = c.rejected;
-    if (!st && c.rejected)
-        st = fail_rejected(&c, ledger->prepared);
+    if (!st)
+        st = list_rules(&c);
+    if (!st && (double)c.unusable > definition->max_reject_ratio * (double)ledger->prepared)
+        st = fail_rejected(&c);
 done:
     duck_stream_close(stream);
     buf_release(&c.payload);
@@ -256,11 +344,14 @@ done:
     return st;
 }
 
-struct collect_record collect_open(const void *payload)
+struct collect_record collect_open(const struct store_definition *definition, const void *payload)
 {
+    const unsigned char *row = payload;
     uint32_t len;
-    memcpy(&len, payload, sizeof len);
-    const unsigned char *row = (const unsigned char *)payload + sizeof len;
+    if (definition->duplicate_order[0])
+        row += order_len(row);
+    memcpy(&len, row, sizeof len);
+    row += sizeof len;
     return (struct collect_record){row, len, row + len};
 }
 

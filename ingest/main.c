@@ -6,6 +6,7 @@
 #include "ingest/spawn.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The worker program: the one that has DuckDB. `everline ingest` runs it. */
@@ -45,6 +46,46 @@ static enum st print_summary(const struct batch *b)
     return st;
 }
 
+/* Says which gates hold it back, and from what to what they saw it change. */
+static void add_gates(struct buf *out, const json_t *gates)
+{
+    size_t i;
+    json_t *gate;
+
+    json_array_foreach(gates, i, gate)
+    {
+        const char *state = json_string_value(json_object_get(gate, "state"));
+        char *value =
+            json_dumps(json_object_get(gate, "value"), JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+        char *before =
+            json_dumps(json_object_get(gate, "previous"), JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+
+        if (state && strcmp(state, "held") == 0)
+            buf_addf(out, "; gate %s: %s, was %s", json_string_value(json_object_get(gate, "name")),
+                     value ? value : "?", before ? before : "?");
+        free(value);
+        free(before);
+    }
+}
+
+static enum st fail_held(const struct batch *b)
+{
+    struct buf why;
+    json_t *row = NULL;
+    enum st st = store_version_get(&row, b->store, b->tenant, b->dataset, b->version);
+
+    buf_init(&why, 300);
+    if (!st)
+        add_gates(&why, json_object_get(row, "gates"));
+    st = st_hint(st_fail(ST_HELD, "HELD", "version %llu is held: a person must look%s",
+                         (unsigned long long)b->version, why.data ? why.data : ""),
+                 "serve it with: everline promote %s %llu --reason ...", b->dataset,
+                 (unsigned long long)b->version);
+    buf_release(&why);
+    json_decref(row);
+    return st;
+}
+
 static enum st report(const struct batch *b, bool json, enum st st)
 {
     struct st_report failure;
@@ -56,12 +97,7 @@ static enum st report(const struct batch *b, bool json, enum st st)
         st = print_summary(b);
     else if (st)
         st = st_restore(&failure);
-    if (!st && b->outcome == STORE_HELD_BACK)
-        st = st_hint(st_fail(ST_HELD, "HELD", "version %llu is held: a person must look",
-                             (unsigned long long)b->version),
-                     "serve it with: everline promote %s %llu --reason ...", b->dataset,
-                     (unsigned long long)b->version);
-    return st;
+    return !st && b->outcome == STORE_HELD_BACK ? fail_held(b) : st;
 }
 
 static enum st within(const char *option, uint64_t value, uint64_t min, uint64_t max,
@@ -163,7 +199,7 @@ static const struct cmd_option NONE[] = {{NULL, CMD_FLAG, NULL, NULL, NULL, fals
 static const struct cmd COMMANDS[] = {
     {"ingest", "DATASET", 1, 1, "Build a new version from files and serve it",
      "Exit code: 0 served (or superseded, or identical to what is served), 1 failed or cancelled,\n"
-     "2 wrong usage, 3 cannot reach, 4 held.",
+     "2 wrong usage, 3 cannot reach, 4 held by a gate or refused by a check.",
      "everline ingest lifeline --data DIR --tenant dev --source patients=patients.csv "
      "--source coverage=2020/*.csv --source payers=payers.csv",
      INGEST, ingest},

@@ -1,15 +1,17 @@
-/* Three relations stand on each other, in a schema that the definition cannot name:
+/* Four relations stand on each other, in a schema that the definition cannot name:
  *
  *   "#".prepared   the definition's SELECT, as it is
- *   "#".visible    what rollups may see: prepared after the casts to `record`'s types, without the
- *                  key columns of a protected dataset, so that no expression can reach them
- *   the statement  the keys as text, the casts, which cast failed, dimensions, times and the
+ *   "#".checked    what checks may see: prepared after the casts to `record`'s types
+ *   "#".visible    what rollups and metrics may see: the same without the key columns of a
+ *                  protected dataset, so that no expression can reach them
+ *   the statement  the keys as text, the casts, which cast failed, which checks
+ *                  are broken, dimensions, times and the
  *                  arguments of metrics
  *
  * Every expression is bound against "#".visible by itself first; this gives errors their place, and
  * it is what keeps a key column out: the statement has the keys under names that "#".visible lacks.
  */
-#include "ingest/plan.h"
+#include "ingest/plan_internal.h"
 
 #include "ingest/syntax.h"
 
@@ -21,13 +23,25 @@
 
 #define SQL_MAX (8u << 20)
 
-void plan_term_pointer(char out[256], const struct store_rollup *rollup,
-                       const struct store_metric *metric, size_t term)
+/* The JSON pointer of a check's, gate's or rollup's metric. */
+static void metric_pointer(char out[256], const struct store_definition *def,
+                           const struct store_rollup *rollup, const struct store_metric *metric)
 {
-    if (metric->ratio)
-        snprintf(out, 256, "/rollups/%s/metrics/%s/ratio/%zu", rollup->name, metric->name, term);
-    else
+    size_t i = (size_t)(metric - rollup->metrics);
+    if (rollup != &def->judged) {
         snprintf(out, 256, "/rollups/%s/metrics/%s", rollup->name, metric->name);
+        return;
+    }
+    for (size_t c = 0; c < def->check_count; c++)
+        if (def->checks[c].kind == STORE_CHECK_METRIC && def->checks[c].metric == i)
+            snprintf(out, 256, "/checks/%zu/metric", c);
+    for (size_t g = 0; g < def->gate_count; g++)
+        if (def->gates[g].metric == i)
+            snprintf(out, 256, "/gates/%zu/%s", g,
+                     json_object_get(json_array_get(json_object_get(def->document, "gates"), g),
+                                     "null_rate")
+                         ? "null_rate"
+                         : "metric");
 }
 
 void plan_release(struct plan *p)
@@ -39,13 +53,16 @@ void plan_release(struct plan *p)
 
 typedef enum st (*term_fn)(const struct store_term *term, const char *pointer, void *ctx);
 
-static enum st each_term(const struct store_rollup *r, term_fn fn, void *ctx)
+static enum st each_term(const struct store_definition *def, const struct store_rollup *r,
+                         term_fn fn, void *ctx)
 {
-    char pointer[256];
+    char pointer[300];
     enum st st = ST_OK;
     for (size_t m = 0; !st && m < r->metric_count; m++)
         for (size_t i = 0; !st && i < (r->metrics[m].ratio ? 2u : 1u); i++) {
-            plan_term_pointer(pointer, r, &r->metrics[m], i);
+            metric_pointer(pointer, def, r, &r->metrics[m]);
+            if (r->metrics[m].ratio && r != &def->judged)
+                snprintf(pointer + strlen(pointer), 16, "/ratio/%zu", i);
             if (r->metrics[m].terms[i].aggregate != STORE_COUNT_ALL)
                 st = fn(&r->metrics[m].terms[i], pointer, ctx);
         }
@@ -61,19 +78,13 @@ enum st plan_check(struct duck *d, const struct store_definition *definition)
 {
     enum st st = syntax_check_query(d, definition);
     for (size_t i = 0; !st && i < definition->rollup_count; i++)
-        st = each_term(&definition->rollups[i], check_term, d);
-    return st;
+        st = each_term(definition, &definition->rollups[i], check_term, d);
+    if (!st)
+        st = each_term(definition, &definition->judged, check_term, d);
+    return st ? st : plan_check_rows(d, definition);
 }
 
 /* ---- binding ---- */
-
-struct binding {
-    struct duck *duck;
-    const struct store_definition *definition;
-    struct duck_statement *prepared; /* for its columns */
-    struct plan *plan;
-    struct buf sql;
-};
 
 static const struct store_field *record_field(const struct store_definition *def, const char *name)
 {
@@ -154,6 +165,8 @@ static enum st check_columns(struct binding *b)
         if (!st && rollup->bucket != STORE_BUCKET_NONE)
             st = need_column(b, rollup->time.name, "/rollups/%s/time/field", rollup->name);
     }
+    if (!st && def->duplicate_order[0])
+        st = need_column(b, def->duplicate_order, "/duplicate_order");
     return st;
 }
 
@@ -195,26 +208,34 @@ static enum st collect_casts(struct binding *b)
     return st;
 }
 
-/* The columns of "#".visible, as they are computed from "#".prepared. */
-static void add_visible(struct binding *b)
+/* The prepared columns as they are cast; those of "#".checked and, without the key columns of a
+ * protected dataset, those of "#".visible. */
+static void add_columns(struct binding *b, bool with_keys, bool casts)
 {
     const struct store_definition *def = b->definition;
     buf_addstr(&b->sql, "NULL AS \"#none\"");
     for (size_t i = 0; i < duck_statement_columns(b->prepared); i++) {
         const char *name = duck_statement_name(b->prepared, i);
         const struct store_field *field = record_field(def, name);
-        if (def->key.protect != STORE_PROTECT_NONE && is_key(def, name))
+        if (!with_keys && def->key.protect != STORE_PROTECT_NONE && is_key(def, name))
             continue;
-        if (field)
-            buf_addstr(&b->sql, ", TRY_CAST(");
-        else
-            buf_addstr(&b->sql, ", ");
-        duck_add_name(&b->sql, name);
-        if (field)
+        buf_addstr(&b->sql, field && casts ? ", TRY_CAST(" : ", ");
+        duck_add_name(&b->sql, field && !casts ? field->name : name);
+        if (field && casts) {
             buf_addf(&b->sql, " AS %s) AS ", store_type_name(field->type));
-        if (field)
             duck_add_name(&b->sql, field->name);
+        }
     }
+}
+
+static enum st make_view(struct binding *b, const char *name, bool with_keys)
+{
+    buf_reset(&b->sql);
+    buf_addf(&b->sql, "CREATE VIEW \"#\".%s AS SELECT ", name);
+    add_columns(b, with_keys, true);
+    buf_addstr(&b->sql, " FROM \"#\".prepared");
+    enum st st = buf_status(&b->sql);
+    return st ? st : duck_run(b->duck, "naming the rows", b->sql.data);
 }
 
 static enum st make_views(struct binding *b)
@@ -228,14 +249,17 @@ static enum st make_views(struct binding *b)
         st = duck_run(b->duck, "naming the prepared rows", b->sql.data);
     if (!st)
         st = collect_casts(b);
-    if (st)
-        return st;
-    buf_reset(&b->sql);
-    buf_addstr(&b->sql, "CREATE VIEW \"#\".visible AS SELECT ");
-    add_visible(b);
-    buf_addstr(&b->sql, " FROM \"#\".prepared");
-    st = buf_status(&b->sql);
-    return st ? st : duck_run(b->duck, "naming the rows of rollups", b->sql.data);
+    if (!st)
+        st = make_view(b, "checked", true);
+    return st ? st : make_view(b, "visible", false);
+}
+
+enum st plan_place(const struct binding *b, enum st st, const char *pointer, const char *text,
+                   const char *head)
+{
+    size_t offset = duck_error_offset(b->duck), skip = strlen(head);
+    return syntax_place(st, pointer, text,
+                        offset == DUCK_NO_OFFSET || offset < skip ? DUCK_NO_OFFSET : offset - skip);
 }
 
 static enum st bind_term(const struct store_term *term, const char *pointer, void *ctx)
@@ -248,13 +272,8 @@ static enum st bind_term(const struct store_term *term, const char *pointer, voi
     enum st st = buf_status(&b->sql);
     if (!st)
         st = duck_prepare(&statement, b->duck, b->sql.data);
-    if (st) {
-        size_t offset = duck_error_offset(b->duck);
-        return syntax_place(st, pointer, term->expression,
-                            offset == DUCK_NO_OFFSET || offset < sizeof head - 1
-                                ? DUCK_NO_OFFSET
-                                : offset - (sizeof head - 1));
-    }
+    if (st)
+        return plan_place(b, st, pointer, term->expression, head);
     if (term->aggregate != STORE_COUNT && duck_statement_kind(statement, 0) != DUCK_INTEGRAL)
         st = st_hint(st_place(st_fail(ST_INVALID, "METRIC_TYPE",
                                       "the metric's argument is %s; sum, min, max and avg take "
@@ -313,7 +332,9 @@ static enum st make_statement(struct binding *b)
         duck_add_name(sql, def->record[i].name);
         buf_addstr(sql, ", ");
     }
-    buf_addstr(sql, "\"#bad\"");
+    buf_addstr(sql, "\"#bad\", \"#failed\"");
+    if (def->duplicate_order[0])
+        buf_addstr(sql, ", \"#order\"");
     for (size_t r = 0; !st && r < def->rollup_count; r++) {
         const struct store_rollup *rollup = &def->rollups[r];
         for (size_t i = 0; i < rollup->dimension_count; i++) {
@@ -326,8 +347,17 @@ static enum st make_statement(struct binding *b)
             duck_add_name(sql, rollup->time.name);
             buf_addf(sql, " AS %s)", store_type_name(rollup->time.type));
         }
-        st = each_term(rollup, add_term, sql);
+        st = each_term(def, rollup, add_term, sql);
     }
+    if (!st)
+        st = each_term(def, &def->judged, add_term, sql);
+    buf_addstr(sql, " FROM (SELECT ");
+    for (size_t i = 0; i < def->key.field_count; i++)
+        buf_addf(sql, "\"#k%zu\", ", i);
+    buf_addstr(sql, "\"#bad\"");
+    plan_add_rules(b);
+    buf_addstr(sql, ", ");
+    add_columns(b, false, false);
     buf_addstr(sql, " FROM (SELECT ");
     for (size_t i = 0; i < def->key.field_count; i++) {
         buf_addstr(sql, "CAST(");
@@ -336,8 +366,8 @@ static enum st make_statement(struct binding *b)
     }
     add_bad(b);
     buf_addstr(sql, "::INTEGER AS \"#bad\", ");
-    add_visible(b);
-    buf_addstr(sql, " FROM \"#\".prepared) AS \"#rows\"");
+    add_columns(b, true, true);
+    buf_addstr(sql, " FROM \"#\".prepared) AS \"#cast\") AS \"#rows\"");
     if (!st)
         st = buf_status(sql);
     if (!st)
@@ -358,7 +388,13 @@ enum st plan_bind(struct plan *out, struct duck *d, const struct store_definitio
     if (!st)
         st = make_views(&b);
     for (size_t i = 0; !st && i < definition->rollup_count; i++)
-        st = each_term(&definition->rollups[i], bind_term, &b);
+        st = each_term(definition, &definition->rollups[i], bind_term, &b);
+    if (!st)
+        st = each_term(definition, &definition->judged, bind_term, &b);
+    if (!st)
+        st = plan_bind_checks(&b);
+    if (!st)
+        st = plan_bind_order(&b);
     if (!st)
         st = make_statement(&b);
     duck_statement_free(b.prepared);

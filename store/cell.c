@@ -239,20 +239,43 @@ static void add_term(struct buf *out, const struct store_term *term,
         buf_addu64(out, s->count);
 }
 
+static const struct store_term_state *
+metric_state(const struct store_rollup *r, const struct store_cell *cell, size_t metric_index)
+{
+    const struct store_term_state *s = cell->terms;
+
+    for (size_t i = 0; i < metric_index; i++)
+        s += r->metrics[i].ratio ? 2 : 1;
+    return s;
+}
+
+bool store_metric_value(double *out, const struct store_rollup *r, const struct store_cell *cell,
+                        size_t metric_index)
+{
+    const struct store_metric *m = &r->metrics[metric_index];
+    const struct store_term_state *s = metric_state(r, cell, metric_index);
+    double under;
+
+    if (!term_value(out, &m->terms[0], s))
+        return false;
+    if (!m->ratio)
+        return true;
+    if (!term_value(&under, &m->terms[1], s + 1) || under == 0)
+        return false;
+    *out /= under;
+    return true;
+}
+
 void store_metric_json(struct buf *out, const struct store_rollup *r, const struct store_cell *cell,
                        size_t metric_index)
 {
     const struct store_metric *m = &r->metrics[metric_index];
-    const struct store_term_state *s = cell->terms;
-    double over, under;
+    double value;
 
-    for (size_t i = 0; i < metric_index; i++)
-        s += r->metrics[i].ratio ? 2 : 1;
     if (!m->ratio)
-        add_term(out, &m->terms[0], s);
-    else if (term_value(&over, &m->terms[0], s) && term_value(&under, &m->terms[1], s + 1) &&
-             under != 0)
-        add_number(out, over / under);
+        add_term(out, &m->terms[0], metric_state(r, cell, metric_index));
+    else if (store_metric_value(&value, r, cell, metric_index))
+        add_number(out, value);
     else
         buf_addstr(out, "null");
 }

@@ -92,7 +92,7 @@ static enum st parse_term(struct store_term *term, const char *pointer, const js
     return term->expression ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
 }
 
-static enum st parse_metric(struct store_metric *m, const char *pointer, const json_t *value)
+enum st definition_parse_metric(struct store_metric *m, const char *pointer, const json_t *value)
 {
     static const char *const MEMBERS[] = {"ratio", NULL};
     char place[DEFINITION_POINTER_SIZE + 16];
@@ -133,7 +133,7 @@ static enum st parse_metrics(struct store_rollup *r, const char *pointer, const 
         definition_pointer(place, base, name);
         enum st st = definition_name(m->name, place, "metric", name, true);
         if (!st)
-            st = parse_metric(m, place, value);
+            st = definition_parse_metric(m, place, value);
         if (st)
             return st;
         r->term_count += m->ratio ? 2 : 1;
@@ -285,14 +285,17 @@ enum st definition_parse_rollups(struct store_definition *d, const json_t *rollu
     return ST_OK;
 }
 
+void definition_free_metrics(struct store_rollup *r)
+{
+    for (size_t j = 0; j < r->metric_count; j++)
+        for (size_t k = 0; k < 2; k++)
+            free((char *)(uintptr_t)r->metrics[j].terms[k].expression);
+    free(r->metrics);
+}
+
 void definition_free_rollups(struct store_definition *d)
 {
-    for (size_t i = 0; i < d->rollup_count; i++) {
-        struct store_rollup *r = &d->rollups[i];
-        for (size_t j = 0; j < r->metric_count; j++)
-            for (size_t k = 0; k < 2; k++)
-                free((char *)(uintptr_t)r->metrics[j].terms[k].expression);
-        free(r->metrics);
-    }
+    for (size_t i = 0; i < d->rollup_count; i++)
+        definition_free_metrics(&d->rollups[i]);
     free(d->rollups);
 }

@@ -140,6 +140,7 @@ static void set_new_row(struct catalog_txn *t, json_t *row, const struct store_b
     store_set(t, row, "segments", json_array());
     store_set(t, row, "checks", json_array());
     store_set(t, row, "gates", json_array());
+    store_set(t, row, "rejects", json_null());
     store_set(t, row, "outcome", json_null());
     store_set(t, row, "error", json_null());
 }
@@ -222,10 +223,10 @@ const char *store_build_directory(const struct store_build *b)
     return b->directory;
 }
 
-void store_build_set_rows(struct store_build *b, const json_t *rows)
+void store_build_set_report(struct store_build *b, const json_t *report)
 {
-    json_decref(b->rows);
-    b->rows = json_deep_copy(rows);
+    json_decref(b->report);
+    b->report = json_deep_copy(report);
 }
 
 /* ---- seal ---- */
@@ -309,7 +310,7 @@ static bool same_segments(const struct store_build *b, const struct head_version
     return true;
 }
 
-enum store_outcome build_judge(const struct store_build *b, const struct head *h)
+enum store_outcome build_judge(const struct store_build *b, const struct head *h, bool gates_pass)
 {
     const struct head_version *current = head_find(h, h->current);
 
@@ -320,9 +321,41 @@ enum store_outcome build_judge(const struct store_build *b, const struct head *h
             return STORE_HELD_BACK;
     if (same_segments(b, current))
         return STORE_IDENTICAL;
-    if (b->require_promotion || h->people_sequence != b->lease.people_sequence)
+    if (!gates_pass || b->require_promotion || h->people_sequence != b->lease.people_sequence)
         return STORE_HELD_BACK;
     return STORE_FLIPPED;
+}
+
+/* The judgement on top of the head that this transaction sees: its gates too are judged against
+ * what is current in it, so that a head that moved meanwhile is judged again by itself. */
+static enum store_outcome judge(struct catalog_txn *t, struct store_build *b, const struct head *h)
+{
+    bool passed = false;
+    json_t *current =
+        h->current ? store_row_load(t, b->lease.tenant, b->lease.dataset, h->current) : NULL;
+
+    json_decref(b->gates);
+    b->gates = NULL;
+    if (!t->status)
+        catalog_fail(t,
+                     gate_judge(&b->gates, &passed, b->held_by, json_object_get(b->report, "gates"),
+                                json_object_get(b->report, "rows"), current));
+    json_decref(current);
+    return build_judge(b, h, passed);
+}
+
+/* What the batch's report has, and the gates once they were judged. */
+static void put_report(struct catalog_txn *t, json_t *row, const struct store_build *b)
+{
+    static const char *const MEMBERS[] = {"rows", "checks", "gates", "rejects"};
+
+    for (size_t i = 0; i < sizeof MEMBERS / sizeof *MEMBERS; i++) {
+        json_t *value = json_object_get(b->report, MEMBERS[i]);
+        if (strcmp(MEMBERS[i], "gates") == 0 && b->gates)
+            value = b->gates;
+        if (value)
+            store_set(t, row, MEMBERS[i], json_incref(value));
+    }
 }
 
 static void finish_row(struct catalog_txn *t, const struct store_build *b, const struct head *h,
@@ -342,8 +375,7 @@ static void finish_row(struct catalog_txn *t, const struct store_build *b, const
         store_set(t, row, "segments", json_incref(segments));
         store_set(t, row, "bytes", json_integer(bytes));
         store_set(t, row, "outcome", json_string(outcome));
-        if (b->rows)
-            store_set(t, row, "rows", json_incref(b->rows));
+        put_report(t, row, b);
         if (error)
             store_set(t, row, "error",
                       json_pack("{s:s, s:s, s:s, s:s}", "code", error->code, "message",
@@ -405,10 +437,12 @@ static enum st swap_head(enum store_outcome *outcome, struct store_build *b)
     store_head_load(&h, &t, b->lease.tenant, b->lease.dataset);
     if (!t.status) {
         uint64_t from = h.current;
-        *outcome = build_judge(b, &h);
+        *outcome = judge(&t, b, &h);
         const char *name = store_outcome_name(*outcome);
-        struct store_actor actor = actor_of(b, *outcome == STORE_FLIPPED ? NULL : name);
         bool held = *outcome == STORE_HELD_BACK;
+        struct store_actor actor = actor_of(b, *outcome == STORE_FLIPPED ? NULL
+                                               : held && b->held_by[0]   ? b->held_by
+                                                                         : name);
 
         catalog_fail(&t, set_manifest(b, head_find(&h, b->version)));
         if (!t.status)
@@ -474,7 +508,7 @@ static enum st would_flip(bool *flips, struct store_build *b)
 
     catalog_begin_read(&t, &b->store->catalog);
     store_head_load(&h, &t, b->lease.tenant, b->lease.dataset);
-    *flips = !t.status && build_judge(b, &h) == STORE_FLIPPED;
+    *flips = !t.status && judge(&t, b, &h) == STORE_FLIPPED;
     head_release(&h);
     return catalog_end(&t);
 }
@@ -541,6 +575,7 @@ void store_build_free(struct store_build *b)
     if (!b->settled && store_build_fail(b, st_fail(ST_IO, "ABANDONED", "the build was given up")))
         log_failure(LOG_LEVEL_ERROR, "build_fail", "a given-up build could not be recorded");
     fs_close(&b->directory_fd);
-    json_decref(b->rows);
+    json_decref(b->report);
+    json_decref(b->gates);
     free(b);
 }

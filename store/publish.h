@@ -27,17 +27,20 @@ enum st store_build_begin(struct store_build **out, struct store *s,
 uint64_t store_build_version(const struct store_build *b);
 const char *store_build_directory(const struct store_build *b); /* 0700, flocked */
 
-/* `file` is a name inside the build directory; call once per segment, newest first. `rows`, set
- * before publish, is the ledger {"read","parsed","unparsable","prepared","accepted","rejected",
- * "duplicates"}, and goes into the version's row. */
+/* `file` is a name inside the build directory; call once per segment, newest first. */
 enum st store_build_seal(struct store_build *b, const char *file) ST_MUST_USE;
-void store_build_set_rows(struct store_build *b, const json_t *rows);
+
+/* What the version's row will say of the batch, set before publish or fail: {"rows","checks",
+ * "gates","rejects"}, each of which may be absent. `rows` is the ledger; `gates` are the
+ * definition's, each with its "metric" and "value", and are judged by publish (store/gate.h).
+ * Borrowed during the call. */
+void store_build_set_report(struct store_build *b, const json_t *report);
 
 enum store_outcome {
     STORE_FLIPPED,
     STORE_SUPERSEDED, /* older than what is current: SUCCEEDED, no flip */
     STORE_IDENTICAL,  /* the same segments as current: SUCCEEDED, no flip */
-    STORE_HELD_BACK,  /* HELD: require_promotion, people moved the pointer, or equal to a
+    STORE_HELD_BACK,  /* HELD: a gate, require_promotion, people moved the pointer, or equal to a
                          quarantined version */
 };
 const char *store_outcome_name(enum store_outcome outcome); /* "flipped" ... */

@@ -52,4 +52,8 @@ enum st store_cell_decode(struct store_cell *out, const struct store_rollup *rol
 void store_metric_json(struct buf *out, const struct store_rollup *rollup,
                        const struct store_cell *cell, size_t metric_index);
 
+/* The same as a number; false: it has no value. */
+bool store_metric_value(double *out, const struct store_rollup *rollup,
+                        const struct store_cell *cell, size_t metric_index);
+
 #endif

@@ -24,7 +24,7 @@ static enum st build(json_t **rows, struct kit *kit)
     snprintf(name, sizeof name, "build%u", kit->builds++);
     kit_path(kit->task.directory, kit, name);
     kit_ok(fs_mkdir(kit->task.directory, 0700));
-    return build_run(rows, &kit->task, NULL);
+    return kit_build(rows, NULL, &kit->task, NULL);
 }
 
 static void segment_path(char out[FS_PATH_MAX], const struct kit *kit)
