@@ -7,9 +7,9 @@
  */
 #include "ingest/build.h"
 
-#include "ingest/cells.h"
 #include "ingest/collect.h"
 #include "ingest/judge.h"
+#include "ingest/lattice.h"
 #include "ingest/plan.h"
 #include "store/segment.h"
 
@@ -77,19 +77,20 @@ struct build {
 static enum st accept(struct build *b, const unsigned char *key, const void *payload)
 {
     const struct store_definition *def = b->task->definition;
-    int64_t inputs[2 * STORE_METRICS_MAX];
-    bool nulls[2 * STORE_METRICS_MAX];
+    struct collect_inputs inputs;
     struct collect_record record = collect_open(def, payload);
     const void *tuple;
     size_t len;
     enum st st = store_segment_writer_add(b->writer, key, record.row, record.row_len);
     for (size_t r = 0; !st && r < def->rollup_count; r++) {
-        collect_inputs(&tuple, &len, inputs, nulls, &record.inputs, &def->rollups[r]);
-        st = cells_add(b->cells[r], tuple, len, inputs, nulls);
+        collect_inputs(&tuple, &len, &inputs, &record.inputs, &def->rollups[r]);
+        st = cells_add(b->cells[r], tuple, len, &inputs);
     }
     if (def->judged.metric_count) {
-        collect_inputs(&tuple, &len, inputs, nulls, &record.inputs, &def->judged);
-        store_cell_add(&b->judged, &def->judged, inputs, nulls);
+        collect_inputs(&tuple, &len, &inputs, &record.inputs, &def->judged);
+        if (!st)
+            st =
+                store_cell_add(&b->judged, &def->judged, inputs.values, inputs.nulls, inputs.kinds);
     }
     if (!st && (++b->accepted & 0xffff) == 0)
         ingest_tell(b->progress, "building", b->accepted, b->collected.prepared);
@@ -172,10 +173,13 @@ static enum st merge(struct build *b)
     return b->contradictions ? fail_contradictions(b) : ST_OK;
 }
 
-static enum st write_cell(const void *tuple, size_t len, const struct store_cell *cell, void *ctx)
+static enum st write_cell(size_t set, const void *tuple, size_t len, struct store_cell *cell,
+                          void *ctx)
 {
     struct build *b = ctx;
-    return store_segment_writer_cell(b->writer, b->rollup, tuple, len, cell);
+    const struct store_definition *def = b->task->definition;
+    size_t first = (size_t)(def->rollups[b->rollup].sets - def->sets);
+    return store_segment_writer_cell(b->writer, first + set, tuple, len, cell);
 }
 
 static enum st open_writer(struct build *b)
@@ -311,7 +315,8 @@ enum st build_run(json_t **report, const struct task *t, const struct ingest_pro
     if ((st = merge(b)) || (st = judge_metrics(b)))
         goto done;
     for (b->rollup = 0; !st && b->rollup < def->rollup_count; b->rollup++)
-        st = cells_each(b->cells[b->rollup], write_cell, b);
+        st = lattice_write(b->cells[b->rollup], &def->rollups[b->rollup], t->memory_bytes / 8,
+                           write_cell, b);
     if (!st)
         st = store_segment_writer_finish(b->writer);
     if (!st)
@@ -332,6 +337,7 @@ done:
     sorter_free(b->sorter);
     store_hasher_free(b->hasher);
     buf_release(&b->example);
+    store_cell_release(&b->judged, &def->judged);
     json_decref(b->checks);
     json_decref(b->gates);
     json_decref(b->collected.rules);

@@ -1,8 +1,8 @@
 /* The payload of a record, as it is sorted and compared (all in the machine's byte order, because
  * it never leaves the process):
  *
- *   order | u32 row_len | row | for each rollup: u16 tuple_len | tuple | for each term: u8 null,
- *   i64 input
+ *   order | u32 row_len | row | for each rollup: u16 tuple_len | tuple | for each term: u8 kind of
+ *   input, or 255 for null, i64 input
  *
  * Equal payloads under equal keys are one record; unequal ones contradict each other. `order` is
  * there when duplicates have one, and is what the bytes of payloads are compared by first: 0 for
@@ -12,10 +12,12 @@
 #include "ingest/collect.h"
 
 #include <endian.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define RULE_NAME 96
+#define NO_INPUT 255 /* the kind of a null */
 
 struct rule {
     char name[RULE_NAME];
@@ -30,10 +32,11 @@ struct collector {
     struct duck_column *columns;
     size_t column_count;
     struct buf payload, tuple;
-    /* key_<field>..., cast_<field>..., row_size, dimensions_<rollup>..., <check>... */
+    /* key_<field>..., cast_<field>..., row_size, dimensions_<rollup>..., not_finite, <check>... */
     struct rule *rules;
     size_t rule_count;
-    size_t first_cast, row_size, first_dimensions, first_check;
+    size_t first_cast, row_size, first_dimensions, not_finite, first_check;
+    const unsigned char *input; /* of the row's next term */
     struct collect_ledger *ledger;
     uint64_t unusable; /* of the rejected rows, those that no check rejected */
 };
@@ -52,6 +55,8 @@ static void init_rules(struct collector *c)
     c->first_dimensions = (size_t)(r - c->rules);
     for (size_t i = 0; i < def->rollup_count; i++)
         snprintf((r++)->name, RULE_NAME, "dimensions_%s", def->rollups[i].name);
+    c->not_finite = (size_t)(r - c->rules);
+    snprintf((r++)->name, RULE_NAME, "not_finite");
     c->first_check = (size_t)(r - c->rules);
     for (size_t i = 0; i < def->check_count; i++)
         snprintf((r++)->name, RULE_NAME, "%s", def->checks[i].name);
@@ -203,6 +208,31 @@ static enum st add_row(struct collector *c, const struct store_text *fields, siz
     return ST_OK;
 }
 
+/* An argument of a metric. JSON has no word for NaN and infinity. */
+static enum st add_term(struct collector *c, enum store_aggregate aggregate, size_t *at, size_t row)
+{
+    unsigned char kind = *c->input++;
+    int64_t input = 0;
+    if (aggregate != STORE_COUNT_ALL) {
+        const struct duck_column *column = &c->columns[(*at)++];
+        enum store_type type = aggregate == STORE_DISTINCT  ? STORE_VARCHAR
+                               : kind == STORE_INPUT_DOUBLE ? STORE_DOUBLE
+                                                            : STORE_BIGINT;
+        struct store_value v = value_at(column, type, row);
+        if (v.null)
+            kind = NO_INPUT;
+        else if (type == STORE_VARCHAR)
+            input = (int64_t)store_distinct_hash(v.as.text.bytes, v.as.text.len);
+        else
+            memcpy(&input, &v.as, sizeof input);
+        if (!v.null && type == STORE_DOUBLE && !isfinite(v.as.d))
+            return reject(c, c->not_finite);
+    }
+    buf_addch(&c->payload, (char)kind);
+    buf_add(&c->payload, &input, sizeof input);
+    return ST_OK;
+}
+
 static enum st add_rollup(struct collector *c, const struct store_rollup *r, size_t *at, size_t row)
 {
     struct store_value values[STORE_DIMENSIONS_MAX + 1];
@@ -225,12 +255,9 @@ static enum st add_rollup(struct collector *c, const struct store_rollup *r, siz
     buf_add(&c->payload, c->tuple.data, len);
     for (size_t m = 0; m < r->metric_count; m++)
         for (size_t i = 0; i < (r->metrics[m].ratio ? 2u : 1u); i++) {
-            struct store_value v = {0};
-            if (r->metrics[m].terms[i].aggregate != STORE_COUNT_ALL)
-                v = value_at(&c->columns[(*at)++], STORE_BIGINT, row);
-            int64_t input = v.null ? 0 : v.as.i;
-            buf_addch(&c->payload, v.null ? 1 : 0);
-            buf_add(&c->payload, &input, sizeof input);
+            st = add_term(c, r->metrics[m].terms[i].aggregate, at, row);
+            if (st)
+                return st;
         }
     return buf_status(&c->payload);
 }
@@ -248,6 +275,7 @@ static enum st add_record(struct collector *c, size_t row)
     enum st st = judge_row(c, broken);
     if (!st)
         st = add_key(key, fields, c, row);
+    c->input = c->plan->inputs;
     buf_reset(&c->payload);
     if (def->duplicate_order[0])
         add_order(c, &c->columns[at++], row);
@@ -309,7 +337,7 @@ enum st collect_rows(struct collect_ledger *ledger, struct sorter *sorter, struc
     buf_init(&c.tuple, 1u << 16);
     c.column_count = duck_statement_columns(plan->statement);
     c.columns = calloc(c.column_count, sizeof *c.columns);
-    c.rule_count = definition->key.field_count + plan->cast_count + 1 + definition->rollup_count +
+    c.rule_count = definition->key.field_count + plan->cast_count + 2 + definition->rollup_count +
                    definition->check_count;
     c.rules = calloc(c.rule_count, sizeof *c.rules);
     enum st st = c.columns && c.rules ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
@@ -355,7 +383,7 @@ struct collect_record collect_open(const struct store_definition *definition, co
     return (struct collect_record){row, len, row + len};
 }
 
-void collect_inputs(const void **tuple, size_t *tuple_len, int64_t *inputs, bool *nulls,
+void collect_inputs(const void **tuple, size_t *tuple_len, struct collect_inputs *inputs,
                     const unsigned char **at, const struct store_rollup *rollup)
 {
     uint16_t len;
@@ -364,8 +392,9 @@ void collect_inputs(const void **tuple, size_t *tuple_len, int64_t *inputs, bool
     *tuple_len = len;
     *at += sizeof len + len;
     for (size_t i = 0; i < rollup->term_count; i++) {
-        nulls[i] = (*at)[0] != 0;
-        memcpy(&inputs[i], *at + 1, sizeof inputs[i]);
-        *at += 1 + sizeof inputs[i];
+        inputs->kinds[i] = (*at)[0];
+        inputs->nulls[i] = (*at)[0] == NO_INPUT;
+        memcpy(&inputs->values[i], *at + 1, sizeof inputs->values[i]);
+        *at += 1 + sizeof inputs->values[i];
     }
 }

@@ -32,8 +32,15 @@ struct collect_record {
 };
 struct collect_record collect_open(const struct store_definition *definition, const void *payload);
 
-/* The next rollup's inputs; *at moves on. `inputs` and `nulls` have a place per term. */
-void collect_inputs(const void **tuple, size_t *tuple_len, int64_t *inputs, bool *nulls,
+/* What the metrics of a record are computed from. */
+struct collect_inputs {
+    int64_t values[2 * STORE_METRICS_MAX];
+    bool nulls[2 * STORE_METRICS_MAX];
+    unsigned char kinds[2 * STORE_METRICS_MAX]; /* enum store_input */
+};
+
+/* The next rollup's inputs; *at moves on. */
+void collect_inputs(const void **tuple, size_t *tuple_len, struct collect_inputs *inputs,
                     const unsigned char **at, const struct store_rollup *rollup);
 
 #endif

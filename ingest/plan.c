@@ -48,6 +48,7 @@ void plan_release(struct plan *p)
 {
     duck_statement_free(p->statement);
     free(p->casts);
+    free(p->inputs);
     *p = (struct plan){0};
 }
 
@@ -63,15 +64,16 @@ static enum st each_term(const struct store_definition *def, const struct store_
             metric_pointer(pointer, def, r, &r->metrics[m]);
             if (r->metrics[m].ratio && r != &def->judged)
                 snprintf(pointer + strlen(pointer), 16, "/ratio/%zu", i);
-            if (r->metrics[m].terms[i].aggregate != STORE_COUNT_ALL)
-                st = fn(&r->metrics[m].terms[i], pointer, ctx);
+            st = fn(&r->metrics[m].terms[i], pointer, ctx);
         }
     return st;
 }
 
 static enum st check_term(const struct store_term *term, const char *pointer, void *ctx)
 {
-    return syntax_check_expression(ctx, term->expression, pointer);
+    return term->aggregate == STORE_COUNT_ALL
+               ? ST_OK
+               : syntax_check_expression(ctx, term->expression, pointer);
 }
 
 enum st plan_check(struct duck *d, const struct store_definition *definition)
@@ -262,11 +264,52 @@ enum st plan_place(const struct binding *b, enum st st, const char *pointer, con
                         offset == DUCK_NO_OFFSET || offset < skip ? DUCK_NO_OFFSET : offset - skip);
 }
 
+/* Whether an aggregate takes such an argument, and as what. */
+static bool input_of(unsigned char *input, enum store_aggregate aggregate,
+                     struct duck_statement *statement)
+{
+    const char *type = duck_statement_type(statement, 0);
+    bool extreme = aggregate == STORE_MIN || aggregate == STORE_MAX;
+    unsigned width, scale;
+    *input = STORE_INPUT_INTEGER;
+    if (aggregate == STORE_COUNT)
+        return true;
+    if (aggregate == STORE_DISTINCT)
+        return duck_statement_kind(statement, 0) != DUCK_NESTED;
+    if (duck_statement_kind(statement, 0) == DUCK_INTEGRAL)
+        return true;
+    if (!strcmp(type, "DOUBLE") || !strcmp(type, "FLOAT") ||
+        (aggregate == STORE_QUANTILE && !strcmp(type, "DECIMAL"))) {
+        *input = STORE_INPUT_DOUBLE;
+        return true;
+    }
+    if (!strcmp(type, "DECIMAL")) {
+        duck_statement_decimal(&width, &scale, statement, 0);
+        *input = (unsigned char)(STORE_INPUT_DECIMAL + scale);
+        return width <= 18;
+    }
+    *input = !strcmp(type, "DATE") ? STORE_INPUT_DATE : STORE_INPUT_TIMESTAMP;
+    return extreme && (!strcmp(type, "DATE") || !strcmp(type, "TIMESTAMP"));
+}
+
+static enum st note_input(struct plan *p, unsigned char input)
+{
+    unsigned char *inputs = realloc(p->inputs, p->input_count + 1);
+    if (!inputs)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    p->inputs = inputs;
+    p->inputs[p->input_count++] = input;
+    return ST_OK;
+}
+
 static enum st bind_term(const struct store_term *term, const char *pointer, void *ctx)
 {
     static const char head[] = "SELECT (";
     struct binding *b = ctx;
     struct duck_statement *statement = NULL;
+    unsigned char input;
+    if (term->aggregate == STORE_COUNT_ALL)
+        return note_input(b->plan, STORE_INPUT_INTEGER);
     buf_reset(&b->sql);
     buf_addf(&b->sql, "%s%s\n) FROM \"#\".visible", head, term->expression);
     enum st st = buf_status(&b->sql);
@@ -274,27 +317,47 @@ static enum st bind_term(const struct store_term *term, const char *pointer, voi
         st = duck_prepare(&statement, b->duck, b->sql.data);
     if (st)
         return plan_place(b, st, pointer, term->expression, head);
-    if (term->aggregate != STORE_COUNT && duck_statement_kind(statement, 0) != DUCK_INTEGRAL)
+    if (input_of(&input, term->aggregate, statement))
+        st = note_input(b->plan, input);
+    else
         st = st_hint(st_place(st_fail(ST_INVALID, "METRIC_TYPE",
-                                      "the metric's argument is %s; sum, min, max and avg take "
-                                      "BOOLEAN and integers up to BIGINT",
+                                      "the metric's argument is %s; sum, avg and quantile take "
+                                      "numbers, min and max also dates and times",
                                       duck_statement_type(statement, 0)),
                               "%s", pointer),
-                     "cast it, for instance (x * 100)::BIGINT for cents");
+                     "cast it, for instance x::DOUBLE or x::DECIMAL(18,2): integers up to BIGINT, "
+                     "DECIMAL up to 18 digits");
     duck_statement_free(statement);
     return st;
 }
 
+struct terms {
+    struct buf *sql;
+    const unsigned char *input; /* of the next term */
+};
+
 static enum st add_term(const struct store_term *term, const char *pointer, void *ctx)
 {
-    struct buf *sql = ctx;
+    struct terms *t = ctx;
+    unsigned char input = *t->input++;
+    const char *x = term->expression;
     (void)pointer;
-    buf_addf(sql,
-             term->aggregate == STORE_COUNT
-                 ? ", CASE WHEN (%s\n) IS NULL THEN NULL ELSE 1::BIGINT END"
-                 : ", CAST((%s\n) AS BIGINT)",
-             term->expression);
-    return buf_status(sql);
+    if (term->aggregate == STORE_COUNT_ALL)
+        return ST_OK;
+    if (term->aggregate == STORE_COUNT)
+        buf_addf(t->sql, ", CASE WHEN (%s\n) IS NULL THEN NULL ELSE 1::BIGINT END", x);
+    else if (term->aggregate == STORE_DISTINCT)
+        buf_addf(t->sql, ", CAST((%s\n) AS VARCHAR)", x);
+    else if (input >= STORE_INPUT_DECIMAL)
+        buf_addf(t->sql, ", CAST((%s\n) AS DECIMAL(18,%d))", x, input - STORE_INPUT_DECIMAL);
+    else if (input == STORE_INPUT_DATE)
+        buf_addf(t->sql, ", ((%s\n) - DATE '1970-01-01')", x);
+    else if (input == STORE_INPUT_TIMESTAMP)
+        buf_addf(t->sql, ", epoch_us(%s\n)", x);
+    else
+        buf_addf(t->sql, ", CAST((%s\n) AS %s)", x,
+                 input == STORE_INPUT_DOUBLE ? "DOUBLE" : "BIGINT");
+    return buf_status(t->sql);
 }
 
 static void add_bad(struct binding *b)
@@ -323,6 +386,7 @@ static enum st make_statement(struct binding *b)
 {
     const struct store_definition *def = b->definition;
     struct buf *sql = &b->sql;
+    struct terms terms = {sql, b->plan->inputs};
     enum st st = ST_OK;
     buf_reset(sql);
     buf_addstr(sql, "SELECT ");
@@ -347,10 +411,10 @@ static enum st make_statement(struct binding *b)
             duck_add_name(sql, rollup->time.name);
             buf_addf(sql, " AS %s)", store_type_name(rollup->time.type));
         }
-        st = each_term(def, rollup, add_term, sql);
+        st = each_term(def, rollup, add_term, &terms);
     }
     if (!st)
-        st = each_term(def, &def->judged, add_term, sql);
+        st = each_term(def, &def->judged, add_term, &terms);
     buf_addstr(sql, " FROM (SELECT ");
     for (size_t i = 0; i < def->key.field_count; i++)
         buf_addf(sql, "\"#k%zu\", ", i);

@@ -4,13 +4,13 @@
 #define EVERLINE_INGEST_PLAN_H
 
 #include "ingest/duck.h"
-#include "store/definition.h"
+#include "store/rollup.h"
 
 /* Columns of the statement, from left to right:
  *   key fields as VARCHAR | record fields, typed | INTEGER: which cast failed, or -1 |
  *   BIGINT: bits of the row checks that are broken | duplicate_order, when there is one |
- *   per rollup, and for the judged metrics: dimensions, time (when it has one), one BIGINT per term
- *   except count(*)  */
+ *   per rollup, and for the judged metrics: dimensions, time (when it has one), one column per
+ *   term except count(*): BIGINT, DOUBLE, DECIMAL(18,s), or VARCHAR for distinct  */
 struct plan {
     struct duck_statement *statement;
     /* What the failed cast's number means. */
@@ -19,8 +19,12 @@ struct plan {
         enum store_type type;
     } * casts;
     size_t cast_count;
-    enum store_type
-        order; /* BIGINT, DOUBLE, TIMESTAMP or VARCHAR: what duplicate_order is cast to */
+    /* What the arguments of metrics are (enum store_input), term by term: the rollups' one after
+     * the other, then the judged metrics'. */
+    unsigned char *inputs;
+    size_t input_count;
+    /* What duplicate_order is cast to: BIGINT, DOUBLE, TIMESTAMP or VARCHAR. */
+    enum store_type order;
 };
 
 /* Checks that need no sources: one SELECT, allowed functions, scalar expressions. */

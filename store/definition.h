@@ -14,6 +14,7 @@
 #define STORE_ROLLUPS_MAX 32
 #define STORE_DIMENSIONS_MAX 8
 #define STORE_METRICS_MAX 32
+#define STORE_SETS_MAX 128  /* grouping sets of all rollups */
 #define STORE_CHECKS_MAX 62 /* row checks are the bits of a BIGINT */
 #define STORE_GATES_MAX 32
 #define STORE_DEFINITION_MAX (256u << 10) /* bytes of JSON */
@@ -56,13 +57,24 @@ enum store_bucket {
     STORE_BUCKET_YEAR
 };
 
-/* count(*), count(x), sum(x), min(x), max(x), avg(x); a ratio is one over another of these. */
-enum store_aggregate { STORE_COUNT_ALL, STORE_COUNT, STORE_SUM, STORE_MIN, STORE_MAX, STORE_AVG };
+/* count(*), count(x), sum(x), min(x), max(x), avg(x), distinct(x), quantile(x, q); a ratio is one
+ * over another of these. */
+enum store_aggregate {
+    STORE_COUNT_ALL,
+    STORE_COUNT,
+    STORE_SUM,
+    STORE_MIN,
+    STORE_MAX,
+    STORE_AVG,
+    STORE_DISTINCT,
+    STORE_QUANTILE
+};
 
 struct store_term {
     enum store_aggregate aggregate;
     const char
         *expression; /* DuckDB scalar expression; NULL for count(*); owned by the definition */
+    double quantile; /* from 0 to 1 */
 };
 
 struct store_metric {
@@ -81,6 +93,12 @@ struct store_rollup {
     struct store_metric *metrics;
     size_t metric_count;
     size_t term_count; /* sum over metrics: 1, or 2 for a ratio */
+    unsigned min_cell; /* cells of fewer records are hidden; 0: none is */
+    /* What is stored: this rollup over some of its dimensions each, with or without its time; the
+     * metrics are shared. A set has no sets. */
+    struct store_rollup *sets;
+    size_t set_count;
+    bool timeless; /* of a set: the rollup has a time, the set has not */
 };
 
 /* What becomes of rows, or of the batch, that break a check. */
@@ -142,6 +160,8 @@ struct store_definition {
     size_t row_count;
     struct store_rollup *rollups;
     size_t rollup_count;
+    struct store_rollup *sets; /* of all rollups, one after the other */
+    size_t set_count;
     double max_reject_ratio; /* of the prepared rows, those that cannot be cast or keyed */
     enum store_duplicates on_duplicate;
     char duplicate_order[STORE_NAME_SIZE]; /* a prepared column; "" with FAIL */
@@ -170,5 +190,9 @@ enum st store_definition_compatible(const struct store_definition *old,
 
 const struct store_rollup *store_definition_rollup(const struct store_definition *d,
                                                    const char *name); /* NULL: none */
+/* The grouping set of exactly these dimensions (in any order), with the rollup's time unless
+ * `timeless`. NULL: none. */
+const struct store_rollup *store_rollup_set(const struct store_rollup *r, const char *const *names,
+                                            size_t count, bool timeless);
 
 #endif
