@@ -91,7 +91,7 @@ static struct store_value value_at(const struct duck_column *c, enum store_type 
     struct store_value v = {.null = duck_is_null(c, row)};
     if (v.null)
         return v;
-    switch (type) {
+    switch (STORE_TYPE_BASE(type)) {
     case STORE_BOOLEAN:
         v.as.i = ((const bool *)c->data)[row];
         break;
@@ -105,13 +105,24 @@ static struct store_value value_at(const struct duck_column *c, enum store_type 
     case STORE_DATE:
         v.as.i = ((const int32_t *)c->data)[row];
         break;
+    case STORE_UTINYINT:
+        v.as.i = ((const uint8_t *)c->data)[row];
+        break;
+    case STORE_USMALLINT:
+        v.as.i = ((const uint16_t *)c->data)[row];
+        break;
+    case STORE_UINTEGER:
+        v.as.i = ((const uint32_t *)c->data)[row];
+        break;
     case STORE_BIGINT:
+    case STORE_DECIMAL: /* as DECIMAL(18,s), which DuckDB keeps in 64 bits */
     case STORE_TIMESTAMP:
         v.as.i = ((const int64_t *)c->data)[row];
         break;
     case STORE_DOUBLE:
         v.as.d = ((const double *)c->data)[row];
         break;
+    case STORE_LIST: /* as JSON */
     case STORE_VARCHAR: {
         struct store_text text = duck_varchar(c, row);
         v.as.text.bytes = text.bytes;

@@ -186,6 +186,12 @@ static enum st add_cast(struct plan *p, const char *field, enum store_type type)
     return ST_OK;
 }
 
+static bool is_list(struct binding *b, size_t i)
+{
+    const char *type = duck_statement_type(b->prepared, i);
+    return !strcmp(type, "LIST") || !strcmp(type, "ARRAY");
+}
+
 /* The casts that can fail. DuckDB binds any of them; a nested value is refused here, because it
  * would only be a null in every row. */
 static enum st collect_casts(struct binding *b)
@@ -195,7 +201,8 @@ static enum st collect_casts(struct binding *b)
     for (size_t i = 0; !st && i < duck_statement_columns(b->prepared); i++) {
         const struct store_field *field = record_field(def, duck_statement_name(b->prepared, i));
         if (field && field->type != STORE_VARCHAR &&
-            duck_statement_kind(b->prepared, i) == DUCK_NESTED)
+            duck_statement_kind(b->prepared, i) == DUCK_NESTED &&
+            !(STORE_TYPE_BASE(field->type) == STORE_LIST && is_list(b, i)))
             st = st_place(st_fail(ST_INVALID, "INVALID_DEFINITION",
                                   "prepare gives a %s for \"%s\", which cannot become %s",
                                   duck_statement_type(b->prepared, i), field->name,
@@ -360,6 +367,47 @@ static enum st add_term(const struct store_term *term, const char *pointer, void
     return buf_status(t->sql);
 }
 
+/* A list's cast leaves null where an element's failed. */
+static void add_bad_elements(struct binding *b, const struct plan_cast *c)
+{
+    const char *type = store_type_name(c->type);
+    size_t i = 0;
+    while (strcasecmp(duck_statement_name(b->prepared, i), c->field) != 0)
+        i++;
+    if (is_list(b, i)) {
+        buf_addstr(&b->sql, " OR list_count(");
+        duck_add_name(&b->sql, c->field);
+        buf_addstr(&b->sql, ") <> list_count(TRY_CAST(");
+        duck_add_name(&b->sql, c->field);
+        buf_addf(&b->sql, " AS %s))", type);
+    }
+    if (STORE_LIST_ELEMENT(c->type) == STORE_DOUBLE) {
+        buf_addstr(&b->sql, " OR list_contains(list_transform(TRY_CAST(");
+        duck_add_name(&b->sql, c->field);
+        buf_addf(&b->sql, " AS %s), lambda \"#x\": isfinite(\"#x\")), false)", type);
+    }
+}
+
+/* A record's field as the collector takes it. */
+static void add_field(struct buf *sql, const struct store_field *field)
+{
+    enum store_type base = STORE_TYPE_BASE(field->type);
+    if (base == STORE_DECIMAL)
+        buf_addstr(sql, "CAST(");
+    else if (base == STORE_LIST)
+        buf_addstr(sql, STORE_LIST_ELEMENT(field->type) == STORE_TIMESTAMP
+                            ? "CAST(to_json(list_transform("
+                            : "CAST(to_json(");
+    duck_add_name(sql, field->name);
+    if (base == STORE_DECIMAL)
+        buf_addf(sql, " AS DECIMAL(18,%u))", STORE_DECIMAL_SCALE(field->type));
+    else if (base == STORE_LIST)
+        buf_addstr(sql,
+                   STORE_LIST_ELEMENT(field->type) == STORE_TIMESTAMP
+                       ? ", lambda \"#x\": strftime(\"#x\", '%Y-%m-%dT%H:%M:%SZ'))) AS VARCHAR)"
+                       : ") AS VARCHAR)");
+}
+
 static void add_bad(struct binding *b)
 {
     buf_addstr(&b->sql, "CASE");
@@ -377,6 +425,8 @@ static void add_bad(struct binding *b)
             duck_add_name(&b->sql, c->field);
             buf_addf(&b->sql, " AS %s))", type);
         }
+        if (STORE_TYPE_BASE(c->type) == STORE_LIST)
+            add_bad_elements(b, c);
         buf_addf(&b->sql, ") THEN %zu", i);
     }
     buf_addstr(&b->sql, b->plan->cast_count ? " ELSE -1 END" : " WHEN false THEN 0 ELSE -1 END");
@@ -393,7 +443,7 @@ static enum st make_statement(struct binding *b)
     for (size_t i = 0; i < def->key.field_count; i++)
         buf_addf(sql, "\"#k%zu\", ", i);
     for (size_t i = 0; i < def->record_count; i++) {
-        duck_add_name(sql, def->record[i].name);
+        add_field(sql, &def->record[i]);
         buf_addstr(sql, ", ");
     }
     buf_addstr(sql, "\"#bad\", \"#failed\"");
@@ -404,7 +454,11 @@ static enum st make_statement(struct binding *b)
         for (size_t i = 0; i < rollup->dimension_count; i++) {
             buf_addstr(sql, ", CAST(");
             duck_add_name(sql, rollup->dimensions[i].name);
-            buf_addf(sql, " AS %s)", store_type_name(rollup->dimensions[i].type));
+            if (STORE_TYPE_BASE(rollup->dimensions[i].type) == STORE_DECIMAL)
+                buf_addf(sql, " AS DECIMAL(18,%u))",
+                         STORE_DECIMAL_SCALE(rollup->dimensions[i].type));
+            else
+                buf_addf(sql, " AS %s)", store_type_name(rollup->dimensions[i].type));
         }
         if (rollup->bucket != STORE_BUCKET_NONE) {
             buf_addstr(sql, ", TRY_CAST(");

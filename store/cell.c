@@ -1,6 +1,7 @@
 #include "store/rollup.h"
 
 #include "store/sketch.h"
+#include "store/value.h"
 
 #include <endian.h>
 #include <math.h>
@@ -323,26 +324,6 @@ enum st store_cell_decode(struct store_cell *out, const struct store_rollup *r, 
 
 /* ---- values of metrics ---- */
 
-/* An integer, or one of the smallest units of a decimal with so many digits behind the point. */
-static void add_wide(struct buf *out, __typeof__(((struct store_term_state *)0)->sum) value,
-                     unsigned scale)
-{
-    char digits[64];
-    size_t i = sizeof digits, first = sizeof digits - scale;
-    bool negative = value < 0;
-
-    do {
-        int digit = (int)(value % 10);
-        digits[--i] = (char)('0' + (digit < 0 ? -digit : digit));
-        value /= 10;
-        if (i == first && scale)
-            digits[--i] = '.';
-    } while (value || i > first || (scale && digits[i] == '.'));
-    if (negative)
-        buf_addch(out, '-');
-    buf_add(out, digits + i, sizeof digits - i);
-}
-
 static unsigned scale_of(unsigned char input)
 {
     return input >= STORE_INPUT_DECIMAL ? (unsigned)input - STORE_INPUT_DECIMAL : 0;
@@ -415,7 +396,7 @@ static void add_extreme(struct buf *out, int64_t value, unsigned char input)
     else if (input == STORE_INPUT_DOUBLE)
         add_number(out, to_double(value));
     else
-        add_wide(out, value, scale_of(input));
+        value_add_decimal(out, value, scale_of(input));
 }
 
 static void add_term(struct buf *out, const struct store_term *term,
@@ -426,7 +407,7 @@ static void add_term(struct buf *out, const struct store_term *term,
     if (!term_value(&value, term, s))
         buf_addstr(out, "null");
     else if (term->aggregate == STORE_SUM && !s->sketch)
-        add_wide(out, s->sum, scale_of(s->input));
+        value_add_decimal(out, s->sum, scale_of(s->input));
     else if (term->aggregate == STORE_MIN || term->aggregate == STORE_MAX)
         add_extreme(out, term->aggregate == STORE_MIN ? s->min : s->max, s->input);
     else if (term->aggregate == STORE_COUNT || term->aggregate == STORE_COUNT_ALL)

@@ -226,8 +226,8 @@ static enum st parse_dimensions(struct store_rollup *r, const struct store_defin
             return definition_fail(place, "\"%s\" is there twice", f->name);
         const struct store_field *field = record_field(d, f->name);
         f->type = field ? field->type : STORE_VARCHAR;
-        if (f->type == STORE_DOUBLE)
-            return definition_fail(place, "a dimension cannot be a DOUBLE");
+        if (f->type == STORE_DOUBLE || STORE_TYPE_BASE(f->type) == STORE_LIST)
+            return definition_fail(place, "a dimension cannot be a %s", store_type_name(f->type));
         r->dimension_count++;
     }
     return ST_OK;

@@ -47,7 +47,7 @@ static enum st walk_record(const unsigned char key[STORE_KEY_BYTES], const void 
     w->records++;
     enum st st = store_row_decode(values, d->row, d->row_count, row, row_len);
     for (size_t i = 0; !st && i < d->row_count; i++)
-        if (d->row[i].type == STORE_VARCHAR && !values[i].null &&
+        if (store_type_is_text(d->row[i].type) && !values[i].null &&
             !utf8_is_valid(values[i].as.text.bytes, values[i].as.text.len))
             st = segment_damaged("has text that is not valid UTF-8");
     return st;

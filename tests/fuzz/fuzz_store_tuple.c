@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TYPES (STORE_TIMESTAMP + 1)
+#define TYPES (STORE_UINTEGER + 1)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
