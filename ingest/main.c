@@ -3,6 +3,7 @@
 #include "base/progress.h"
 #include "ingest/batch.h"
 #include "ingest/child.h"
+#include "ingest/dry_run.h"
 #include "ingest/spawn.h"
 
 #include <stdio.h>
@@ -156,9 +157,11 @@ static enum st ingest(const struct cmd_args *args)
         st = batch_check_sources(&t);
     if (!st) {
         progress_view_init(&view, b.dataset);
-        st = batch_run(&b, &t);
+        bool dry = cmd_flag(args, "dry-run");
+        st = dry ? dry_run(&b, &t, json) : batch_run(&b, &t);
         progress_view_end(&view);
-        st = report(&b, json, st);
+        if (!dry)
+            st = report(&b, json, st);
     }
     task_release(&t);
     store_close(b.store);
@@ -191,6 +194,7 @@ static const struct cmd_option INGEST[] = {
     {"threads", CMD_UINT, "N", "2", "threads of the build", false},
     {"adopt-timeout", CMD_DURATION, "TIME", "30s", "longest wait for servers to open it", false},
     {"lease", CMD_DURATION, "TIME", "30s", "a build that is silent for so long has failed", false},
+    {"dry-run", CMD_FLAG, NULL, NULL, "everything but publish: print what it would change", false},
     {"output", CMD_STRING, "FORMAT", "table", "table or json: the version's row", false},
     {NULL, CMD_FLAG, NULL, NULL, NULL, false},
 };

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "store/offer.h"
 #include "store/retention.h"
+#include "store/scratch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,74 +53,12 @@ static void pin_key(char out[CATALOG_KEY_SIZE], const struct store_build *b, con
     snprintf(out, CATALOG_KEY_SIZE, "%s/%s", sha256, b->lease.job);
 }
 
-/* ---- the build directory ---- */
-
-/* JOB.ATTEMPT, as make_directory names it. */
-static bool is_build_name(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-
-    return strncmp(name, "job-", 4) == 0 && dot && dot[1] &&
-           strspn(dot + 1, "0123456789") == strlen(dot + 1);
-}
-
-/* The lock of a build's directory, or -1 when somebody holds it. */
-static int lock_directory(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0)
-        fs_close(&fd);
-    return fd;
-}
-
-/* Directories whose owner is gone, each under its lock. Best effort: what stays is swept the next
- * time. */
-static void sweep_directories(const struct store *s)
-{
-    struct fs_list list;
-    char path[FS_PATH_MAX];
-
-    if (fs_list_dir(&list, s->build_dir))
-        return;
-    for (size_t i = 0; i < list.count; i++) {
-        if (!is_build_name(list.names[i]) ||
-            fs_path(path, "%s/%s", s->build_dir, list.names[i]) != ST_OK)
-            continue;
-        int fd = lock_directory(path);
-        if (fd >= 0 && fs_remove_tree(path) != ST_OK)
-            log_failure(LOG_LEVEL_WARN, "build_sweep", "a dead build's directory stays");
-        fs_close(&fd);
-    }
-    fs_list_free(&list);
-}
-
-/* A sweep can take the directory between its making and its locking: then it is made again. */
 static enum st make_directory(struct store_build *b)
 {
-    struct stat opened, named;
     enum st st =
         fs_path(b->directory, "%s/%s.%u", b->store->build_dir, b->lease.job, b->lease.attempt);
 
-    while (!st) {
-        if (mkdir(b->directory, 0700) != 0 && errno != EEXIST)
-            return st_fail_errno(errno, "making the build directory");
-        b->directory_fd = lock_directory(b->directory);
-        if (b->directory_fd >= 0 && fstat(b->directory_fd, &opened) == 0 &&
-            stat(b->directory, &named) == 0 && opened.st_ino == named.st_ino)
-            break;
-        if (b->directory_fd < 0 && errno != ENOENT && errno != EWOULDBLOCK)
-            return st_fail_errno(errno, "locking the build directory");
-        fs_close(&b->directory_fd);
-    }
-    return st;
-}
-
-static void remove_directory(struct store_build *b)
-{
-    if (b->directory_fd >= 0 && fs_remove_tree(b->directory) != ST_OK)
-        log_failure(LOG_LEVEL_WARN, "build_remove", "the build directory stays");
-    fs_close(&b->directory_fd);
+    return st ? st : scratch_make(&b->directory_fd, b->directory);
 }
 
 /* ---- begin ---- */
@@ -192,7 +130,7 @@ enum st store_build_begin(struct store_build **out, struct store *s,
     b->directory_fd = -1;
     b->require_promotion = definition->require_promotion;
     snprintf(b->actor, sizeof b->actor, "job:%s", lease->job);
-    sweep_directories(s);
+    scratch_sweep(s);
     st = create_row(b, definition, sources);
     if (!st) {
         st = make_directory(b);
@@ -525,10 +463,32 @@ enum st store_build_publish(enum store_outcome *outcome, struct store_build *b,
         st = swap_head(outcome, b);
     if (!st) {
         b->settled = true;
-        remove_directory(b);
+        store_scratch_close(b->directory, &b->directory_fd);
         store_tidy(b->store, b->lease.tenant, b->lease.dataset);
     }
     return st;
+}
+
+enum st store_gates_preview(json_t **gates, bool *passed, uint64_t *current, struct store *s,
+                            const char *tenant, const char *dataset, const json_t *report)
+{
+    char why[GATE_WHY_SIZE];
+    struct catalog_txn t;
+    struct head h;
+
+    *gates = NULL;
+    *current = 0;
+    catalog_begin_read(&t, &s->catalog);
+    store_head_load(&h, &t, tenant, dataset);
+    json_t *row = !t.status && h.current ? store_row_load(&t, tenant, dataset, h.current) : NULL;
+    if (!t.status) {
+        *current = h.current;
+        catalog_fail(&t, gate_judge(gates, passed, why, json_object_get(report, "gates"),
+                                    json_object_get(report, "rows"), row));
+    }
+    json_decref(row);
+    head_release(&h);
+    return catalog_end(&t);
 }
 
 /* ---- fail ---- */
@@ -541,7 +501,7 @@ enum st store_build_fail(struct store_build *b, enum st status)
 
     st_save(&report, status);
     b->settled = true;
-    remove_directory(b);
+    store_scratch_close(b->directory, &b->directory_fd);
     catalog_begin_write(&t, &b->store->catalog);
     json_decref(queue_fenced_job(&t, &b->lease));
     store_head_load(&h, &t, b->lease.tenant, b->lease.dataset);

@@ -53,6 +53,12 @@ enum st store_build_publish(enum store_outcome *outcome, struct store_build *b,
                             uint64_t adopt_timeout_ms, enum st (*tick_fn)(void *ctx),
                             void *ctx) ST_MUST_USE;
 
+/* What the gates would say of a build with this report now; *current is the version that they
+ * compare it with, 0: none. */
+enum st store_gates_preview(json_t **gates, bool *passed, uint64_t *current, struct store *s,
+                            const char *tenant, const char *dataset,
+                            const json_t *report) ST_MUST_USE;
+
 /* Records FAILED with the thread's last failure (`status`) as the row's `error`. */
 enum st store_build_fail(struct store_build *b, enum st status) ST_MUST_USE;
 void store_build_free(struct store_build *b);

@@ -38,8 +38,8 @@ static const struct {
 #define SCALARS STORE_DECIMAL /* the types before it have no parameters */
 
 /* Names with their parameters, made once. */
-static char decimals[STORE_DECIMAL_WIDTH_MAX + 1][STORE_DECIMAL_WIDTH_MAX + 1][16];
-static char lists[SCALARS][16];
+static char decimals[STORE_DECIMAL_WIDTH_MAX + 1][STORE_DECIMAL_WIDTH_MAX + 1][32];
+static char lists[SCALARS][24];
 
 static void make_names(void)
 {

@@ -1,7 +1,8 @@
 // Checks and gates: what they refuse or hold, what the version's row says, and how it is let go.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Data } from '../kit/everline.mjs';
+import { Data, everline } from '../kit/everline.mjs';
+import { leftovers } from '../kit/files.mjs';
 import { until } from '../kit/process.mjs';
 import { csv, THINGS, things } from '../kit/samples.mjs';
 
@@ -90,4 +91,45 @@ test('a first version is judged by limits alone', async () => {
   assert.equal(held.code, 4, held.stderr);
   const row = JSON.parse(held.stdout);
   assert.deepEqual(row.gates.map(({ state }) => state), ['new', 'new', 'held']);
+});
+
+test('a dry run judges and compares, and changes nothing', async () => {
+  const before = { versions: await data.versions('plain'), files: leftovers(data) };
+  const dry = async (count, ...more) => data.cli(['ingest', 'plain', '--dry-run', '--source', data.file('dry.csv', csv(things(count))), ...more],
+                                                 { tenant: 'dev' });
+  await data.ingest('plain', { things: data.file('p.csv', csv(things(10))) });
+  before.versions = await data.versions('plain');
+  before.files = leftovers(data);
+  const result = await dry(12, '--output', 'json');
+  assert.equal(result.code, 0, result.stderr);
+  const report = JSON.parse(result.stdout);
+  assert.equal(report.rows.accepted, 12);
+  assert.equal(report.current, before.versions[0].version);
+  assert.equal(report.diff.records.added, 2);
+  assert.equal(report.diff.records.unchanged, 10);
+  assert.equal(report.diff.rollups.find((rollup) => rollup.name === 'total').metrics[0].after, 12);
+  assert.match((await dry(12)).stdout, /not published; 12 rows read, 12 accepted.*\n.*2 added, 0 removed, 0 changed/);
+  const empty = await data.cli(['ingest', 'plain', '--dry-run', '--source', data.file('none.csv', 'id,colour,weight,made\n')], { tenant: 'dev' });
+  assert.equal(empty.code, 4, empty.stderr);
+  assert.match(empty.stdout, /gate not_empty: held/);
+  const refused = await data.cli(['ingest', 'things', '--dry-run', '--source', data.file('two.csv', csv(things(2)))], { tenant: 'dev' });
+  assert.equal(refused.code, 4, refused.stderr);
+  assert.match(refused.stdout, /check enough: failed/);
+  assert.deepEqual(await data.versions('plain'), before.versions);
+  assert.deepEqual(leftovers(data), before.files);
+});
+
+test('a definition can be checked without being put', async () => {
+  const good = await everline(['dataset', 'check', data.file('good.json', JSON.stringify(GATED))]);
+  assert.equal(good.code, 0, good.stderr);
+  assert.match(good.stdout, /good definition of dataset things/);
+  for (const [definition, place] of [
+    [{ ...GATED, checks: [{ expect: 'weight <' }] }, '/checks/0/expect'],
+    [{ ...GATED, gates: [{ name: 'g', metric: 'median(x)', min: 1 }] }, '/gates/0/metric'],
+    [{ ...GATED, prepare: 'SELECT 1; SELECT 2' }, '/prepare'],
+  ]) {
+    const bad = await everline(['dataset', 'check', data.file('bad.json', JSON.stringify(definition))]);
+    assert.equal(bad.code, 1);
+    assert.ok(bad.stderr.includes(place), bad.stderr);
+  }
 });
