@@ -23,27 +23,6 @@
 
 #define SQL_MAX (8u << 20)
 
-/* The JSON pointer of a check's, gate's or rollup's metric. */
-static void metric_pointer(char out[256], const struct store_definition *def,
-                           const struct store_rollup *rollup, const struct store_metric *metric)
-{
-    size_t i = (size_t)(metric - rollup->metrics);
-    if (rollup != &def->judged) {
-        snprintf(out, 256, "/rollups/%s/metrics/%s", rollup->name, metric->name);
-        return;
-    }
-    for (size_t c = 0; c < def->check_count; c++)
-        if (def->checks[c].kind == STORE_CHECK_METRIC && def->checks[c].metric == i)
-            snprintf(out, 256, "/checks/%zu/metric", c);
-    for (size_t g = 0; g < def->gate_count; g++)
-        if (def->gates[g].metric == i)
-            snprintf(out, 256, "/gates/%zu/%s", g,
-                     json_object_get(json_array_get(json_object_get(def->document, "gates"), g),
-                                     "null_rate")
-                         ? "null_rate"
-                         : "metric");
-}
-
 void plan_release(struct plan *p)
 {
     duck_statement_free(p->statement);
@@ -52,37 +31,11 @@ void plan_release(struct plan *p)
     *p = (struct plan){0};
 }
 
-typedef enum st (*term_fn)(const struct store_term *term, const char *pointer, void *ctx);
-
-static enum st each_term(const struct store_definition *def, const struct store_rollup *r,
-                         term_fn fn, void *ctx)
-{
-    char pointer[300];
-    enum st st = ST_OK;
-    for (size_t m = 0; !st && m < r->metric_count; m++)
-        for (size_t i = 0; !st && i < (r->metrics[m].ratio ? 2u : 1u); i++) {
-            metric_pointer(pointer, def, r, &r->metrics[m]);
-            if (r->metrics[m].ratio && r != &def->judged)
-                snprintf(pointer + strlen(pointer), 16, "/ratio/%zu", i);
-            st = fn(&r->metrics[m].terms[i], pointer, ctx);
-        }
-    return st;
-}
-
-static enum st check_term(const struct store_term *term, const char *pointer, void *ctx)
-{
-    return term->aggregate == STORE_COUNT_ALL
-               ? ST_OK
-               : syntax_check_expression(ctx, term->expression, pointer);
-}
-
 enum st plan_check(struct duck *d, const struct store_definition *definition)
 {
     enum st st = syntax_check_query(d, definition);
-    for (size_t i = 0; !st && i < definition->rollup_count; i++)
-        st = each_term(definition, &definition->rollups[i], check_term, d);
     if (!st)
-        st = each_term(definition, &definition->judged, check_term, d);
+        st = plan_check_terms(d, definition);
     return st ? st : plan_check_rows(d, definition);
 }
 
@@ -271,102 +224,6 @@ enum st plan_place(const struct binding *b, enum st st, const char *pointer, con
                         offset == DUCK_NO_OFFSET || offset < skip ? DUCK_NO_OFFSET : offset - skip);
 }
 
-/* Whether an aggregate takes such an argument, and as what. */
-static bool input_of(unsigned char *input, enum store_aggregate aggregate,
-                     struct duck_statement *statement)
-{
-    const char *type = duck_statement_type(statement, 0);
-    bool extreme = aggregate == STORE_MIN || aggregate == STORE_MAX;
-    unsigned width, scale;
-    *input = STORE_INPUT_INTEGER;
-    if (aggregate == STORE_COUNT)
-        return true;
-    if (aggregate == STORE_DISTINCT)
-        return duck_statement_kind(statement, 0) != DUCK_NESTED;
-    if (duck_statement_kind(statement, 0) == DUCK_INTEGRAL)
-        return true;
-    if (!strcmp(type, "DOUBLE") || !strcmp(type, "FLOAT") ||
-        (aggregate == STORE_QUANTILE && !strcmp(type, "DECIMAL"))) {
-        *input = STORE_INPUT_DOUBLE;
-        return true;
-    }
-    if (!strcmp(type, "DECIMAL")) {
-        duck_statement_decimal(&width, &scale, statement, 0);
-        *input = (unsigned char)(STORE_INPUT_DECIMAL + scale);
-        return width <= 18;
-    }
-    *input = !strcmp(type, "DATE") ? STORE_INPUT_DATE : STORE_INPUT_TIMESTAMP;
-    return extreme && (!strcmp(type, "DATE") || !strcmp(type, "TIMESTAMP"));
-}
-
-static enum st note_input(struct plan *p, unsigned char input)
-{
-    unsigned char *inputs = realloc(p->inputs, p->input_count + 1);
-    if (!inputs)
-        return st_fail(ST_NOMEM, NULL, "out of memory");
-    p->inputs = inputs;
-    p->inputs[p->input_count++] = input;
-    return ST_OK;
-}
-
-static enum st bind_term(const struct store_term *term, const char *pointer, void *ctx)
-{
-    static const char head[] = "SELECT (";
-    struct binding *b = ctx;
-    struct duck_statement *statement = NULL;
-    unsigned char input;
-    if (term->aggregate == STORE_COUNT_ALL)
-        return note_input(b->plan, STORE_INPUT_INTEGER);
-    buf_reset(&b->sql);
-    buf_addf(&b->sql, "%s%s\n) FROM \"#\".visible", head, term->expression);
-    enum st st = buf_status(&b->sql);
-    if (!st)
-        st = duck_prepare(&statement, b->duck, b->sql.data);
-    if (st)
-        return plan_place(b, st, pointer, term->expression, head);
-    if (input_of(&input, term->aggregate, statement))
-        st = note_input(b->plan, input);
-    else
-        st = st_hint(st_place(st_fail(ST_INVALID, "METRIC_TYPE",
-                                      "the metric's argument is %s; sum, avg and quantile take "
-                                      "numbers, min and max also dates and times",
-                                      duck_statement_type(statement, 0)),
-                              "%s", pointer),
-                     "cast it, for instance x::DOUBLE or x::DECIMAL(18,2): integers up to BIGINT, "
-                     "DECIMAL up to 18 digits");
-    duck_statement_free(statement);
-    return st;
-}
-
-struct terms {
-    struct buf *sql;
-    const unsigned char *input; /* of the next term */
-};
-
-static enum st add_term(const struct store_term *term, const char *pointer, void *ctx)
-{
-    struct terms *t = ctx;
-    unsigned char input = *t->input++;
-    const char *x = term->expression;
-    (void)pointer;
-    if (term->aggregate == STORE_COUNT_ALL)
-        return ST_OK;
-    if (term->aggregate == STORE_COUNT)
-        buf_addf(t->sql, ", CASE WHEN (%s\n) IS NULL THEN NULL ELSE 1::BIGINT END", x);
-    else if (term->aggregate == STORE_DISTINCT)
-        buf_addf(t->sql, ", CAST((%s\n) AS VARCHAR)", x);
-    else if (input >= STORE_INPUT_DECIMAL)
-        buf_addf(t->sql, ", CAST((%s\n) AS DECIMAL(18,%d))", x, input - STORE_INPUT_DECIMAL);
-    else if (input == STORE_INPUT_DATE)
-        buf_addf(t->sql, ", ((%s\n) - DATE '1970-01-01')", x);
-    else if (input == STORE_INPUT_TIMESTAMP)
-        buf_addf(t->sql, ", epoch_us(%s\n)", x);
-    else
-        buf_addf(t->sql, ", CAST((%s\n) AS %s)", x,
-                 input == STORE_INPUT_DOUBLE ? "DOUBLE" : "BIGINT");
-    return buf_status(t->sql);
-}
-
 /* A list's cast leaves null where an element's failed. */
 static void add_bad_elements(struct binding *b, const struct plan_cast *c)
 {
@@ -436,7 +293,7 @@ static enum st make_statement(struct binding *b)
 {
     const struct store_definition *def = b->definition;
     struct buf *sql = &b->sql;
-    struct terms terms = {sql, b->plan->inputs};
+    const unsigned char *inputs = b->plan->inputs;
     enum st st = ST_OK;
     buf_reset(sql);
     buf_addstr(sql, "SELECT ");
@@ -465,10 +322,10 @@ static enum st make_statement(struct binding *b)
             duck_add_name(sql, rollup->time.name);
             buf_addf(sql, " AS %s)", store_type_name(rollup->time.type));
         }
-        st = each_term(def, rollup, add_term, &terms);
+        st = plan_add_terms(sql, def, rollup, &inputs);
     }
     if (!st)
-        st = each_term(def, &def->judged, add_term, &terms);
+        st = plan_add_terms(sql, def, &def->judged, &inputs);
     buf_addstr(sql, " FROM (SELECT ");
     for (size_t i = 0; i < def->key.field_count; i++)
         buf_addf(sql, "\"#k%zu\", ", i);
@@ -505,10 +362,8 @@ enum st plan_bind(struct plan *out, struct duck *d, const struct store_definitio
         st = check_columns(&b);
     if (!st)
         st = make_views(&b);
-    for (size_t i = 0; !st && i < definition->rollup_count; i++)
-        st = each_term(definition, &definition->rollups[i], bind_term, &b);
     if (!st)
-        st = each_term(definition, &definition->judged, bind_term, &b);
+        st = plan_bind_terms(&b);
     if (!st)
         st = plan_bind_checks(&b);
     if (!st)
