@@ -37,11 +37,15 @@ static enum st print_summary(const struct batch *b)
 
     if (!st) {
         const json_t *rows = json_object_get(row, "rows");
-        printf("%s version %llu: %s, %lld rows (%lld read, %lld duplicates)\n", b->dataset,
+        long long rejected = (long long)json_integer_value(json_object_get(rows, "rejected"));
+        printf("%s version %llu: %s, %lld rows (%lld read, %lld duplicates", b->dataset,
                (unsigned long long)b->version, store_outcome_name(b->outcome),
                (long long)json_integer_value(json_object_get(rows, "accepted")),
                (long long)json_integer_value(json_object_get(rows, "read")),
                (long long)json_integer_value(json_object_get(rows, "duplicates")));
+        if (rejected)
+            printf(", %lld rejected", rejected);
+        puts(")");
     }
     json_decref(row);
     return st;
