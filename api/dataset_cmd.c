@@ -48,6 +48,24 @@ enum st dataset_put_cmd(const struct cmd_args *args)
     return st;
 }
 
+enum st dataset_check_cmd(const struct cmd_args *args)
+{
+    const char *file = cmd_operand(args, 0);
+    struct store_definition *definition = NULL;
+    json_t *document = NULL;
+    enum st st = jx_parse_file(&document, file, STORE_DEFINITION_MAX);
+
+    if (!st)
+        st = store_definition_parse(&definition, document);
+    if (!st)
+        st = check_sql(file);
+    if (!st)
+        printf("%s is a good definition of dataset %s\n", file, definition->name);
+    store_definition_free(definition);
+    json_decref(document);
+    return st;
+}
+
 enum st dataset_get_cmd(const struct cmd_args *args)
 {
     json_t *dataset = NULL;

@@ -79,6 +79,7 @@ static const struct cmd_option DATASET_PUT[] = {
     {"force", CMD_FLAG, NULL, NULL, "also when fields that are served go away", false},
     COMMANDS_END,
 };
+static const struct cmd_option DATASET_CHECK[] = {COMMANDS_END};
 static const struct cmd_option DATASET_GET[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_TENANT,
                                                 COMMANDS_END};
 static const struct cmd_option LISTS[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_TENANT,
@@ -169,6 +170,9 @@ static const struct cmd COMMANDS[] = {
      "everline token revoke --data DIR --tenant dev --subject ada", TOKEN_REVOKE, token_revoke_cmd},
     {"dataset put", "FILE", 1, 1, "Create or change a dataset's definition", NULL,
      "everline dataset put definition.json --data DIR --tenant dev", DATASET_PUT, dataset_put_cmd},
+    {"dataset check", "FILE", 1, 1, "Tell whether a definition would be taken, and change nothing",
+     "Without columns of all sources declared, what depends on a file's header is told by ingest.",
+     "everline dataset check definition.json", DATASET_CHECK, dataset_check_cmd},
     {"dataset get", "DATASET", 1, 1, "Show a dataset and its definition", NULL,
      "everline dataset get lifeline --data DIR --tenant dev", DATASET_GET, dataset_get_cmd},
     {"dataset list", "", 0, 0, "List datasets", NULL,

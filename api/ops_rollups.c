@@ -30,6 +30,14 @@ static void add_field(struct buf *out, const struct store_field *f)
     buf_addf(out, "{\"name\":\"%s\",\"type\":\"%s\"", f->name, store_type_name(f->type));
 }
 
+static void add_set(struct buf *out, const struct store_rollup *set, bool more)
+{
+    buf_addf(out, "%s{\"dimensions\":[", more ? "," : "");
+    for (size_t i = 0; i < set->dimension_count; i++)
+        buf_addf(out, "%s\"%s\"", i ? "," : "", set->dimensions[i].name);
+    buf_addf(out, "],\"time\":%s}", set->bucket == STORE_BUCKET_NONE ? "false" : "true");
+}
+
 enum st api_op_list_rollups(struct api_reply *reply, struct api_request *request)
 {
     const struct store_served *d;
@@ -59,7 +67,10 @@ enum st api_op_list_rollups(struct api_reply *reply, struct api_request *request
         buf_addstr(out, ",\"metrics\":[");
         for (size_t j = 0; j < r->metric_count; j++)
             buf_addf(out, "%s\"%s\"", j ? "," : "", r->metrics[j].name);
-        buf_addstr(out, "]}");
+        buf_addstr(out, "],\"grouping_sets\":[");
+        for (size_t j = 0; j < r->set_count; j++)
+            add_set(out, &r->sets[j], j > 0);
+        buf_addf(out, "],\"min_cell\":%u}", r->min_cell);
     }
     buf_addstr(out, "],\"next\":null,\"complete\":true}");
     api_version_headers(reply, d);
@@ -95,6 +106,8 @@ static void add_cell(struct scan *s, const struct store_value *values,
         buf_addf(s->out, "%s\"%s\":", first ? "" : ",", r->metrics[i].name);
         store_metric_json(s->out, r, cell, i);
     }
+    if (cell->records == 0)
+        buf_addstr(s->out, ",\"suppressed\":true");
     buf_addch(s->out, '}');
     s->count++;
 }
@@ -125,9 +138,11 @@ static enum st visit(const void *tuple, size_t tuple_len, const void *bytes, siz
         return ST_END;
     }
     st = store_cell_decode(&cell, r, bytes, len);
-    if (!st)
-        add_cell(s, values, &cell);
-    return st ? st : s->out->status;
+    if (st)
+        return st;
+    add_cell(s, values, &cell);
+    store_cell_release(&cell, r);
+    return s->out->status;
 }
 
 static enum st parse_time(int64_t *out, const struct store_rollup *r, const char *name,
@@ -163,7 +178,7 @@ static enum st take_filter(struct api_rollup_query *q, const struct store_rollup
 /* Parameters of every read; no dimension has such a name. */
 static bool is_reserved(const char *name)
 {
-    static const char *const NAMES[] = {"limit", "cursor", "version", "as_of"};
+    static const char *const NAMES[] = {"limit", "cursor", "version", "as_of", "group_by"};
 
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
         if (strcmp(NAMES[i], name) == 0)
@@ -257,11 +272,45 @@ static enum st read_page(struct api_reply *reply, struct api_request *request,
         return ST_OK;
     buf_addf(s->out, "{\"dataset\":\"%s\",\"rollup\":\"%s\",\"version\":%llu,\"items\":[",
              d->dataset, s->rollup->name, (unsigned long long)d->version);
-    st = store_segment_each_cell(d->segments[0], request->slot, s->rollup->name, from->tuple,
+    st = store_segment_each_cell(d->segments[0], request->slot, s->rollup, from->tuple,
                                  from->tuple_len, visit, s);
     if (!st)
         add_page_end(s);
     return st;
+}
+
+/* The grouping set that `group_by` names, "a,b": the time belongs to it when it is named, and also
+ * when there is no set without it. The first set when there is no `group_by`. */
+static enum st find_set(const struct store_rollup **out, const struct store_rollup *r,
+                        const struct api_request *request)
+{
+    const char *names[STORE_DIMENSIONS_MAX + 1], *text = api_query(request, "group_by");
+    char copy[STORE_DIMENSIONS_MAX * STORE_NAME_SIZE + STORE_NAME_SIZE], *rest = copy, *name;
+    size_t count = 0;
+    bool timed = false;
+
+    *out = &r->sets[0];
+    if (!text)
+        return ST_OK;
+    *out = NULL;
+    if ((size_t)snprintf(copy, sizeof copy, "%s", text) < sizeof copy) {
+        while (count <= STORE_DIMENSIONS_MAX && (name = strsep(&rest, ",")) != NULL) {
+            if (r->bucket != STORE_BUCKET_NONE && strcmp(name, r->time.name) == 0)
+                timed = true;
+            else if (*name || rest || count)
+                names[count++] = name;
+        }
+        if (!timed)
+            *out = store_rollup_set(r, names, count, true);
+        if (!*out)
+            *out = store_rollup_set(r, names, count, false);
+    }
+    if (*out)
+        return ST_OK;
+    return st_place(st_hint(st_fail(ST_INVALID, "UNKNOWN_GROUPING",
+                                    "this rollup has no grouping set of these dimensions"),
+                            "its sets are listed by GET .../rollups"),
+                    "query/group_by");
 }
 
 enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
@@ -283,6 +332,9 @@ enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
         return st_hint(
             st_fail(ST_NOT_FOUND, "UNKNOWN_ROLLUP", "the dataset has no rollup of that name"),
             "list them: GET /v1/datasets/%s/rollups", d->dataset);
+    st = find_set(&s.rollup, s.rollup, request);
+    if (st)
+        return st;
     buf_init(&s.scratch, 4 * STORE_TUPLE_MAX);
     buf_init(&query, QUERY_MAX);
     add_query(&query, request, s.rollup->name);

@@ -31,6 +31,7 @@ static const struct problem {
     {ST_NOMEM, 503, "Out of memory", "OUT_OF_MEMORY"},
     {ST_FENCED, 409, "Conflict", NULL},
     {ST_HELD, 409, "Held", NULL},
+    {ST_REFUSED, 409, "Refused", NULL},
     {ST_UNKNOWN_OUTCOME, 500, "Outcome unknown", NULL},
     {ST_METHOD, 405, "Method not allowed", NULL},
     {ST_MEDIA_TYPE, 415, "Unsupported media type", NULL},

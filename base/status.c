@@ -38,6 +38,7 @@ static const struct {
     [-ST_USAGE] = {"USAGE", 2},
     [-ST_EXPECTATION] = {"EXPECTATION", 1},
     [-ST_END] = {"END", 1},
+    [-ST_REFUSED] = {"REFUSED", 4},
 };
 #define STATUS_COUNT ((int)(sizeof STATUSES / sizeof STATUSES[0]))
 

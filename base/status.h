@@ -40,8 +40,9 @@ enum st {
     ST_MEDIA_TYPE = -20,  /* unsupported Content-Type                                      415 */
     ST_UNREACHABLE = -21, /* a peer or a helper program cannot be reached (exit code 3)    502 */
     ST_USAGE = -22,       /* wrong command line (exit code 2)                              400 */
-    ST_EXPECTATION = -23, /* an Expect that we do not meet                                 417 */
-    ST_END = -24,         /* an iteration has no more; not an error, leaves no report          */
+    ST_REFUSED = -23,     /* data broke a check of its definition (exit code 4)            409 */
+    ST_EXPECTATION = -24, /* an Expect that we do not meet                                 417 */
+    ST_END = -25,         /* an iteration has no more; not an error, leaves no report          */
 };
 
 /* Records a failure of this thread and returns `status`, so that callers write `return

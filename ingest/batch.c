@@ -164,21 +164,22 @@ static enum st beat(void *ctx)
 static enum st build(struct batch *b, struct task *t, struct store_build *build,
                      struct pulse *pulse)
 {
-    json_t *rows = NULL;
+    json_t *report = NULL;
     enum st st = fs_path(t->directory, "%s", store_build_directory(build));
 
     if (!st)
-        st = spawn_run(&rows, CHILD_BUILD, t, b->progress, beat, pulse);
+        st = spawn_run(&report, CHILD_BUILD, t, b->progress, beat, pulse);
+    if (report)
+        store_build_set_report(build, report);
+    json_decref(report);
     if (!st)
         st = extend(pulse); /* sealing reads the whole segment and is deaf meanwhile */
     if (!st)
         st = store_build_seal(build, TASK_SEGMENT);
     if (!st) {
-        store_build_set_rows(build, rows);
         ingest_tell(b->progress, "publishing", 0, 0);
         st = store_build_publish(&b->outcome, build, b->adopt_timeout_ms, beat, pulse);
     }
-    json_decref(rows);
     return st;
 }
 

@@ -7,8 +7,9 @@
  */
 #include "ingest/build.h"
 
-#include "ingest/cells.h"
 #include "ingest/collect.h"
+#include "ingest/judge.h"
+#include "ingest/lattice.h"
 #include "ingest/plan.h"
 #include "store/segment.h"
 
@@ -65,6 +66,9 @@ struct build {
     struct store_hasher *hasher;
     struct sorter *sorter;
     struct cells *cells[STORE_ROLLUPS_MAX];
+    struct judge_counts counts;
+    struct store_cell judged; /* the metrics of checks and gates */
+    json_t *checks, *gates;
     struct store_segment_writer *writer;
     struct buf example; /* one contradicting key of an unprotected dataset, as JSON */
     size_t rollup;      /* the one whose cells are being written */
@@ -73,15 +77,20 @@ struct build {
 static enum st accept(struct build *b, const unsigned char *key, const void *payload)
 {
     const struct store_definition *def = b->task->definition;
-    int64_t inputs[2 * STORE_METRICS_MAX];
-    bool nulls[2 * STORE_METRICS_MAX];
-    struct collect_record record = collect_open(payload);
+    struct collect_inputs inputs;
+    struct collect_record record = collect_open(def, payload);
+    const void *tuple;
+    size_t len;
     enum st st = store_segment_writer_add(b->writer, key, record.row, record.row_len);
     for (size_t r = 0; !st && r < def->rollup_count; r++) {
-        const void *tuple;
-        size_t len;
-        collect_inputs(&tuple, &len, inputs, nulls, &record.inputs, &def->rollups[r]);
-        st = cells_add(b->cells[r], tuple, len, inputs, nulls);
+        collect_inputs(&tuple, &len, &inputs, &record.inputs, &def->rollups[r]);
+        st = cells_add(b->cells[r], tuple, len, &inputs);
+    }
+    if (def->judged.metric_count) {
+        collect_inputs(&tuple, &len, &inputs, &record.inputs, &def->judged);
+        if (!st)
+            st =
+                store_cell_add(&b->judged, &def->judged, inputs.values, inputs.nulls, inputs.kinds);
     }
     if (!st && (++b->accepted & 0xffff) == 0)
         ingest_tell(b->progress, "building", b->accepted, b->collected.prepared);
@@ -94,7 +103,7 @@ static enum st note_contradiction(struct build *b, const void *payload)
     if (b->contradictions++ || def->key.protect != STORE_PROTECT_NONE)
         return ST_OK;
     struct store_value values[STORE_FIELDS_MAX + STORE_KEY_FIELDS_MAX];
-    struct collect_record record = collect_open(payload);
+    struct collect_record record = collect_open(def, payload);
     enum st st = store_row_decode(values, def->row, def->row_count, record.row, record.row_len);
     for (size_t i = 0; !st && i < def->key.field_count; i++) {
         buf_addf(&b->example, "%s%s=", i ? ", " : "", def->key.fields[i].name);
@@ -103,48 +112,74 @@ static enum st note_contradiction(struct build *b, const void *payload)
     return st;
 }
 
-/* All records in order; those that are the same, byte for byte, are one. */
+static enum st fail_contradictions(const struct build *b)
+{
+    enum st st = st_fail(ST_INVALID, "DUPLICATE_KEY",
+                         "%llu key(s) have records that contradict each other%s%.200s",
+                         (unsigned long long)b->contradictions, b->example.len ? ", such as " : "",
+                         b->example.len ? b->example.data : "");
+    return st_hint(st, "make prepare give one record per key, or say which one counts with "
+                       "\"on_duplicate\"; rows that are the same in everything are one record "
+                       "already");
+}
+
+struct entry {
+    const unsigned char *key; /* NULL: none */
+    const void *payload;
+    size_t len;
+};
+
+static bool same_key(const struct entry *a, const struct entry *b)
+{
+    return a->key && !memcmp(a->key, b->key, STORE_KEY_BYTES);
+}
+
+static bool same_payload(const struct entry *a, const struct entry *b)
+{
+    return a->len == b->len && !memcmp(a->payload, b->payload, a->len);
+}
+
+/* All records in order; those that are the same, byte for byte, are one. Of others that share a key
+ * the first or the last counts, as they are sorted by their order. */
 static enum st merge(struct build *b)
 {
-    const unsigned char *key = NULL, *next_key;
-    const void *payload = NULL, *next;
-    size_t len = 0, next_len;
-    bool contradicted = false;
+    enum store_duplicates rule = b->task->definition->on_duplicate;
+    struct entry last = {0}, next;
+    bool contradicted = false; /* the key of `last` */
     enum st st;
-    while (!(st = sorter_next(b->sorter, &next_key, &next, &next_len))) {
-        if (key && !memcmp(key, next_key, STORE_KEY_BYTES)) {
-            if (len == next_len && !memcmp(payload, next, len)) {
-                b->duplicates++;
-                continue;
-            }
-            if (!contradicted && (st = note_contradiction(b, next)))
+    while (!(st = sorter_next(b->sorter, &next.key, &next.payload, &next.len))) {
+        bool again = same_key(&last, &next);
+        if (again && (rule != STORE_DUPLICATES_FAIL || same_payload(&last, &next))) {
+            b->duplicates++;
+        } else if (again) {
+            if (!contradicted && (st = note_contradiction(b, next.payload)))
                 return st;
             contradicted = true;
         } else {
             contradicted = false;
-            if (!b->contradictions && (st = accept(b, next_key, next)))
+            if (rule == STORE_DUPLICATES_LAST && last.key &&
+                (st = accept(b, last.key, last.payload)))
+                return st;
+            if (rule != STORE_DUPLICATES_LAST && !b->contradictions &&
+                (st = accept(b, next.key, next.payload)))
                 return st;
         }
-        key = next_key;
-        payload = next;
-        len = next_len;
+        last = next;
     }
-    if (st != ST_END)
+    if (st == ST_END && rule == STORE_DUPLICATES_LAST && last.key)
+        st = accept(b, last.key, last.payload);
+    if (st && st != ST_END)
         return st;
-    if (!b->contradictions)
-        return ST_OK;
-    st = st_fail(ST_INVALID, "DUPLICATE_KEY",
-                 "%llu key(s) have records that contradict each other%s%.200s",
-                 (unsigned long long)b->contradictions, b->example.len ? ", such as " : "",
-                 b->example.len ? b->example.data : "");
-    return st_hint(st, "make prepare give one record per key; rows that are the same in everything "
-                       "are one record already");
+    return b->contradictions ? fail_contradictions(b) : ST_OK;
 }
 
-static enum st write_cell(const void *tuple, size_t len, const struct store_cell *cell, void *ctx)
+static enum st write_cell(size_t set, const void *tuple, size_t len, struct store_cell *cell,
+                          void *ctx)
 {
     struct build *b = ctx;
-    return store_segment_writer_cell(b->writer, b->rollup, tuple, len, cell);
+    const struct store_definition *def = b->task->definition;
+    size_t first = (size_t)(def->rollups[b->rollup].sets - def->sets);
+    return store_segment_writer_cell(b->writer, first + set, tuple, len, cell);
 }
 
 static enum st open_writer(struct build *b)
@@ -159,37 +194,71 @@ static enum st open_writer(struct build *b)
     return st ? st : store_segment_writer_open(&b->writer, path, &info);
 }
 
-static enum st ledger_json(json_t **rows, const struct build *b)
+static json_t *ledger_json(const struct build *b, struct source_ledger *all)
 {
     const struct store_definition *def = b->task->definition;
-    struct source_ledger all = {0};
     json_t *sources = json_array();
     for (size_t i = 0; i < def->source_count; i++) {
         const struct source_ledger *l = &b->sources[i];
-        all.read += l->read;
-        all.parsed += l->parsed;
-        all.unparsable += l->unparsable;
+        all->read += l->read;
+        all->parsed += l->parsed;
+        all->unparsable += l->unparsable;
         json_array_append_new(sources, json_pack("{s:s, s:I, s:I, s:I, s:O*}", "name",
                                                  def->sources[i].name, "read", (json_int_t)l->read,
                                                  "parsed", (json_int_t)l->parsed, "unparsable",
                                                  (json_int_t)l->unparsable, "files", l->files));
     }
-    if (all.read != all.parsed + all.unparsable ||
-        b->collected.prepared != b->accepted + b->collected.rejected + b->duplicates) {
-        json_decref(sources);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "read", (json_int_t)all->read,
+                     "parsed", (json_int_t)all->parsed, "unparsable", (json_int_t)all->unparsable,
+                     "prepared", (json_int_t)b->collected.prepared, "accepted",
+                     (json_int_t)b->accepted, "rejected", (json_int_t)b->collected.rejected,
+                     "duplicates", (json_int_t)b->duplicates, "sources", sources);
+}
+
+/* What there is to say, whether the build came to its end or not. */
+static enum st report_json(json_t **report, const struct build *b, bool complete)
+{
+    struct source_ledger all = {0};
+    json_t *rows = ledger_json(b, &all);
+    *report = json_pack("{s:o, s:O*, s:O*, s:{s:I, s:I, s:O*}}", "rows", rows, "checks", b->checks,
+                        "gates", b->gates, "rejects", "unparsable", (json_int_t)all.unparsable,
+                        "rejected", (json_int_t)b->collected.rejected, "rules", b->collected.rules);
+    if (!*report)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    if (complete && (all.read != all.parsed + all.unparsable ||
+                     b->collected.prepared != b->accepted + b->collected.rejected + b->duplicates))
         return st_fail(ST_INVALID, "LEDGER",
-                       "the counts of rows do not add up: read %llu, parsed "
-                       "%llu; prepared %llu, accepted %llu, duplicates %llu",
+                       "the counts of rows do not add up: read %llu, parsed %llu, unparsable %llu; "
+                       "prepared %llu, accepted %llu, rejected %llu, duplicates %llu",
                        (unsigned long long)all.read, (unsigned long long)all.parsed,
+                       (unsigned long long)all.unparsable,
                        (unsigned long long)b->collected.prepared, (unsigned long long)b->accepted,
+                       (unsigned long long)b->collected.rejected,
                        (unsigned long long)b->duplicates);
+    return ST_OK;
+}
+
+/* The checks of rows and values; those of metrics are known once the records are merged. */
+static enum st judge_rows(struct build *b, struct duck *d)
+{
+    const struct store_definition *def = b->task->definition;
+    enum st st = ST_OK;
+    for (size_t i = 0; !st && i < def->check_count; i++) {
+        b->counts.broken[i] = b->collected.broken[i];
+        b->counts.of[i] = b->collected.prepared;
+        if (def->checks[i].kind == STORE_CHECK_UNIQUE ||
+            def->checks[i].kind == STORE_CHECK_REFERENCE)
+            st = plan_count_values(&b->counts.broken[i], &b->counts.of[i], d, &def->checks[i]);
     }
-    *rows = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "read", (json_int_t)all.read,
-                      "parsed", (json_int_t)all.parsed, "unparsable", (json_int_t)all.unparsable,
-                      "prepared", (json_int_t)b->collected.prepared, "accepted",
-                      (json_int_t)b->accepted, "rejected", (json_int_t)b->collected.rejected,
-                      "duplicates", (json_int_t)b->duplicates, "sources", sources);
-    return *rows ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
+    return st ? st : judge_checks(&b->checks, def, &b->counts, NULL);
+}
+
+static enum st judge_metrics(struct build *b)
+{
+    const struct store_definition *def = b->task->definition;
+    json_decref(b->checks);
+    b->gates = judge_gate_values(def, &b->judged);
+    return judge_checks(&b->checks, def, &b->counts, &b->judged);
 }
 
 /* From files to a full sorter; the database is gone afterwards, and its memory with it. */
@@ -209,6 +278,8 @@ static enum st gather(struct build *b)
         st = source_load(b->sources, d, t, b->progress);
     if (!st)
         st = collect_rows(&b->collected, b->sorter, &plan, t->definition, b->hasher, b->progress);
+    if (!st)
+        st = judge_rows(b, d);
     plan_release(&plan);
     duck_close(d);
     /* A file that changed meanwhile explains whatever else went wrong. */
@@ -217,17 +288,18 @@ static enum st gather(struct build *b)
     return changed == ST_CONFLICT || !st ? changed : st_restore(&report);
 }
 
-enum st build_run(json_t **rows, const struct task *t, const struct ingest_progress *progress)
+enum st build_run(json_t **report, const struct task *t, const struct ingest_progress *progress)
 {
     struct build *b = calloc(1, sizeof *b);
     const struct store_definition *def = t->definition;
     enum st st;
-    *rows = NULL;
+    *report = NULL;
     if (!b)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     b->task = t;
     b->progress = progress;
     buf_init(&b->example, 1u << 20);
+    store_cell_init(&b->judged);
     if ((st = store_hasher_new(&b->hasher, &def->key, t->tenant, def->name,
                                def->key.protect == STORE_PROTECT_NONE ? NULL : &t->hmac_key)) ||
         (st = sorter_new(&b->sorter, t->memory_bytes / 8 * 3)) || (st = gather(b)))
@@ -240,13 +312,23 @@ enum st build_run(json_t **rows, const struct task *t, const struct ingest_progr
     if (st)
         goto done;
     ingest_tell(progress, "building", 0, b->collected.prepared);
-    if ((st = merge(b)) || (st = ledger_json(rows, b)))
+    if ((st = merge(b)) || (st = judge_metrics(b)))
         goto done;
     for (b->rollup = 0; !st && b->rollup < def->rollup_count; b->rollup++)
-        st = cells_each(b->cells[b->rollup], write_cell, b);
+        st = lattice_write(b->cells[b->rollup], &def->rollups[b->rollup], t->memory_bytes / 8,
+                           write_cell, b);
     if (!st)
         st = store_segment_writer_finish(b->writer);
+    if (!st)
+        st = report_json(report, b, true);
 done:
+    if (st && !*report) {
+        struct st_report failure;
+        st_save(&failure, st);
+        if (report_json(report, b, false))
+            *report = NULL;
+        st = st_restore(&failure);
+    }
     store_segment_writer_free(b->writer);
     for (size_t r = 0; r < STORE_ROLLUPS_MAX; r++)
         cells_free(b->cells[r]);
@@ -255,10 +337,10 @@ done:
     sorter_free(b->sorter);
     store_hasher_free(b->hasher);
     buf_release(&b->example);
+    store_cell_release(&b->judged, &def->judged);
+    json_decref(b->checks);
+    json_decref(b->gates);
+    json_decref(b->collected.rules);
     free(b);
-    if (st) {
-        json_decref(*rows);
-        *rows = NULL;
-    }
     return st;
 }

@@ -47,6 +47,8 @@ void cells_free(struct cells *c)
     if (!c)
         return;
     for (size_t i = 0; i < c->capacity; i++) {
+        if (c->slots[i].cell)
+            store_cell_release(c->slots[i].cell, c->rollup);
         free(c->slots[i].cell);
         free(c->slots[i].tuple);
     }
@@ -92,8 +94,8 @@ static enum st grow(struct cells *c)
     return ST_OK;
 }
 
-enum st cells_add(struct cells *c, const void *tuple, size_t len, const int64_t *inputs,
-                  const bool *nulls)
+/* The cell of a tuple, made when there is none. */
+static enum st find_or_make(struct store_cell **out, struct cells *c, const void *tuple, size_t len)
 {
     enum st st = 4 * (c->count + 1) > 3 * c->capacity ? grow(c) : ST_OK;
     if (st)
@@ -116,8 +118,38 @@ enum st cells_add(struct cells *c, const void *tuple, size_t len, const int64_t 
         c->count++;
         c->used += c->cell_bytes + len + 32; /* and malloc's own */
     }
-    store_cell_add(s->cell, c->rollup, inputs, nulls);
+    *out = s->cell;
     return ST_OK;
+}
+
+/* Sketches grow. */
+static enum st account(struct cells *c, const struct store_cell *cell, size_t before)
+{
+    c->used += store_cell_bytes(cell, c->rollup) - before;
+    return c->used > c->limit ? full(c) : ST_OK;
+}
+
+enum st cells_add(struct cells *c, const void *tuple, size_t len,
+                  const struct collect_inputs *inputs)
+{
+    struct store_cell *cell;
+    enum st st = find_or_make(&cell, c, tuple, len);
+    if (st)
+        return st;
+    size_t before = store_cell_bytes(cell, c->rollup);
+    st = store_cell_add(cell, c->rollup, inputs->values, inputs->nulls, inputs->kinds);
+    return st ? st : account(c, cell, before);
+}
+
+enum st cells_merge(struct cells *c, const void *tuple, size_t len, const struct store_cell *from)
+{
+    struct store_cell *cell;
+    enum st st = find_or_make(&cell, c, tuple, len);
+    if (st)
+        return st;
+    size_t before = store_cell_bytes(cell, c->rollup);
+    st = store_cell_merge(cell, c->rollup, from);
+    return st ? st : account(c, cell, before);
 }
 
 size_t cells_count(const struct cells *c)
@@ -125,24 +157,45 @@ size_t cells_count(const struct cells *c)
     return c->count;
 }
 
+static int compare_tuples(const void *a, size_t a_len, const void *b, size_t b_len)
+{
+    int order = memcmp(a, b, a_len < b_len ? a_len : b_len);
+    return order ? order : (a_len > b_len) - (a_len < b_len);
+}
+
 static int compare(const void *left, const void *right)
 {
     const struct slot *a = left, *b = right;
     if (!a->cell || !b->cell)
         return !a->cell - !b->cell;
-    int order = memcmp(a->tuple, b->tuple, a->len < b->len ? a->len : b->len);
-    return order ? order : (a->len > b->len) - (a->len < b->len);
+    return compare_tuples(a->tuple, a->len, b->tuple, b->len);
 }
 
-enum st cells_each(struct cells *c,
-                   enum st (*fn)(const void *tuple, size_t len, const struct store_cell *cell,
-                                 void *ctx),
-                   void *ctx)
+void cells_finish(struct cells *c)
 {
-    enum st st = ST_OK;
     if (c->capacity)
         qsort(c->slots, c->capacity, sizeof *c->slots, compare);
-    for (size_t i = 0; !st && i < c->count; i++)
-        st = fn(c->slots[i].tuple, c->slots[i].len, c->slots[i].cell, ctx);
-    return st;
+}
+
+struct store_cell *cells_at(struct cells *c, size_t i, const void **tuple, size_t *len)
+{
+    *tuple = c->slots[i].tuple;
+    *len = c->slots[i].len;
+    return c->slots[i].cell;
+}
+
+size_t cells_find(const struct cells *c, const void *tuple, size_t len)
+{
+    size_t low = 0, high = c->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = compare_tuples(c->slots[middle].tuple, c->slots[middle].len, tuple, len);
+        if (!order)
+            return middle;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return c->count;
 }

@@ -2,7 +2,7 @@
 #ifndef EVERLINE_INGEST_CELLS_H
 #define EVERLINE_INGEST_CELLS_H
 
-#include "store/rollup.h"
+#include "ingest/collect.h"
 
 struct cells;
 
@@ -12,15 +12,16 @@ enum st cells_new(struct cells **out, const struct store_rollup *rollup,
 void cells_free(struct cells *c);
 
 /* One record: its tuple, and one input per term of the rollup. */
-enum st cells_add(struct cells *c, const void *tuple, size_t len, const int64_t *inputs,
-                  const bool *nulls) ST_MUST_USE;
+enum st cells_add(struct cells *c, const void *tuple, size_t len,
+                  const struct collect_inputs *inputs) ST_MUST_USE;
+/* As if all records of `cell` were added. */
+enum st cells_merge(struct cells *c, const void *tuple, size_t len,
+                    const struct store_cell *cell) ST_MUST_USE;
 
+/* Ends the adding: from now on cells are in the order of their tuples' bytes. */
+void cells_finish(struct cells *c);
 size_t cells_count(const struct cells *c);
-
-/* In the order of the tuples' bytes. Ends the adding. */
-enum st cells_each(struct cells *c,
-                   enum st (*fn)(const void *tuple, size_t len, const struct store_cell *cell,
-                                 void *ctx),
-                   void *ctx) ST_MUST_USE;
+struct store_cell *cells_at(struct cells *c, size_t i, const void **tuple, size_t *len);
+size_t cells_find(const struct cells *c, const void *tuple, size_t len); /* count: none */
 
 #endif

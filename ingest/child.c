@@ -74,7 +74,7 @@ static void say_error(const struct voice *v, enum st status)
     say(v, message);
 }
 
-static enum st work(json_t **rows, enum child_mode mode, const struct task *t, struct voice *v)
+static enum st work(json_t **report, enum child_mode mode, const struct task *t, struct voice *v)
 {
     struct ingest_progress progress = {tell, v};
     switch (mode) {
@@ -83,7 +83,7 @@ static enum st work(json_t **rows, enum child_mode mode, const struct task *t, s
     case CHILD_BIND:
         return build_bind(t);
     case CHILD_BUILD:
-        return build_run(rows, t, &progress);
+        return build_run(report, t, &progress);
     }
     return ST_INVALID;
 }
@@ -112,18 +112,22 @@ bool child_main(int argc, char **argv, int *exit_code)
         return false;
     struct voice v = {0};
     struct task t = {0};
-    json_t *rows = NULL;
+    json_t *report = NULL;
     confine_early();
     silence(&v);
     enum st st = task_receive(&t, STDIN_FILENO);
     if (!st) {
         confine_files(&t);
-        st = work(&rows, (enum child_mode)mode, &t, &v);
+        st = work(&report, (enum child_mode)mode, &t, &v);
     }
+    struct st_report failure;
+    st_save(&failure, st);
+    if (report)
+        say(&v, json_pack("{s:o}", "report", report));
     if (st)
-        say_error(&v, st);
+        say_error(&v, st_restore(&failure));
     else
-        say(&v, json_pack("{s:{s:o}}", "result", "rows", rows ? rows : json_null()));
+        say(&v, json_pack("{s:{}}", "result"));
     task_release(&t);
     *exit_code = st_exit_code(st);
     return true;

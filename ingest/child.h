@@ -2,7 +2,8 @@
  *
  * Messages are JSON, one per line, on the pipe that was its stdout:
  *   {"progress":{"phase","rows","total"}}    as often as it likes
- *   {"result":{"rows":...}}                  the last one, or
+ *   {"report":{"rows",...}}                  what a build found out, also when it fails
+ *   {"result":{}}                            the last one, or
  *   {"error":{"status","code","message","place","hint"}}
  */
 #ifndef EVERLINE_INGEST_CHILD_H

@@ -379,6 +379,14 @@ const char *duck_statement_type(struct duck_statement *s, size_t i)
     return k < sizeof kinds / sizeof *kinds ? kinds[k].name : "another type";
 }
 
+void duck_statement_decimal(unsigned *width, unsigned *scale, struct duck_statement *s, size_t i)
+{
+    duckdb_logical_type type = duckdb_prepared_statement_column_logical_type(s->prepared, i);
+    *width = duckdb_decimal_width(type);
+    *scale = duckdb_decimal_scale(type);
+    duckdb_destroy_logical_type(&type);
+}
+
 static void add_quoted(struct buf *b, const char *text, char quote)
 {
     buf_addch(b, quote);

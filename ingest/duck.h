@@ -66,6 +66,8 @@ size_t duck_statement_columns(const struct duck_statement *s);
 const char *duck_statement_name(struct duck_statement *s, size_t i); /* borrowed until _free */
 enum duck_kind duck_statement_kind(struct duck_statement *s, size_t i);
 const char *duck_statement_type(struct duck_statement *s, size_t i); /* "DECIMAL"; static */
+/* Of a DECIMAL: digits in all, and behind the point. */
+void duck_statement_decimal(unsigned *width, unsigned *scale, struct duck_statement *s, size_t i);
 
 /* Streams the rows of a statement chunk by chunk; columns are borrowed until the next call. */
 struct duck_column {

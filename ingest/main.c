@@ -3,9 +3,11 @@
 #include "base/progress.h"
 #include "ingest/batch.h"
 #include "ingest/child.h"
+#include "ingest/dry_run.h"
 #include "ingest/spawn.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The worker program: the one that has DuckDB. `everline ingest` runs it. */
@@ -35,12 +37,56 @@ static enum st print_summary(const struct batch *b)
 
     if (!st) {
         const json_t *rows = json_object_get(row, "rows");
-        printf("%s version %llu: %s, %lld rows (%lld read, %lld duplicates)\n", b->dataset,
+        long long rejected = (long long)json_integer_value(json_object_get(rows, "rejected"));
+        printf("%s version %llu: %s, %lld rows (%lld read, %lld duplicates", b->dataset,
                (unsigned long long)b->version, store_outcome_name(b->outcome),
                (long long)json_integer_value(json_object_get(rows, "accepted")),
                (long long)json_integer_value(json_object_get(rows, "read")),
                (long long)json_integer_value(json_object_get(rows, "duplicates")));
+        if (rejected)
+            printf(", %lld rejected", rejected);
+        puts(")");
     }
+    json_decref(row);
+    return st;
+}
+
+/* Says which gates hold it back, and from what to what they saw it change. */
+static void add_gates(struct buf *out, const json_t *gates)
+{
+    size_t i;
+    json_t *gate;
+
+    json_array_foreach(gates, i, gate)
+    {
+        const char *state = json_string_value(json_object_get(gate, "state"));
+        char *value =
+            json_dumps(json_object_get(gate, "value"), JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+        char *before =
+            json_dumps(json_object_get(gate, "previous"), JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+
+        if (state && strcmp(state, "held") == 0)
+            buf_addf(out, "; gate %s: %s, was %s", json_string_value(json_object_get(gate, "name")),
+                     value ? value : "?", before ? before : "?");
+        free(value);
+        free(before);
+    }
+}
+
+static enum st fail_held(const struct batch *b)
+{
+    struct buf why;
+    json_t *row = NULL;
+    enum st st = store_version_get(&row, b->store, b->tenant, b->dataset, b->version);
+
+    buf_init(&why, 300);
+    if (!st)
+        add_gates(&why, json_object_get(row, "gates"));
+    st = st_hint(st_fail(ST_HELD, "HELD", "version %llu is held: a person must look%s",
+                         (unsigned long long)b->version, why.data ? why.data : ""),
+                 "serve it with: everline promote %s %llu --reason ...", b->dataset,
+                 (unsigned long long)b->version);
+    buf_release(&why);
     json_decref(row);
     return st;
 }
@@ -56,12 +102,7 @@ static enum st report(const struct batch *b, bool json, enum st st)
         st = print_summary(b);
     else if (st)
         st = st_restore(&failure);
-    if (!st && b->outcome == STORE_HELD_BACK)
-        st = st_hint(st_fail(ST_HELD, "HELD", "version %llu is held: a person must look",
-                             (unsigned long long)b->version),
-                     "serve it with: everline promote %s %llu --reason ...", b->dataset,
-                     (unsigned long long)b->version);
-    return st;
+    return !st && b->outcome == STORE_HELD_BACK ? fail_held(b) : st;
 }
 
 static enum st within(const char *option, uint64_t value, uint64_t min, uint64_t max,
@@ -120,9 +161,11 @@ static enum st ingest(const struct cmd_args *args)
         st = batch_check_sources(&t);
     if (!st) {
         progress_view_init(&view, b.dataset);
-        st = batch_run(&b, &t);
+        bool dry = cmd_flag(args, "dry-run");
+        st = dry ? dry_run(&b, &t, json) : batch_run(&b, &t);
         progress_view_end(&view);
-        st = report(&b, json, st);
+        if (!dry)
+            st = report(&b, json, st);
     }
     task_release(&t);
     store_close(b.store);
@@ -155,6 +198,7 @@ static const struct cmd_option INGEST[] = {
     {"threads", CMD_UINT, "N", "2", "threads of the build", false},
     {"adopt-timeout", CMD_DURATION, "TIME", "30s", "longest wait for servers to open it", false},
     {"lease", CMD_DURATION, "TIME", "30s", "a build that is silent for so long has failed", false},
+    {"dry-run", CMD_FLAG, NULL, NULL, "everything but publish: print what it would change", false},
     {"output", CMD_STRING, "FORMAT", "table", "table or json: the version's row", false},
     {NULL, CMD_FLAG, NULL, NULL, NULL, false},
 };
@@ -163,7 +207,7 @@ static const struct cmd_option NONE[] = {{NULL, CMD_FLAG, NULL, NULL, NULL, fals
 static const struct cmd COMMANDS[] = {
     {"ingest", "DATASET", 1, 1, "Build a new version from files and serve it",
      "Exit code: 0 served (or superseded, or identical to what is served), 1 failed or cancelled,\n"
-     "2 wrong usage, 3 cannot reach, 4 held.",
+     "2 wrong usage, 3 cannot reach, 4 held by a gate or refused by a check.",
      "everline ingest lifeline --data DIR --tenant dev --source patients=patients.csv "
      "--source coverage=2020/*.csv --source payers=payers.csv",
      INGEST, ingest},

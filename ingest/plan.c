@@ -1,15 +1,17 @@
-/* Three relations stand on each other, in a schema that the definition cannot name:
+/* Four relations stand on each other, in a schema that the definition cannot name:
  *
  *   "#".prepared   the definition's SELECT, as it is
- *   "#".visible    what rollups may see: prepared after the casts to `record`'s types, without the
- *                  key columns of a protected dataset, so that no expression can reach them
- *   the statement  the keys as text, the casts, which cast failed, dimensions, times and the
+ *   "#".checked    what checks may see: prepared after the casts to `record`'s types
+ *   "#".visible    what rollups and metrics may see: the same without the key columns of a
+ *                  protected dataset, so that no expression can reach them
+ *   the statement  the keys as text, the casts, which cast failed, which checks
+ *                  are broken, dimensions, times and the
  *                  arguments of metrics
  *
  * Every expression is bound against "#".visible by itself first; this gives errors their place, and
  * it is what keeps a key column out: the statement has the keys under names that "#".visible lacks.
  */
-#include "ingest/plan.h"
+#include "ingest/plan_internal.h"
 
 #include "ingest/syntax.h"
 
@@ -21,59 +23,23 @@
 
 #define SQL_MAX (8u << 20)
 
-void plan_term_pointer(char out[256], const struct store_rollup *rollup,
-                       const struct store_metric *metric, size_t term)
-{
-    if (metric->ratio)
-        snprintf(out, 256, "/rollups/%s/metrics/%s/ratio/%zu", rollup->name, metric->name, term);
-    else
-        snprintf(out, 256, "/rollups/%s/metrics/%s", rollup->name, metric->name);
-}
-
 void plan_release(struct plan *p)
 {
     duck_statement_free(p->statement);
     free(p->casts);
+    free(p->inputs);
     *p = (struct plan){0};
-}
-
-typedef enum st (*term_fn)(const struct store_term *term, const char *pointer, void *ctx);
-
-static enum st each_term(const struct store_rollup *r, term_fn fn, void *ctx)
-{
-    char pointer[256];
-    enum st st = ST_OK;
-    for (size_t m = 0; !st && m < r->metric_count; m++)
-        for (size_t i = 0; !st && i < (r->metrics[m].ratio ? 2u : 1u); i++) {
-            plan_term_pointer(pointer, r, &r->metrics[m], i);
-            if (r->metrics[m].terms[i].aggregate != STORE_COUNT_ALL)
-                st = fn(&r->metrics[m].terms[i], pointer, ctx);
-        }
-    return st;
-}
-
-static enum st check_term(const struct store_term *term, const char *pointer, void *ctx)
-{
-    return syntax_check_expression(ctx, term->expression, pointer);
 }
 
 enum st plan_check(struct duck *d, const struct store_definition *definition)
 {
     enum st st = syntax_check_query(d, definition);
-    for (size_t i = 0; !st && i < definition->rollup_count; i++)
-        st = each_term(&definition->rollups[i], check_term, d);
-    return st;
+    if (!st)
+        st = plan_check_terms(d, definition);
+    return st ? st : plan_check_rows(d, definition);
 }
 
 /* ---- binding ---- */
-
-struct binding {
-    struct duck *duck;
-    const struct store_definition *definition;
-    struct duck_statement *prepared; /* for its columns */
-    struct plan *plan;
-    struct buf sql;
-};
 
 static const struct store_field *record_field(const struct store_definition *def, const char *name)
 {
@@ -154,6 +120,8 @@ static enum st check_columns(struct binding *b)
         if (!st && rollup->bucket != STORE_BUCKET_NONE)
             st = need_column(b, rollup->time.name, "/rollups/%s/time/field", rollup->name);
     }
+    if (!st && def->duplicate_order[0])
+        st = need_column(b, def->duplicate_order, "/duplicate_order");
     return st;
 }
 
@@ -171,6 +139,12 @@ static enum st add_cast(struct plan *p, const char *field, enum store_type type)
     return ST_OK;
 }
 
+static bool is_list(struct binding *b, size_t i)
+{
+    const char *type = duck_statement_type(b->prepared, i);
+    return !strcmp(type, "LIST") || !strcmp(type, "ARRAY");
+}
+
 /* The casts that can fail. DuckDB binds any of them; a nested value is refused here, because it
  * would only be a null in every row. */
 static enum st collect_casts(struct binding *b)
@@ -180,7 +154,8 @@ static enum st collect_casts(struct binding *b)
     for (size_t i = 0; !st && i < duck_statement_columns(b->prepared); i++) {
         const struct store_field *field = record_field(def, duck_statement_name(b->prepared, i));
         if (field && field->type != STORE_VARCHAR &&
-            duck_statement_kind(b->prepared, i) == DUCK_NESTED)
+            duck_statement_kind(b->prepared, i) == DUCK_NESTED &&
+            !(STORE_TYPE_BASE(field->type) == STORE_LIST && is_list(b, i)))
             st = st_place(st_fail(ST_INVALID, "INVALID_DEFINITION",
                                   "prepare gives a %s for \"%s\", which cannot become %s",
                                   duck_statement_type(b->prepared, i), field->name,
@@ -195,26 +170,34 @@ static enum st collect_casts(struct binding *b)
     return st;
 }
 
-/* The columns of "#".visible, as they are computed from "#".prepared. */
-static void add_visible(struct binding *b)
+/* The prepared columns as they are cast; those of "#".checked and, without the key columns of a
+ * protected dataset, those of "#".visible. */
+static void add_columns(struct binding *b, bool with_keys, bool casts)
 {
     const struct store_definition *def = b->definition;
     buf_addstr(&b->sql, "NULL AS \"#none\"");
     for (size_t i = 0; i < duck_statement_columns(b->prepared); i++) {
         const char *name = duck_statement_name(b->prepared, i);
         const struct store_field *field = record_field(def, name);
-        if (def->key.protect != STORE_PROTECT_NONE && is_key(def, name))
+        if (!with_keys && def->key.protect != STORE_PROTECT_NONE && is_key(def, name))
             continue;
-        if (field)
-            buf_addstr(&b->sql, ", TRY_CAST(");
-        else
-            buf_addstr(&b->sql, ", ");
-        duck_add_name(&b->sql, name);
-        if (field)
+        buf_addstr(&b->sql, field && casts ? ", TRY_CAST(" : ", ");
+        duck_add_name(&b->sql, field && !casts ? field->name : name);
+        if (field && casts) {
             buf_addf(&b->sql, " AS %s) AS ", store_type_name(field->type));
-        if (field)
             duck_add_name(&b->sql, field->name);
+        }
     }
+}
+
+static enum st make_view(struct binding *b, const char *name, bool with_keys)
+{
+    buf_reset(&b->sql);
+    buf_addf(&b->sql, "CREATE VIEW \"#\".%s AS SELECT ", name);
+    add_columns(b, with_keys, true);
+    buf_addstr(&b->sql, " FROM \"#\".prepared");
+    enum st st = buf_status(&b->sql);
+    return st ? st : duck_run(b->duck, "naming the rows", b->sql.data);
 }
 
 static enum st make_views(struct binding *b)
@@ -228,54 +211,58 @@ static enum st make_views(struct binding *b)
         st = duck_run(b->duck, "naming the prepared rows", b->sql.data);
     if (!st)
         st = collect_casts(b);
-    if (st)
-        return st;
-    buf_reset(&b->sql);
-    buf_addstr(&b->sql, "CREATE VIEW \"#\".visible AS SELECT ");
-    add_visible(b);
-    buf_addstr(&b->sql, " FROM \"#\".prepared");
-    st = buf_status(&b->sql);
-    return st ? st : duck_run(b->duck, "naming the rows of rollups", b->sql.data);
-}
-
-static enum st bind_term(const struct store_term *term, const char *pointer, void *ctx)
-{
-    static const char head[] = "SELECT (";
-    struct binding *b = ctx;
-    struct duck_statement *statement = NULL;
-    buf_reset(&b->sql);
-    buf_addf(&b->sql, "%s%s\n) FROM \"#\".visible", head, term->expression);
-    enum st st = buf_status(&b->sql);
     if (!st)
-        st = duck_prepare(&statement, b->duck, b->sql.data);
-    if (st) {
-        size_t offset = duck_error_offset(b->duck);
-        return syntax_place(st, pointer, term->expression,
-                            offset == DUCK_NO_OFFSET || offset < sizeof head - 1
-                                ? DUCK_NO_OFFSET
-                                : offset - (sizeof head - 1));
-    }
-    if (term->aggregate != STORE_COUNT && duck_statement_kind(statement, 0) != DUCK_INTEGRAL)
-        st = st_hint(st_place(st_fail(ST_INVALID, "METRIC_TYPE",
-                                      "the metric's argument is %s; sum, min, max and avg take "
-                                      "BOOLEAN and integers up to BIGINT",
-                                      duck_statement_type(statement, 0)),
-                              "%s", pointer),
-                     "cast it, for instance (x * 100)::BIGINT for cents");
-    duck_statement_free(statement);
-    return st;
+        st = make_view(b, "checked", true);
+    return st ? st : make_view(b, "visible", false);
 }
 
-static enum st add_term(const struct store_term *term, const char *pointer, void *ctx)
+enum st plan_place(const struct binding *b, enum st st, const char *pointer, const char *text,
+                   const char *head)
 {
-    struct buf *sql = ctx;
-    (void)pointer;
-    buf_addf(sql,
-             term->aggregate == STORE_COUNT
-                 ? ", CASE WHEN (%s\n) IS NULL THEN NULL ELSE 1::BIGINT END"
-                 : ", CAST((%s\n) AS BIGINT)",
-             term->expression);
-    return buf_status(sql);
+    size_t offset = duck_error_offset(b->duck), skip = strlen(head);
+    return syntax_place(st, pointer, text,
+                        offset == DUCK_NO_OFFSET || offset < skip ? DUCK_NO_OFFSET : offset - skip);
+}
+
+/* A list's cast leaves null where an element's failed. */
+static void add_bad_elements(struct binding *b, const struct plan_cast *c)
+{
+    const char *type = store_type_name(c->type);
+    size_t i = 0;
+    while (strcasecmp(duck_statement_name(b->prepared, i), c->field) != 0)
+        i++;
+    if (is_list(b, i)) {
+        buf_addstr(&b->sql, " OR list_count(");
+        duck_add_name(&b->sql, c->field);
+        buf_addstr(&b->sql, ") <> list_count(TRY_CAST(");
+        duck_add_name(&b->sql, c->field);
+        buf_addf(&b->sql, " AS %s))", type);
+    }
+    if (STORE_LIST_ELEMENT(c->type) == STORE_DOUBLE) {
+        buf_addstr(&b->sql, " OR list_contains(list_transform(TRY_CAST(");
+        duck_add_name(&b->sql, c->field);
+        buf_addf(&b->sql, " AS %s), lambda \"#x\": isfinite(\"#x\")), false)", type);
+    }
+}
+
+/* A record's field as the collector takes it. */
+static void add_field(struct buf *sql, const struct store_field *field)
+{
+    enum store_type base = STORE_TYPE_BASE(field->type);
+    if (base == STORE_DECIMAL)
+        buf_addstr(sql, "CAST(");
+    else if (base == STORE_LIST)
+        buf_addstr(sql, STORE_LIST_ELEMENT(field->type) == STORE_TIMESTAMP
+                            ? "CAST(to_json(list_transform("
+                            : "CAST(to_json(");
+    duck_add_name(sql, field->name);
+    if (base == STORE_DECIMAL)
+        buf_addf(sql, " AS DECIMAL(18,%u))", STORE_DECIMAL_SCALE(field->type));
+    else if (base == STORE_LIST)
+        buf_addstr(sql,
+                   STORE_LIST_ELEMENT(field->type) == STORE_TIMESTAMP
+                       ? ", lambda \"#x\": strftime(\"#x\", '%Y-%m-%dT%H:%M:%SZ'))) AS VARCHAR)"
+                       : ") AS VARCHAR)");
 }
 
 static void add_bad(struct binding *b)
@@ -295,6 +282,8 @@ static void add_bad(struct binding *b)
             duck_add_name(&b->sql, c->field);
             buf_addf(&b->sql, " AS %s))", type);
         }
+        if (STORE_TYPE_BASE(c->type) == STORE_LIST)
+            add_bad_elements(b, c);
         buf_addf(&b->sql, ") THEN %zu", i);
     }
     buf_addstr(&b->sql, b->plan->cast_count ? " ELSE -1 END" : " WHEN false THEN 0 ELSE -1 END");
@@ -304,30 +293,46 @@ static enum st make_statement(struct binding *b)
 {
     const struct store_definition *def = b->definition;
     struct buf *sql = &b->sql;
+    const unsigned char *inputs = b->plan->inputs;
     enum st st = ST_OK;
     buf_reset(sql);
     buf_addstr(sql, "SELECT ");
     for (size_t i = 0; i < def->key.field_count; i++)
         buf_addf(sql, "\"#k%zu\", ", i);
     for (size_t i = 0; i < def->record_count; i++) {
-        duck_add_name(sql, def->record[i].name);
+        add_field(sql, &def->record[i]);
         buf_addstr(sql, ", ");
     }
-    buf_addstr(sql, "\"#bad\"");
+    buf_addstr(sql, "\"#bad\", \"#failed\"");
+    if (def->duplicate_order[0])
+        buf_addstr(sql, ", \"#order\"");
     for (size_t r = 0; !st && r < def->rollup_count; r++) {
         const struct store_rollup *rollup = &def->rollups[r];
         for (size_t i = 0; i < rollup->dimension_count; i++) {
             buf_addstr(sql, ", CAST(");
             duck_add_name(sql, rollup->dimensions[i].name);
-            buf_addf(sql, " AS %s)", store_type_name(rollup->dimensions[i].type));
+            if (STORE_TYPE_BASE(rollup->dimensions[i].type) == STORE_DECIMAL)
+                buf_addf(sql, " AS DECIMAL(18,%u))",
+                         STORE_DECIMAL_SCALE(rollup->dimensions[i].type));
+            else
+                buf_addf(sql, " AS %s)", store_type_name(rollup->dimensions[i].type));
         }
         if (rollup->bucket != STORE_BUCKET_NONE) {
             buf_addstr(sql, ", TRY_CAST(");
             duck_add_name(sql, rollup->time.name);
             buf_addf(sql, " AS %s)", store_type_name(rollup->time.type));
         }
-        st = each_term(rollup, add_term, sql);
+        st = plan_add_terms(sql, def, rollup, &inputs);
     }
+    if (!st)
+        st = plan_add_terms(sql, def, &def->judged, &inputs);
+    buf_addstr(sql, " FROM (SELECT ");
+    for (size_t i = 0; i < def->key.field_count; i++)
+        buf_addf(sql, "\"#k%zu\", ", i);
+    buf_addstr(sql, "\"#bad\"");
+    plan_add_rules(b);
+    buf_addstr(sql, ", ");
+    add_columns(b, false, false);
     buf_addstr(sql, " FROM (SELECT ");
     for (size_t i = 0; i < def->key.field_count; i++) {
         buf_addstr(sql, "CAST(");
@@ -336,8 +341,8 @@ static enum st make_statement(struct binding *b)
     }
     add_bad(b);
     buf_addstr(sql, "::INTEGER AS \"#bad\", ");
-    add_visible(b);
-    buf_addstr(sql, " FROM \"#\".prepared) AS \"#rows\"");
+    add_columns(b, true, true);
+    buf_addstr(sql, " FROM \"#\".prepared) AS \"#cast\") AS \"#rows\"");
     if (!st)
         st = buf_status(sql);
     if (!st)
@@ -357,8 +362,12 @@ enum st plan_bind(struct plan *out, struct duck *d, const struct store_definitio
         st = check_columns(&b);
     if (!st)
         st = make_views(&b);
-    for (size_t i = 0; !st && i < definition->rollup_count; i++)
-        st = each_term(&definition->rollups[i], bind_term, &b);
+    if (!st)
+        st = plan_bind_terms(&b);
+    if (!st)
+        st = plan_bind_checks(&b);
+    if (!st)
+        st = plan_bind_order(&b);
     if (!st)
         st = make_statement(&b);
     duck_statement_free(b.prepared);

@@ -4,11 +4,13 @@
 #define EVERLINE_INGEST_PLAN_H
 
 #include "ingest/duck.h"
-#include "store/definition.h"
+#include "store/rollup.h"
 
 /* Columns of the statement, from left to right:
  *   key fields as VARCHAR | record fields, typed | INTEGER: which cast failed, or -1 |
- *   per rollup: dimensions, time (when it has one), one BIGINT per term except count(*)  */
+ *   BIGINT: bits of the row checks that are broken | duplicate_order, when there is one |
+ *   per rollup, and for the judged metrics: dimensions, time (when it has one), one column per
+ *   term except count(*): BIGINT, DOUBLE, DECIMAL(18,s), or VARCHAR for distinct  */
 struct plan {
     struct duck_statement *statement;
     /* What the failed cast's number means. */
@@ -17,6 +19,12 @@ struct plan {
         enum store_type type;
     } * casts;
     size_t cast_count;
+    /* What the arguments of metrics are (enum store_input), term by term: the rollups' one after
+     * the other, then the judged metrics'. */
+    unsigned char *inputs;
+    size_t input_count;
+    /* What duplicate_order is cast to: BIGINT, DOUBLE, TIMESTAMP or VARCHAR. */
+    enum store_type order;
 };
 
 /* Checks that need no sources: one SELECT, allowed functions, scalar expressions. */
@@ -28,8 +36,9 @@ enum st plan_bind(struct plan *out, struct duck *d,
                   const struct store_definition *definition) ST_MUST_USE;
 void plan_release(struct plan *p); /* accepts a zeroed struct; before the database closes */
 
-/* The JSON pointer of a metric's term. */
-void plan_term_pointer(char out[256], const struct store_rollup *rollup,
-                       const struct store_metric *metric, size_t term);
+/* Of a check of UNIQUE or REFERENCE kind, once the sources are loaded: how many values break it, of
+ * how many. */
+enum st plan_count_values(uint64_t *broken, uint64_t *of, struct duck *d,
+                          const struct store_check *check) ST_MUST_USE;
 
 #endif

@@ -6,52 +6,39 @@
 #include "ingest/source_internal.h"
 
 #include "ingest/csv.h"
+#include "ingest/reader.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #define PIECE_BYTES (1u << 20)
 #define REJECTS_MAX 100000 /* remembered per file */
 
 /* Feeds the file to its end, and to `digest`; without one, until the header is known. */
-static enum st scan_file(struct csv_scan *scan, const struct task_file *f,
+static enum st scan_file(bool *gzip, struct csv_scan *scan, const struct task_file *f,
                          struct digest_stream *digest, const struct ingest_progress *progress,
                          uint64_t rows_before)
 {
-    enum st st = ST_OK;
     bool header_only = !digest;
+    struct reader *reader = NULL;
     char *piece = malloc(PIECE_BYTES);
-    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
-    if (!piece || fd < 0) {
-        st = st_fail_errno(errno, "cannot read %s", f->label);
-        goto done;
-    }
-    st = task_stamp_check(f, fd);
-    while (!st) {
-        ssize_t n = read(fd, piece, PIECE_BYTES);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            st = st_fail_errno(errno, "cannot read %s", f->label);
-        else
-            st = n ? csv_scan_feed(scan, piece, (size_t)n) : csv_scan_finish(scan);
-        if (!st && n && digest)
-            st = digest_stream_add(digest, piece, (size_t)n);
-        if (!n || (header_only && scan->columns))
-            break;
+    size_t n = 1;
+    enum st st = piece ? reader_open(&reader, f, digest) : st_fail(ST_NOMEM, NULL, "out of memory");
+    if (!st)
+        *gzip = reader_is_gzip(reader);
+    while (!st && n && !(header_only && scan->columns)) {
+        st = reader_read(&n, reader, piece, PIECE_BYTES);
+        if (!st)
+            st = n ? csv_scan_feed(scan, piece, n) : csv_scan_finish(scan);
         ingest_tell(progress, "reading", rows_before + scan->records, 0);
     }
     /* The header is good; a later record's fault is found when all are read. */
     if (header_only && scan->columns)
         st = ST_OK;
     if (!st)
-        st = task_stamp_check(f, fd);
-done:
-    fs_close(&fd);
+        st = reader_check(reader);
+    reader_close(reader);
     free(piece);
     return st;
 }
@@ -101,11 +88,12 @@ enum st source_csv_bind(struct duck *d, const struct store_source *s,
     enum st st = ST_OK;
     struct csv_scan first, scan;
     struct buf sql;
+    bool gzip;
     buf_init(&sql, 1u << 20);
     csv_scan_init(&first, files->files[0].label);
     for (size_t i = 0; !st && i < files->file_count; i++) {
         csv_scan_init(&scan, files->files[i].label);
-        st = scan_file(i ? &scan : &first, &files->files[i], NULL, NULL, 0);
+        st = scan_file(&gzip, i ? &scan : &first, &files->files[i], NULL, NULL, 0);
         if (!st)
             st = check_header(s, &files->files[i], i ? &scan : &first);
         if (!st && i)
@@ -130,7 +118,7 @@ done:
 }
 
 static enum st insert_csv(int64_t *parsed, struct duck *d, const struct store_source *s,
-                          const struct task_file *f, const struct csv_scan *scan)
+                          const struct task_file *f, const struct csv_scan *scan, bool gzip)
 {
     struct buf sql;
     buf_init(&sql, 1u << 20);
@@ -139,12 +127,12 @@ static enum st insert_csv(int64_t *parsed, struct duck *d, const struct store_so
     buf_addstr(&sql, " BY NAME SELECT * FROM read_csv(");
     duck_add_literal(&sql, f->path);
     buf_addf(&sql,
-             ", hive_partitioning=false, union_by_name=false, filename=false, "
+             ", compression='%s', hive_partitioning=false, union_by_name=false, filename=false, "
              "auto_detect=false, delim=',', quote='\"', escape='\"', header=true, "
              "nullstr='', strict_mode=true, max_line_size=%u, store_rejects=true, "
              "rejects_table='everline_rejects', rejects_scan='everline_scans', rejects_limit=%d, "
              "columns={",
-             2 * CSV_RECORD_MAX, REJECTS_MAX);
+             gzip ? "gzip" : "none", 2 * CSV_RECORD_MAX, REJECTS_MAX);
     for (size_t c = 0; c < scan->columns; c++) {
         buf_addstr(&sql, c ? ", " : "");
         duck_add_literal(&sql, csv_scan_name(scan, c));
@@ -164,14 +152,18 @@ static enum st insert_csv(int64_t *parsed, struct duck *d, const struct store_so
 static uint64_t line_at(const struct task_file *f, uint64_t offset)
 {
     uint64_t line = 1, at = 0;
-    FILE *file = fopen(f->path, "re");
-    for (int c; file && (c = getc_unlocked(file)) != EOF; at++) {
-        if (at >= offset && c != '\r' && c != '\n')
-            break;
-        line += c == '\n';
+    struct reader *reader = NULL;
+    char piece[4096];
+    size_t n = 1;
+    enum st st = reader_open(&reader, f, NULL);
+    for (bool found = false; !st && n && !found;) {
+        st = reader_read(&n, reader, piece, sizeof piece);
+        for (size_t i = 0; !st && i < n && !found; i++, at++) {
+            found = at >= offset && piece[i] != '\r' && piece[i] != '\n';
+            line += !found && piece[i] == '\n';
+        }
     }
-    if (file)
-        fclose(file);
+    reader_close(reader);
     return line;
 }
 
@@ -236,18 +228,19 @@ static enum st load_file(struct source_ledger *ledger, struct duck *d, const str
     struct digest_stream *digest = NULL;
     unsigned char sum[DIGEST_BYTES];
     int64_t parsed = 0, rejects = 0;
+    bool gzip = false;
     csv_scan_init(&scan, f->label);
     scan.is_integer_fn = is_integer;
     scan.ctx = (void *)(uintptr_t)s;
     enum st st = digest_stream_new(&digest);
     if (!st)
-        st = scan_file(&scan, f, digest, progress, ledger->read);
+        st = scan_file(&gzip, &scan, f, digest, progress, ledger->read);
     if (!st)
         st = digest_stream_sum(sum, digest);
     if (!st)
         st = source_note_file(ledger, f, sum);
     if (!st)
-        st = insert_csv(&parsed, d, s, f, &scan);
+        st = insert_csv(&parsed, d, s, f, &scan, gzip);
     if (st)
         goto done;
     st = count_rejects(&rejects, d, s, f);

@@ -21,6 +21,7 @@ struct spawn {
     int task_fd, reply_fd;
     struct buf line;
     json_t *last; /* {"result"} or {"error"} */
+    json_t *report;
     const struct ingest_progress *progress;
 };
 
@@ -85,6 +86,13 @@ static enum st take_line(struct spawn *s, const char *line, size_t len)
         ingest_tell(s->progress, phase_named(phase ? phase : ""),
                     (uint64_t)json_integer_value(json_object_get(progress, "rows")),
                     (uint64_t)json_integer_value(json_object_get(progress, "total")));
+        json_decref(message);
+        return ST_OK;
+    }
+    json_t *report = json_object_get(message, "report");
+    if (report) {
+        json_decref(s->report);
+        s->report = json_incref(report);
         json_decref(message);
         return ST_OK;
     }
@@ -166,7 +174,7 @@ static enum st status_named(const char *name)
     return ST_UNAVAILABLE;
 }
 
-static enum st answer(json_t **rows, const struct spawn *s, int status)
+static enum st answer(const struct spawn *s, int status)
 {
     json_t *error = json_object_get(s->last, "error");
     json_t *result = json_object_get(s->last, "result");
@@ -187,12 +195,10 @@ static enum st answer(json_t **rows, const struct spawn *s, int status)
     }
     if (!result || !WIFEXITED(status) || WEXITSTATUS(status))
         return died(status);
-    if (rows)
-        *rows = json_incref(json_object_get(result, "rows"));
     return ST_OK;
 }
 
-enum st spawn_run(json_t **rows, enum child_mode mode, const struct task *t,
+enum st spawn_run(json_t **report, enum child_mode mode, const struct task *t,
                   const struct ingest_progress *progress, spawn_tick_fn tick_fn, void *ctx)
 {
     struct spawn s = {.pid = -1, .task_fd = -1, .reply_fd = -1, .progress = progress};
@@ -216,7 +222,11 @@ enum st spawn_run(json_t **rows, enum child_mode mode, const struct task *t,
             ;
     }
     if (!st)
-        st = answer(rows, &s, status);
+        st = answer(&s, status);
+    if (report)
+        *report = s.report;
+    else
+        json_decref(s.report);
     fs_close(&s.reply_fd);
     buf_release(&s.line);
     json_decref(s.last);

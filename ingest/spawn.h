@@ -11,9 +11,10 @@
 typedef enum st (*spawn_tick_fn)(void *ctx);
 
 /* Starts this program again (/proc/self/exe) as `mode`, gives it the task and waits for its end.
- * *rows (may be NULL) is the ledger of a build, a new reference. The child's own failure is
- * returned with its report; a child that died without a word: ST_UNAVAILABLE, code CHILD_DIED. */
-enum st spawn_run(json_t **rows, enum child_mode mode, const struct task *t,
+ * *report (may be NULL) is that of a build, a new reference, also when it fails, if it came that
+ * far; else NULL. The child's own failure is returned; a child that died without a word:
+ * ST_UNAVAILABLE, code CHILD_DIED. */
+enum st spawn_run(json_t **report, enum child_mode mode, const struct task *t,
                   const struct ingest_progress *progress, spawn_tick_fn tick_fn,
                   void *ctx) ST_MUST_USE;
 

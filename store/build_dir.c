@@ -1,14 +1,18 @@
 #include "store/build_dir.h"
 
-#include "base/fs.h"
 #include "base/log.h"
+#include "store/internal.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-int build_dir_lock(const char *path)
+/* The lock of a build's directory, the caller's to close; -1 with errno when there is none or
+ * somebody holds it (EWOULDBLOCK). */
+static int lock_directory(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -38,7 +42,7 @@ static bool each_dead(const char *parent, void (*visit_fn)(const char *path))
     for (size_t i = 0; i < list.count && (visit_fn || !any); i++) {
         if (!is_build_name(list.names[i]) || fs_path(path, "%s/%s", parent, list.names[i]) != ST_OK)
             continue;
-        int fd = build_dir_lock(path);
+        int fd = lock_directory(path);
         any |= fd >= 0;
         if (fd >= 0 && visit_fn)
             visit_fn(path);
@@ -62,4 +66,37 @@ static void remove_dead(const char *path)
 void build_dir_sweep(const char *parent)
 {
     (void)each_dead(parent, remove_dead);
+}
+
+/* A sweep can take the directory between its making and its locking: then it is made again. */
+enum st build_dir_make(int *fd, const char *path)
+{
+    struct stat opened, named;
+
+    for (;;) {
+        if (mkdir(path, 0700) != 0 && errno != EEXIST)
+            return st_fail_errno(errno, "making the build directory");
+        *fd = lock_directory(path);
+        if (*fd >= 0 && fstat(*fd, &opened) == 0 && stat(path, &named) == 0 &&
+            opened.st_ino == named.st_ino)
+            return ST_OK;
+        if (*fd < 0 && errno != ENOENT && errno != EWOULDBLOCK)
+            return st_fail_errno(errno, "locking the build directory");
+        fs_close(fd);
+    }
+}
+
+enum st build_dir_make_unpublished(char path[FS_PATH_MAX], int *fd, struct store *s)
+{
+    *fd = -1;
+    build_dir_sweep(s->build_dir);
+    enum st st = fs_path(path, "%s/job-dry-run.%ld", s->build_dir, (long)getpid());
+    return st ? st : build_dir_make(fd, path);
+}
+
+void build_dir_remove(const char *path, int *fd)
+{
+    if (*fd >= 0 && fs_remove_tree(path) != ST_OK)
+        log_failure(LOG_LEVEL_WARN, "build_remove", "the build directory stays");
+    fs_close(fd);
 }

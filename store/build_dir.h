@@ -1,13 +1,22 @@
-/* Build directories: DATA/build/JOB.ATTEMPT, under the flock of its owner for as long as that
- * lives; one whose lock can be taken is dead. Any thread. Room-private. */
+/* Build directories: DATA/build/JOB.ATTEMPT, 0700, under the flock of their owner for as long as
+ * that lives; one whose lock can be taken is dead. Any thread. */
 #ifndef EVERLINE_STORE_BUILD_DIR_H
 #define EVERLINE_STORE_BUILD_DIR_H
 
+#include "base/fs.h"
+#include "store/store.h"
+
 #include <stdbool.h>
 
-/* The lock of a build's directory, the caller's to close; -1 with errno when there is none or
- * somebody holds it (EWOULDBLOCK). */
-int build_dir_lock(const char *path);
+/* Makes and locks `path`, whose name is "job-...." followed by a dot and digits; *fd holds the
+ * lock. */
+enum st build_dir_make(int *fd, const char *path) ST_MUST_USE;
+
+/* One for a build that nobody will publish. */
+enum st build_dir_make_unpublished(char path[FS_PATH_MAX], int *fd, struct store *s) ST_MUST_USE;
+
+/* Removes it and gives up the lock; *fd -1: nothing. */
+void build_dir_remove(const char *path, int *fd);
 
 /* `parent` is DATA/build. Is one of its directories dead? */
 bool build_dir_any_dead(const char *parent);

@@ -110,11 +110,13 @@ static enum st parse_columns(struct store_source *s, const char *pointer, const 
 
 static enum st parse_source(struct store_source *s, const char *name, json_t *value)
 {
-    static const char *const MEMBERS[] = {"format", "columns", "columns_complete", NULL};
+    static const char *const MEMBERS[] = {"format", "columns", "columns_complete",
+                                          "max_reject_ratio", NULL};
     static const char *const FORMATS[] = {[STORE_CSV] = "csv", [STORE_PARQUET] = "parquet"};
     char pointer[DEFINITION_POINTER_SIZE];
     const char *format;
     json_t *columns;
+    bool given;
     enum st st;
 
     definition_pointer(pointer, "/sources", name);
@@ -136,7 +138,8 @@ static enum st parse_source(struct store_source *s, const char *name, json_t *va
                         pointer);
     if (s->columns_complete && json_object_size(columns) == 0)
         return definition_fail(pointer, "\"columns_complete\" needs \"columns\"");
-    return columns ? parse_columns(s, pointer, columns) : ST_OK;
+    st = definition_number(&s->max_reject_ratio, &given, value, pointer, "max_reject_ratio", 0, 1);
+    return !st && columns ? parse_columns(s, pointer, columns) : st;
 }
 
 static enum st parse_sources(struct store_definition *d, const json_t *sources)
@@ -299,30 +302,62 @@ static enum st parse_retention(struct store_definition *d, const json_t *retenti
     return ST_OK;
 }
 
+static enum st parse_duplicates(struct store_definition *d)
+{
+    static const char *const NAMES[] = {[STORE_DUPLICATES_FAIL] = "fail",
+                                        [STORE_DUPLICATES_FIRST] = "first",
+                                        [STORE_DUPLICATES_LAST] = "last"};
+    const char *name, *order;
+    size_t i = 0;
+
+    if (jx_string(&name, d->document, "", "on_duplicate", NAMES[0]) ||
+        jx_string(&order, d->document, "", "duplicate_order", NULL))
+        return definition_adopt("/on_duplicate");
+    while (i < sizeof NAMES / sizeof *NAMES && strcmp(NAMES[i], name) != 0)
+        i++;
+    if (i == sizeof NAMES / sizeof *NAMES)
+        return definition_fail("/on_duplicate", "fail, first or last is expected");
+    d->on_duplicate = (enum store_duplicates)i;
+    if (!order && d->on_duplicate != STORE_DUPLICATES_FAIL)
+        return definition_fail("/duplicate_order",
+                               "\"%s\" needs the prepared column that says "
+                               "which comes first",
+                               name);
+    if (order && d->on_duplicate == STORE_DUPLICATES_FAIL)
+        return definition_fail("/duplicate_order", "it goes with \"on_duplicate\" first or last");
+    if (!order)
+        return ST_OK;
+    if (d->key.protect != STORE_PROTECT_NONE &&
+        DEFINITION_FIND(d->key.fields, d->key.field_count, order) < d->key.field_count)
+        return definition_fail("/duplicate_order", "\"%.*s\" is a key field of a protected dataset",
+                               utf8_cut(order, STORE_NAME_SIZE), order);
+    return definition_name(d->duplicate_order, "/duplicate_order", "column", order, false);
+}
+
 static enum st parse_members(struct store_definition *d)
 {
     static const char *const MEMBERS[] = {
-        "name",         "description", "sources",   "prepare",           "key", "record",
-        "on_duplicate", "rollups",     "retention", "require_promotion", NULL};
+        "name",         "description",       "sources", "prepare", "key",     "record",
+        "on_duplicate", "duplicate_order",   "checks",  "gates",   "rollups", "max_reject_ratio",
+        "retention",    "require_promotion", NULL};
     const json_t *doc = d->document;
-    json_t *sources, *key, *record, *rollups, *retention;
-    const char *name, *on_duplicate;
+    json_t *sources, *key, *record, *rollups, *retention, *checks, *gates;
+    const char *name;
+    bool given;
     enum st st;
 
     if (jx_only(doc, "", MEMBERS) || jx_need_string(&name, doc, "", "name") ||
         jx_string(&d->description, doc, "", "description", "") ||
         jx_object(&sources, doc, "", "sources") ||
         jx_need_string(&d->prepare, doc, "", "prepare") || jx_object(&key, doc, "", "key") ||
-        jx_object(&record, doc, "", "record") ||
-        jx_string(&on_duplicate, doc, "", "on_duplicate", "fail") ||
-        jx_object(&rollups, doc, "", "rollups") || jx_object(&retention, doc, "", "retention") ||
+        jx_object(&record, doc, "", "record") || jx_array(&checks, doc, "", "checks") ||
+        jx_array(&gates, doc, "", "gates") || jx_object(&rollups, doc, "", "rollups") ||
+        jx_object(&retention, doc, "", "retention") ||
         jx_boolean(&d->require_promotion, doc, "", "require_promotion", false))
         return definition_adopt("/");
     if (store_name_check("dataset", name))
         return definition_adopt("/name");
     snprintf(d->name, sizeof d->name, "%s", name);
-    if (strcmp(on_duplicate, "fail") != 0)
-        return definition_fail("/on_duplicate", "this version supports \"fail\" only");
     if (d->prepare[strspn(d->prepare, " \t\r\n")] == '\0')
         return definition_fail("/prepare", "a SELECT over the sources is needed");
     st = parse_sources(d, sources);
@@ -336,6 +371,14 @@ static enum st parse_members(struct store_definition *d)
         st = make_row(d);
     if (!st && rollups)
         st = definition_parse_rollups(d, rollups);
+    if (!st)
+        st = parse_duplicates(d);
+    if (!st)
+        st = definition_number(&d->max_reject_ratio, &given, doc, "", "max_reject_ratio", 0, 1);
+    if (!st)
+        st = definition_parse_checks(d, checks);
+    if (!st)
+        st = definition_parse_gates(d, gates);
     if (!st)
         st = parse_retention(d, retention);
     return st;
@@ -369,6 +412,7 @@ void store_definition_free(struct store_definition *d)
     free(d->record);
     free(d->row);
     definition_free_rollups(d);
+    definition_free_checks(d);
     json_decref(d->document);
     free(d);
 }

@@ -14,6 +14,9 @@
 #define STORE_ROLLUPS_MAX 32
 #define STORE_DIMENSIONS_MAX 8
 #define STORE_METRICS_MAX 32
+#define STORE_SETS_MAX 128  /* grouping sets of all rollups */
+#define STORE_CHECKS_MAX 62 /* row checks are the bits of a BIGINT */
+#define STORE_GATES_MAX 32
 #define STORE_DEFINITION_MAX (256u << 10) /* bytes of JSON */
 
 enum store_format { STORE_CSV, STORE_PARQUET };
@@ -29,6 +32,7 @@ struct store_source {
     struct store_column *columns; /* declared; others are text */
     size_t column_count;
     bool columns_complete;
+    double max_reject_ratio; /* of its records, those that cannot be parsed */
 };
 
 enum store_protect { STORE_PROTECT_NONE, STORE_PROTECT_HMAC_SHA256 };
@@ -53,13 +57,24 @@ enum store_bucket {
     STORE_BUCKET_YEAR
 };
 
-/* count(*), count(x), sum(x), min(x), max(x), avg(x); a ratio is one over another of these. */
-enum store_aggregate { STORE_COUNT_ALL, STORE_COUNT, STORE_SUM, STORE_MIN, STORE_MAX, STORE_AVG };
+/* count(*), count(x), sum(x), min(x), max(x), avg(x), distinct(x), quantile(x, q); a ratio is one
+ * over another of these. */
+enum store_aggregate {
+    STORE_COUNT_ALL,
+    STORE_COUNT,
+    STORE_SUM,
+    STORE_MIN,
+    STORE_MAX,
+    STORE_AVG,
+    STORE_DISTINCT,
+    STORE_QUANTILE
+};
 
 struct store_term {
     enum store_aggregate aggregate;
     const char
         *expression; /* DuckDB scalar expression; NULL for count(*); owned by the definition */
+    double quantile; /* from 0 to 1 */
 };
 
 struct store_metric {
@@ -78,7 +93,57 @@ struct store_rollup {
     struct store_metric *metrics;
     size_t metric_count;
     size_t term_count; /* sum over metrics: 1, or 2 for a ratio */
+    unsigned min_cell; /* cells of fewer records are hidden; 0: none is */
+    /* What is stored: this rollup over some of its dimensions each, with or without its time; the
+     * metrics are shared. A set has no sets. */
+    struct store_rollup *sets;
+    size_t set_count;
+    bool timeless; /* of a set: the rollup has a time, the set has not */
 };
+
+/* What becomes of rows, or of the batch, that break a check. */
+enum store_effect { STORE_EFFECT_REJECT, STORE_EFFECT_WARN, STORE_EFFECT_FAIL };
+const char *store_effect_name(enum store_effect effect); /* "reject" ... */
+
+enum store_check_kind {
+    STORE_CHECK_ROW,       /* `expression` is not false of any row (null passes, as in SQL) */
+    STORE_CHECK_METRIC,    /* a metric of all records lies within min and max */
+    STORE_CHECK_UNIQUE,    /* `expression` lists columns that no two different rows share */
+    STORE_CHECK_REFERENCE, /* what is in one column is also in another of a source */
+};
+
+struct store_limits {
+    bool has_min, has_max;
+    double min, max;
+};
+
+struct store_check {
+    char name[STORE_NAME_SIZE];
+    enum store_check_kind kind;
+    enum store_effect effect;
+    const char *member; /* of the definition that has the SQL: "expect", "not_null" ... */
+    char *expression;   /* DuckDB's; owned */
+    char *condition;    /* UNIQUE: which rows count, those without a null; owned */
+    double max_ratio;   /* of rows (UNIQUE, REFERENCE: of the values): more break the check */
+    size_t metric;      /* in definition->judged */
+    struct store_limits limits;
+    /* "" as from_source: a prepared column */
+    char from_source[STORE_NAME_SIZE], from_column[128];
+    char to_source[STORE_NAME_SIZE], to_column[128];
+};
+
+/* What may change between the current version and the next. */
+struct store_gate {
+    char name[STORE_NAME_SIZE];
+    size_t metric; /* in definition->judged */
+    struct store_limits limits;
+    bool has_change, has_change_ratio;
+    double max_change, max_change_ratio;
+    char *text; /* the metric as JSON, sorted: by it a value is found again; owned */
+};
+
+/* Of records with the same key that are not the same. */
+enum store_duplicates { STORE_DUPLICATES_FAIL, STORE_DUPLICATES_FIRST, STORE_DUPLICATES_LAST };
 
 struct store_definition {
     json_t *document; /* as given, owned */
@@ -95,6 +160,18 @@ struct store_definition {
     size_t row_count;
     struct store_rollup *rollups;
     size_t rollup_count;
+    struct store_rollup *sets; /* of all rollups, one after the other */
+    size_t set_count;
+    double max_reject_ratio; /* of the prepared rows, those that cannot be cast or keyed */
+    enum store_duplicates on_duplicate;
+    char duplicate_order[STORE_NAME_SIZE]; /* a prepared column; "" with FAIL */
+    struct store_check *checks;
+    size_t check_count;
+    struct store_gate *gates;
+    size_t gate_count;
+    /* The metrics of checks and gates, over all records: a rollup without dimensions that is
+     * computed with the others and not stored. */
+    struct store_rollup judged;
     unsigned keep_versions, keep_days;
     bool require_promotion;
 };
@@ -113,5 +190,9 @@ enum st store_definition_compatible(const struct store_definition *old,
 
 const struct store_rollup *store_definition_rollup(const struct store_definition *d,
                                                    const char *name); /* NULL: none */
+/* The grouping set of exactly these dimensions (in any order), with the rollup's time unless
+ * `timeless`. NULL: none. */
+const struct store_rollup *store_rollup_set(const struct store_rollup *r, const char *const *names,
+                                            size_t count, bool timeless);
 
 #endif

@@ -51,6 +51,17 @@ static enum st compatible_rollup(const struct store_rollup *old, const struct st
             snprintf(place, sizeof place, "%.150s/metrics/%s", pointer, old->metrics[i].name);
             return breaking(place, "lacks this metric");
         }
+    for (size_t i = 0; i < old->set_count; i++) {
+        const char *names[STORE_DIMENSIONS_MAX];
+        if (old->sets[i].dimension_count == old->dimension_count && !old->sets[i].timeless)
+            continue; /* the whole rollup, which may get finer */
+        for (size_t n = 0; n < old->sets[i].dimension_count; n++)
+            names[n] = old->sets[i].dimensions[n].name;
+        if (!store_rollup_set(next, names, old->sets[i].dimension_count, old->sets[i].timeless)) {
+            snprintf(place, sizeof place, "%.150s/grouping_sets/%zu", pointer, i);
+            return breaking(place, "lacks this grouping set");
+        }
+    }
     return ST_OK;
 }
 

@@ -4,6 +4,8 @@
 
 #include "store/definition.h"
 
+#include <math.h>
+
 /* The failure of a definition: code INVALID_DEFINITION at a JSON pointer. */
 enum st definition_fail(const char *pointer, const char *fmt, ...) ST_PRINTF(2, 3);
 
@@ -27,6 +29,18 @@ const char *definition_pointer(char out[DEFINITION_POINTER_SIZE], const char *ba
 size_t definition_find(const char *first, size_t stride, size_t count, const char *name);
 #define DEFINITION_FIND(fields, count, wanted)                                                     \
     ((count) ? definition_find((fields)[0].name, sizeof(fields)[0], (count), (wanted)) : 0)
+
+/* A member that is a number, at least `min` and at most `max`. Absent: *has is false, *out stays.
+ */
+enum st definition_number(double *out, bool *has, const json_t *object, const char *pointer,
+                          const char *name, double min, double max);
+
+enum st definition_parse_metric(struct store_metric *m, const char *pointer, const json_t *value);
+void definition_free_metrics(struct store_rollup *r);
+
+enum st definition_parse_checks(struct store_definition *d, const json_t *checks);
+enum st definition_parse_gates(struct store_definition *d, const json_t *gates);
+void definition_free_checks(struct store_definition *d);
 
 enum st definition_parse_rollups(struct store_definition *d, const json_t *rollups);
 void definition_free_rollups(struct store_definition *d);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* The diff's life. Between the moment the versions are found and the moment their segments are
  * mapped, retention may have moved the files away: so they are opened at once, and everything later
@@ -101,12 +102,34 @@ static enum st find_version(struct store_diff *d, struct diff_side *side, struct
     return st;
 }
 
-enum st store_diff_begin(struct store_diff **out, struct store *s, const char *tenant,
-                         const char *dataset, uint64_t from, uint64_t to)
+static enum st hold_unpublished(struct diff_side *side, const json_t *definition, const char *path)
+{
+    struct stat sb;
+    enum st st = store_definition_parse(&side->definition, (json_t *)(uintptr_t)definition);
+
+    if (st)
+        return st;
+    side->files = calloc(1, sizeof *side->files);
+    side->segments = calloc(1, sizeof(struct store_segment *));
+    if (!side->files || !side->segments)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    side->files->fd = open(path, O_RDONLY | O_CLOEXEC);
+    side->count = 1;
+    if (side->files->fd < 0 || fstat(side->files->fd, &sb) != 0)
+        return st_fail_errno(errno, "opening the built segment");
+    side->files->ref.bytes = (uint64_t)sb.st_size;
+    side->files->sealed = true;
+    return ST_OK;
+}
+
+static enum st begin(struct store_diff **out, struct store *s, const char *tenant,
+                     const char *dataset, uint64_t from, uint64_t to, const json_t *definition,
+                     const char *path)
 {
     struct store_diff *d;
     struct catalog_txn t;
     struct head h;
+    enum st st = ST_OK;
 
     *out = NULL;
     if (store_name_check("dataset", dataset))
@@ -119,18 +142,35 @@ enum st store_diff_begin(struct store_diff **out, struct store *s, const char *t
     snprintf(d->keys_dir, sizeof d->keys_dir, "%s", store_keys_dir(s));
     d->sides[DIFF_FROM].version = d->result.from = from;
     d->sides[DIFF_TO].version = d->result.to = to;
+    if (path)
+        st = hold_unpublished(&d->sides[DIFF_TO], definition, path);
     catalog_begin_read(&t, &s->catalog);
+    catalog_fail(&t, st);
     store_head_load(&h, &t, tenant, dataset);
-    for (size_t i = 0; !t.status && i < DIFF_SIDES; i++)
+    for (size_t i = 0; !t.status && i < (path ? DIFF_TO : DIFF_SIDES); i++)
         catalog_fail(&t, find_version(d, &d->sides[i], &t, s, &h));
     head_release(&h);
-    enum st st = catalog_end(&t);
+    st = catalog_end(&t);
     if (st) {
         store_diff_free(d);
         return st;
     }
     *out = d;
     return ST_OK;
+}
+
+enum st store_diff_begin(struct store_diff **out, struct store *s, const char *tenant,
+                         const char *dataset, uint64_t from, uint64_t to)
+{
+    return begin(out, s, tenant, dataset, from, to, NULL, NULL);
+}
+
+enum st store_diff_begin_file(struct store_diff **out, struct store *s, const char *tenant,
+                              const json_t *definition, uint64_t from, const char *path)
+{
+    const char *dataset = json_string_value(json_object_get(definition, "name"));
+
+    return begin(out, s, tenant, dataset ? dataset : "", from, 0, definition, path);
 }
 
 /* ---- opening them: on the thread that runs ---- */

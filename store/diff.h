@@ -26,6 +26,12 @@ struct store_diff;
 enum st store_diff_begin(struct store_diff **out, struct store *s, const char *tenant,
                          const char *dataset, uint64_t from, uint64_t to) ST_MUST_USE;
 
+/* The same between version `from` and a segment file that nobody has published (its number is 0):
+ * it was built by this process's own child, and its bytes are not verified. */
+enum st store_diff_begin_file(struct store_diff **out, struct store *s, const char *tenant,
+                              const json_t *definition, uint64_t from,
+                              const char *path) ST_MUST_USE;
+
 /* How far it is: `phase` is a literal, `total` 0 when it is not known. Called at least every few
  * hundred thousand records; an error from it ends the run, which returns it. */
 typedef enum st (*store_diff_fn)(const char *phase, uint64_t done, uint64_t total, void *ctx);

@@ -11,6 +11,7 @@ struct total {
     struct store_diff *diff;
     const struct store_rollup *rollup;
     uint64_t cells;
+    bool hidden; /* a cell is, or the versions differ by so few records that all is hidden */
     struct store_cell sum, one;
 };
 
@@ -24,8 +25,26 @@ static enum st add_cell(const void *tuple, size_t tuple_len, const void *bytes, 
     (void)tuple_len;
     if (st)
         return st;
-    store_cell_merge(&t->sum, t->rollup, &t->one);
+    t->hidden = t->hidden || t->one.records == 0;
+    st = store_cell_merge(&t->sum, t->rollup, &t->one);
+    store_cell_release(&t->one, t->rollup);
+    if (st)
+        return st;
     return ++t->cells % TELL_CELLS ? ST_OK : diff_tell(t->diff, "rollups", t->cells, 0);
+}
+
+/* All sets have the same totals: the one with the fewest cells is read. */
+static const struct store_rollup *coarsest(const struct store_rollup *rollup)
+{
+    const struct store_rollup *best = NULL;
+
+    for (size_t i = 0; rollup && i < rollup->set_count; i++) {
+        const struct store_rollup *set = &rollup->sets[i];
+        size_t size = set->dimension_count + (set->bucket != STORE_BUCKET_NONE);
+        if (!best || size < best->dimension_count + (best->bucket != STORE_BUCKET_NONE))
+            best = set;
+    }
+    return best;
 }
 
 static enum st add_up(struct total *t, struct store_diff *d, const struct diff_side *side,
@@ -33,10 +52,9 @@ static enum st add_up(struct total *t, struct store_diff *d, const struct diff_s
 {
     enum st st = ST_OK;
 
-    *t = (struct total){.diff = d, .rollup = rollup};
-    store_cell_init(&t->sum);
+    *t = (struct total){.diff = d, .rollup = coarsest(rollup)};
     for (size_t i = 0; !st && rollup && i < side->count; i++)
-        st = store_segment_each_cell(side->segments[i], 0, rollup->name, NULL, 0, add_cell, t);
+        st = store_segment_each_cell(side->segments[i], 0, t->rollup, NULL, 0, add_cell, t);
     return st;
 }
 
@@ -59,7 +77,7 @@ static enum st write_number(char out[STORE_DIFF_NUMBER_SIZE], const struct total
     struct buf text;
 
     buf_init(&text, STORE_DIFF_NUMBER_SIZE - 1);
-    if (has_metric(t->rollup, metric))
+    if (has_metric(t->rollup, metric) && !t->hidden)
         store_metric_json(&text, t->rollup, &t->sum, metric);
     else
         buf_addstr(&text, "null");
@@ -87,12 +105,31 @@ static enum st add_metric(struct store_diff_rollup *out, const struct total *fro
     return st ? st : write_number(m->after, to, after);
 }
 
+/* A difference that is made of fewer records than a cell may have says as much as such a cell. */
+static void hide_small(struct total *from, struct total *to)
+{
+    unsigned min_cell = to->rollup && to->rollup->min_cell ? to->rollup->min_cell
+                        : from->rollup                     ? from->rollup->min_cell
+                                                           : 0;
+    uint64_t a = from->sum.records, b = to->sum.records, change = a < b ? b - a : a - b;
+
+    if (change && change < min_cell)
+        from->hidden = to->hidden = true;
+}
+
+static void forget(struct total *t)
+{
+    if (t && t->rollup)
+        store_cell_release(&t->sum, t->rollup);
+    free(t);
+}
+
 /* One of the two may be NULL. */
 static enum st add_rollup(struct store_diff *d, const struct store_rollup *from,
                           const struct store_rollup *to)
 {
     struct store_diff_rollup *out = &d->result.rollups[d->result.rollup_count++];
-    struct total *before = malloc(sizeof *before), *after = malloc(sizeof *after);
+    struct total *before = calloc(1, sizeof *before), *after = calloc(1, sizeof *after);
     enum st st = ST_OK;
 
     out->name = to ? to->name : from->name;
@@ -105,13 +142,15 @@ static enum st add_rollup(struct store_diff *d, const struct store_rollup *from,
         st = add_up(before, d, &d->sides[DIFF_FROM], from);
     if (!st)
         st = add_up(after, d, &d->sides[DIFF_TO], to);
+    if (!st)
+        hide_small(before, after);
     for (size_t i = 0; !st && to && i < to->metric_count; i++)
         st = add_metric(out, before, after, to->metrics[i].name);
     for (size_t i = 0; !st && from && i < from->metric_count; i++)
         if (!has_metric(to, find_metric(to, from->metrics[i].name)))
             st = add_metric(out, before, after, from->metrics[i].name);
-    free(before);
-    free(after);
+    forget(before);
+    forget(after);
     return st;
 }
 

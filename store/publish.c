@@ -53,34 +53,12 @@ static void pin_key(char out[CATALOG_KEY_SIZE], const struct store_build *b, con
     snprintf(out, CATALOG_KEY_SIZE, "%s/%s", sha256, b->lease.job);
 }
 
-/* ---- the build directory ---- */
-
-/* A sweep can take the directory between its making and its locking: then it is made again. */
 static enum st make_directory(struct store_build *b)
 {
-    struct stat opened, named;
     enum st st =
         fs_path(b->directory, "%s/%s.%u", b->store->build_dir, b->lease.job, b->lease.attempt);
 
-    while (!st) {
-        if (mkdir(b->directory, 0700) != 0 && errno != EEXIST)
-            return st_fail_errno(errno, "making the build directory");
-        b->directory_fd = build_dir_lock(b->directory);
-        if (b->directory_fd >= 0 && fstat(b->directory_fd, &opened) == 0 &&
-            stat(b->directory, &named) == 0 && opened.st_ino == named.st_ino)
-            break;
-        if (b->directory_fd < 0 && errno != ENOENT && errno != EWOULDBLOCK)
-            return st_fail_errno(errno, "locking the build directory");
-        fs_close(&b->directory_fd);
-    }
-    return st;
-}
-
-static void remove_directory(struct store_build *b)
-{
-    if (b->directory_fd >= 0 && fs_remove_tree(b->directory) != ST_OK)
-        log_failure(LOG_LEVEL_WARN, "build_remove", "the build directory stays");
-    fs_close(&b->directory_fd);
+    return st ? st : build_dir_make(&b->directory_fd, b->directory);
 }
 
 /* ---- begin ---- */
@@ -100,6 +78,7 @@ static void set_new_row(struct catalog_txn *t, json_t *row, const struct store_b
     store_set(t, row, "segments", json_array());
     store_set(t, row, "checks", json_array());
     store_set(t, row, "gates", json_array());
+    store_set(t, row, "rejects", json_null());
     store_set(t, row, "outcome", json_null());
     store_set(t, row, "error", json_null());
 }
@@ -201,12 +180,14 @@ static json_t *take_files(json_t *rows)
     return all;
 }
 
-void store_build_set_rows(struct store_build *b, const json_t *rows)
+void store_build_set_report(struct store_build *b, const json_t *report)
 {
-    json_decref(b->rows);
-    json_decref(b->sources);
-    b->rows = json_deep_copy(rows);
-    b->sources = take_files(b->rows);
+    json_decref(b->report);
+    b->report = json_deep_copy(report);
+    json_t *files = take_files(json_object_get(b->report, "rows"));
+    if (json_array_size(files))
+        json_object_set(b->report, "sources", files);
+    json_decref(files);
 }
 
 /* ---- seal ---- */
@@ -290,7 +271,7 @@ static bool same_segments(const struct store_build *b, const struct head_version
     return true;
 }
 
-enum store_outcome build_judge(const struct store_build *b, const struct head *h)
+enum store_outcome build_judge(const struct store_build *b, const struct head *h, bool gates_pass)
 {
     const struct head_version *current = head_find(h, h->current);
 
@@ -301,9 +282,41 @@ enum store_outcome build_judge(const struct store_build *b, const struct head *h
             return STORE_HELD_BACK;
     if (same_segments(b, current))
         return STORE_IDENTICAL;
-    if (b->require_promotion || h->people_sequence != b->lease.people_sequence)
+    if (!gates_pass || b->require_promotion || h->people_sequence != b->lease.people_sequence)
         return STORE_HELD_BACK;
     return STORE_FLIPPED;
+}
+
+/* The judgement on top of the head that this transaction sees: its gates too are judged against
+ * what is current in it, so that a head that moved meanwhile is judged again by itself. */
+static enum store_outcome judge(struct catalog_txn *t, struct store_build *b, const struct head *h)
+{
+    bool passed = false;
+    json_t *current =
+        h->current ? store_row_load(t, b->lease.tenant, b->lease.dataset, h->current) : NULL;
+
+    json_decref(b->gates);
+    b->gates = NULL;
+    if (!t->status)
+        catalog_fail(t,
+                     gate_judge(&b->gates, &passed, b->held_by, json_object_get(b->report, "gates"),
+                                json_object_get(b->report, "rows"), current));
+    json_decref(current);
+    return build_judge(b, h, passed);
+}
+
+/* What the batch's report has, and the gates once they were judged. */
+static void put_report(struct catalog_txn *t, json_t *row, const struct store_build *b)
+{
+    static const char *const MEMBERS[] = {"rows", "sources", "checks", "gates", "rejects"};
+
+    for (size_t i = 0; i < sizeof MEMBERS / sizeof *MEMBERS; i++) {
+        json_t *value = json_object_get(b->report, MEMBERS[i]);
+        if (strcmp(MEMBERS[i], "gates") == 0 && b->gates)
+            value = b->gates;
+        if (value)
+            store_set(t, row, MEMBERS[i], json_incref(value));
+    }
 }
 
 static void finish_row(struct catalog_txn *t, const struct store_build *b, const struct head *h,
@@ -323,10 +336,7 @@ static void finish_row(struct catalog_txn *t, const struct store_build *b, const
         store_set(t, row, "segments", json_incref(segments));
         store_set(t, row, "bytes", json_integer(bytes));
         store_set(t, row, "outcome", json_string(outcome));
-        if (b->rows)
-            store_set(t, row, "rows", json_incref(b->rows));
-        if (json_array_size(b->sources))
-            store_set(t, row, "sources", json_incref(b->sources));
+        put_report(t, row, b);
         if (error)
             store_set(t, row, "error",
                       json_pack("{s:s, s:s, s:s, s:s}", "code", error->code, "message",
@@ -388,10 +398,12 @@ static enum st swap_head(enum store_outcome *outcome, struct store_build *b)
     store_head_load(&h, &t, b->lease.tenant, b->lease.dataset);
     if (!t.status) {
         uint64_t from = h.current;
-        *outcome = build_judge(b, &h);
+        *outcome = judge(&t, b, &h);
         const char *name = store_outcome_name(*outcome);
-        struct store_actor actor = actor_of(b, *outcome == STORE_FLIPPED ? NULL : name);
         bool held = *outcome == STORE_HELD_BACK;
+        struct store_actor actor = actor_of(b, *outcome == STORE_FLIPPED ? NULL
+                                               : held && b->held_by[0]   ? b->held_by
+                                                                         : name);
 
         catalog_fail(&t, set_manifest(b, head_find(&h, b->version)));
         if (!t.status)
@@ -457,7 +469,7 @@ static enum st would_flip(bool *flips, struct store_build *b)
 
     catalog_begin_read(&t, &b->store->catalog);
     store_head_load(&h, &t, b->lease.tenant, b->lease.dataset);
-    *flips = !t.status && build_judge(b, &h) == STORE_FLIPPED;
+    *flips = !t.status && judge(&t, b, &h) == STORE_FLIPPED;
     head_release(&h);
     return catalog_end(&t);
 }
@@ -474,10 +486,32 @@ enum st store_build_publish(enum store_outcome *outcome, struct store_build *b,
         st = swap_head(outcome, b);
     if (!st) {
         b->settled = true;
-        remove_directory(b);
+        build_dir_remove(b->directory, &b->directory_fd);
         store_tidy(b->store, b->lease.tenant, b->lease.dataset);
     }
     return st;
+}
+
+enum st store_gates_preview(json_t **gates, bool *passed, uint64_t *current, struct store *s,
+                            const char *tenant, const char *dataset, const json_t *report)
+{
+    char why[GATE_WHY_SIZE];
+    struct catalog_txn t;
+    struct head h;
+
+    *gates = NULL;
+    *current = 0;
+    catalog_begin_read(&t, &s->catalog);
+    store_head_load(&h, &t, tenant, dataset);
+    json_t *row = !t.status && h.current ? store_row_load(&t, tenant, dataset, h.current) : NULL;
+    if (!t.status) {
+        *current = h.current;
+        catalog_fail(&t, gate_judge(gates, passed, why, json_object_get(report, "gates"),
+                                    json_object_get(report, "rows"), row));
+    }
+    json_decref(row);
+    head_release(&h);
+    return catalog_end(&t);
 }
 
 /* ---- fail ---- */
@@ -490,7 +524,7 @@ enum st store_build_fail(struct store_build *b, enum st status)
 
     st_save(&report, status);
     b->settled = true;
-    remove_directory(b);
+    build_dir_remove(b->directory, &b->directory_fd);
     catalog_begin_write(&t, &b->store->catalog);
     json_decref(queue_fenced_job(&t, &b->lease));
     store_head_load(&h, &t, b->lease.tenant, b->lease.dataset);
@@ -524,7 +558,7 @@ void store_build_free(struct store_build *b)
     if (!b->settled && store_build_fail(b, st_fail(ST_IO, "ABANDONED", "the build was given up")))
         log_failure(LOG_LEVEL_ERROR, "build_fail", "a given-up build could not be recorded");
     fs_close(&b->directory_fd);
-    json_decref(b->rows);
-    json_decref(b->sources);
+    json_decref(b->report);
+    json_decref(b->gates);
     free(b);
 }

@@ -27,18 +27,22 @@ enum st store_build_begin(struct store_build **out, struct store *s,
 uint64_t store_build_version(const struct store_build *b);
 const char *store_build_directory(const struct store_build *b); /* 0700, flocked */
 
-/* `file` is a name inside the build directory; call once per segment, newest first. `rows`, set
- * before publish, is the ledger {"read","parsed","unparsable","prepared","accepted","rejected",
- * "duplicates","sources"}, and goes into the version's row. The "files" of a source in it, with
- * their SHA-256, become the row's own `sources` in place of those that the build began with. */
+/* `file` is a name inside the build directory; call once per segment, newest first. */
 enum st store_build_seal(struct store_build *b, const char *file) ST_MUST_USE;
-void store_build_set_rows(struct store_build *b, const json_t *rows);
+
+/* What the version's row will say of the batch, set before publish or fail: {"rows","checks",
+ * "gates","rejects"}, each of which may be absent. `rows` is the ledger
+ * {"read","parsed","unparsable","prepared", "accepted","rejected","duplicates","sources"}; the
+ * "files" of its sources, with their SHA-256, become the row's own `sources` in place of those that
+ * the build began with. `gates` are the definition's, each with its "metric" and "value", and are
+ * judged by publish (store/gate.h). Borrowed during the call. */
+void store_build_set_report(struct store_build *b, const json_t *report);
 
 enum store_outcome {
     STORE_FLIPPED,
     STORE_SUPERSEDED, /* older than what is current: SUCCEEDED, no flip */
     STORE_IDENTICAL,  /* the same segments as current: SUCCEEDED, no flip */
-    STORE_HELD_BACK,  /* HELD: require_promotion, people moved the pointer, or equal to a
+    STORE_HELD_BACK,  /* HELD: a gate, require_promotion, people moved the pointer, or equal to a
                          quarantined version */
 };
 const char *store_outcome_name(enum store_outcome outcome); /* "flipped" ... */
@@ -50,6 +54,12 @@ const char *store_outcome_name(enum store_outcome outcome); /* "flipped" ... */
 enum st store_build_publish(enum store_outcome *outcome, struct store_build *b,
                             uint64_t adopt_timeout_ms, enum st (*tick_fn)(void *ctx),
                             void *ctx) ST_MUST_USE;
+
+/* What the gates would say of a build with this report now; *current is the version that they
+ * compare it with, 0: none. */
+enum st store_gates_preview(json_t **gates, bool *passed, uint64_t *current, struct store *s,
+                            const char *tenant, const char *dataset,
+                            const json_t *report) ST_MUST_USE;
 
 /* Records FAILED with the thread's last failure (`status`) as the row's `error`. */
 enum st store_build_fail(struct store_build *b, enum st status) ST_MUST_USE;

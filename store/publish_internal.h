@@ -2,6 +2,7 @@
 #ifndef EVERLINE_STORE_PUBLISH_INTERNAL_H
 #define EVERLINE_STORE_PUBLISH_INTERNAL_H
 
+#include "store/gate.h"
 #include "store/internal.h"
 #include "store/publish.h"
 #include "store/queue_internal.h"
@@ -19,10 +20,12 @@ struct store_build {
     bool settled; /* published or failed */
     struct store_segment_ref segments[BUILD_SEGMENTS_MAX];
     size_t segment_count;
-    json_t *rows, *sources; /* NULL until they are set */
+    json_t *report; /* of the batch, for the row; or NULL */
+    json_t *gates;  /* as they were judged last */
+    char held_by[GATE_WHY_SIZE];
 };
 
-/* What publishing `b` on top of `h` would do. Pure. */
-enum store_outcome build_judge(const struct store_build *b, const struct head *h);
+/* What publishing `b` on top of `h` would do. Pure. `gates_pass`: against what is current in it. */
+enum store_outcome build_judge(const struct store_build *b, const struct head *h, bool gates_pass);
 
 #endif

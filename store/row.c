@@ -13,9 +13,10 @@
  *   +--------------------+---------+---------+-----+
  *
  *   BOOLEAN, TINYINT   1 byte
- *   SMALLINT           2 bytes, INTEGER and DATE 4, BIGINT and TIMESTAMP 8: little-endian
+ *   SMALLINT           2 bytes, INTEGER and DATE 4, BIGINT, DECIMAL and TIMESTAMP 8: little-endian;
+ *                      unsigned types as those of their size
  *   DOUBLE             8 bytes, IEEE 754, little-endian
- *   VARCHAR            4 bytes length, little-endian, then the bytes
+ *   VARCHAR, lists     4 bytes length, little-endian, then the bytes; a list is a JSON array
  *
  * Bit i%8 of byte i/8 is set when field i is null; the bits past n are zero. Equal values have
  * equal bytes (-0.0 is stored as 0.0), and what decodes to values encodes to the same bytes. */
@@ -39,7 +40,7 @@ static enum st encode_value(struct buf *out, const struct store_field *field,
 {
     uint64_t bits;
 
-    if (field->type == STORE_VARCHAR)
+    if (store_type_is_text(field->type))
         return encode_text(out, field, v);
     if (field->type == STORE_DOUBLE) {
         double d = v->as.d == 0 ? 0.0 : v->as.d;
@@ -87,7 +88,7 @@ static enum st corrupt(void)
     return st_fail(ST_CORRUPT, "ROW_DAMAGED", "a stored row does not decode");
 }
 
-/* Little-endian, sign-extended except for one-byte booleans. */
+/* Little-endian, sign-extended where the type has a sign. */
 static int64_t load_integer(const unsigned char *p, enum store_type type)
 {
     unsigned bits = value_bytes(type) * 8;
@@ -95,7 +96,7 @@ static int64_t load_integer(const unsigned char *p, enum store_type type)
 
     memcpy(&value, p, bits / 8);
     value = le64toh(value);
-    if (type != STORE_BOOLEAN && bits < 64 && (value >> (bits - 1)) & 1)
+    if (value_is_signed(type) && bits < 64 && (value >> (bits - 1)) & 1)
         value |= ~0ULL << bits;
     return (int64_t)value;
 }
@@ -121,7 +122,7 @@ static enum st decode_value(struct store_value *v, enum store_type type, const u
                             size_t len, size_t *used)
 {
     *v = (struct store_value){0};
-    if (type == STORE_VARCHAR)
+    if (store_type_is_text(type))
         return decode_text(v, p, len, used);
     *used = value_bytes(type);
     if (len < *used)

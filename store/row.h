@@ -8,7 +8,8 @@
 
 #include <stdint.h>
 
-/* DECIMAL and lists are rows to add. */
+/* A type with parameters carries them above its low byte: DECIMAL(width, scale), lists of one of
+ * the others. Two types are the same when they are equal. */
 enum store_type {
     STORE_BOOLEAN,
     STORE_TINYINT,
@@ -19,19 +20,33 @@ enum store_type {
     STORE_VARCHAR,
     STORE_DATE,      /* days since 1970-01-01; JSON "YYYY-MM-DD" */
     STORE_TIMESTAMP, /* microseconds since the epoch, UTC; JSON "YYYY-MM-DDThh:mm:ss[.ffffff]Z" */
+    STORE_UTINYINT,
+    STORE_USMALLINT,
+    STORE_UINTEGER,
+    STORE_DECIMAL, /* up to 18 digits, in units of the last one; a JSON number */
+    STORE_LIST,    /* of scalars, as the text of a JSON array */
 };
+#define STORE_TYPE_BASE(type) ((enum store_type)((unsigned)(type)&0xff))
+#define STORE_DECIMAL_WIDTH_MAX 18
+#define STORE_DECIMAL_OF(width, scale)                                                             \
+    ((enum store_type)(STORE_DECIMAL | (unsigned)(width) << 8 | (unsigned)(scale) << 16))
+#define STORE_DECIMAL_SCALE(type) ((unsigned)(type) >> 16 & 0xff)
+#define STORE_LIST_OF(element) ((enum store_type)(STORE_LIST | (unsigned)(element) << 8))
+#define STORE_LIST_ELEMENT(type) ((enum store_type)((unsigned)(type) >> 8 & 0xff))
 
-enum st store_type_parse(enum store_type *out, const char *name) ST_MUST_USE; /* "BOOLEAN" */
-const char *store_type_name(enum store_type type);
-const char *store_type_names(void); /* for messages */
+/* "BOOLEAN", "DECIMAL(12,2)", "VARCHAR[]", as DuckDB writes them. */
+enum st store_type_parse(enum store_type *out, const char *name) ST_MUST_USE;
+const char *store_type_name(enum store_type type); /* static */
+bool store_type_is_text(enum store_type type);     /* a value's `text`, not `i` or `d` */
+const char *store_type_names(void);                /* for messages */
 
 struct store_field {
     char name[STORE_NAME_SIZE];
     enum store_type type;
 };
 
-/* One value. `i` holds BOOLEAN (0, 1), integers, DATE (days) and TIMESTAMP (microseconds); `text`
- * is borrowed from the row or the caller. */
+/* One value. `i` holds BOOLEAN (0, 1), integers, DECIMAL, DATE (days) and TIMESTAMP (microseconds);
+ * `text` is borrowed from the row or the caller. */
 struct store_value {
     bool null;
     union {

@@ -34,10 +34,11 @@ enum st store_segment_writer_open(struct store_segment_writer **out, const char 
 enum st store_segment_writer_add(struct store_segment_writer *w,
                                  const unsigned char key[STORE_KEY_BYTES], const void *row,
                                  size_t row_len) ST_MUST_USE;
-/* After the records: rollup by rollup in definition order, tuples strictly ascending. */
-enum st store_segment_writer_cell(struct store_segment_writer *w, size_t rollup_index,
+/* After the records: grouping set by set in definition order (definition->sets), tuples strictly
+ * ascending. */
+enum st store_segment_writer_cell(struct store_segment_writer *w, size_t set_index,
                                   const void *tuple, size_t tuple_len,
-                                  const struct store_cell *cell) ST_MUST_USE;
+                                  struct store_cell *cell) ST_MUST_USE;
 /* Writes `meta`, mdb_env_sync, closes, fsyncs the file. After a failure only _free is left. */
 enum st store_segment_writer_finish(struct store_segment_writer *w) ST_MUST_USE;
 void store_segment_writer_free(struct store_segment_writer *w); /* does not remove the file */
@@ -70,7 +71,7 @@ enum st store_segment_get(struct store_segment *s, unsigned slot,
 
 bool store_segment_is_unreadable(const struct store_segment *s);
 
-/* All records in key order (a tombstone has a NULL row) / all cells of a rollup from `from`
+/* All records in key order (a tombstone has a NULL row) / all cells of a grouping set from `from`
  * (inclusive, may be empty) in tuple order; the callback returns ST_OK to go on, ST_END to stop, or
  * an error, which is returned. It runs inside a guard (store/guard.h). */
 typedef enum st (*store_record_fn)(const unsigned char key[STORE_KEY_BYTES], const void *row,
@@ -79,9 +80,9 @@ typedef enum st (*store_cell_fn)(const void *tuple, size_t tuple_len, const void
                                  size_t cell_len, void *ctx);
 enum st store_segment_each_record(struct store_segment *s, unsigned slot, store_record_fn fn,
                                   void *ctx) ST_MUST_USE;
-enum st store_segment_each_cell(struct store_segment *s, unsigned slot, const char *rollup,
-                                const void *from, size_t from_len, store_cell_fn fn,
-                                void *ctx) ST_MUST_USE;
+enum st store_segment_each_cell(struct store_segment *s, unsigned slot,
+                                const struct store_rollup *set, const void *from, size_t from_len,
+                                store_cell_fn fn, void *ctx) ST_MUST_USE;
 
 /* Brings the file's pages into the page cache and this process's page tables, resting in between
  * (base/pace.h; NULL: not). Of pages that are not in the page cache yet only as many as `room`
@@ -95,7 +96,7 @@ enum st store_segment_warm(uint64_t *cold, struct store_segment *s, uint64_t roo
 void store_segment_cool(struct store_segment *s, struct pace *pace);
 
 /* Deep verification: keys in order, rows decode, counts as in meta, rollup record totals equal the
- * records. ST_CORRUPT says which. */
+ * records, unless cells are hidden. ST_CORRUPT says which. */
 enum st store_segment_verify(struct store_segment *s, unsigned slot,
                              const struct store_definition *definition) ST_MUST_USE;
 

@@ -14,15 +14,15 @@
 #define SEGMENT_META_KEY "segment" /* the one key of `meta`; its value is canonical JSON */
 #define SEGMENT_META_MAX (1u << 20)
 #define SEGMENT_DB_NAME_SIZE 1024
-#define SEGMENT_DBS_MAX (STORE_ROLLUPS_MAX + 2)
+#define SEGMENT_DBS_MAX (STORE_SETS_MAX + 2)
 
 /* Both meta pages of the file keep the map's size: a constant, for equal bytes. */
 #define SEGMENT_MAP_BYTES ((size_t)256 << 30)
 
 enum segment_kind { SEGMENT_ROW = 1, SEGMENT_TOMBSTONE = 2 }; /* the first byte of a record */
 
-/* "rollup:<name>:<dimension,...>": the grouping set is part of the name. */
-void segment_rollup_name(char out[SEGMENT_DB_NAME_SIZE], const struct store_rollup *rollup);
+/* "rollup:<name>:<dimension,...>" of a grouping set; without the rollup's time "@" is behind it. */
+void segment_rollup_name(char out[SEGMENT_DB_NAME_SIZE], const struct store_rollup *set);
 
 /* {"row","rollups"}: how rows and cells are to be read. NULL: out of memory. */
 json_t *segment_schema(const struct store_definition *d);
@@ -43,7 +43,7 @@ struct reader_slot {
 struct store_segment {
     MDB_env *env;
     MDB_dbi records;
-    char (*rollup_names)[STORE_NAME_SIZE];
+    const char **rollup_names; /* of the databases; inside meta */
     MDB_dbi *rollups;
     size_t rollup_count;
     json_t *meta;

@@ -20,6 +20,8 @@ void segment_rollup_name(char out[SEGMENT_DB_NAME_SIZE], const struct store_roll
     for (size_t i = 0; i < r->dimension_count; i++)
         n += snprintf(out + n, SEGMENT_DB_NAME_SIZE - (size_t)n, "%s%s", i ? "," : "",
                       r->dimensions[i].name);
+    if (r->timeless)
+        snprintf(out + n, SEGMENT_DB_NAME_SIZE - (size_t)n, "@");
 }
 
 /* Either whole or NULL: a list that lost an item to a failed allocation is no list. */
@@ -65,6 +67,8 @@ static json_t *metrics_json(const struct store_rollup *r)
         [STORE_MIN] = "min",
         [STORE_MAX] = "max",
         [STORE_AVG] = "avg",
+        [STORE_DISTINCT] = "distinct",
+        [STORE_QUANTILE] = "quantile",
     };
     json_t *list = json_array();
     bool failed = !list;
@@ -86,8 +90,8 @@ json_t *segment_schema(const struct store_definition *d)
     bool failed = !rollups;
     char name[SEGMENT_DB_NAME_SIZE];
 
-    for (size_t i = 0; i < d->rollup_count; i++) {
-        const struct store_rollup *r = &d->rollups[i];
+    for (size_t i = 0; i < d->set_count; i++) {
+        const struct store_rollup *r = &d->sets[i];
 
         segment_rollup_name(name, r);
         failed |= json_object_set_new(rollups, name,
@@ -128,8 +132,8 @@ json_t *segment_meta_new(const struct store_segment_info *info, uint64_t records
     bool failed = !meta || !counts;
     char name[SEGMENT_DB_NAME_SIZE];
 
-    for (size_t i = 0; i < d->rollup_count; i++) {
-        segment_rollup_name(name, &d->rollups[i]);
+    for (size_t i = 0; i < d->set_count; i++) {
+        segment_rollup_name(name, &d->sets[i]);
         failed |= json_object_set_new(counts, name, json_integer((json_int_t)cells[i]));
     }
     failed |= json_object_set_new(meta, "cells", counts);

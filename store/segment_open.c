@@ -141,7 +141,7 @@ static enum st read_meta(struct store_segment *s, MDB_txn *txn)
     return st == ST_INVALID ? segment_damaged("has a wrong meta") : st;
 }
 
-/* Opens every rollup's database; it is asked for by the name in "rollup:<name>:<set>". */
+/* Opens every grouping set's database. */
 static enum st open_rollups(struct store_segment *s, MDB_txn *txn)
 {
     json_t *rollups = json_object_get(s->meta, "rollups"), *value;
@@ -154,10 +154,9 @@ static enum st open_rollups(struct store_segment *s, MDB_txn *txn)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     json_object_foreach(rollups, name, value)
     {
-        if (sscanf(name, "rollup:%63[^:]:", s->rollup_names[s->rollup_count]) != 1 ||
-            mdb_dbi_open(txn, name, 0, &s->rollups[s->rollup_count]) != 0)
+        if (mdb_dbi_open(txn, name, 0, &s->rollups[s->rollup_count]) != 0)
             return segment_damaged("lacks a rollup that its meta names");
-        s->rollup_count++;
+        s->rollup_names[s->rollup_count++] = name;
     }
     return ST_OK;
 }

@@ -192,11 +192,15 @@ static enum st visit_cell(const MDB_val *k, const MDB_val *v, void *ctx)
     return visit->fn(k->mv_data, k->mv_size, v->mv_data, v->mv_size, visit->ctx);
 }
 
-enum st store_segment_each_cell(struct store_segment *s, unsigned slot, const char *rollup,
-                                const void *from, size_t from_len, store_cell_fn fn, void *ctx)
+enum st store_segment_each_cell(struct store_segment *s, unsigned slot,
+                                const struct store_rollup *set, const void *from, size_t from_len,
+                                store_cell_fn fn, void *ctx)
 {
+    char name[SEGMENT_DB_NAME_SIZE];
+
+    segment_rollup_name(name, set);
     for (size_t i = 0; i < s->rollup_count; i++)
-        if (strcmp(s->rollup_names[i], rollup) == 0)
+        if (strcmp(s->rollup_names[i], name) == 0)
             return each_pair(s, slot, s->rollups[i], from, from_len, visit_cell,
                              &(struct cell_visit){fn, ctx});
     return segment_damaged("lacks a rollup of its dataset");

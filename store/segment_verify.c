@@ -15,6 +15,7 @@ struct walk {
     unsigned char last[STORE_TUPLE_MAX];
     size_t last_len;
     uint64_t count, records;
+    bool hidden; /* some cell is */
     struct buf scratch;
 };
 
@@ -46,7 +47,7 @@ static enum st walk_record(const unsigned char key[STORE_KEY_BYTES], const void 
     w->records++;
     enum st st = store_row_decode(values, d->row, d->row_count, row, row_len);
     for (size_t i = 0; !st && i < d->row_count; i++)
-        if (d->row[i].type == STORE_VARCHAR && !values[i].null &&
+        if (store_type_is_text(d->row[i].type) && !values[i].null &&
             !utf8_is_valid(values[i].as.text.bytes, values[i].as.text.len))
             st = segment_damaged("has text that is not valid UTF-8");
     return st;
@@ -64,7 +65,13 @@ static enum st walk_cell(const void *tuple, size_t tuple_len, const void *bytes,
     enum st st = store_tuple_decode(values, &w->scratch, w->rollup, tuple, tuple_len);
     if (!st)
         st = store_cell_decode(&cell, w->rollup, bytes, len);
-    w->records += st ? 0 : cell.records;
+    if (st)
+        return st;
+    if (cell.records == 0 && !w->rollup->min_cell)
+        st = segment_damaged("has a hidden cell where none may be");
+    w->hidden = w->hidden || cell.records == 0;
+    w->records += cell.records;
+    store_cell_release(&cell, w->rollup);
     return st;
 }
 
@@ -92,11 +99,12 @@ static enum st verify_rollup(struct store_segment *s, unsigned slot,
 
     segment_rollup_name(name, rollup);
     buf_init(&w.scratch, 2 * STORE_TUPLE_MAX);
-    enum st st = store_segment_each_cell(s, slot, rollup->name, NULL, 0, walk_cell, &w);
+    enum st st = store_segment_each_cell(s, slot, rollup, NULL, 0, walk_cell, &w);
     buf_release(&w.scratch);
     if (!st && (json_int_t)w.count != json_integer_value(json_object_get(counts, name)))
         st = segment_damaged("has another number of cells than its meta says");
-    if (!st && w.records != store_segment_records(s))
+    if (!st &&
+        (w.hidden ? w.records > store_segment_records(s) : w.records != store_segment_records(s)))
         st = segment_damaged("has a rollup whose totals are not those of its records");
     return st;
 }
@@ -111,7 +119,7 @@ enum st store_segment_verify(struct store_segment *s, unsigned slot,
         st = store_segment_each_record(s, slot, walk_record, &w);
     if (!st && w.records != store_segment_records(s))
         st = segment_damaged("has another number of records than its meta says");
-    for (size_t i = 0; !st && i < definition->rollup_count; i++)
-        st = verify_rollup(s, slot, definition, &definition->rollups[i]);
+    for (size_t i = 0; !st && i < definition->set_count; i++)
+        st = verify_rollup(s, slot, definition, &definition->sets[i]);
     return st;
 }

@@ -28,13 +28,14 @@ struct store_segment_writer {
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi meta, records;
-    MDB_dbi rollups[STORE_ROLLUPS_MAX];
+    MDB_dbi sets[STORE_SETS_MAX];
     MDB_cursor *cursor; /* on the database that is being filled */
     MDB_dbi cursor_db;
-    size_t filling;     /* 0: records; i + 1: rollup i. Never goes back: the order of puts counts */
+    size_t
+        filling; /* 0: records; i + 1: grouping set i. Never goes back: the order of puts counts */
     size_t uncommitted; /* bytes put since the last commit */
     uint64_t record_count;
-    uint64_t cell_counts[STORE_ROLLUPS_MAX];
+    uint64_t cell_counts[STORE_SETS_MAX];
     struct buf value;
     int fd;         /* of the file, for its fsync */
     enum st status; /* sticky */
@@ -48,9 +49,9 @@ static int open_databases(struct store_segment_writer *w)
 
     if (rc == 0)
         rc = mdb_dbi_open(w->txn, SEGMENT_RECORDS, MDB_CREATE, &w->records);
-    for (size_t i = 0; rc == 0 && i < d->rollup_count; i++) {
-        segment_rollup_name(name, &d->rollups[i]);
-        rc = mdb_dbi_open(w->txn, name, MDB_CREATE, &w->rollups[i]);
+    for (size_t i = 0; rc == 0 && i < d->set_count; i++) {
+        segment_rollup_name(name, &d->sets[i]);
+        rc = mdb_dbi_open(w->txn, name, MDB_CREATE, &w->sets[i]);
     }
     return rc;
 }
@@ -167,20 +168,17 @@ enum st store_segment_writer_add(struct store_segment_writer *w,
     return st;
 }
 
-enum st store_segment_writer_cell(struct store_segment_writer *w, size_t rollup_index,
-                                  const void *tuple, size_t tuple_len,
-                                  const struct store_cell *cell)
+enum st store_segment_writer_cell(struct store_segment_writer *w, size_t set_index,
+                                  const void *tuple, size_t tuple_len, struct store_cell *cell)
 {
     if (w->status)
         return w->status;
-    assert(w->txn && w->filling <= rollup_index + 1 &&
-           rollup_index < w->info.definition->rollup_count);
-    w->filling = rollup_index + 1;
+    assert(w->txn && w->filling <= set_index + 1 && set_index < w->info.definition->set_count);
+    w->filling = set_index + 1;
     buf_reset(&w->value);
-    store_cell_encode(&w->value, &w->info.definition->rollups[rollup_index], cell);
-    enum st st =
-        append_checked(w, w->rollups[rollup_index], tuple, tuple_len, "the cells of a rollup");
-    w->cell_counts[rollup_index] += st == ST_OK;
+    store_cell_encode(&w->value, &w->info.definition->sets[set_index], cell);
+    enum st st = append_checked(w, w->sets[set_index], tuple, tuple_len, "the cells of a rollup");
+    w->cell_counts[set_index] += st == ST_OK;
     return st;
 }
 

@@ -29,16 +29,61 @@ static const struct {
     [STORE_VARCHAR] = {"VARCHAR", 0, 0, 0},
     [STORE_DATE] = {"DATE", 4, FIRST_DAY, LAST_DAY},
     [STORE_TIMESTAMP] = {"TIMESTAMP", 8, FIRST_DAY *DAY_US, (LAST_DAY + 1) * DAY_US - 1},
+    [STORE_UTINYINT] = {"UTINYINT", 1, 0, UINT8_MAX},
+    [STORE_USMALLINT] = {"USMALLINT", 2, 0, UINT16_MAX},
+    [STORE_UINTEGER] = {"UINTEGER", 4, 0, UINT32_MAX},
+    [STORE_DECIMAL] = {"DECIMAL", 8, 0, 0},
+    [STORE_LIST] = {"LIST", 0, 0, 0},
 };
-#define TYPE_COUNT (sizeof TYPES / sizeof TYPES[0])
+#define SCALARS STORE_DECIMAL /* the types before it have no parameters */
+
+/* Names with their parameters, made once. */
+static char decimals[STORE_DECIMAL_WIDTH_MAX + 1][STORE_DECIMAL_WIDTH_MAX + 1][32];
+static char lists[SCALARS][24];
+
+static void make_names(void)
+{
+    for (int width = 1; width <= STORE_DECIMAL_WIDTH_MAX; width++)
+        for (int scale = 0; scale <= width; scale++)
+            snprintf(decimals[width][scale], sizeof decimals[width][scale], "DECIMAL(%d,%d)", width,
+                     scale);
+    for (size_t i = 0; i < SCALARS; i++)
+        snprintf(lists[i], sizeof lists[i], "%s[]", TYPES[i].name);
+}
+
+static bool parse_scalar(enum store_type *out, const char *name, size_t len)
+{
+    for (size_t i = 0; i < SCALARS; i++)
+        if (strlen(TYPES[i].name) == len && strncasecmp(TYPES[i].name, name, len) == 0) {
+            *out = (enum store_type)i;
+            return true;
+        }
+    return false;
+}
+
+static bool parse_decimal_type(enum store_type *out, const char *name)
+{
+    int width, scale, end = 0;
+    char kind[8];
+
+    if (sscanf(name, "%7[a-zA-Z] (%2d ,%2d )%n", kind, &width, &scale, &end) != 3 || !end ||
+        name[end] || strcasecmp(kind, "DECIMAL") != 0 || width < 1 ||
+        width > STORE_DECIMAL_WIDTH_MAX || scale < 0 || scale > width)
+        return false;
+    *out = STORE_DECIMAL_OF(width, scale);
+    return true;
+}
 
 enum st store_type_parse(enum store_type *out, const char *name)
 {
-    for (size_t i = 0; i < TYPE_COUNT; i++)
-        if (strcasecmp(TYPES[i].name, name) == 0) {
-            *out = (enum store_type)i;
-            return ST_OK;
-        }
+    size_t len = strlen(name);
+
+    if (parse_scalar(out, name, len) || parse_decimal_type(out, name))
+        return ST_OK;
+    if (len > 2 && strcmp(name + len - 2, "[]") == 0 && parse_scalar(out, name, len - 2)) {
+        *out = STORE_LIST_OF(*out);
+        return ST_OK;
+    }
     return st_hint(
         st_fail(ST_INVALID, "UNKNOWN_TYPE", "\"%.*s\" is not a type", utf8_cut(name, 40), name),
         "types: %s", store_type_names());
@@ -46,21 +91,50 @@ enum st store_type_parse(enum store_type *out, const char *name)
 
 const char *store_type_name(enum store_type type)
 {
-    return TYPES[type].name;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, make_names);
+    if (STORE_TYPE_BASE(type) == STORE_DECIMAL)
+        return decimals[(unsigned)type >> 8 & 0xff][STORE_DECIMAL_SCALE(type)];
+    return STORE_TYPE_BASE(type) == STORE_LIST ? lists[STORE_LIST_ELEMENT(type)] : TYPES[type].name;
 }
 
 const char *store_type_names(void)
 {
-    return "BOOLEAN, TINYINT, SMALLINT, INTEGER, BIGINT, DOUBLE, VARCHAR, DATE, TIMESTAMP";
+    return "BOOLEAN, TINYINT, SMALLINT, INTEGER, BIGINT, UTINYINT, USMALLINT, UINTEGER, DOUBLE, "
+           "DECIMAL(p,s) of up to 18 digits, VARCHAR, DATE, TIMESTAMP, and lists such as VARCHAR[]";
+}
+
+bool store_type_is_text(enum store_type type)
+{
+    return type == STORE_VARCHAR || STORE_TYPE_BASE(type) == STORE_LIST;
+}
+
+bool value_is_signed(enum store_type type)
+{
+    return STORE_TYPE_BASE(type) == STORE_DECIMAL || TYPES[type].min < 0;
+}
+
+static int64_t power_of_ten(unsigned n)
+{
+    int64_t power = 1;
+
+    while (n--)
+        power *= 10;
+    return power;
 }
 
 unsigned value_bytes(enum store_type type)
 {
-    return TYPES[type].bytes;
+    return TYPES[STORE_TYPE_BASE(type)].bytes;
 }
 
 bool value_in_range(enum store_type type, int64_t i)
 {
+    if (STORE_TYPE_BASE(type) == STORE_DECIMAL) {
+        int64_t end = power_of_ten((unsigned)type >> 8 & 0xff);
+        return i > -end && i < end;
+    }
     return i >= TYPES[type].min && i <= TYPES[type].max;
 }
 
@@ -122,13 +196,31 @@ static void add_timestamp(struct buf *out, int64_t us)
     buf_addstr(out, "Z\"");
 }
 
+void value_add_decimal(struct buf *out, value_wide value, unsigned scale)
+{
+    char digits[64];
+    size_t i = sizeof digits, first = sizeof digits - scale;
+    bool negative = value < 0;
+
+    do {
+        int digit = (int)(value % 10);
+        digits[--i] = (char)('0' + (digit < 0 ? -digit : digit));
+        value /= 10;
+        if (i == first && scale)
+            digits[--i] = '.';
+    } while (value || i > first || (scale && digits[i] == '.'));
+    if (negative)
+        buf_addch(out, '-');
+    buf_add(out, digits + i, sizeof digits - i);
+}
+
 void store_value_json(struct buf *out, enum store_type type, const struct store_value *v)
 {
     if (v->null) {
         buf_addstr(out, "null");
         return;
     }
-    switch (type) {
+    switch (STORE_TYPE_BASE(type)) {
     case STORE_BOOLEAN:
         buf_addstr(out, v->as.i ? "true" : "false");
         break;
@@ -148,7 +240,16 @@ void store_value_json(struct buf *out, enum store_type type, const struct store_
     case STORE_SMALLINT:
     case STORE_INTEGER:
     case STORE_BIGINT:
+    case STORE_UTINYINT:
+    case STORE_USMALLINT:
+    case STORE_UINTEGER:
         buf_addi64(out, v->as.i);
+        break;
+    case STORE_DECIMAL:
+        value_add_decimal(out, v->as.i, STORE_DECIMAL_SCALE(type));
+        break;
+    case STORE_LIST:
+        buf_add(out, v->as.text.bytes, v->as.text.len);
         break;
     }
 }
@@ -219,6 +320,30 @@ static enum st parse_integer(int64_t *out, enum store_type type, const char *tex
     return ST_OK;
 }
 
+static enum st parse_decimal(int64_t *out, enum store_type type, const char *text)
+{
+    unsigned scale = STORE_DECIMAL_SCALE(type), behind = 0;
+    bool negative = *text == '-', point = false, any = false;
+    int64_t units = 0;
+
+    for (text += negative; *text; text++) {
+        if (*text == '.' && !point && any) {
+            point = true;
+            continue;
+        }
+        if (*text < '0' || *text > '9' || (point && behind++ == scale) ||
+            __builtin_mul_overflow(units, 10, &units) ||
+            __builtin_add_overflow(units, *text - '0', &units))
+            return expected(store_type_name(type));
+        any = true;
+    }
+    for (; behind < scale; behind++)
+        if (__builtin_mul_overflow(units, 10, &units))
+            return expected(store_type_name(type));
+    *out = negative ? -units : units;
+    return any && value_in_range(type, units) ? ST_OK : expected(store_type_name(type));
+}
+
 enum st store_value_parse(struct store_value *out, enum store_type type, const char *text,
                           size_t len)
 {
@@ -234,7 +359,7 @@ enum st store_value_parse(struct store_value *out, enum store_type type, const c
         return expected(store_type_name(type));
     memcpy(number, text, len);
     number[len] = '\0';
-    switch (type) {
+    switch (STORE_TYPE_BASE(type)) {
     case STORE_BOOLEAN:
         out->as.i = strcmp(number, "true") == 0;
         return out->as.i || strcmp(number, "false") == 0 ? ST_OK : expected("true or false");
@@ -244,6 +369,8 @@ enum st store_value_parse(struct store_value *out, enum store_type type, const c
         return parse_timestamp(&out->as.i, number, len);
     case STORE_DOUBLE:
         return parse_double(&out->as.d, number);
+    case STORE_DECIMAL:
+        return parse_decimal(&out->as.i, type, number);
     default:
         return parse_integer(&out->as.i, type, number);
     }

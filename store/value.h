@@ -10,8 +10,13 @@
 unsigned value_bytes(enum store_type type);
 
 /* May a value of this type be `i`? Dates and times have years of four digits, 0001 to 9999, because
- * that is all RFC 3339 can say. Not for DOUBLE and VARCHAR. */
+ * that is all RFC 3339 can say. Not for DOUBLE and text. */
 bool value_in_range(enum store_type type, int64_t i);
+bool value_is_signed(enum store_type type); /* of integers */
+
+/* A number of units of the digit `scale` places behind the point. */
+__extension__ typedef __int128 value_wide;
+void value_add_decimal(struct buf *out, value_wide units, unsigned scale);
 
 /* Exactly YYYY-MM-DD, ASCII, a date that exists. */
 bool value_parse_date(int64_t *days, const char *text, size_t len);

@@ -182,8 +182,37 @@ test('a Parquet source that is none', async () => {
   assert.deepEqual(leftovers(data), state.files);
 });
 
-test('a compressed file is not taken for text', async () => {
-  await assertNothingChanged(await ingest(gzipSync(GOOD), 'zipped.csv'), /zipped\.csv/, { rowsLeft: 0 });
+test('a gzip file is read as what is in it, whatever its name is', async () => {
+  await data.put({ ...THINGS, name: 'zipped' });
+  const text = csv(things(2000));
+  const plain = await data.ingest('zipped', { things: data.file('plain.csv', text) });
+  const packed = gzipSync(text);
+  const zipped = await data.ingest('zipped', { things: data.file('zipped.csv', packed) });
+  assert.equal(zipped.outcome, 'identical');
+  assert.equal(zipped.rows.read, 2000);
+  assert.equal(zipped.rows.sources[0].files[0].bytes, packed.length);
+  assert.equal(zipped.rows.sources[0].files[0].sha256, createHash('sha256').update(packed).digest('hex'));
+  const half = text.indexOf('\n', text.length / 2) + 1; // two members, as after cat a.gz b.gz
+  const members = Buffer.concat([gzipSync(text.slice(0, half)), gzipSync(text.slice(half))]);
+  assert.equal((await data.ingest('zipped', { things: data.file('members.csv.gz', members) })).segments[0].sha256,
+               plain.segments[0].sha256);
+  state.files = leftovers(data);
+});
+
+test('a gzip file that is cut or damaged', async () => {
+  const zipped = gzipSync(GOOD);
+  await assertNothingChanged(await ingest(zipped.subarray(0, zipped.length - 6), 'cut.csv.gz'), [/cut\.csv\.gz/, /ends within/]);
+  const last = (await data.versions('people')).length;
+  const damaged = Buffer.from(zipped);
+  damaged[zipped.length - 6] ^= 1; // its checksum
+  const result = await ingest(damaged, 'damaged.csv.gz');
+  assert.equal(result.code, 1);
+  assert.match(result.stderr, /damaged\.csv\.gz is a damaged gzip file/);
+  assert.equal((await data.versions('people')).length, last); // found out with the header already
+});
+
+test('a line in a gzip file is named as in what is in it', async () => {
+  await assertNothingChanged(await ingest(gzipSync(`${GOOD}Qwertz,Asdfgh,1971-03-04\n`), 'short.csv.gz'), /short\.csv\.gz.*(line |:)5/);
 });
 
 test('several files of one source are one source', async () => {

@@ -126,8 +126,10 @@ test('the rollups of a dataset are listed with their dimensions, time and metric
     items: [
       { name: 'by_colour', dimensions: [{ name: 'colour', type: 'VARCHAR' }],
         time: { name: 'made', type: 'DATE', bucket: 'month' },
-        metrics: Object.keys(THINGS.rollups.by_colour.metrics).sort() },
-      { name: 'total', dimensions: [], time: null, metrics: ['things', 'weight'] },
+        metrics: Object.keys(THINGS.rollups.by_colour.metrics).sort(),
+        grouping_sets: [{ dimensions: ['colour'], time: true }], min_cell: 0 },
+      { name: 'total', dimensions: [], time: null, metrics: ['things', 'weight'],
+        grouping_sets: [{ dimensions: [], time: false }], min_cell: 0 },
     ],
   });
 });

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define FIELDS_MAX 24
-#define TYPES (STORE_TIMESTAMP + 1)
+#define TYPES (STORE_UINTEGER + 1)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

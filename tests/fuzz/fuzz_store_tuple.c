@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TYPES (STORE_TIMESTAMP + 1)
+#define TYPES (STORE_UINTEGER + 1)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -48,12 +48,14 @@ static void check_cell(const struct store_rollup *r, const uint8_t *bytes, size_
     buf_init(&again, 1u << 16);
     if (store_cell_decode(&cell, r, copy, len) == ST_OK) {
         store_cell_init(&merged);
-        store_cell_merge(&merged, r, &cell);
+        require(store_cell_merge(&merged, r, &cell) == ST_OK);
         store_cell_encode(&again, r, &merged);
         require(again.len == len && memcmp(again.data, copy, len) == 0);
         for (size_t i = 0; i < r->metric_count; i++)
             store_metric_json(&again, r, &cell, i);
         require(buf_status(&again) == ST_OK);
+        store_cell_release(&merged, r);
+        store_cell_release(&cell, r);
     }
     buf_release(&again);
     free(copy);
@@ -67,12 +69,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         {.name = "least", .terms = {{.aggregate = STORE_MIN}}},
         {.name = "most", .terms = {{.aggregate = STORE_MAX}}},
         {.name = "mean", .terms = {{.aggregate = STORE_AVG}}},
+        {.name = "kinds", .terms = {{.aggregate = STORE_DISTINCT}}},
+        {.name = "middle", .terms = {{.aggregate = STORE_QUANTILE, .quantile = 0.5}}},
         {.name = "rate",
          .ratio = true,
          .terms = {{.aggregate = STORE_SUM}, {.aggregate = STORE_COUNT_ALL}}},
     };
     struct store_rollup r = {
-        .name = "fuzz", .metrics = metrics, .metric_count = 6, .term_count = 7};
+        .name = "fuzz", .metrics = metrics, .metric_count = 8, .term_count = 9};
 
     if (size < 1)
         return 0;

@@ -4,6 +4,7 @@
 #define EVERLINE_TESTS_INGEST_KIT_H
 
 #include "base/digest.h"
+#include "ingest/build.h"
 #include "ingest/task.h"
 
 #include <setjmp.h>
@@ -109,6 +110,20 @@ static inline void kit_add(struct kit *kit, size_t source, const char *name, con
     kit_write(kit, name, text);
     kit_path(path, kit, name);
     kit_ok(task_add_file(&kit->task, source, path));
+}
+
+/* build_run, whose ledger is *rows when it succeeds; *report (NULL: not wanted) is kept always. */
+static inline enum st kit_build(json_t **rows, json_t **report, const struct task *t,
+                                const struct ingest_progress *progress)
+{
+    json_t *whole = NULL;
+    enum st st = build_run(&whole, t, progress);
+    *rows = st ? NULL : json_incref(json_object_get(whole, "rows"));
+    if (report)
+        *report = whole;
+    else
+        json_decref(whole);
+    return st;
 }
 
 static inline int kit_set_up(void **state)

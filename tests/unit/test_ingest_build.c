@@ -24,7 +24,7 @@ static enum st build(json_t **rows, struct kit *kit)
     snprintf(name, sizeof name, "build%u", kit->builds++);
     kit_path(kit->task.directory, kit, name);
     kit_ok(fs_mkdir(kit->task.directory, 0700));
-    return build_run(rows, &kit->task, NULL);
+    return kit_build(rows, NULL, &kit->task, NULL);
 }
 
 static void segment_path(char out[FS_PATH_MAX], const struct kit *kit)
@@ -167,7 +167,7 @@ static void rollups_count_each_record_once(void **state)
     struct cell_text c = {.rollup = &kit->task.definition->rollups[0]};
     struct store_segment *segment = open_segment(kit);
     buf_init(&c.text, 4096);
-    kit_ok(store_segment_each_cell(segment, 0, "r", "", 0, add_cell, &c));
+    kit_ok(store_segment_each_cell(segment, 0, c.rollup, "", 0, add_cell, &c));
     assert_string_equal(c.text.data, "null \"2020-02-01\" 1 null 0\n"
                                      "-7 null 1 -7 1\n"
                                      "5 \"2020-01-01\" 2 10 1\n"

@@ -280,7 +280,7 @@ static void a_cast_that_cannot_be_is_refused_at_its_field(void **state)
     kit_ok(check(kit, "SELECT id, [n] AS name FROM people", PLAIN, "'name':'VARCHAR'", ""));
 }
 
-static void a_metric_is_one_scalar_expression_of_integers(void **state)
+static void a_metric_is_one_scalar_expression(void **state)
 {
     static const char *const bad[] = {
         "sum((SELECT max(n) FROM people))",
@@ -305,9 +305,16 @@ static void a_metric_is_one_scalar_expression_of_integers(void **state)
             fail_msg("accepted: %s", bad[i]);
         assert_memory_equal(st_place_text(), "/rollups/r/metrics/m", 20);
     }
-    kit_fails(check_metric(kit, "sum(n * 1.5)"), "METRIC_TYPE", "/rollups/r/metrics/m", NULL);
-    kit_fails(check_metric(kit, "min(n::DOUBLE)"), "METRIC_TYPE", "/rollups/r/metrics/m", NULL);
-    kit_fails(check_metric(kit, "max(name)"), "METRIC_TYPE", "/rollups/r/metrics/m", NULL);
+    static const char *const mistyped[] = {
+        "max(name)",       "sum(joined)",           "avg(joined)",   "quantile(joined, 0.5)",
+        "sum(n::HUGEINT)", "sum(n::DECIMAL(30,2))", "distinct([n])", "sum([n])"};
+    for (size_t i = 0; i < sizeof mistyped / sizeof *mistyped; i++)
+        kit_fails(check_metric(kit, mistyped[i]), "METRIC_TYPE", "/rollups/r/metrics/m", NULL);
+    static const char *const good[] = {
+        "sum(n * 1.5)",     "min(n::DOUBLE)",        "max(joined)",           "distinct(name)",
+        "quantile(n, 0.5)", "avg(n::DECIMAL(18,4))", "min(joined::TIMESTAMP)"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        kit_ok(check_metric(kit, good[i]));
     kit_fails(check_metric(kit, "sum(n +\\n  nobody)"), "SQL",
               "/rollups/r/metrics/m, line 2, column 3", NULL);
     kit_ok(check_metric(kit, "count(name)"));
@@ -382,7 +389,7 @@ int main(void)
         kit_test(errors_of_sql_carry_place_and_message),
         kit_test(a_column_that_prepare_lacks_is_named),
         kit_test(a_cast_that_cannot_be_is_refused_at_its_field),
-        kit_test(a_metric_is_one_scalar_expression_of_integers),
+        kit_test(a_metric_is_one_scalar_expression),
         kit_test(a_protected_key_cannot_be_reached_from_a_rollup),
         kit_test(a_type_is_a_type_and_nothing_else),
         kit_test(without_all_columns_the_rest_is_checked_still),

@@ -143,15 +143,21 @@ struct seen {
     size_t count;
 };
 
-static enum st see(const void *tuple, size_t len, const struct store_cell *cell, void *ctx)
+static void see_all(struct cells *c, struct seen *seen)
 {
-    struct seen *seen = ctx;
-    size_t used = strlen(seen->text);
-    if (seen->count++ < 20)
-        snprintf(seen->text + used, sizeof seen->text - used, "%.*s:%llu/%lld ", (int)len,
-                 (const char *)tuple, (unsigned long long)cell->records,
-                 (long long)cell->terms[0].sum);
-    return ST_OK;
+    const void *tuple;
+    size_t len;
+    cells_finish(c);
+    for (size_t i = 0; i < cells_count(c); i++, seen->count++) {
+        const struct store_cell *cell = cells_at(c, i, &tuple, &len);
+        size_t used = strlen(seen->text);
+        assert_int_equal(cells_find(c, tuple, len), i);
+        if (i < 20)
+            snprintf(seen->text + used, sizeof seen->text - used, "%.*s:%llu/%lld ", (int)len,
+                     (const char *)tuple, (unsigned long long)cell->records,
+                     (long long)cell->terms[0].sum);
+    }
+    assert_int_equal(cells_find(c, "nothing", 7), cells_count(c));
 }
 
 static struct store_metric one_sum = {.terms = {{STORE_SUM, "x"}}};
@@ -166,9 +172,10 @@ static void cells_add_up_and_come_out_in_order(void **state)
     (void)state;
     kit_ok(cells_new(&c, &rollup, 1u << 20));
     for (int64_t i = 0; i < 6; i++)
-        kit_ok(cells_add(c, tuples[i], strlen(tuples[i]), &(int64_t){i}, &(bool){i == 5}));
+        kit_ok(cells_add(c, tuples[i], strlen(tuples[i]),
+                         &(struct collect_inputs){.values = {i}, .nulls = {i == 5}}));
     assert_int_equal(cells_count(c), 4);
-    kit_ok(cells_each(c, see, &seen));
+    see_all(c, &seen);
     assert_string_equal(seen.text, ":1/4 a:1/1 ab:1/3 b:3/2 ");
     cells_free(c);
 }
@@ -183,9 +190,9 @@ static void a_table_that_grew_lost_no_cell(void **state)
     for (int round = 0; round < 2; round++)
         for (int i = 0; i < 5000; i++) {
             int len = snprintf(tuple, sizeof tuple, "%d", i);
-            kit_ok(cells_add(c, tuple, (size_t)len, &(int64_t){i}, &(bool){false}));
+            kit_ok(cells_add(c, tuple, (size_t)len, &(struct collect_inputs){.values = {i}}));
         }
-    kit_ok(cells_each(c, see, &seen));
+    see_all(c, &seen);
     assert_int_equal(seen.count, 5000);
     assert_memory_equal(seen.text, "0:2/0 1:2/2 10:2/20 ", 20);
     cells_free(c);
@@ -200,7 +207,7 @@ static void too_many_cells_are_an_error_that_names_the_rollup(void **state)
     kit_ok(cells_new(&c, &rollup, 100000));
     for (int i = 0; !st && i < 100000; i++) {
         int len = snprintf(tuple, sizeof tuple, "%d", i);
-        st = cells_add(c, tuple, (size_t)len, &(int64_t){i}, &(bool){false});
+        st = cells_add(c, tuple, (size_t)len, &(struct collect_inputs){.values = {i}});
     }
     kit_fails(st, "OUT_OF_MEMORY", "", NULL);
     assert_non_null(strstr(st_message(), "rollup r"));

@@ -19,7 +19,7 @@ static enum st build(json_t **rows, struct kit *kit, const struct ingest_progres
     snprintf(name, sizeof name, "build%u", kit->builds++);
     kit_path(kit->task.directory, kit, name);
     kit_ok(fs_mkdir(kit->task.directory, 0700));
-    return build_run(rows, &kit->task, progress);
+    return kit_build(rows, NULL, &kit->task, progress);
 }
 
 /* A Parquet file of the kit with the rows of this SELECT. */

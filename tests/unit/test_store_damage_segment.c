@@ -95,7 +95,7 @@ static void write_cells(struct store_segment_writer *w, const struct store_defin
         struct store_value value = text(shelf, strlen(shelf));
         store_cell_init(&cell);
         for (int i = s; i < RECORDS; i += SHELVES)
-            store_cell_add(&cell, rollup, inputs, nulls);
+            kit_ok(store_cell_add(&cell, rollup, inputs, nulls, NULL));
         buf_reset(&tuple);
         kit_ok(store_tuple_encode(&tuple, rollup, &value));
         kit_ok(store_segment_writer_cell(w, 0, tuple.data, tuple.len, &cell));
@@ -371,7 +371,8 @@ static struct answers ask_all(const struct store_served *d, int batch)
     for (int i = 0; i < RECORDS + 20; i++)
         ask(&a, d, hasher, i, &expected);
     buf_release(&expected);
-    if (store_segment_each_cell(d->segments[0], 0, "by_shelf", NULL, 0, take_cell, &a))
+    if (store_segment_each_cell(d->segments[0], 0, &d->definition->rollups[0].sets[0], NULL, 0,
+                                take_cell, &a))
         a.refused++;
     else if (a.cells == SHELVES && a.records == RECORDS)
         a.right++;

@@ -140,8 +140,35 @@ static const struct {
     {"/name", "7", "/name", "string"},
     {"/name", "\"Life Line\"", "/name", "name"},
     {"/description", "[]", "/description", "string"},
-    {"/checks", "[]", "/checks", "checks"},
-    {"/gates", "[]", "/gates", "gates"},
+    {"/checks", "{}", "/checks", "array"},
+    {"/checks", "[7]", "/checks/0", "object"},
+    {"/checks", "[{\"name\":\"a\"}]", "/checks/0", "one thing to check"},
+    {"/checks", "[{\"expect\":\"x\",\"not_null\":\"x\"}]", "/checks/0", "one thing to check"},
+    {"/checks", "[{\"expect\":7}]", "/checks/0/expect", "condition"},
+    {"/checks", "[{\"expect\":\"x\"},{\"expect\":\"y\"}]", "/checks/1", "already"},
+    {"/checks", "[{\"expect\":\"x\",\"on_fail\":\"hold\"}]", "/checks/0/on_fail", "reject"},
+    {"/checks", "[{\"unique\":\"x\",\"on_fail\":\"reject\"}]", "/checks/0/on_fail", "single rows"},
+    {"/checks", "[{\"expect\":\"x\",\"max_ratio\":2}]", "/checks/0/max_ratio", "from 0 to 1"},
+    {"/checks", "[{\"expect\":\"x\",\"min\":2}]", "/checks/0/min", "min"},
+    {"/checks", "[{\"metric\":\"count(*)\"}]", "/checks/0", "min"},
+    {"/checks", "[{\"metric\":\"median(x)\",\"min\":1}]", "/checks/0/metric", "closed list"},
+    {"/checks", "[{\"metric\":\"count(*)\",\"min\":2,\"max\":1}]", "/checks/0", "greater"},
+    {"/checks", "[{\"not_null\":[]}]", "/checks/0/not_null", "at least one"},
+    {"/checks", "[{\"unique\":[1]}]", "/checks/0/unique", "column"},
+    {"/checks", "[{\"accepted_values\":{\"field\":\"x\"}}]", "/checks/0/accepted_values/values",
+     "values"},
+    {"/checks", "[{\"references\":{\"from\":\"x\",\"to\":\"y.z\"}}]", "/checks/0/references/to",
+     "SOURCE.COLUMN"},
+    {"/gates", "[{\"name\":\"g\"}]", "/gates/0", "metric"},
+    {"/gates", "[{\"metric\":\"count(*)\",\"min\":1}]", "/gates/0/name", "missing"},
+    {"/gates", "[{\"name\":\"g\",\"metric\":\"count(*)\"}]", "/gates/0", "max_change"},
+    {"/gates", "[{\"name\":\"g\",\"metric\":\"count(*)\",\"max_change\":-1}]",
+     "/gates/0/max_change", "0 or more"},
+    {"/gates", "[{\"name\":\"g\",\"null_rate\":[\"x\"],\"max\":1}]", "/gates/0/null_rate",
+     "column"},
+    {"/max_reject_ratio", "1.5", "/max_reject_ratio", "from 0 to 1"},
+    {"/sources/visits/max_reject_ratio", "\"x\"", "/sources/visits/max_reject_ratio", "number"},
+    {"/duplicate_order", "\"day\"", "/duplicate_order", "first or last"},
     {"/schedule", "\"daily\"", "/schedule", "schedule"},
     {"/sources", NULL, "/sources", "source"},
     {"/sources", "{}", "/sources", "source"},
@@ -187,7 +214,8 @@ static const struct {
     {"/record/dob", "\"DATE\"", "/record/dob", "field of the key"},
     {"/record/DOB", "\"DATE\"", "/record/DOB", "field of the key"},
     {"/record/Eligible", "\"DATE\"", "/record/Eligible", "already"},
-    {"/on_duplicate", "\"first\"", "/on_duplicate", "fail"},
+    {"/on_duplicate", "\"any\"", "/on_duplicate", "fail"},
+    {"/on_duplicate", "\"first\"", "/duplicate_order", "column"},
     {"/retention", "5", "/retention", "object"},
     {"/retention/keep_versions", "0", "/retention/keep_versions", "1"},
     {"/retention/keep_versions", "1.5", "/retention/keep_versions", "integer"},
@@ -199,8 +227,14 @@ static const struct {
     {"/rollups/total", "7", "/rollups/total", "object"},
     {"/rollups/total/metrics", "{}", "/rollups/total/metrics", "metrics"},
     {"/rollups/total/metrics", NULL, "/rollups/total/metrics", "metrics"},
-    {"/rollups/total/min_cell", "11", "/rollups/total/min_cell", "min_cell"},
-    {"/rollups/total/grouping_sets", "[]", "/rollups/total/grouping_sets", "grouping_sets"},
+    {"/rollups/total/min_cell", "-1", "/rollups/total/min_cell", "0"},
+    {"/rollups/total/grouping_sets", "[]", "/rollups/total/grouping_sets", "at least one"},
+    {"/rollups/total/grouping_sets", "[[\"x\"]]", "/rollups/total/grouping_sets/0/0", "dimension"},
+    {"/rollups/total/grouping_sets", "[[],[]]", "/rollups/total/grouping_sets/1", "twice"},
+    {"/rollups/total/grouping_sets", "[{\"dimensions\":[],\"by\":1}]",
+     "/rollups/total/grouping_sets/0/by", "by"},
+    {"/rollups/total/metrics/q", "\"quantile(visits)\"", "/rollups/total/metrics/q", "0 to 1"},
+    {"/rollups/total/metrics/q", "\"quantile(visits, 1.5)\"", "/rollups/total/metrics/q", "0 to 1"},
     {"/rollups/by_state/dimensions/0", "\"ssn_last4\"", "/rollups/by_state/dimensions/0",
      "protected"},
     {"/rollups/by_state/dimensions/0", "\"SSN_last4\"", "/rollups/by_state/dimensions/0",
@@ -250,7 +284,7 @@ static void a_wrong_definition_is_refused_where_it_is_wrong(void **state)
 
 static void an_unknown_member_brings_the_known_ones(void **state)
 {
-    json_t *json = kit_with(KIT_LIFELINE, "/gates", "[]");
+    json_t *json = kit_with(KIT_LIFELINE, "/gatess", "[]");
     struct store_definition *d;
 
     (void)state;
@@ -258,6 +292,43 @@ static void an_unknown_member_brings_the_known_ones(void **state)
     assert_non_null(strstr(st_hint_text(), "on_duplicate"));
     assert_non_null(strstr(st_hint_text(), "require_promotion"));
     json_decref(json);
+}
+
+static void checks_and_gates_are_taken_apart(void **state)
+{
+    struct store_definition *d = kit_definition(
+        "{\"name\":\"d\",\"sources\":{\"s\":{\"format\":\"csv\"}},\"prepare\":\"SELECT 1\","
+        "\"key\":{\"fields\":[\"k\"]},\"record\":{},\"on_duplicate\":\"last\","
+        "\"duplicate_order\":\"at\",\"checks\":["
+        "{\"name\":\"a\",\"expect\":\"n > 0\",\"on_fail\":\"reject\"},"
+        "{\"metric\":\"avg(n)\",\"min\":1,\"max\":2},{\"not_null\":[\"a\",\"b\\\"c\"]},"
+        "{\"unique\":[\"a\",\"b\"],\"on_fail\":\"warn\"},"
+        "{\"accepted_values\":{\"field\":\"f\",\"values\":[\"it's\",7,true]}},"
+        "{\"references\":{\"from\":\"s.x.y\",\"to\":\"S.z\"},\"max_ratio\":0.5}],"
+        "\"gates\":[{\"name\":\"g\",\"metric\":\"count(*)\",\"max_change_ratio\":0.2},"
+        "{\"name\":\"h\",\"null_rate\":\"a\",\"max\":0.5}]}");
+
+    (void)state;
+    assert_int_equal(d->on_duplicate, STORE_DUPLICATES_LAST);
+    assert_string_equal(d->duplicate_order, "at");
+    assert_int_equal(d->check_count, 6);
+    assert_int_equal(d->checks[0].effect, STORE_EFFECT_REJECT);
+    assert_float_equal(d->checks[0].max_ratio, 1, 0);
+    assert_string_equal(d->checks[1].name, "metric");
+    assert_int_equal(d->checks[1].effect, STORE_EFFECT_FAIL);
+    assert_string_equal(d->checks[2].expression, "\"a\" IS NOT NULL AND \"b\"\"c\" IS NOT NULL");
+    assert_string_equal(d->checks[3].expression, "\"a\", \"b\"");
+    assert_string_equal(d->checks[3].condition, "\"a\" IS NOT NULL AND \"b\" IS NOT NULL");
+    assert_string_equal(d->checks[4].expression, "\"f\" IN ('it''s', 7, true)");
+    assert_string_equal(d->checks[5].from_source, "s");
+    assert_string_equal(d->checks[5].from_column, "x.y");
+    assert_string_equal(d->checks[5].to_source, "s");
+    assert_int_equal(d->judged.metric_count, 3);
+    assert_int_equal(d->judged.term_count, 4);
+    assert_int_equal(d->gates[0].metric, 1);
+    assert_string_equal(d->gates[0].text, "\"count(*)\"");
+    assert_true(d->judged.metrics[2].ratio);
+    store_definition_free(d);
 }
 
 static void a_long_name_is_cut_between_characters(void **state)
@@ -499,6 +570,7 @@ int main(void)
         cmocka_unit_test(what_is_not_said_has_its_default),
         cmocka_unit_test(a_wrong_definition_is_refused_where_it_is_wrong),
         cmocka_unit_test(an_unknown_member_brings_the_known_ones),
+        cmocka_unit_test(checks_and_gates_are_taken_apart),
         cmocka_unit_test(a_long_name_is_cut_between_characters),
         cmocka_unit_test(metrics_are_of_a_closed_list),
         cmocka_unit_test(what_is_not_one_metric_of_the_list_is_refused),

@@ -138,7 +138,7 @@ static void add_things(struct store_cell *cell, const struct store_rollup *r,
             inputs[k] = thing->weight;
             nulls[k] = thing->weightless;
         }
-        store_cell_add(cell, r, inputs, nulls);
+        kit_ok(store_cell_add(cell, r, inputs, nulls, NULL));
     }
 }
 

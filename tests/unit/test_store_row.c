@@ -454,6 +454,66 @@ static void types_have_names(void **state)
     assert_int_equal(store_type_parse(&type, ""), ST_INVALID);
 }
 
+static void types_with_parameters_are_read_and_written(void **state)
+{
+    static const struct {
+        const char *name, *text, *json; /* json NULL: text cannot be parsed */
+    } CASES[] = {
+        {"DECIMAL(5,2)", "123.45", "123.45"},
+        {"DECIMAL(5,2)", "-0.05", "-0.05"},
+        {"DECIMAL(5,2)", "7", "7.00"},
+        {"decimal( 5 , 2 )", "999.99", "999.99"},
+        {"DECIMAL(18,18)", "-0.999999999999999999", "-0.999999999999999999"},
+        {"DECIMAL(18,0)", "999999999999999999", "999999999999999999"},
+        {"DECIMAL(5,2)", "1000", NULL},
+        {"DECIMAL(5,2)", "1.234", NULL},
+        {"DECIMAL(5,2)", ".5", NULL},
+        {"DECIMAL(5,2)", "", NULL},
+        {"DECIMAL(5,2)", "-", NULL},
+        {"DECIMAL(5,2)", "1.2.3", NULL},
+        {"UTINYINT", "255", "255"},
+        {"UTINYINT", "256", NULL},
+        {"USMALLINT", "65535", "65535"},
+        {"UINTEGER", "4294967295", "4294967295"},
+        {"UINTEGER", "-1", NULL},
+    };
+    static const char *const BAD[] = {
+        "DECIMAL",        "DECIMAL(19,0)", "DECIMAL(2,3)", "DECIMAL(0,0)",
+        "DECIMAL(5,2) x", "NUMERIC(5,2)",  "LIST",         "[]",
+        "DECIMAL(5,2)[]", "INTEGER[][]",   "UBIGINT"};
+    struct store_field field = {.name = "f"};
+    struct store_value value, back;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        assert_int_equal(store_type_parse(&field.type, CASES[i].name), ST_OK);
+        enum st st = parse(&value, field.type, CASES[i].text);
+        if ((st == ST_OK) != (CASES[i].json != NULL))
+            fail_msg("\"%s\" as %s", CASES[i].text, CASES[i].name);
+        if (st)
+            continue;
+        buf_reset(&out);
+        assert_int_equal(store_row_encode(&out, &field, 1, &value), ST_OK);
+        assert_int_equal(store_row_decode(&back, &field, 1, out.data, out.len), ST_OK);
+        buf_reset(&out);
+        store_value_json(&out, field.type, &back);
+        assert_string_equal(out.data, CASES[i].json);
+    }
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++)
+        if (store_type_parse(&field.type, BAD[i]) != ST_INVALID)
+            fail_msg("%s was taken for a type", BAD[i]);
+    assert_int_equal(store_type_parse(&field.type, "varchar[]"), ST_OK);
+    assert_string_equal(store_type_name(field.type), "VARCHAR[]");
+    value = (struct store_value){.as.text = {"[\"a\",null]", 10}};
+    buf_reset(&out);
+    assert_int_equal(store_row_encode(&out, &field, 1, &value), ST_OK);
+    struct buf json;
+    buf_init(&json, 1024);
+    assert_int_equal(store_row_json(&json, &field, 1, out.data, out.len), ST_OK);
+    assert_string_equal(json.data, "{\"f\":[\"a\",null]}");
+    buf_release(&json);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -487,6 +547,7 @@ int main(void)
         cmocka_unit_test(a_locale_with_a_comma_changes_nothing),
         cmocka_unit_test(text_of_a_client_becomes_a_value),
         cmocka_unit_test(text_that_is_no_value_is_refused),
+        cmocka_unit_test(types_with_parameters_are_read_and_written),
         cmocka_unit_test(types_have_names),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

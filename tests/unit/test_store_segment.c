@@ -70,7 +70,7 @@ static enum st add_cell(struct store_segment_writer *w, size_t rollup, const cha
         values[0].as.text = (__typeof__(values[0].as.text)){state, strlen(state)};
     store_cell_init(&cell);
     for (uint64_t i = 0; i < records; i++)
-        store_cell_add(&cell, r, inputs, nulls);
+        assert_int_equal(store_cell_add(&cell, r, inputs, nulls, NULL), ST_OK);
     buf_reset(&row);
     assert_int_equal(store_tuple_encode(&row, r, values), ST_OK);
     return store_segment_writer_cell(w, rollup, row.data, row.len, &cell);
@@ -388,18 +388,24 @@ static void cells_come_from_where_they_are_asked_for(void **state)
     struct cells total = {.rollup = &definition->rollups[1]};
 
     (void)state;
-    assert_int_equal(store_segment_each_cell(s, 0, "by_state", NULL, 0, see_cell, &c), ST_OK);
+    assert_int_equal(store_segment_each_cell(s, 0, &definition->sets[0], NULL, 0, see_cell, &c),
+                     ST_OK);
     assert_true(c.seen == 2 && c.records == RECORDS);
     c = (struct cells){.rollup = &definition->rollups[0]};
-    assert_int_equal(store_segment_each_cell(s, 0, "by_state", "\2CA", 3, see_cell, &c), ST_OK);
+    assert_int_equal(store_segment_each_cell(s, 0, &definition->sets[0], "\2CA", 3, see_cell, &c),
+                     ST_OK);
     assert_true(c.seen == 1 && c.records == RECORDS - RECORDS / 2);
     assert_string_equal(c.last_state, "CA");
     c.seen = 0;
-    assert_int_equal(store_segment_each_cell(s, 0, "by_state", "\2CB", 3, see_cell, &c), ST_OK);
+    assert_int_equal(store_segment_each_cell(s, 0, &definition->sets[0], "\2CB", 3, see_cell, &c),
+                     ST_OK);
     assert_true(c.seen == 0);
-    assert_int_equal(store_segment_each_cell(s, 0, "total", NULL, 0, see_cell, &total), ST_OK);
+    assert_int_equal(store_segment_each_cell(s, 0, &definition->sets[1], NULL, 0, see_cell, &total),
+                     ST_OK);
     assert_true(total.seen == 1 && total.records == RECORDS);
-    assert_int_equal(store_segment_each_cell(s, 0, "by_stat", NULL, 0, see_cell, &c), ST_CORRUPT);
+    struct store_rollup other = definition->sets[0];
+    other.name[0] = 'x';
+    assert_int_equal(store_segment_each_cell(s, 0, &other, NULL, 0, see_cell, &c), ST_CORRUPT);
     store_segment_close(s);
 }
 
@@ -553,8 +559,8 @@ static void *work(void *arg)
         make_key(key, i);
         w->found += store_segment_get(w->segment, w->slot, key, &found, &len) == ST_OK;
         struct cells c = {.rollup = &definition->rollups[0]};
-        if (i % 500 < 2 &&
-            store_segment_each_cell(w->segment, w->slot, "by_state", NULL, 0, see_cell, &c))
+        if (i % 500 < 2 && store_segment_each_cell(w->segment, w->slot, &definition->sets[0], NULL,
+                                                   0, see_cell, &c))
             return NULL;
     }
     return NULL;

@@ -1,0 +1,101 @@
+// The JSON Schema of definitions says what the parser says: what is taken validates, and what is
+// refused for its shape does not.
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { before, test } from 'node:test';
+import { Data, everline } from '../kit/everline.mjs';
+import { sourceDir } from '../kit/process.mjs';
+import { PEOPLE, THINGS } from '../kit/samples.mjs';
+
+const FULL = {
+  ...THINGS,
+  max_reject_ratio: 0.01,
+  on_duplicate: 'last',
+  duplicate_order: 'made',
+  record: { colour: 'VARCHAR', weight: 'smallint', made: 'DATE', price: 'DECIMAL(12, 2)', tags: 'VARCHAR[]' },
+  checks: [
+    { name: 'light', expect: 'weight < 1000', on_fail: 'reject', max_ratio: 0.5 },
+    { name: 'enough', metric: 'count(*)', min: 3, on_fail: 'warn' },
+    { not_null: ['colour', 'weight'] }, { unique: 'weight' },
+    { accepted_values: { field: 'colour', values: ['red', 7, true] } },
+    { references: { from: 'colour', to: 'things.colour' } },
+  ],
+  gates: [
+    { name: 'drift', metric: { ratio: ['sum(weight)', 'count(*)'] }, max_change_ratio: 0.2 },
+    { name: 'nulls', null_rate: 'colour', max: 0.5 },
+  ],
+  rollups: {
+    by: {
+      dimensions: ['colour'], time: { field: 'made', bucket: 'month' }, min_cell: 11,
+      metrics: { n: 'count(*)', d: 'distinct(weight)', q: 'quantile(weight, 0.5)' },
+      grouping_sets: [['colour'], { dimensions: [], time: false }],
+    },
+  },
+  retention: { keep_versions: 5 },
+  require_promotion: true,
+};
+const WRONG = {
+  'an unknown member': { ...FULL, owner: 'me' },
+  'no key': { ...FULL, key: undefined },
+  'a name with a space': { ...FULL, name: 'my things' },
+  'no sources': { ...FULL, sources: {} },
+  'an unknown format': { ...FULL, sources: { things: { format: 'xls' } } },
+  'an empty prepare': { ...FULL, prepare: ' ' },
+  'a key without fields': { ...FULL, key: { fields: [] } },
+  'an unknown normaliser': { ...FULL, key: { fields: ['id'], normalize: { id: 'upper' } } },
+  'an unknown type': { ...FULL, record: { colour: 'TEXT' } },
+  'a decimal of 19 digits': { ...FULL, record: { colour: 'DECIMAL(19,2)' } },
+  'an unknown rule for duplicates': { ...FULL, on_duplicate: 'any' },
+  'a ratio of 2': { ...FULL, max_reject_ratio: 2 },
+  'a check of two things': { ...FULL, checks: [{ expect: 'a', unique: 'b' }] },
+  'a check of nothing': { ...FULL, checks: [{ name: 'a' }] },
+  'a metric without limits': { ...FULL, checks: [{ metric: 'count(*)' }] },
+  'limits of a condition': { ...FULL, checks: [{ expect: 'a', min: 1 }] },
+  'a metric outside of the list': { ...FULL, checks: [{ metric: 'median(x)', min: 1 }] },
+  'a gate without a limit': { ...FULL, gates: [{ name: 'g', metric: 'count(*)' }] },
+  'a gate without a name': { ...FULL, gates: [{ metric: 'count(*)', min: 1 }] },
+  'a negative change': { ...FULL, gates: [{ name: 'g', metric: 'count(*)', max_change: -1 }] },
+  'a rollup without metrics': { ...FULL, rollups: { by: { dimensions: [] } } },
+  'an unknown bucket': { ...FULL, rollups: { by: { ...FULL.rollups.by, time: { field: 'made', bucket: 'week' } } } },
+  'no grouping set': { ...FULL, rollups: { by: { ...FULL.rollups.by, grouping_sets: [] } } },
+  'a negative min_cell': { ...FULL, rollups: { by: { ...FULL.rollups.by, min_cell: -1 } } },
+  'no versions kept': { ...FULL, retention: { keep_versions: 0 } },
+};
+let validate, data;
+
+before(async () => {
+  const Ajv = createRequire(join(sourceDir, 'openapi', 'package.json'))('ajv').default;
+  const schema = JSON.parse(readFileSync(join(sourceDir, 'openapi', 'definition.schema.json'), 'utf8'));
+  validate = new Ajv({ strict: true, allowUnionTypes: true, strictRequired: false, strictTypes: false }).compile(schema);
+  data = new Data();
+});
+
+const check = (definition) => everline(['dataset', 'check', data.file('definition.json', JSON.stringify(definition))]);
+
+for (const [name, definition] of Object.entries({ people: PEOPLE, things: THINGS, full: FULL }))
+  test(`${name} is taken by both`, async () => {
+    assert.ok(validate(definition), JSON.stringify(validate.errors));
+    const result = await check(definition);
+    assert.equal(result.code, 0, result.stderr);
+  });
+
+test('the samples and the example of the README validate', () => {
+  const samples = join(sourceDir, 'deploy', 'sample');
+  for (const name of readdirSync(samples, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name)) {
+    const file = join(samples, name, 'definition.json');
+    assert.ok(validate(JSON.parse(readFileSync(file, 'utf8'))), `${file}: ${JSON.stringify(validate.errors)}`);
+  }
+  const [, readme] = /members\.json <<'EOF'\n([\s\S]*?)\nEOF/.exec(readFileSync(join(sourceDir, 'README.md'), 'utf8'));
+  assert.ok(validate(JSON.parse(readme)), JSON.stringify(validate.errors));
+});
+
+test('what is of a wrong shape is refused by both', async () => {
+  for (const [what, definition] of Object.entries(WRONG)) {
+    assert.ok(!validate(JSON.parse(JSON.stringify(definition))), `the schema takes ${what}`);
+    const result = await check(definition);
+    assert.equal(result.code, 1, `the parser takes ${what}`);
+    assert.match(result.stderr, /\n {2}at \//, `${what}: ${result.stderr}`);
+  }
+});
