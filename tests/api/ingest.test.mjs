@@ -190,8 +190,8 @@ test('a gzip file is read as what is in it, whatever its name is', async () => {
   const zipped = await data.ingest('zipped', { things: data.file('zipped.csv', packed) });
   assert.equal(zipped.outcome, 'identical');
   assert.equal(zipped.rows.read, 2000);
-  assert.equal(zipped.rows.sources[0].files[0].bytes, packed.length);
-  assert.equal(zipped.rows.sources[0].files[0].sha256, createHash('sha256').update(packed).digest('hex'));
+  assert.equal(zipped.sources[0].bytes, packed.length);
+  assert.equal(zipped.sources[0].sha256, createHash('sha256').update(packed).digest('hex'));
   const half = text.indexOf('\n', text.length / 2) + 1; // two members, as after cat a.gz b.gz
   const members = Buffer.concat([gzipSync(text.slice(0, half)), gzipSync(text.slice(half))]);
   assert.equal((await data.ingest('zipped', { things: data.file('members.csv.gz', members) })).segments[0].sha256,
