@@ -72,6 +72,40 @@ for (const [name, damage] of Object.entries(damages))
     }
   });
 
+test('segments that were swapped are out, whosever they are, and never answer for one another', async () => {
+  for (const [name, whose] of [['two versions', 'dev'], ['two tenants', 'other']]) {
+    const data = await Data.make('dev', 'other');
+    const batch = (by) => data.file(`${by}.csv`, csv(rows.map((row) => ({ ...row, weight: by }))));
+    for (const tenant of ['dev', 'other']) await data.put(THINGS, { tenant });
+    for (const by of [1, 2]) await data.ingest('things', { things: batch(by) });
+    await data.ingest('things', { things: batch(3) }, { tenant: 'other' });
+    const mine = segmentPath(data, (await data.versions('things'))[0]);
+    const theirs = segmentPath(data, (await data.versions('things', whose)).at(-1));
+    assert.equal(statSync(mine).size, statSync(theirs).size, 'else their sizes would tell');
+    for (const [from, to] of [[mine, `${mine}.x`], [theirs, mine], [`${mine}.x`, theirs]]) renameSync(from, to);
+
+    for (const more of [[], ['--deep']]) {
+      const { code, stdout } = await data.cli(['verify', ...more, '--output', 'json']);
+      assert.equal(code, 1, name);
+      assert.deepEqual(JSON.parse(stdout).problems.map((p) => `${p.tenant} ${p.version}`).sort(),
+                       whose === 'dev' ? ['dev 1', 'dev 2'] : ['dev 2', 'other 1']);
+    }
+    const server = await data.serve();
+    try {
+      const token = await data.token();
+      assertProblem(await server.lookup('things', KEY, token), 503, 'VERSION_UNAVAILABLE');
+      const other = await server.lookup('things', KEY, await data.token({ tenant: 'other' }));
+      if (whose === 'other') assertProblem(other, 503, 'VERSION_UNAVAILABLE');
+      else assert.equal(other.json.record.weight, 3);
+      const back = await server.post('/v1/datasets/things/rollback', token, { reason: 'damaged', from: 2 });
+      if (whose === 'dev') assertProblem(back, 409); // nothing is left that can be served
+      else assert.equal((await server.lookup('things', KEY, token)).json.record.weight, 1);
+    } finally {
+      assert.equal(await server.stop(), 0, server.log);
+    }
+  }
+});
+
 test('ingesting the same batch again mends a damaged segment', async () => {
   const { data, token, versions } = await prepared();
   const path = segmentPath(data, versions[0]);
