@@ -24,6 +24,7 @@ static const struct {
     {"X-Request-Id", 12, VALUE(request_id), NOT_COUNTED},
     {"If-Match", 8, VALUE(if_match), NOT_COUNTED},
     {"If-None-Match", 13, VALUE(if_none_match), NOT_COUNTED},
+    {"Idempotency-Key", 15, VALUE(idempotency_key), NOT_COUNTED},
 };
 
 /* RFC 9110 section 5.6.2; what names are mostly made of comes first. */

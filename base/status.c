@@ -36,6 +36,7 @@ static const struct {
     [-ST_MEDIA_TYPE] = {"MEDIA_TYPE", 1},
     [-ST_UNREACHABLE] = {"UNREACHABLE", 3},
     [-ST_USAGE] = {"USAGE", 2},
+    [-ST_REUSED] = {"REUSED", 1},
     [-ST_END] = {"END", 1},
 };
 #define STATUS_COUNT ((int)(sizeof STATUSES / sizeof STATUSES[0]))

@@ -40,7 +40,8 @@ enum st {
     ST_MEDIA_TYPE = -20,  /* unsupported Content-Type                                      415 */
     ST_UNREACHABLE = -21, /* a peer or a helper program cannot be reached (exit code 3)    502 */
     ST_USAGE = -22,       /* wrong command line (exit code 2)                              400 */
-    ST_END = -23,         /* an iteration has no more; not an error, leaves no report          */
+    ST_REUSED = -23, /* the Idempotency-Key came with another request                      422 */
+    ST_END = -24,    /* an iteration has no more; not an error, leaves no report          */
 };
 
 /* Records a failure of this thread and returns `status`, so that callers write `return

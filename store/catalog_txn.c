@@ -197,9 +197,10 @@ static void settle_begin(struct catalog_txn *t, MDB_txn *txn, enum st st)
 void catalog_begin_read(struct catalog_txn *t, struct catalog *c)
 {
     MDB_txn *txn = NULL;
-    enum st st = begin_reading(&txn, c);
+    bool inside = c->group.txn != NULL;
+    enum st st = inside ? begin_in_group(&txn, c) : begin_reading(&txn, c);
 
-    *t = (struct catalog_txn){.catalog = c};
+    *t = (struct catalog_txn){.catalog = c, .inside = inside};
     settle_begin(t, txn, st);
 }
 
@@ -315,7 +316,7 @@ enum st catalog_end(struct catalog_txn *t)
     if (!t->txn)
         return t->status;
     c->open_txns--;
-    if (t->writes || c->idle)
+    if (t->writes || t->inside || c->idle)
         (void)catalog_guarded(c, abort_txn, t->txn);
     else if (catalog_guarded(c, reset_txn, t->txn) == 0)
         c->idle = t->txn;

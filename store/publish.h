@@ -27,11 +27,16 @@ enum st store_build_begin(struct store_build **out, struct store *s,
 uint64_t store_build_version(const struct store_build *b);
 const char *store_build_directory(const struct store_build *b); /* 0700, flocked */
 
-/* `file` is a name inside the build directory; call once per segment, newest first. `rows`, set
+/* `file` is a name inside the build directory; call once per segment, newest first. `tick_fn` (may
+ * be NULL) as of store_build_publish. `rows`, set
  * before publish, is the ledger {"read","parsed","unparsable","prepared","accepted","rejected",
  * "duplicates"}, and goes into the version's row. */
-enum st store_build_seal(struct store_build *b, const char *file) ST_MUST_USE;
+enum st store_build_seal(struct store_build *b, const char *file, enum st (*tick_fn)(void *ctx),
+                         void *ctx) ST_MUST_USE;
 void store_build_set_rows(struct store_build *b, const json_t *rows);
+
+/* Members for the job's result, set before publish: they are there when the job has ended. */
+void store_build_set_job_result(struct store_build *b, const json_t *result);
 
 enum store_outcome {
     STORE_FLIPPED,

@@ -19,7 +19,7 @@ struct store_build {
     bool settled; /* published or failed */
     struct store_segment_ref segments[BUILD_SEGMENTS_MAX];
     size_t segment_count;
-    json_t *rows;
+    json_t *rows, *job_result;
 };
 
 /* What publishing `b` on top of `h` would do. Pure. */

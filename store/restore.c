@@ -133,7 +133,8 @@ static enum st make_directory(struct restore *r)
 static void take_back(struct restore *r)
 {
     static const char *const MADE[] = {
-        "catalog.mdb", "catalog.mdb-lock", "segments", "heads", "build", "run", "FORMAT"};
+        "catalog.mdb", "catalog.mdb-lock", "segments", "heads", "build", "run",
+        "spool",       "progress",         "FORMAT"};
     char path[FS_PATH_MAX];
 
     for (size_t i = 0; r->marked && i < sizeof MADE / sizeof MADE[0]; i++)
