@@ -28,6 +28,11 @@ enum st catalog_rebuild_cmd(const struct cmd_args *args);
 enum st get_cmd(const struct cmd_args *args);
 enum st config_example_cmd(const struct cmd_args *args);
 enum st config_check_cmd(const struct cmd_args *args);
+enum st jobs_list_cmd(const struct cmd_args *args);
+enum st jobs_show_cmd(const struct cmd_args *args);
+enum st jobs_watch_cmd(const struct cmd_args *args);
+enum st jobs_cancel_cmd(const struct cmd_args *args);
+enum st jobs_retry_cmd(const struct cmd_args *args);
 enum st dev_cmd(const struct cmd_args *args);
 enum st version_cmd(const struct cmd_args *args);
 

@@ -1,6 +1,7 @@
 #include "api/connection.h"
 
 #include "api/helper.h"
+#include "api/receive.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -68,6 +69,8 @@ void *api_on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
         return NULL; /* seen by api_on_request */
     x->server = server;
     x->request.slot = slot;
+    x->received.directory[0] = '\0';
+    x->received.bytes = 0;
     x->connection = connection;
     x->link = api_link_of(connection);
     api_link_begin(x->link, x->server->links);
@@ -101,6 +104,7 @@ void api_on_completed(void *cls, struct MHD_Connection *connection, void **con_c
     }
     api_reply_release(&x->reply);
     buf_release(&x->body);
+    store_incoming_release(&x->received);
     free(x->raw);
     give_back(&x->server->workers[x->request.slot], x);
     *con_cls = NULL;
@@ -145,11 +149,16 @@ static void refuse(struct api_exchange *x, enum st st)
 }
 
 /* Parameters, such as a charset, are not looked at. */
-static enum st check_media_type(const char *type, const char *wanted)
+static bool is_media_type(const char *type, const char *wanted)
 {
     size_t len = strlen(wanted);
 
-    if (type && strncasecmp(type, wanted, len) == 0 && strchr("; \t", type[len]))
+    return type && strncasecmp(type, wanted, len) == 0 && strchr("; \t", type[len]);
+}
+
+static enum st check_media_type(const char *type, const char *wanted)
+{
+    if (is_media_type(type, wanted))
         return ST_OK;
     return st_hint(st_fail(ST_MEDIA_TYPE, "MEDIA_TYPE", "the body must be %s", wanted),
                    "send Content-Type: %s", wanted);
@@ -164,18 +173,40 @@ static enum st check_encoding(const char *encoding)
                    "send the body as it is, without Content-Encoding");
 }
 
-static enum st check_body(const struct api_exchange *x)
+static enum st too_large(uint64_t limit)
+{
+    return st_fail(ST_TOO_LARGE, "BODY_TOO_LARGE", "the body may have %llu bytes",
+                   (unsigned long long)limit);
+}
+
+/* A form would be taken for a file with all that stands around it. */
+static enum st check_stream(struct api_exchange *x, uint64_t length)
+{
+    uint64_t limit = x->server->options.upload_limit_bytes;
+
+    if (is_media_type(x->head.content_type, "multipart/form-data"))
+        return st_hint(st_fail(ST_MEDIA_TYPE, "MEDIA_TYPE", "the body must be the file itself"),
+                       "with curl: --upload-file FILE, or --data-binary @FILE");
+    x->body.max = API_PIECE_BYTES;
+    return limit && length > limit ? too_large(limit) : check_encoding(x->head.content_encoding);
+}
+
+static enum st check_body(struct api_exchange *x)
 {
     const struct api_route *route = x->request.route;
     const struct api_head *head = &x->head;
     uint64_t length = api_head_length(head);
 
+    x->streamed = route->stream &&
+                  !(route->media_type && is_media_type(head->content_type, route->media_type));
+    if (x->streamed)
+        return check_stream(x, length);
     if (route->body_limit == 0)
         return length || head->transfer_encoding
                    ? st_fail(ST_INVALID, "BODY_NOT_ALLOWED", "this operation takes no body")
                    : ST_OK;
     if (length > x->body.max)
-        return st_fail(ST_TOO_LARGE, "BODY_TOO_LARGE", "the body may have %zu bytes", x->body.max);
+        return too_large(x->body.max);
     enum st st = check_encoding(head->content_encoding);
     return st ? st : check_media_type(head->content_type, route->media_type);
 }
@@ -259,6 +290,7 @@ static enum MHD_Result on_head(struct api_exchange *x, const char *method, const
     MHD_get_connection_values_n(x->connection, MHD_HEADER_KIND, take_header, &x->head);
     x->request.if_match = x->head.if_match;
     x->request.if_none_match = x->head.if_none_match;
+    x->request.idempotency_key = x->head.idempotency_key;
     take_request_id(x);
     log_set_request_id(x->request.request_id);
     const char *fault = x->raw ? api_head_fault(&x->head, method, x->raw, version) : NULL;
@@ -281,15 +313,30 @@ static enum MHD_Result on_head(struct api_exchange *x, const char *method, const
     return st && api_head_length(&x->head) > API_BODY_DRAIN_MAX ? answer_and_close(x) : MHD_YES;
 }
 
+/* A streamed body has the request timeout for each of its pieces. */
+static bool take_streamed(struct api_exchange *x, const char *data, size_t *len)
+{
+    uint64_t limit = x->server->options.upload_limit_bytes;
+
+    if (limit && x->received.bytes + x->body.len + *len > limit) {
+        refuse(x, too_large(limit));
+        return false;
+    }
+    return api_receive_add(x, data, len);
+}
+
 static enum MHD_Result on_body(struct api_exchange *x, const char *data, size_t *len)
 {
+    if (!x->refused && x->streamed) {
+        bool suspended = take_streamed(x, data, len);
+        if (suspended || !x->refused)
+            return MHD_YES;
+    }
     if (!x->refused) {
         buf_add(&x->body, data, *len);
         if (x->body.status)
-            refuse(x, x->body.status == ST_TOO_LARGE
-                          ? st_fail(ST_TOO_LARGE, "BODY_TOO_LARGE", "the body may have %zu bytes",
-                                    x->body.max)
-                          : buf_status(&x->body));
+            refuse(x,
+                   x->body.status == ST_TOO_LARGE ? too_large(x->body.max) : buf_status(&x->body));
     }
     if (x->refused && (x->drained += *len) > API_BODY_DRAIN_MAX)
         return MHD_NO;
@@ -315,7 +362,7 @@ static void run_control(struct store *s, struct store_wait *wait, void *ctx)
     log_set_request_id(NULL);
 }
 
-static void resume(struct api_exchange *x, enum exchange_state state)
+void api_exchange_resume(struct api_exchange *x, enum exchange_state state)
 {
     struct api_server *server = x->server;
 
@@ -332,7 +379,7 @@ static void run_later(void *ctx)
     api_run_later(&x->reply, &x->request);
     log_set_request_id(NULL);
     api_helper_release(x->server->helper); /* who has this answer can ask for the next */
-    resume(x, EXCHANGE_DONE);
+    api_exchange_resume(x, EXCHANGE_DONE);
 }
 
 static void finish_control(enum st status, void *ctx)
@@ -344,7 +391,7 @@ static void finish_control(enum st status, void *ctx)
     if (x->request.work)
         api_helper_run(x->server->helper, run_later, x);
     else
-        resume(x, EXCHANGE_DONE);
+        api_exchange_resume(x, EXCHANGE_DONE);
 }
 
 /* ---- reading a kept version that is not open ---- */
@@ -365,23 +412,31 @@ static void finish_opening(enum st status, void *ctx)
     api_reply_init(&x->reply);
     if (status)
         api_problem(&x->reply, &x->request, status);
-    resume(x, status ? EXCHANGE_DONE : EXCHANGE_BODY); /* the handler runs again */
+    api_exchange_resume(x, status ? EXCHANGE_DONE : EXCHANGE_BODY); /* the handler runs again */
+}
+
+/* libmicrohttpd aborts when it is stopped with a connection suspended. */
+bool api_exchange_suspend(struct api_exchange *x)
+{
+    atomic_fetch_add(&x->server->suspended, 1);
+    if (atomic_load(&x->server->closing)) {
+        atomic_fetch_sub(&x->server->suspended, 1);
+        refuse(x, refuse_work());
+        return false;
+    }
+    x->state = EXCHANGE_RUNNING;
+    api_link_pause(x->link);
+    MHD_suspend_connection(x->connection);
+    return true;
 }
 
 static enum MHD_Result post(struct api_exchange *x,
                             void (*run_fn)(struct store *s, struct store_wait *wait, void *ctx),
                             void (*done_fn)(enum st status, void *ctx))
 {
-    atomic_fetch_add(&x->server->suspended, 1);
-    if (atomic_load(
-            &x->server->closing)) { /* libmicrohttpd aborts when stopped with one suspended */
-        atomic_fetch_sub(&x->server->suspended, 1);
-        refuse(x, refuse_work());
+    if (!api_exchange_suspend(x))
         return answer_and_close(x);
-    }
-    x->state = EXCHANGE_RUNNING;
     x->task = (struct store_task){.run_fn = run_fn, .done_fn = done_fn, .ctx = x};
-    MHD_suspend_connection(x->connection);
     store_keeper_post(x->server->keeper, &x->task);
     return MHD_YES;
 }
@@ -398,6 +453,10 @@ static enum MHD_Result run(struct api_exchange *x)
 {
     struct api_request *request = &x->request;
 
+    if (x->streamed && !request->received) {
+        api_receive_end(x);
+        return x->refused ? answer_and_close(x) : MHD_YES;
+    }
     request->body = x->body.data;
     request->body_len = x->body.len;
     if (request->route->later)
@@ -428,6 +487,7 @@ enum MHD_Result api_on_request(void *cls, struct MHD_Connection *connection, con
     if (x->state == EXCHANGE_NEW) {
         result = on_head(x, method, version);
     } else if (*upload_data_size) {
+        api_link_begin(x->link, x->server->links);
         result = on_body(x, upload_data, upload_data_size);
     } else if (x->state == EXCHANGE_RUNNING) {
         result = MHD_YES;

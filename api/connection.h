@@ -5,6 +5,7 @@
 #include "api/head.h"
 #include "api/internal.h"
 #include "api/links.h"
+#include "api/pool.h"
 
 #include <microhttpd.h>
 
@@ -29,7 +30,9 @@ struct api_exchange {
     struct api_request request;
     struct api_reply reply;
     struct api_head head;
-    struct buf body;
+    struct buf body; /* of a streamed one: the piece that is not written yet */
+    bool streamed;
+    struct api_work work; /* the pool's */
     struct store_task task;
     uint64_t start_ns, drained;
     unsigned opened; /* how often a kept version was opened for it */
@@ -41,7 +44,14 @@ struct api_exchange {
     /* Large, and written before they are read: not zeroed for each request. */
     struct auth_identity identity;
     struct api_target target;
+    struct store_incoming received; /* the body of a streamed request; begins without a directory */
 };
+
+/* Suspends the connection for another thread. False: the server has all but stopped, and the
+ * request is refused. */
+bool api_exchange_suspend(struct api_exchange *x);
+/* From that thread, as the last thing it does with the exchange. */
+void api_exchange_resume(struct api_exchange *x, enum exchange_state state);
 
 /* The only place that queues responses. Leaves the exchange's body empty. */
 enum MHD_Result api_reply_queue(struct api_exchange *x);

@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "base/status.h"
 #include "store/keeper.h"
+#include "store/upload.h"
 
 #define API_PATH_PARAMS_MAX 4
 #define API_QUERY_MAX 32
@@ -33,6 +34,8 @@ struct api_request {
     size_t body_len;
     const char *if_match; /* header values, or NULL */
     const char *if_none_match;
+    const char *idempotency_key;
+    struct store_incoming *received; /* the body of a streamed request, synced; or NULL */
     char request_id[API_REQUEST_ID_SIZE];
     unsigned slot;                 /* the worker's */
     const struct store_view *view; /* entered; NULL in a control handler */
@@ -51,6 +54,7 @@ struct api_reply {
     size_t fixed_len;
     struct api_pair headers[API_HEADERS_MAX]; /* values copied by api_reply_header */
     size_t header_count;
+    char follow[STORE_JOB_ID_SIZE]; /* the body goes on with this job's events; or "" */
     char header_text[1024];
     size_t header_text_len;
 };

@@ -26,6 +26,7 @@ static const struct {
     {"If-None-Match", 13, VALUE(if_none_match), NOT_COUNTED},
     {"Content-Encoding", 16, VALUE(content_encoding), NOT_COUNTED},
     {"Expect", 6, VALUE(expect), NOT_COUNTED},
+    {"Idempotency-Key", 15, VALUE(idempotency_key), NOT_COUNTED},
 };
 
 /* RFC 9110 section 5.6.2; what names are mostly made of comes first. */

@@ -31,6 +31,10 @@ struct api_server {
     struct auth_jwks *jwks;                    /* NULL: this process serves nobody */
     _Atomic bool issuers_asked;                /* all there were at the start */
     struct api_helper *helper;
+    struct api_pool *pool;
+    struct api_workers *ingest_workers;
+    struct api_followers *followers; /* NULL: there is no server */
+    const char *run_name;            /* of this process in DATA/run */
     struct api_links *links;
     struct metrics *metrics;
     struct api_metrics counts;

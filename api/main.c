@@ -24,6 +24,9 @@ static const struct cmd_option SERVE[] = {
     {"workers", CMD_UINT, "N", "0", "request threads; 0: one per CPU", false},
     {"connections", CMD_UINT, "N", "4096", "connections at a time", false},
     {"body-limit", CMD_BYTES, "BYTES", "1MiB", "largest request body", false},
+    {"upload-limit", CMD_BYTES, "BYTES", "16GiB", "largest upload; 0: no limit", false},
+    {"ingest-workers", CMD_UINT, "N", "1", "workers for the queue's jobs; 0: none here", false},
+    {"inbox", CMD_STRING, "DIR", NULL, "jobs may name files below DIR/TENANT", false},
     {"request-timeout", CMD_DURATION, "TIME", "30s", "longest time for a request's head and body",
      false},
     {"drain-timeout", CMD_DURATION, "TIME", "25s", "longest wait for requests after SIGTERM",
@@ -42,6 +45,10 @@ static const struct cmd_option TENANT_PUT[] = {
      "where its issuer publishes keys: https://..., or a file; \"none\" for none", false},
     {"max-batch-keys", CMD_UINT, "N", NULL, "largest batch; 0: the server's", false},
     {"max-datasets", CMD_UINT, "N", NULL, "most datasets; 0: no limit", false},
+    {"max-concurrent-jobs", CMD_UINT, "N", NULL, "jobs that run at a time; 0: no limit", false},
+    {"max-queued-jobs", CMD_UINT, "N", NULL, "jobs that have not ended; 0: no limit", false},
+    {"max-upload-bytes", CMD_BYTES, "BYTES", NULL, "of all uploads that are kept; 0: no limit",
+     false},
     {"disable", CMD_FLAG, NULL, NULL, "refuse its tokens", false},
     {"enable", CMD_FLAG, NULL, NULL, "take its tokens again", false},
     COMMANDS_END,
@@ -84,6 +91,19 @@ static const struct cmd_option DATASET_GET[] = {COMMANDS_DATA, COMMANDS_KEYS, CO
                                                 COMMANDS_END};
 static const struct cmd_option LISTS[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_TENANT,
                                           COMMANDS_OUTPUT, COMMANDS_END};
+static const struct cmd_option JOBS_LIST[] = {
+    COMMANDS_DATA,
+    COMMANDS_KEYS,
+    COMMANDS_TENANT,
+    {"dataset", CMD_STRING, "NAME", NULL, "only of this dataset", false},
+    {"state", CMD_STRING, "STATE", NULL,
+     "only queued, running, succeeded, held, failed or canceled", false},
+    {"limit", CMD_UINT, "N", "50", "at most so many", false},
+    COMMANDS_OUTPUT,
+    COMMANDS_END,
+};
+static const struct cmd_option JOB[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_TENANT,
+                                        COMMANDS_OUTPUT, COMMANDS_END};
 static const struct cmd_option DIFF[] = {
     COMMANDS_DATA,   COMMANDS_KEYS,
     COMMANDS_TENANT, {"rollups-only", CMD_FLAG, NULL, NULL, "leave the records out", false},
@@ -149,6 +169,8 @@ static const struct cmd COMMANDS[] = {
     {"ingest", "DATASET", 1, 1, "Build a new version from files and serve it", NULL,
      "everline ingest lifeline --data DIR --tenant dev --source patients=patients.csv", NULL,
      no_worker},
+    {"worker", "", 0, 0, "Run the queue's jobs, one at a time; `serve` starts such workers itself",
+     NULL, "everline worker --data DIR", NULL, no_worker},
     {"tenant put", "NAME", 1, 1, "Make a tenant and its keys, or change it", NULL,
      "everline tenant put dev --data DIR", TENANT_PUT, tenant_put_cmd},
     {"tenant get", "NAME", 1, 1, "Show a tenant", NULL, "everline tenant get dev --data DIR",
@@ -179,6 +201,17 @@ static const struct cmd COMMANDS[] = {
      "everline dataset list --data DIR --tenant dev", LISTS, dataset_list_cmd},
     {"versions", "DATASET", 1, 1, "Show the version-info table", NULL,
      "everline versions lifeline --data DIR --tenant dev --output json", LISTS, versions_cmd},
+    {"jobs list", "", 0, 0, "Show jobs, newest first", NULL,
+     "everline jobs list --data DIR --tenant dev --state failed", JOBS_LIST, jobs_list_cmd},
+    {"jobs show", "JOB", 1, 1, "Show a job as JSON", NULL,
+     "everline jobs show job-000000000007 --data DIR --tenant dev", JOB, jobs_show_cmd},
+    {"jobs watch", "JOB", 1, 1, "Follow a job to its end",
+     "Exit code: 0 served (or superseded, or identical), 1 failed or cancelled, 4 held.",
+     "everline jobs watch job-000000000007 --data DIR --tenant dev", JOB, jobs_watch_cmd},
+    {"jobs cancel", "JOB", 1, 1, "Stop a job, and wait until it has cleaned up", NULL,
+     "everline jobs cancel job-000000000007 --data DIR --tenant dev", JOB, jobs_cancel_cmd},
+    {"jobs retry", "JOB", 1, 1, "Run a failed or cancelled job again", NULL,
+     "everline jobs retry job-000000000007 --data DIR --tenant dev", JOB, jobs_retry_cmd},
     {"diff", "DATASET A B", 3, 3, "What differs between versions A and B",
      "Both are read from end to end. Keys are shown for unprotected datasets only.",
      "everline diff flights 1 2 --data DIR --tenant dev", DIFF, diff_cmd},
@@ -227,8 +260,9 @@ static const struct cmd_program PROGRAM = {
     .shared = SHARED,
 };
 
-/* `everline ingest ...` is `everline-ingest ingest ...`, as git's subcommands are programs: handed
- * over before any option is looked at, so that only the worker's table says which there are. */
+/* `everline ingest ...` is `everline-ingest ingest ...`, and so is `worker`, as git's subcommands
+ * are programs: handed over before any option is looked at, so that only the worker's table says
+ * which there are. */
 static void hand_over(int argc, char **argv)
 {
     char path[FS_PATH_MAX];
@@ -236,7 +270,7 @@ static void hand_over(int argc, char **argv)
     bool asks = argc == 3 && strcmp(argv[1], "help") == 0;
     char **passed = asks ? help : argv;
 
-    if (argc > 1 && strcmp(passed[1], "ingest") == 0 &&
+    if (argc > 1 && (strcmp(passed[1], "ingest") == 0 || strcmp(passed[1], "worker") == 0) &&
         commands_sibling(path, "everline-ingest") == ST_OK)
         execv(path, passed);
 }

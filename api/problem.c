@@ -34,6 +34,7 @@ static const struct problem {
     {ST_REFUSED, 409, "Refused", NULL},
     {ST_UNKNOWN_OUTCOME, 500, "Outcome unknown", NULL},
     {ST_METHOD, 405, "Method not allowed", NULL},
+    {ST_REUSED, 422, "Key used before", NULL},
     {ST_MEDIA_TYPE, 415, "Unsupported media type", NULL},
     {ST_EXPECTATION, 417, "Expectation failed", NULL},
 };
@@ -81,6 +82,7 @@ void api_problem(struct api_reply *reply, const struct api_request *request, enu
                     p->http == 401 ? "unauthorized" : "request_failed", "%s",
                     request->route ? request->route->operation : "request");
     buf_reset(b);
+    reply->follow[0] = '\0';
     reply->header_count = 0; /* those of the answer that it is not */
     reply->header_text_len = 0;
     reply->status = p->http;

@@ -1,5 +1,6 @@
 #include "api/connection.h"
 
+#include "api/followers.h"
 #include "base/clock.h"
 
 #include <stdlib.h>
@@ -20,7 +21,7 @@ static void add_headers(struct MHD_Response *response, const struct api_exchange
         MHD_add_response_header(response, "Connection", "close");
 }
 
-static struct MHD_Response *make_response(struct api_reply *reply)
+static struct MHD_Response *whole(struct api_reply *reply)
 {
     if (reply->fixed)
         return MHD_create_response_from_buffer(reply->fixed_len, (void *)(uintptr_t)reply->fixed,
@@ -35,9 +36,15 @@ static struct MHD_Response *make_response(struct api_reply *reply)
     return response;
 }
 
+static struct MHD_Response *stream(struct api_exchange *x)
+{
+    return api_follow(x->server->followers, x->connection, x->identity.tenant, x->reply.follow,
+                      x->reply.body.data);
+}
+
 enum MHD_Result api_reply_queue(struct api_exchange *x)
 {
-    struct MHD_Response *response = make_response(&x->reply);
+    struct MHD_Response *response = *x->reply.follow ? stream(x) : whole(&x->reply);
 
     if (!response)
         return MHD_NO;

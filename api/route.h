@@ -28,7 +28,8 @@ struct api_route {
     bool free_query;        /* other query parameters are the handler's to judge */
     uint32_t scope;         /* enum auth_scope; 0: no token needed */
     size_t body_limit;      /* bytes; 0: no body */
-    const char *media_type; /* of the body; NULL: no body */
+    const char *media_type; /* of the body; NULL: no body, or any */
+    bool stream;            /* a body of another media type goes to the spool as it comes */
     api_data_fn data;       /* one of the two */
     api_control_fn control;
     api_later_fn later; /* the long part of `control`, or NULL */

@@ -8,17 +8,22 @@
 
 enum st serve_cmd(const struct cmd_args *args)
 {
-    uint64_t workers = 0, connections = 0;
+    uint64_t workers = 0, connections = 0, ingest_workers = 0;
     struct api_options options = {
         .store = commands_store_options(args, false),
         .listen = cmd_string(args, "listen"),
         .port_file = cmd_string(args, "port-file"),
         .body_limit_bytes = cmd_bytes(args, "body-limit"),
         .jwks_ca = cmd_string(args, "jwks-ca"),
+        .upload_limit_bytes = cmd_bytes(args, "upload-limit"),
+        .inbox = cmd_string(args, "inbox"),
+        .config_file = cmd_config_file(args),
         .production = cmd_flag(args, "production"),
     };
 
     enum st st = cmd_range(&workers, args, "workers", 0, WORKERS_MAX);
+    if (!st)
+        st = cmd_range(&ingest_workers, args, "ingest-workers", 0, WORKERS_MAX);
     if (!st)
         st = cmd_range(&connections, args, "connections", 1, CONNECTIONS_MAX);
     if (!st)
@@ -28,6 +33,7 @@ enum st serve_cmd(const struct cmd_args *args)
     if (st)
         return st;
     options.workers = (unsigned)workers;
+    options.ingest_workers = (unsigned)ingest_workers;
     options.connection_limit = (unsigned)connections;
     log_configure(LOG_LEVEL_INFO, LOG_FORMAT_AUTO);
     return api_serve(&options);

@@ -1,7 +1,9 @@
 #include "api/connection.h"
 
+#include "api/followers.h"
 #include "api/helper.h"
 #include "api/production.h"
+#include "api/workers.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -202,6 +204,8 @@ static void drain(struct api_server *server, struct MHD_Daemon *daemon)
 
     atomic_store(&server->stopping, true);
     store_keeper_hurry(server->keeper);
+    api_workers_dismiss(server->ingest_workers);
+    api_followers_end(server->followers);
     arm_deadline(timeout_ms);
     log_event(LOG_LEVEL_INFO, "drain", "%u requests in flight", atomic_load(&server->in_flight));
     wait_for_quiet(server, daemon, start_ns);
@@ -303,6 +307,19 @@ enum st api_start_keeper(struct api_server *server, unsigned slots)
     return st;
 }
 
+static enum st start_workers(struct api_server *server)
+{
+    const struct api_options *o = &server->options;
+    struct api_workers_options w = {.data_dir = o->store.data_dir,
+                                    .keys_dir = o->store.keys_dir,
+                                    .inbox = o->inbox,
+                                    .config_file = o->config_file,
+                                    .limit = o->ingest_workers};
+
+    server->run_name = store_keeper_run_name(server->keeper);
+    return api_workers_start(&server->ingest_workers, &w, server->keeper);
+}
+
 enum st api_serve(const struct api_options *options)
 {
     struct api_server server = {.options = *options};
@@ -330,6 +347,12 @@ enum st api_serve(const struct api_options *options)
     if (!st)
         st = api_helper_start(&server.helper);
     if (!st)
+        st = api_pool_start(&server.pool);
+    if (!st)
+        st = api_followers_start(&server.followers, server.keeper);
+    if (!st)
+        st = start_workers(&server);
+    if (!st)
         st = api_links_new(&server.links, server.options.request_timeout_ms);
     if (!st) {
         errno = 0;
@@ -347,6 +370,9 @@ enum st api_serve(const struct api_options *options)
     if (daemon)
         MHD_stop_daemon(daemon);
     api_links_free(server.links);
+    api_workers_stop(server.ingest_workers);
+    api_followers_stop(server.followers);
+    api_pool_stop(server.pool);
     api_helper_stop(server.helper);
     auth_jwks_stop(server.jwks);
     store_keeper_stop(server.keeper);

@@ -15,6 +15,10 @@ struct api_options {
     unsigned workers;            /* request threads; 0: one per CPU */
     unsigned connection_limit;   /* 0: 4096 */
     uint64_t body_limit_bytes;   /* of any request; 0: 1 MiB */
+    uint64_t upload_limit_bytes; /* of a streamed one; 0: no limit */
+    unsigned ingest_workers;     /* that may run at a time */
+    const char *inbox;           /* or NULL */
+    const char *config_file;     /* or NULL; for the workers */
     uint64_t request_timeout_ms; /* from the first byte of a request to its last; 0: 30 s */
     uint64_t drain_timeout_ms;   /* after SIGTERM: 25 s by default */
     const char *jwks_ca;         /* PEM of who may vouch for issuers' servers; NULL: the system's */

@@ -61,6 +61,12 @@ static enum st change(struct store_tenant *t, const struct cmd_args *args)
         st = change_number(&t->max_batch_keys, args, "max-batch-keys");
     if (!st)
         st = change_number(&t->max_datasets, args, "max-datasets");
+    if (!st)
+        st = change_number(&t->max_concurrent_jobs, args, "max-concurrent-jobs");
+    if (!st)
+        st = change_number(&t->max_queued_jobs, args, "max-queued-jobs");
+    if (!st && cmd_string(args, "max-upload-bytes"))
+        st = cmd_range(&t->max_upload_bytes, args, "max-upload-bytes", 0, INT64_MAX);
     if (!st && (enable || disable))
         t->enabled = enable;
     return st;

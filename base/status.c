@@ -37,6 +37,7 @@ static const struct {
     [-ST_UNREACHABLE] = {"UNREACHABLE", 3},
     [-ST_USAGE] = {"USAGE", 2},
     [-ST_EXPECTATION] = {"EXPECTATION", 1},
+    [-ST_REUSED] = {"REUSED", 1},
     [-ST_END] = {"END", 1},
     [-ST_REFUSED] = {"REFUSED", 4},
 };

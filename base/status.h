@@ -42,7 +42,8 @@ enum st {
     ST_USAGE = -22,       /* wrong command line (exit code 2)                              400 */
     ST_REFUSED = -23,     /* data broke a check of its definition (exit code 4)            409 */
     ST_EXPECTATION = -24, /* an Expect that we do not meet                                 417 */
-    ST_END = -25,         /* an iteration has no more; not an error, leaves no report          */
+    ST_REUSED = -25,      /* the Idempotency-Key came with another request                 422 */
+    ST_END = -26,         /* an iteration has no more; not an error, leaves no report          */
 };
 
 /* Records a failure of this thread and returns `status`, so that callers write `return

@@ -1,36 +1,17 @@
 #include "ingest/batch.h"
 
-#include "base/clock.h"
-#include "base/log.h"
-#include "ingest/spawn.h"
+#include "ingest/job.h"
 
 #include <glob.h>
 #include <poll.h>
 #include <pwd.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-/* One batch, from files to a served version, as a job of the queue that nobody else may run.
- *
- * SQL is bound in a first child, before the version's row exists: a definition that does not fit
- * the files leaves a failed job and no version. The second child builds. While a child works, this
- * process only listens, and extends its lease. */
+/* What is to be ingested, and a job of the command line: one that nobody else may run. */
 
 #define TURN_MS 100 /* between looks at the queue */
-
-static volatile sig_atomic_t interrupted;
-
-static void on_signal(int number)
-{
-    interrupted = number;
-}
-
-const volatile sig_atomic_t *batch_interrupted(void)
-{
-    return &interrupted;
-}
 
 /* ---- sources ---- */
 
@@ -119,111 +100,7 @@ enum st batch_check_sources(const struct task *t)
     return ST_OK;
 }
 
-static json_t *sources_json(const struct task *t)
-{
-    json_t *list = json_array();
-
-    for (size_t i = 0; i < t->definition->source_count; i++)
-        for (size_t j = 0; j < t->sources[i].file_count; j++)
-            json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "name",
-                                                  t->definition->sources[i].name, "file",
-                                                  task_file_name(&t->sources[i].files[j]), "bytes",
-                                                  (json_int_t)t->sources[i].files[j].stamp.bytes));
-    return list;
-}
-
 /* ---- the job ---- */
-
-struct pulse {
-    struct batch *batch;
-    const struct store_lease *lease;
-    uint64_t last_ms;
-};
-
-static enum st check_interrupted(void)
-{
-    return interrupted
-               ? st_fail(ST_CONFLICT, "CANCELED", "cancelled by signal %d", (int)interrupted)
-               : ST_OK;
-}
-
-static enum st extend(struct pulse *p)
-{
-    p->last_ms = clock_boot_ms();
-    return store_lease_extend(p->batch->store, p->lease, p->batch->lease_ms);
-}
-
-static enum st beat(void *ctx)
-{
-    struct pulse *p = ctx;
-    enum st st = check_interrupted();
-
-    return st || clock_boot_ms() - p->last_ms < p->batch->lease_ms / 3 ? st : extend(p);
-}
-
-static enum st build(struct batch *b, struct task *t, struct store_build *build,
-                     struct pulse *pulse)
-{
-    json_t *report = NULL;
-    enum st st = fs_path(t->directory, "%s", store_build_directory(build));
-
-    if (!st)
-        st = spawn_run(&report, CHILD_BUILD, t, b->progress, beat, pulse);
-    if (report)
-        store_build_set_report(build, report);
-    json_decref(report);
-    if (!st)
-        st = extend(pulse); /* sealing reads the whole segment and is deaf meanwhile */
-    if (!st)
-        st = store_build_seal(build, TASK_SEGMENT);
-    if (!st) {
-        ingest_tell(b->progress, "publishing", 0, 0);
-        st = store_build_publish(&b->outcome, build, b->adopt_timeout_ms, beat, pulse);
-    }
-    return st;
-}
-
-static enum st run_leased(struct batch *b, struct task *t, const struct store_lease *lease)
-{
-    struct pulse pulse = {b, lease, clock_boot_ms()};
-    struct store_build *started = NULL;
-    struct st_report report;
-    json_t *sources = NULL;
-    enum st st = spawn_run(NULL, CHILD_BIND, t, b->progress, beat, &pulse);
-
-    if (st)
-        return st;
-    sources = sources_json(t);
-    st = store_build_begin(&started, b->store, lease, t->definition, sources);
-    json_decref(sources);
-    if (st)
-        return st;
-    b->version = store_build_version(started);
-    st = build(b, t, started, &pulse);
-    if (st) {
-        st_save(&report, st);
-        if (store_build_fail(started, st))
-            log_failure(LOG_LEVEL_ERROR, "build_fail", "the failed build could not be recorded");
-        st = st_restore(&report);
-    }
-    store_build_free(started);
-    return st;
-}
-
-static const char *job_state(const struct batch *b, enum st st)
-{
-    if (st)
-        return interrupted ? "canceled" : "failed";
-    return b->outcome == STORE_HELD_BACK ? "held" : "succeeded";
-}
-
-/* What the job's row keeps of a failure. */
-static json_t *job_result(const struct batch *b, const struct st_report *report)
-{
-    return json_pack("{s:I, s:{s:s, s:s, s:s, s:s}}", "version", (json_int_t)b->version, "error",
-                     "code", report->code, "message", report->message, "place", report->place,
-                     "hint", report->hint);
-}
 
 /* A burst waits in the queue, in the order of enqueueing, until the dataset's earlier jobs ended.
  */
@@ -231,7 +108,7 @@ static enum st lease_in_turn(struct store_lease *lease, const struct batch *b, c
 {
     for (bool told = false;; told = true) {
         json_t *spec = NULL;
-        enum st st = check_interrupted();
+        enum st st = job_check_interrupted();
 
         if (!st)
             st = store_job_lease(lease, &spec, b->store, job, b->lease_ms);
@@ -261,41 +138,37 @@ static enum st check_definition(const struct batch *b, const struct task *t)
     return st;
 }
 
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal};
-
-    interrupted = 0;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
-}
-
 enum st batch_run(struct batch *b, struct task *t)
 {
     char actor[128], job[STORE_JOB_ID_SIZE];
     const struct passwd *user = getpwuid(geteuid());
     struct store_lease lease;
-    struct st_report report;
-    json_t *spec = json_object(), *result = NULL;
+    json_t *spec = json_object();
 
-    catch_signals();
+    job_catch_signals();
     snprintf(actor, sizeof actor, "cli:%s", user ? user->pw_name : "unknown");
-    enum st st = store_job_enqueue(job, b->store, b->tenant, b->dataset, spec, true,
-                                   &(struct store_actor){.name = actor});
+    enum st st = store_job_enqueue(job, NULL, NULL, b->store,
+                                   &(struct store_job_request){.tenant = b->tenant,
+                                                               .dataset = b->dataset,
+                                                               .spec = spec,
+                                                               .local = true,
+                                                               .actor = {.name = actor}});
     if (!st)
         st = lease_in_turn(&lease, b, job);
     json_decref(spec);
     if (st)
         return st;
     st = check_definition(b, t);
-    if (!st)
-        st = run_leased(b, t, &lease);
-    st_save(&report, st);
     if (st)
-        result = job_result(b, &report);
-    if (store_lease_finish(b->store, &lease, job_state(b, st), result))
-        log_failure(LOG_LEVEL_ERROR, "job", "the job's end could not be recorded");
-    json_decref(result);
-    return st ? st_restore(&report) : ST_OK;
+        return job_refuse(b->store, &lease, st);
+    struct job_run run = {.store = b->store,
+                          .lease = &lease,
+                          .lease_ms = b->lease_ms,
+                          .adopt_timeout_ms = b->adopt_timeout_ms,
+                          .timeout_ms = b->job_timeout_ms,
+                          .progress = b->progress};
+    st = job_run(&run, t);
+    b->version = run.version;
+    b->outcome = run.outcome;
+    return st;
 }

@@ -11,7 +11,8 @@ struct batch {
     struct store *store;
     const char *tenant, *dataset;
     uint64_t adopt_timeout_ms;
-    uint64_t lease_ms; /* silent for longer, it is given up: it publishes nothing any more */
+    uint64_t lease_ms;       /* silent for longer, it is given up: it publishes nothing any more */
+    uint64_t job_timeout_ms; /* 0: none */
     const struct ingest_progress *progress;
     /* result */
     uint64_t version; /* 0: no row was made */
@@ -27,9 +28,6 @@ enum st batch_add_source(struct task *t, const char *argument) ST_MUST_USE;
 
 /* Every declared source has a file: ST_INVALID, code MISSING_SOURCE. */
 enum st batch_check_sources(const struct task *t) ST_MUST_USE;
-
-/* Not 0 once SIGINT or SIGTERM came to a batch that runs. */
-const volatile sig_atomic_t *batch_interrupted(void);
 
 /* Enqueues, leases, binds, builds, seals and publishes. A failure after the row was made leaves it
  * FAILED and nothing else behind. SIGINT and SIGTERM end it likewise. */

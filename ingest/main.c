@@ -1,10 +1,13 @@
 #include "base/cmd.h"
+#include "base/log.h"
 #include "base/process.h"
 #include "base/progress.h"
 #include "ingest/batch.h"
 #include "ingest/child.h"
 #include "ingest/dry_run.h"
+#include "ingest/job.h"
 #include "ingest/spawn.h"
+#include "ingest/worker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,7 +136,7 @@ static enum st ingest(const struct cmd_args *args)
     struct store_options options = {.data_dir = cmd_string(args, "data"),
                                     .keys_dir = cmd_string(args, "keys"),
                                     .write_wait_ms = cmd_duration_ms(args, "lease"),
-                                    .stop = batch_interrupted()};
+                                    .stop = job_interrupted()};
     struct progress_view view;
     struct ingest_progress progress = {progress_view_tell, &view};
     struct batch b = {
@@ -141,9 +144,11 @@ static enum st ingest(const struct cmd_args *args)
         .dataset = cmd_operand(args, 0),
         .adopt_timeout_ms = cmd_duration_ms(args, "adopt-timeout"),
         .lease_ms = cmd_duration_ms(args, "lease"),
+        .job_timeout_ms = cmd_duration_ms(args, "job-timeout"),
         .progress = &progress,
     };
     struct task t = {.memory_bytes = cmd_bytes(args, "memory"),
+                     .disk_bytes = cmd_bytes(args, "temp-disk"),
                      .threads = (unsigned)cmd_uint(args, "threads")};
     const char *source;
     bool json = false;
@@ -172,6 +177,28 @@ static enum st ingest(const struct cmd_args *args)
     return st;
 }
 
+static enum st worker(const struct cmd_args *args)
+{
+    struct worker_options options = {
+        .store = {.data_dir = cmd_string(args, "data"),
+                  .keys_dir = cmd_string(args, "keys"),
+                  .write_wait_ms = cmd_duration_ms(args, "lease"),
+                  .stop = job_interrupted()},
+        .lease_ms = cmd_duration_ms(args, "lease"),
+        .inbox = cmd_string(args, "inbox"),
+        .memory_bytes = cmd_bytes(args, "memory"),
+        .disk_bytes = cmd_bytes(args, "temp-disk"),
+        .threads = (unsigned)cmd_uint(args, "threads"),
+        .adopt_timeout_ms = cmd_duration_ms(args, "adopt-timeout"),
+        .job_timeout_ms = cmd_duration_ms(args, "job-timeout"),
+        .idle_exit_ms = cmd_duration_ms(args, "idle-exit"),
+    };
+    enum st st = check_limits(args);
+
+    log_configure(LOG_LEVEL_INFO, LOG_FORMAT_AUTO);
+    return st ? st : worker_run(&options);
+}
+
 static enum st check(const struct cmd_args *args)
 {
     const char *file = cmd_operand(args, 0);
@@ -195,11 +222,26 @@ static const struct cmd_option INGEST[] = {
     {"tenant", CMD_STRING, "NAME", NULL, "tenant", true},
     {"source", CMD_LIST, "[NAME=]PATH", NULL, "a file or glob of a source; can be repeated", true},
     {"memory", CMD_BYTES, "BYTES", "2GiB", "memory of the build, at least 64MiB", false},
+    {"temp-disk", CMD_BYTES, "BYTES", "0", "most disk while it builds; 0: no limit", false},
     {"threads", CMD_UINT, "N", "2", "threads of the build", false},
+    {"job-timeout", CMD_DURATION, "TIME", "0s", "longest time of the job; 0s: none", false},
     {"adopt-timeout", CMD_DURATION, "TIME", "30s", "longest wait for servers to open it", false},
     {"lease", CMD_DURATION, "TIME", "30s", "a build that is silent for so long has failed", false},
     {"dry-run", CMD_FLAG, NULL, NULL, "everything but publish: print what it would change", false},
     {"output", CMD_STRING, "FORMAT", "table", "table or json: the version's row", false},
+    {NULL, CMD_FLAG, NULL, NULL, NULL, false},
+};
+static const struct cmd_option WORKER[] = {
+    {"data", CMD_STRING, "DIR", NULL, "data directory", true},
+    {"keys", CMD_STRING, "DIR", NULL, "keys directory, if not DATA/keys", false},
+    {"inbox", CMD_STRING, "DIR", NULL, "jobs may name files below DIR/TENANT", false},
+    {"memory", CMD_BYTES, "BYTES", "2GiB", "memory of a build, at least 64MiB", false},
+    {"temp-disk", CMD_BYTES, "BYTES", "0", "most disk while it builds; 0: no limit", false},
+    {"threads", CMD_UINT, "N", "2", "threads of a build", false},
+    {"job-timeout", CMD_DURATION, "TIME", "12h", "longest time of a job; 0s: none", false},
+    {"adopt-timeout", CMD_DURATION, "TIME", "30s", "longest wait for servers to open it", false},
+    {"lease", CMD_DURATION, "TIME", "30s", "a build that is silent for so long has failed", false},
+    {"idle-exit", CMD_DURATION, "TIME", "0s", "end after so long without a job; 0s: never", false},
     {NULL, CMD_FLAG, NULL, NULL, NULL, false},
 };
 static const struct cmd_option NONE[] = {{NULL, CMD_FLAG, NULL, NULL, NULL, false}};
@@ -211,6 +253,9 @@ static const struct cmd COMMANDS[] = {
      "everline ingest lifeline --data DIR --tenant dev --source patients=patients.csv "
      "--source coverage=2020/*.csv --source payers=payers.csv",
      INGEST, ingest},
+    {"worker", "", 0, 0, "Run the queue's jobs, one at a time",
+     "`everline serve` starts workers by itself. SIGTERM gives the job at hand back to the queue.",
+     "everline-ingest worker --data DIR", WORKER, worker},
     {"check", "FILE", 1, 1, "Check a dataset's definition and its SQL", NULL,
      "everline-ingest check definition.json", NONE, check},
     {"config example", "", 0, 0, "Print the worker's part of a configuration file", NULL,

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "ingest/confine.h"
+#include "ingest/limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define TICK_MS 250
+#define TICK_MS 50
 #define END_MS 10000ull /* for the child to end once it has closed its pipe */
 #define END_POLL_MS 5
 
@@ -202,6 +203,8 @@ enum st spawn_run(json_t **report, enum child_mode mode, const struct task *t,
                   const struct ingest_progress *progress, spawn_tick_fn tick_fn, void *ctx)
 {
     struct spawn s = {.pid = -1, .task_fd = -1, .reply_fd = -1, .progress = progress};
+    struct limits limits = {
+        .memory_bytes = t->memory_bytes, .disk_bytes = t->disk_bytes, .directory = t->directory};
     int status = 0;
     buf_init(&s.line, CHILD_LINE_MAX);
     enum st st = start(&s, mode);
@@ -211,6 +214,8 @@ enum st spawn_run(json_t **report, enum child_mode mode, const struct task *t,
     fs_close(&s.task_fd);
     while (!st) {
         st = tick_fn ? tick_fn(ctx) : ST_OK;
+        if (!st)
+            st = limits_check(&limits, s.pid);
         if (!st)
             st = listen_once(&s);
     }

@@ -6,7 +6,7 @@
 #include "ingest/source.h"
 #include "ingest/task.h"
 
-/* Called at least every 250 ms while the child works; an error from it kills the child and is what
+/* Called at least every 50 ms while the child works; an error from it kills the child and is what
  * spawn_run returns. */
 typedef enum st (*spawn_tick_fn)(void *ctx);
 

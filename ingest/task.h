@@ -42,6 +42,7 @@ struct task {
     struct secret hmac_key;       /* empty when unprotected */
     char directory[FS_PATH_MAX];  /* where a build writes; "" otherwise */
     uint64_t memory_bytes;
+    uint64_t disk_bytes; /* of all that a build writes, for the parent to watch; 0: no limit */
     unsigned threads;
 };
 

@@ -23,6 +23,7 @@ const HANDLERS = {
   catalog: (handler) => `.control = ${handler}`,
   helper: (handler) => `.control = ${handler},\n     .later = ${handler}_later`,
 };
+const STREAM = 'application/octet-stream';
 const METHODS = ['get', 'put', 'post', 'delete'];
 
 function fail(where, what) {
@@ -67,8 +68,11 @@ function operationRow(document, path, method, operation) {
   for (const range of ['4XX', '5XX'])
     if (!operation.responses[range]) fail(where, `no ${range} response: every operation can be refused and can fail`);
 
-  const types = Object.keys(operation.requestBody?.content ?? {});
-  if (limit > 0 && types.length !== 1) fail(where, 'a body has one media type');
+  // A streamed body is application/octet-stream here, and any type in truth; beside it there may be one
+  // that is not streamed.
+  const stream = operation['x-everline-stream'] === true;
+  const types = Object.keys(operation.requestBody?.content ?? {}).filter((t) => !(stream && t === STREAM));
+  if (limit > 0 && types.length !== 1 && !(stream && types.length === 0)) fail(where, 'a body has one media type');
 
   const parameters = (operation.parameters ?? []).map((p) => resolve(document, p));
   const segments = path.split('/').slice(1);
@@ -92,7 +96,8 @@ function operationRow(document, path, method, operation) {
      .free_query = ${operation['x-everline-free-query'] === true},
      .scope = ${scope},
      .body_limit = ${limit},
-     .media_type = ${limit > 0 ? `"${types[0]}"` : 'NULL'},
+     .media_type = ${types.length ? `"${types[0]}"` : 'NULL'},
+     .stream = ${stream},
      ${HANDLERS[thread](handler)}},`,
   };
 }

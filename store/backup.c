@@ -34,8 +34,9 @@ static const char *const REPORTED[] = {"created_at", "datasets", "versions", "by
 
 /* What is nothing to another directory or another day. */
 static const bool LEFT_OUT[CATALOG_TABLES] = {
-    [CATALOG_QUEUE] = true, [CATALOG_PINS] = true,  [CATALOG_CANDIDATES] = true,
-    [CATALOG_ACKS] = true,  [CATALOG_SEALS] = true,
+    [CATALOG_QUEUE] = true,   [CATALOG_PINS] = true,  [CATALOG_CANDIDATES] = true,
+    [CATALOG_ACKS] = true,    [CATALOG_SEALS] = true, [CATALOG_UPLOADS] = true,
+    [CATALOG_REPEATS] = true,
 };
 
 struct backup {

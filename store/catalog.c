@@ -25,12 +25,15 @@ const char *const catalog_table_names[CATALOG_TABLES] = {
     [CATALOG_VERSIONS] = "versions",
     [CATALOG_EVENTS] = "events",
     [CATALOG_JOBS] = "jobs",
+    [CATALOG_TENANT_JOBS] = "tenant_jobs",
     [CATALOG_QUEUE] = "queue",
     [CATALOG_PINS] = "pins",
     [CATALOG_CANDIDATES] = "candidates",
     [CATALOG_ACKS] = "acks",
     [CATALOG_SEALS] = "seals",
     [CATALOG_REVOCATIONS] = "revocations",
+    [CATALOG_UPLOADS] = "uploads",
+    [CATALOG_REPEATS] = "repeats",
 };
 
 static MDB_env *abandoned; /* the last one: its lock must stay mapped while this thread lives */

@@ -28,12 +28,15 @@ enum catalog_table {
     CATALOG_VERSIONS,    /* tenant/dataset/%020version -> version row */
     CATALOG_EVENTS,      /* tenant/dataset/%020seq     -> event */
     CATALOG_JOBS,        /* job                        -> job row */
-    CATALOG_QUEUE,       /* %020order                  -> {"job"}: queued or running */
+    CATALOG_TENANT_JOBS, /* tenant/job                 -> {}: to list them */
+    CATALOG_QUEUE,       /* %020order                  -> queued or running (store/queue.c) */
     CATALOG_PINS,        /* sha256/job                 -> {}: a build needs this file */
     CATALOG_CANDIDATES,  /* tenant/dataset/owner       -> {"version","nonce","segments",...} */
     CATALOG_ACKS,        /* candidate's key/server     -> {"nonce","ok","message"} */
     CATALOG_SEALS,       /* sha256                     -> {"bytes","inode","mtime_ns","ctime_ns"} */
     CATALOG_REVOCATIONS, /* tenant/kind/sha256         -> see store/revocation.c */
+    CATALOG_UPLOADS,     /* tenant/upload              -> upload (store/upload.c) */
+    CATALOG_REPEATS, /* tenant/sha256 of a key     -> {"sha256","job","at_us"}: Idempotency-Key */
     CATALOG_TABLES
 };
 

@@ -64,6 +64,7 @@ struct store_keeper {
     pthread_cond_t cond;
     struct store_task *posted, **posted_last;
     bool stopping, reload;
+    struct store_queue_stats queue;
     bool ready, catalog_damaged;
     char *why; /* NUL-terminated, or NULL */
 
@@ -540,6 +541,13 @@ static void look(struct store_keeper *k, bool force)
     tend_catalog(k, store_changed(k->store));
 }
 
+static void note_queue(struct store_keeper *k)
+{
+    pthread_mutex_lock(&k->mutex);
+    k->queue = k->upkeep.queue;
+    pthread_mutex_unlock(&k->mutex);
+}
+
 static void *keeper_main(void *arg)
 {
     struct store_keeper *k = arg;
@@ -573,6 +581,7 @@ static void *keeper_main(void *arg)
         finish_waiting(k, stopping);
         if (!k->catalog_damaged && upkeep_step(&k->upkeep, k->store, clock_steady_ns() / 1000000u))
             adopter_purge(k->adopter, store_build_dir(k->store));
+        note_queue(k);
     }
     return NULL;
 }
@@ -745,6 +754,18 @@ bool store_keeper_catalog_damaged(struct store_keeper *k)
 void store_keeper_hurry(struct store_keeper *k)
 {
     atomic_store(&k->hurried, true);
+}
+
+void store_keeper_queue(struct store_keeper *k, struct store_queue_stats *out)
+{
+    pthread_mutex_lock(&k->mutex);
+    *out = k->queue;
+    pthread_mutex_unlock(&k->mutex);
+}
+
+const char *store_keeper_run_name(const struct store_keeper *k)
+{
+    return k->store->run.name;
 }
 
 bool store_keeper_ready(struct store_keeper *k, struct buf *why)

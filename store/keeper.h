@@ -7,6 +7,7 @@
 #define EVERLINE_STORE_KEEPER_H
 
 #include "base/metrics.h"
+#include "store/queue.h"
 #include "store/view.h"
 
 struct store_keeper;
@@ -70,6 +71,12 @@ void store_keeper_post(struct store_keeper *k, struct store_task *task);
 /* Makes a new view soon even if nothing moved, so that extend_fn runs again (keys were reloaded).
  * Any thread; returns at once. */
 void store_keeper_reload(struct store_keeper *k);
+
+/* What was last seen of the queue. Any thread. */
+void store_keeper_queue(struct store_keeper *k, struct store_queue_stats *out);
+
+/* What this process is called in DATA/run. Borrowed, until stop. */
+const char *store_keeper_run_name(const struct store_keeper *k);
 
 /* The process is about to stop: a task that finds the catalog busy is not run again. Any thread. */
 void store_keeper_hurry(struct store_keeper *k);

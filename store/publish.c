@@ -190,6 +190,12 @@ void store_build_set_report(struct store_build *b, const json_t *report)
     json_decref(files);
 }
 
+void store_build_set_job_result(struct store_build *b, const json_t *result)
+{
+    json_decref(b->job_result);
+    b->job_result = json_deep_copy(result);
+}
+
 /* ---- seal ---- */
 
 static enum st pin(struct store_build *b, const char *sha256)
@@ -225,8 +231,23 @@ static enum st move_into_place(struct store_build *b, const char *from,
     return st ? st : fs_sync_dir(directory); /* also of one whose maker may have died before */
 }
 
-enum st store_build_seal(struct store_build *b, const char *file)
+struct hashing {
+    enum st (*tick_fn)(void *ctx);
+    void *ctx;
+};
+
+static enum st tick_while_hashing(uint64_t bytes, void *ctx)
 {
+    const struct hashing *h = ctx;
+
+    (void)bytes;
+    return h->tick_fn ? h->tick_fn(h->ctx) : ST_OK;
+}
+
+enum st store_build_seal(struct store_build *b, const char *file, enum st (*tick_fn)(void *ctx),
+                         void *ctx)
+{
+    struct hashing hashing = {tick_fn, ctx};
     unsigned char digest[DIGEST_BYTES];
     struct store_segment_ref ref;
     char path[FS_PATH_MAX];
@@ -246,7 +267,7 @@ enum st store_build_seal(struct store_build *b, const char *file)
     if (!st)
         st = fs_sync_fd(fd, "the built segment");
     if (!st)
-        st = digest_file(digest, &ref.bytes, fd);
+        st = digest_file_told(digest, &ref.bytes, fd, tick_while_hashing, &hashing);
     fs_close(&fd);
     if (st)
         return st;
@@ -415,8 +436,7 @@ static enum st swap_head(enum store_outcome *outcome, struct store_build *b)
             offer_withdraw(&t, b->lease.tenant, b->lease.dataset, b->lease.job);
             give_back_pins(&t, b);
             note_verified(&t, b);
-            queue_set_version(&t, &b->lease, 0);
-            queue_end(&t, &b->lease, held ? "held" : "succeeded");
+            queue_end(&t, &b->lease, held ? "held" : "succeeded", b->version, name, b->job_result);
             store_head_save(&t, b->store, &h,
                             &(struct store_event){.event = EVENTS[*outcome],
                                                   .version = b->version,
@@ -560,5 +580,6 @@ void store_build_free(struct store_build *b)
     fs_close(&b->directory_fd);
     json_decref(b->report);
     json_decref(b->gates);
+    json_decref(b->job_result);
     free(b);
 }

@@ -27,8 +27,10 @@ enum st store_build_begin(struct store_build **out, struct store *s,
 uint64_t store_build_version(const struct store_build *b);
 const char *store_build_directory(const struct store_build *b); /* 0700, flocked */
 
-/* `file` is a name inside the build directory; call once per segment, newest first. */
-enum st store_build_seal(struct store_build *b, const char *file) ST_MUST_USE;
+/* `file` is a name inside the build directory; call once per segment, newest first. `tick_fn` (may
+ * be NULL) as of store_build_publish. */
+enum st store_build_seal(struct store_build *b, const char *file, enum st (*tick_fn)(void *ctx),
+                         void *ctx) ST_MUST_USE;
 
 /* What the version's row will say of the batch, set before publish or fail: {"rows","checks",
  * "gates","rejects"}, each of which may be absent. `rows` is the ledger
@@ -37,6 +39,9 @@ enum st store_build_seal(struct store_build *b, const char *file) ST_MUST_USE;
  * the build began with. `gates` are the definition's, each with its "metric" and "value", and are
  * judged by publish (store/gate.h). Borrowed during the call. */
 void store_build_set_report(struct store_build *b, const json_t *report);
+
+/* Members for the job's result, set before publish: they are there when the job has ended. */
+void store_build_set_job_result(struct store_build *b, const json_t *result);
 
 enum store_outcome {
     STORE_FLIPPED,

@@ -22,6 +22,7 @@ struct store_build {
     size_t segment_count;
     json_t *report; /* of the batch, for the row; or NULL */
     json_t *gates;  /* as they were judged last */
+    json_t *job_result;
     char held_by[GATE_WHY_SIZE];
 };
 

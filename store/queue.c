@@ -1,104 +1,247 @@
 #include "store/queue_internal.h"
 
 #include "base/clock.h"
-#include "store/internal.h"
+#include "store/upload_internal.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A work queue with visibility timeouts, inside the catalog.
  *
  * A job's row is kept for ever; its entry in the queue table, keyed by the order of enqueueing,
- * lives while it is queued or running. Leasing looks at the queue's entries in order and first
- * settles what the dead left: a running job whose lease ended is redelivered, or dead-lettered
- * after STORE_MAX_ATTEMPTS; a local job whose process is gone is failed at once, because nobody
- * else may run it. Lease ends are told by CLOCK_BOOTTIME with the boot id: another boot ends every
- * lease.
+ * lives while it is queued or running. Leasing (store/queue_choose.c) walks the entries and first
+ * settles what the dead left: a running job whose lease ended, or whose worker's process is gone,
+ * is redelivered, or dead-lettered after STORE_MAX_ATTEMPTS; a local job whose process is gone is
+ * failed at once, because nobody else may run it. Lease ends are told by CLOCK_BOOTTIME with the
+ * boot id: another boot ends every lease.
  *
  * The fence is (job, attempt): every catalog write of a worker reads the job's row in its own
- * transaction and goes on only if it is still running that attempt within its lease. */
+ * transaction and goes on only if it is still running that attempt within its lease. The number of
+ * the attempt goes up for ever; `tries`, which the limit is held against, begins anew when somebody
+ * retries the job. */
 
 enum { SYSTEM_ACTOR_SIZE = 64 };
 
-static bool lease_ended(const json_t *job)
-{
-    const json_t *lease = json_object_get(job, "lease");
-    const char *boot = json_string_value(json_object_get(lease, "boot"));
-
-    return !boot || strcmp(boot, clock_boot_id()) != 0 ||
-           (uint64_t)json_integer_value(json_object_get(lease, "until_ms")) <= clock_boot_ms();
-}
-
-static const char *text_of(const json_t *object, const char *name)
+const char *queue_text(const json_t *object, const char *name)
 {
     const char *text = json_string_value(json_object_get(object, name));
 
     return text ? text : "";
 }
 
-static json_int_t number_of(const json_t *object, const char *name)
+json_int_t queue_number(const json_t *object, const char *name)
 {
     return json_integer_value(json_object_get(object, name));
 }
 
-static void set_lease(struct catalog_txn *t, json_t *job, const struct store *s, uint64_t lease_ms)
+bool queue_is(const json_t *job, const char *state)
 {
-    json_t *lease = json_object();
-
-    store_set(t, lease, "owner", json_string(s->run.name));
-    store_set(t, lease, "boot", json_string(clock_boot_id()));
-    store_set(t, lease, "until_ms", json_integer((json_int_t)(clock_boot_ms() + lease_ms)));
-    store_set(t, job, "lease", lease);
+    return strcmp(queue_text(job, "state"), state) == 0;
 }
 
-static void set_state(struct catalog_txn *t, json_t *job, const char *state)
+bool queue_lease_ended(const json_t *job)
+{
+    const json_t *lease = json_object_get(job, "lease");
+    const char *boot = json_string_value(json_object_get(lease, "boot"));
+
+    return !boot || strcmp(boot, clock_boot_id()) != 0 ||
+           (uint64_t)queue_number(lease, "until_ms") <= clock_boot_ms();
+}
+
+bool queue_owner_dead(const struct store *s, const json_t *entry)
+{
+    const char *owner = queue_text(entry, "owner");
+
+    return *owner && !run_alive(s->run_dir, owner);
+}
+
+void queue_set_state(struct catalog_txn *t, json_t *job, const char *state)
 {
     store_set(t, job, "state", json_string(state));
     store_set(t, job, "updated_at", store_time_json(clock_wall_us()));
 }
 
-enum st store_job_enqueue(char job[STORE_JOB_ID_SIZE], struct store *s, const char *tenant,
-                          const char *dataset, const json_t *spec, bool local,
-                          const struct store_actor *actor)
+void queue_set_error(struct catalog_txn *t, json_t *job, const char *code, const char *message)
 {
-    char key[CATALOG_KEY_SIZE];
-    struct catalog_txn t;
-    json_t *row = json_object(), *entry = json_object();
-
-    catalog_begin_write(&t, &s->catalog);
-    store_dataset_key(key, tenant, dataset);
-    json_t *definition = catalog_get(&t, CATALOG_DEFINITIONS, key);
-    if (!definition && !t.status)
-        catalog_fail(
-            &t, st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset \"%s\"", dataset));
-    json_decref(definition);
-    uint64_t order = t.status ? 0 : catalog_next_number(&t, "job_order");
-    snprintf(job, STORE_JOB_ID_SIZE, "job-%012llu", (unsigned long long)order);
-    store_set(&t, row, "job", json_string(job));
-    store_set(&t, row, "tenant", json_string(tenant));
-    store_set(&t, row, "dataset", json_string(dataset));
-    store_set(&t, row, "order", json_integer((json_int_t)order));
-    store_set(&t, row, "attempt", json_integer(0));
-    store_set(&t, row, "local", json_boolean(local));
-    store_set(&t, row, "enqueued_by", json_string(s->run.name));
-    store_set(&t, row, "actor", json_string(actor->name));
-    store_set(&t, row, "spec", json_deep_copy(spec));
-    store_set(&t, row, "created_at", store_time_json(clock_wall_us()));
-    set_state(&t, row, "queued");
-    store_set(&t, entry, "job", json_string(job));
-    catalog_put(&t, CATALOG_JOBS, job, row);
-    store_order_key(key, order);
-    catalog_put(&t, CATALOG_QUEUE, key, entry);
-    json_decref(row);
-    json_decref(entry);
-    return catalog_commit(&t);
+    store_set(t, job, "error", json_pack("{s:s, s:s}", "code", code, "message", message));
 }
 
-/* The version that a dead attempt was building never was. */
-static void fail_orphan(struct catalog_txn *t, struct store *s, json_t *job, const char *why)
+static const char *owner_of(const json_t *job)
 {
-    const char *tenant = text_of(job, "tenant"), *dataset = text_of(job, "dataset");
-    uint64_t version = (uint64_t)number_of(job, "version");
+    return json_is_true(json_object_get(job, "local"))
+               ? queue_text(job, "enqueued_by")
+               : queue_text(json_object_get(job, "lease"), "owner");
+}
+
+void queue_put(struct catalog_txn *t, const json_t *job)
+{
+    static const char *const COPIED[] = {"job", "tenant", "dataset", "priority", "local", "at_us"};
+    char key[CATALOG_KEY_SIZE];
+    json_t *entry = json_object();
+
+    for (size_t i = 0; i < sizeof COPIED / sizeof COPIED[0]; i++)
+        store_set(t, entry, COPIED[i], json_incref(json_object_get(job, COPIED[i])));
+    store_set(t, entry, "owner", json_string(owner_of(job)));
+    store_set(t, entry, "running", json_boolean(queue_is(job, "running")));
+    catalog_put(t, CATALOG_JOBS, queue_text(job, "job"), job);
+    store_order_key(key, (uint64_t)queue_number(job, "order"));
+    catalog_put(t, CATALOG_QUEUE, key, entry);
+    json_decref(entry);
+}
+
+/* ---- enqueue ---- */
+
+static void check_dataset(struct catalog_txn *t, const struct store_job_request *r)
+{
+    char key[CATALOG_KEY_SIZE];
+
+    store_dataset_key(key, r->tenant, r->dataset);
+    json_t *definition = catalog_get(t, CATALOG_DEFINITIONS, key);
+    if (!definition && !t->status)
+        catalog_fail(
+            t, st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset \"%s\"", r->dataset));
+    json_decref(definition);
+}
+
+static void check_room(struct catalog_txn *t, const struct store_job_request *r)
+{
+    json_t *row = r->local ? NULL : catalog_get(t, CATALOG_TENANTS, r->tenant), *entry;
+    json_int_t most = queue_number(json_object_get(row, "limits"), "max_queued_jobs"), count = 0;
+    char key[CATALOG_KEY_SIZE] = "";
+
+    while (most && (entry = catalog_after(t, CATALOG_QUEUE, "", key))) {
+        count += strcmp(queue_text(entry, "tenant"), r->tenant) == 0;
+        json_decref(entry);
+    }
+    if (most && count >= most)
+        catalog_fail(t, st_hint(st_fail(ST_FULL, "QUOTA",
+                                        "the tenant may have %lld jobs that have not ended",
+                                        (long long)most),
+                                "wait until some have ended, or cancel some"));
+    json_decref(row);
+}
+
+static bool repeat_key(char out[CATALOG_KEY_SIZE], struct catalog_txn *t,
+                       const struct store_job_request *r)
+{
+    unsigned char digest[DIGEST_BYTES];
+    char hex[DIGEST_HEX_SIZE];
+
+    if (!r->repeat_key)
+        return false;
+    catalog_fail(t, digest_sha256(digest, r->repeat_key, strlen(r->repeat_key)));
+    digest_hex(hex, digest, sizeof digest);
+    snprintf(out, CATALOG_KEY_SIZE, "%s/%s", r->tenant, hex);
+    return !t->status;
+}
+
+/* The job of the request that came with this key before, if one did. */
+static bool find_repeated(char job[STORE_JOB_ID_SIZE], struct catalog_txn *t,
+                          const struct store_job_request *r)
+{
+    char key[CATALOG_KEY_SIZE], hex[DIGEST_HEX_SIZE];
+    json_t *row = repeat_key(key, t, r) ? catalog_get(t, CATALOG_REPEATS, key) : NULL;
+    bool found =
+        row && clock_wall_us() - queue_number(row, "at_us") < STORE_REPEAT_HOURS * 3600000000;
+
+    digest_hex(hex, r->repeat_digest, sizeof r->repeat_digest);
+    if (found && strcmp(queue_text(row, "sha256"), hex) != 0)
+        catalog_fail(t, st_hint(st_fail(ST_REUSED, "IDEMPOTENCY_KEY_REUSED",
+                                        "the Idempotency-Key came with another request before"),
+                                "use a new key for a new request"));
+    if (found)
+        snprintf(job, STORE_JOB_ID_SIZE, "%s", queue_text(row, "job"));
+    json_decref(row);
+    return found;
+}
+
+static void remember_request(struct catalog_txn *t, const struct store_job_request *r,
+                             const char *job)
+{
+    char key[CATALOG_KEY_SIZE], hex[DIGEST_HEX_SIZE];
+
+    if (!repeat_key(key, t, r))
+        return;
+    json_t *row = json_object();
+    digest_hex(hex, r->repeat_digest, sizeof r->repeat_digest);
+    store_set(t, row, "sha256", json_string(hex));
+    store_set(t, row, "job", json_string(job));
+    store_set(t, row, "at_us", json_integer(clock_wall_us()));
+    catalog_put(t, CATALOG_REPEATS, key, row);
+    json_decref(row);
+}
+
+static void list_job(struct catalog_txn *t, const char *tenant, const char *job)
+{
+    char key[CATALOG_KEY_SIZE];
+    json_t *empty = json_object();
+
+    store_dataset_key(key, tenant, job);
+    catalog_put(t, CATALOG_TENANT_JOBS, key, empty);
+    json_decref(empty);
+}
+
+static void put_new_job(struct catalog_txn *t, const struct store *s,
+                        const struct store_job_request *r, const char *job, uint64_t order)
+{
+    json_t *row = json_object();
+    int64_t now_us = clock_wall_us();
+
+    store_set(t, row, "job", json_string(job));
+    store_set(t, row, "tenant", json_string(r->tenant));
+    store_set(t, row, "dataset", json_string(r->dataset));
+    store_set(t, row, "order", json_integer((json_int_t)order));
+    store_set(t, row, "priority", json_integer(r->priority));
+    store_set(t, row, "attempt", json_integer(0));
+    store_set(t, row, "tries", json_integer(0));
+    store_set(t, row, "local", json_boolean(r->local));
+    store_set(t, row, "enqueued_by", json_string(s->run.name));
+    store_set(t, row, "actor", json_string(r->actor.name));
+    store_set(t, row, "request_id",
+              r->actor.request_id ? json_string(r->actor.request_id) : json_null());
+    store_set(t, row, "spec", json_deep_copy(r->spec));
+    store_set(t, row, "at_us", json_integer(now_us));
+    store_set(t, row, "created_at", store_time_json(now_us));
+    queue_set_state(t, row, "queued");
+    queue_put(t, row);
+    json_decref(row);
+    list_job(t, r->tenant, job);
+}
+
+enum st store_job_enqueue(char job[STORE_JOB_ID_SIZE], json_t **row, bool *repeated,
+                          struct store *s, const struct store_job_request *request)
+{
+    struct catalog_txn t;
+
+    if (row)
+        *row = NULL;
+    catalog_begin_write(&t, &s->catalog);
+    bool known = find_repeated(job, &t, request);
+    if (repeated)
+        *repeated = known;
+    if (known) {
+        queue_show(row, &t, s, job);
+        return queue_shown(row, catalog_end(&t));
+    }
+    check_dataset(&t, request);
+    check_room(&t, request);
+    uint64_t order = t.status ? 0 : catalog_next_number(&t, "job_order");
+    snprintf(job, STORE_JOB_ID_SIZE, "job-%012llu", (unsigned long long)order);
+    upload_claim(&t, request->tenant, request->spec, job);
+    put_new_job(&t, s, request, job, order);
+    remember_request(&t, request, job);
+    queue_show(row, &t, s, job);
+    return queue_shown(row, catalog_commit(&t));
+}
+
+/* ---- what an attempt leaves ---- */
+
+/* The version that a dead attempt was building never was. */
+void queue_fail_orphan(struct catalog_txn *t, struct store *s, json_t *job, const char *why)
+{
+    const char *tenant = queue_text(job, "tenant"), *dataset = queue_text(job, "dataset");
+    uint64_t version = (uint64_t)queue_number(job, "version");
     char name[SYSTEM_ACTOR_SIZE];
     struct head h;
 
@@ -111,14 +254,13 @@ static void fail_orphan(struct catalog_txn *t, struct store *s, json_t *job, con
 
         catalog_fail(t, head_apply(&h, MOVE_FAIL, version, 0, clock_wall_us()));
         if (row) {
-            store_set(t, row, "error",
-                      json_pack("{s:s, s:s}", "code", "WORKER_LOST", "message", why));
+            queue_set_error(t, row, "WORKER_LOST", why);
             store_set(t, row, "outcome", json_string("failed"));
             store_set(t, row, "updated_at", store_time_json(h.event_us));
             store_row_save(t, tenant, dataset, version, row);
         }
         json_decref(row);
-        snprintf(name, sizeof name, "queue:%s", text_of(job, "job"));
+        snprintf(name, sizeof name, "queue:%s", queue_text(job, "job"));
         store_head_save(t, s, &h,
                         &(struct store_event){.event = "failed",
                                               .version = version,
@@ -130,177 +272,67 @@ static void fail_orphan(struct catalog_txn *t, struct store *s, json_t *job, con
     head_release(&h);
 }
 
-static bool is_running(const json_t *job)
+void queue_end_job(struct catalog_txn *t, json_t *job, const char *state, bool dead)
 {
-    return strcmp(text_of(job, "state"), "running") == 0;
+    char key[CATALOG_KEY_SIZE];
+
+    queue_set_state(t, job, state);
+    store_set(t, job, "dead", json_boolean(dead));
+    store_set(t, job, "ended_at", store_time_json(clock_wall_us()));
+    json_object_del(job, "lease");
+    catalog_put(t, CATALOG_JOBS, queue_text(job, "job"), job);
+    store_order_key(key, (uint64_t)queue_number(job, "order"));
+    catalog_delete(t, CATALOG_QUEUE, key);
+    if (!dead)
+        upload_give_up(t, queue_text(job, "tenant"), json_object_get(job, "spec"));
 }
 
-static bool owner_is_dead(const struct store *s, const json_t *job)
+void queue_redeliver(struct catalog_txn *t, struct store *s, json_t *job, const char *code,
+                     const char *why)
 {
-    return json_is_true(json_object_get(job, "local")) &&
-           !run_alive(s->run_dir, text_of(job, "enqueued_by"));
+    queue_fail_orphan(t, s, job, why);
+    json_object_del(job, "lease");
+    if (json_object_get(job, "cancel")) {
+        queue_end_job(t, job, "canceled", false);
+        return;
+    }
+    queue_set_error(t, job, code, why);
+    if (json_is_true(json_object_get(job, "local")) ||
+        queue_number(job, "tries") >= STORE_MAX_ATTEMPTS) {
+        queue_end_job(t, job, "failed", true);
+        return;
+    }
+    queue_set_state(t, job, "queued");
+    queue_put(t, job);
 }
 
 bool queue_job_runs(struct catalog_txn *t, const char *job)
 {
     json_t *row = *job ? catalog_get(t, CATALOG_JOBS, job) : NULL;
-    bool runs = row && is_running(row) && !lease_ended(row);
+    bool runs = row && queue_is(row, "running") && !queue_lease_ended(row);
 
     json_decref(row);
     return runs;
 }
 
-/* What the dead left of one queue entry. True when the entry is gone. */
-static bool settle(struct catalog_txn *t, struct store *s, const char *entry_key, json_t *job)
+/* ---- the lease ---- */
+
+static bool holds(const json_t *job, const struct store_lease *lease)
 {
-    bool local = json_is_true(json_object_get(job, "local"));
-    bool owner_dead = owner_is_dead(s, job);
-
-    if (!owner_dead && !(is_running(job) && lease_ended(job)))
-        return false;
-
-    const char *why = owner_dead ? "the process that ran it ended" : "its lease ended";
-    bool dead = local || number_of(job, "attempt") >= STORE_MAX_ATTEMPTS;
-    fail_orphan(t, s, job, why);
-    if (json_object_get(job, "lease"))
-        json_object_del(job, "lease");
-    set_state(t, job, dead ? "failed" : "queued");
-    if (dead) {
-        store_set(t, job, "error", json_pack("{s:s, s:s}", "code", "WORKER_LOST", "message", why));
-        catalog_delete(t, CATALOG_QUEUE, entry_key);
-    }
-    catalog_put(t, CATALOG_JOBS, text_of(job, "job"), job);
-    return dead;
-}
-
-static bool blocks(const json_t *busy, const json_t *job, char key[CATALOG_KEY_SIZE])
-{
-    store_dataset_key(key, text_of(job, "tenant"), text_of(job, "dataset"));
-    return json_object_get(busy, key) != NULL;
-}
-
-/* Walks the queue in order: settles the dead, and finds the job that may run. */
-static json_t *choose(struct catalog_txn *t, struct store *s, const char *wanted)
-{
-    char entry_key[CATALOG_KEY_SIZE] = "", dataset_key[CATALOG_KEY_SIZE];
-    json_t *busy = json_object(); /* datasets with an earlier job */
-    json_t *entry, *found = NULL;
-
-    while (!found && (entry = catalog_after(t, CATALOG_QUEUE, "", entry_key))) {
-        json_t *job = catalog_get(t, CATALOG_JOBS, text_of(entry, "job"));
-        bool is_wanted = job && wanted && strcmp(wanted, text_of(job, "job")) == 0;
-
-        json_decref(entry);
-        if (!job || settle(t, s, entry_key, job)) {
-            json_decref(job);
-            continue;
-        }
-        bool queued = strcmp(text_of(job, "state"), "queued") == 0;
-        bool mine = wanted ? is_wanted : !json_is_true(json_object_get(job, "local"));
-        if (blocks(busy, job, dataset_key)) {
-            if (is_wanted)
-                catalog_fail(t, st_hint(st_fail(ST_CONFLICT, "DATASET_BUSY",
-                                                "an earlier job of dataset \"%s\" has not ended",
-                                                text_of(job, "dataset")),
-                                        "wait for it, then try again"));
-        } else if (queued && mine) {
-            found = json_incref(job);
-        }
-        store_set(t, busy, dataset_key, json_true());
-        json_decref(job);
-    }
-    json_decref(busy);
-    return found;
-}
-
-/* Walks the queue, and with `write` settles. Is there anything to settle? */
-static enum st settle_round(bool *any, struct store *s, bool write)
-{
-    char entry_key[CATALOG_KEY_SIZE] = "";
-    struct catalog_txn t;
-    json_t *entry;
-
-    *any = false;
-    (write ? catalog_begin_write : catalog_begin_read)(&t, &s->catalog);
-    while ((entry = catalog_after(&t, CATALOG_QUEUE, "", entry_key))) {
-        json_t *job = catalog_get(&t, CATALOG_JOBS, text_of(entry, "job"));
-
-        json_decref(entry);
-        if (job && (owner_is_dead(s, job) || (is_running(job) && lease_ended(job)))) {
-            *any = true;
-            if (write)
-                (void)settle(&t, s, entry_key, job);
-        }
-        json_decref(job);
-    }
-    return write ? catalog_commit(&t) : catalog_end(&t);
-}
-
-enum st store_job_settle(bool *settled, struct store *s)
-{
-    bool any;
-    enum st st = settle_round(&any, s, false);
-
-    if (!st && any)
-        st = settle_round(&any, s, true);
-    if (settled)
-        *settled = any;
-    return st;
-}
-
-static void fill_lease(struct store_lease *out, struct catalog_txn *t, const json_t *job)
-{
-    struct head h;
-
-    *out = (struct store_lease){.order = (uint64_t)number_of(job, "order"),
-                                .attempt = (unsigned)number_of(job, "attempt")};
-    snprintf(out->job, sizeof out->job, "%s", text_of(job, "job"));
-    snprintf(out->tenant, sizeof out->tenant, "%s", text_of(job, "tenant"));
-    snprintf(out->dataset, sizeof out->dataset, "%s", text_of(job, "dataset"));
-    store_head_load(&h, t, out->tenant, out->dataset);
-    out->people_sequence = h.people_sequence;
-    head_release(&h);
-}
-
-enum st store_job_lease(struct store_lease *out, json_t **spec, struct store *s, const char *job,
-                        uint64_t lease_ms)
-{
-    struct catalog_txn t;
-    bool settled_only = false;
-
-    *spec = NULL;
-    catalog_begin_write(&t, &s->catalog);
-    json_t *row = choose(&t, s, job);
-    if (row) {
-        store_set(&t, row, "attempt", json_integer(number_of(row, "attempt") + 1));
-        set_state(&t, row, "running");
-        set_lease(&t, row, s, lease_ms);
-        fill_lease(out, &t, row);
-        catalog_put(&t, CATALOG_JOBS, out->job, row);
-        *spec = json_deep_copy(json_object_get(row, "spec"));
-    } else {
-        settled_only = t.status == ST_OK;
-    }
-    json_decref(row);
-    enum st st = catalog_commit(&t);
-    if (st) {
-        json_decref(*spec);
-        *spec = NULL;
-        return st;
-    }
-    return settled_only ? st_fail(ST_NOT_FOUND, "NO_JOB", "no job may run now") : ST_OK;
+    return job && queue_is(job, "running") &&
+           queue_number(job, "attempt") == (json_int_t)lease->attempt && !queue_lease_ended(job);
 }
 
 json_t *queue_fenced_job(struct catalog_txn *t, const struct store_lease *lease)
 {
     json_t *job = catalog_get(t, CATALOG_JOBS, lease->job);
 
-    if (job && strcmp(text_of(job, "state"), "running") == 0 &&
-        number_of(job, "attempt") == (json_int_t)lease->attempt && !lease_ended(job))
+    if (holds(job, lease))
         return job;
     json_decref(job);
-    catalog_fail(t, st_fail(ST_FENCED, "LEASE_LOST", "the lease of %s, attempt %u, is gone",
-                            lease->job, lease->attempt));
+    if (!t->status)
+        catalog_fail(t, st_fail(ST_FENCED, "LEASE_LOST", "the lease of %s, attempt %u, is gone",
+                                lease->job, lease->attempt));
     return NULL;
 }
 
@@ -322,44 +354,68 @@ enum st store_lease_extend(struct store *s, const struct store_lease *lease, uin
     catalog_begin_write(&t, &s->catalog);
     json_t *job = queue_fenced_job(&t, lease);
     if (job) {
-        set_lease(&t, job, s, lease_ms);
+        store_set(&t, json_object_get(job, "lease"), "until_ms",
+                  json_integer((json_int_t)(clock_boot_ms() + lease_ms)));
         catalog_put(&t, CATALOG_JOBS, lease->job, job);
     }
     json_decref(job);
     return catalog_commit(&t);
 }
 
-static void end_job(struct catalog_txn *t, json_t *job, const struct store_lease *lease,
-                    const char *state)
+enum st store_lease_check(struct store *s, const struct store_lease *lease)
 {
-    char key[CATALOG_KEY_SIZE];
+    struct catalog_txn t;
 
-    set_state(t, job, state);
-    json_object_del(job, "lease");
-    catalog_put(t, CATALOG_JOBS, lease->job, job);
-    store_order_key(key, lease->order);
-    catalog_delete(t, CATALOG_QUEUE, key);
+    catalog_begin_read(&t, &s->catalog);
+    json_t *job = queue_fenced_job(&t, lease);
+    if (job && json_object_get(job, "cancel"))
+        catalog_fail(&t, st_fail(ST_CONFLICT, "CANCELED", "cancelled by %s",
+                                 queue_text(json_object_get(job, "cancel"), "actor")));
+    json_decref(job);
+    return catalog_end(&t);
 }
 
-void queue_end(struct catalog_txn *t, const struct store_lease *lease, const char *state)
+static void add_result(struct catalog_txn *t, json_t *job, const json_t *result)
+{
+    json_t *all = json_object_get(job, "result");
+
+    if (!result)
+        return;
+    if (!all)
+        store_set(t, job, "result", json_deep_copy(result));
+    else if (json_object_update(all, (json_t *)(uintptr_t)result) != 0)
+        catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
+}
+
+void queue_end(struct catalog_txn *t, const struct store_lease *lease, const char *state,
+               uint64_t version, const char *outcome, const json_t *result)
 {
     json_t *job = queue_fenced_job(t, lease);
+    json_t *made = json_pack("{s:I, s:s}", "version", (json_int_t)version, "outcome", outcome);
 
-    if (job)
-        end_job(t, job, lease, state);
+    if (job) {
+        store_set(t, job, "version", json_integer(0));
+        add_result(t, job, result);
+        add_result(t, job, made);
+        queue_end_job(t, job, state, false);
+    }
+    json_decref(made);
     json_decref(job);
 }
 
 /* Did this attempt end the job already? */
-static bool has_ended(struct catalog_txn *t, const struct store_lease *lease)
+static bool has_ended(const json_t *job, const struct store_lease *lease)
 {
-    json_t *job = catalog_get(t, CATALOG_JOBS, lease->job);
-    bool ended = job && number_of(job, "attempt") == (json_int_t)lease->attempt &&
-                 (strcmp(text_of(job, "state"), "succeeded") == 0 ||
-                  strcmp(text_of(job, "state"), "held") == 0);
+    return job && queue_number(job, "attempt") == (json_int_t)lease->attempt &&
+           (queue_is(job, "succeeded") || queue_is(job, "held"));
+}
 
-    json_decref(job);
-    return ended;
+static void forget_progress(const struct store *s, const char *job)
+{
+    char path[FS_PATH_MAX];
+
+    if (queue_progress_path(path, s, job) == ST_OK)
+        (void)unlink(path);
 }
 
 enum st store_lease_finish(struct store *s, const struct store_lease *lease, const char *state,
@@ -367,26 +423,40 @@ enum st store_lease_finish(struct store *s, const struct store_lease *lease, con
 {
     struct catalog_txn t;
 
+    forget_progress(s, lease->job);
     catalog_begin_write(&t, &s->catalog);
-    if (has_ended(&t, lease))
-        return catalog_end(&t);
-    json_t *job = queue_fenced_job(&t, lease);
-    if (job) {
-        fail_orphan(&t, s, job, "its build could not be ended");
-        if (result)
-            store_set(&t, job, "result", json_deep_copy(result));
-        end_job(&t, job, lease, state);
+    json_t *job = catalog_get(&t, CATALOG_JOBS, lease->job);
+    if (has_ended(job, lease)) {
+        add_result(&t, job, result);
+        catalog_put(&t, CATALOG_JOBS, lease->job, job);
+    } else {
+        json_decref(job);
+        job = queue_fenced_job(&t, lease);
+        if (job) {
+            queue_fail_orphan(&t, s, job, "its build could not be ended");
+            add_result(&t, job, result);
+            queue_end_job(&t, job, state, false);
+        }
     }
     json_decref(job);
-    return catalog_commit(&t);
+    enum st st = catalog_commit(&t);
+    return st ? st : store_uploads_purge(s);
 }
 
-enum st store_job_get(json_t **out, struct store *s, const char *job)
+enum st store_lease_release(struct store *s, const struct store_lease *lease,
+                            const struct st_report *error)
 {
     struct catalog_txn t;
 
-    catalog_begin_read(&t, &s->catalog);
-    *out = catalog_get(&t, CATALOG_JOBS, job);
-    enum st st = catalog_end(&t);
-    return st || *out ? st : st_fail(ST_NOT_FOUND, "UNKNOWN_JOB", "there is no job \"%s\"", job);
+    forget_progress(s, lease->job);
+    catalog_begin_write(&t, &s->catalog);
+    json_t *job = queue_fenced_job(&t, lease);
+    if (job && !error)
+        store_set(&t, job, "tries", json_integer(queue_number(job, "tries") - 1));
+    if (job)
+        queue_redeliver(&t, s, job, error ? error->code : "RELEASED",
+                        error ? error->message : "its worker was stopped");
+    json_decref(job);
+    enum st st = catalog_commit(&t);
+    return st ? st : store_uploads_purge(s);
 }

@@ -1,8 +1,13 @@
-/* What publishing needs of the queue: the fence inside its own transaction. Room-private. */
+/* What the queue's files share, and what publishing needs of it: the fence inside its own
+ * transaction. Room-private.
+ *
+ * An entry of the queue table, %020order -> {"job","tenant","dataset","priority","local","owner",
+ * "running","at_us"}, lives while its job is queued or running, and has what choosing the next one
+ * needs; everything else is in the job's row. */
 #ifndef EVERLINE_STORE_QUEUE_INTERNAL_H
 #define EVERLINE_STORE_QUEUE_INTERNAL_H
 
-#include "store/catalog.h"
+#include "store/internal.h"
 #include "store/queue.h"
 
 /* The job's row when the lease still holds, else NULL and the transaction fails with ST_FENCED. */
@@ -11,11 +16,48 @@ json_t *queue_fenced_job(struct catalog_txn *t, const struct store_lease *lease)
 /* Does a worker hold a lease on this job? */
 bool queue_job_runs(struct catalog_txn *t, const char *job);
 
-/* Ends the job of a lease that holds: its entry goes, its row says `state`. */
-void queue_end(struct catalog_txn *t, const struct store_lease *lease, const char *state);
+/* Ends the job of a lease that holds, in `state`, with the version that it made. The members of
+ * `result` (may be NULL) are added to the job's. */
+void queue_end(struct catalog_txn *t, const struct store_lease *lease, const char *state,
+               uint64_t version, const char *outcome, const json_t *result);
 
 /* Marks which version the attempt builds (0: none any more), so that whoever finds the lease ended
  * can fail that version. */
 void queue_set_version(struct catalog_txn *t, const struct store_lease *lease, uint64_t version);
+
+/* ---- between the queue's files ---- */
+
+const char *queue_text(const json_t *object, const char *name); /* "" when absent */
+json_int_t queue_number(const json_t *object, const char *name);
+bool queue_is(const json_t *job, const char *state);
+bool queue_lease_ended(const json_t *job);
+/* Is the process that must run it, or runs it, gone? Of an entry. */
+bool queue_owner_dead(const struct store *s, const json_t *entry);
+
+void queue_set_state(struct catalog_txn *t, json_t *job, const char *state);
+void queue_set_error(struct catalog_txn *t, json_t *job, const char *code, const char *message);
+/* Writes the row and, from it, its entry. */
+void queue_put(struct catalog_txn *t, const json_t *job);
+
+/* Ends a job in `state`: writes the row; its entry goes, and its uploads are gone, unless it is a
+ * dead letter. */
+void queue_end_job(struct catalog_txn *t, json_t *job, const char *state, bool dead);
+
+/* Back to the queue, or dead after its last attempt. `why` goes into the error. */
+void queue_redeliver(struct catalog_txn *t, struct store *s, json_t *job, const char *code,
+                     const char *why);
+
+/* The version that an ended attempt was building never was. */
+void queue_fail_orphan(struct catalog_txn *t, struct store *s, json_t *job, const char *why);
+
+/* *out (NULL: it is not wanted) becomes the job as people see it (store_job_get), as this
+ * transaction sees it. When the change fails after all, it must not be shown: queue_shown takes it
+ * back and returns `st`. */
+void queue_show(json_t **out, struct catalog_txn *t, const struct store *s, const char *job);
+enum st queue_shown(json_t **out, enum st st);
+
+/* The file of store_job_tell. */
+enum st queue_progress_path(char out[FS_PATH_MAX], const struct store *s,
+                            const char *job) ST_MUST_USE;
 
 #endif

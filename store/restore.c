@@ -139,6 +139,8 @@ static void take_back(struct restore *r)
                                        "heads",
                                        "build",
                                        "run",
+                                       "spool",
+                                       "progress",
                                        "FORMAT"};
     char path[FS_PATH_MAX];
 

@@ -70,6 +70,10 @@ struct store_tenant {
     /* Caps; 0 is "the server's default". Later work fills in more. */
     uint32_t max_batch_keys;
     uint32_t max_datasets;
+    uint32_t
+        max_concurrent_jobs;   /* that workers run at a time; those of the command line are free */
+    uint32_t max_queued_jobs;  /* that have not ended */
+    uint64_t max_upload_bytes; /* of all uploads that are kept */
 };
 
 void store_tenant_init(struct store_tenant *t, const char *name);

@@ -23,11 +23,14 @@ void store_tenant_init(struct store_tenant *t, const char *name)
 
 enum st store_tenant_to_json(json_t **out, const struct store_tenant *t)
 {
-    *out = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:{s:I, s:I}}", "tenant", t->name,
-                     "enabled", t->enabled ? 1 : 0, "issuer", t->issuer, "audience", t->audience,
-                     "jwks", t->jwks, "hmac_key_id", t->hmac_key_id, "hmac_key_check",
+    *out = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:{s:I, s:I, s:I, s:I, s:I}}", "tenant",
+                     t->name, "enabled", t->enabled ? 1 : 0, "issuer", t->issuer, "audience",
+                     t->audience, "jwks", t->jwks, "hmac_key_id", t->hmac_key_id, "hmac_key_check",
                      t->hmac_key_check, "limits", "max_batch_keys", (json_int_t)t->max_batch_keys,
-                     "max_datasets", (json_int_t)t->max_datasets);
+                     "max_datasets", (json_int_t)t->max_datasets, "max_concurrent_jobs",
+                     (json_int_t)t->max_concurrent_jobs, "max_queued_jobs",
+                     (json_int_t)t->max_queued_jobs, "max_upload_bytes",
+                     (json_int_t)t->max_upload_bytes);
     return *out ? ST_OK
                 : st_fail(ST_INVALID, "INVALID_TENANT",
                           "issuer or audience of the tenant is not valid UTF-8");
@@ -36,7 +39,7 @@ enum st store_tenant_to_json(json_t **out, const struct store_tenant *t)
 enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
 {
     const char *name, *issuer, *audience, *jwks = "", *key_id, *key_check = NULL;
-    int64_t batch = 0, datasets = 0;
+    int64_t batch = 0, datasets = 0, concurrent = 0, queued = 0, upload_bytes = 0;
     json_t *limits = NULL;
     bool enabled;
     enum st st = jx_need_string(&name, row, "", "tenant");
@@ -59,6 +62,12 @@ enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
         st = jx_integer(&batch, limits, "/limits", "max_batch_keys", 0, 0, UINT32_MAX);
     if (!st && limits)
         st = jx_integer(&datasets, limits, "/limits", "max_datasets", 0, 0, UINT32_MAX);
+    if (!st && limits)
+        st = jx_integer(&concurrent, limits, "/limits", "max_concurrent_jobs", 0, 0, UINT32_MAX);
+    if (!st && limits)
+        st = jx_integer(&queued, limits, "/limits", "max_queued_jobs", 0, 0, UINT32_MAX);
+    if (!st && limits)
+        st = jx_integer(&upload_bytes, limits, "/limits", "max_upload_bytes", 0, 0, INT64_MAX);
     if (st)
         return st_fail(ST_CORRUPT, "CATALOG_DAMAGED", "a tenant's row is damaged");
     store_tenant_init(t, name);
@@ -70,6 +79,9 @@ enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
     snprintf(t->hmac_key_check, sizeof t->hmac_key_check, "%s", key_check);
     t->max_batch_keys = (uint32_t)batch;
     t->max_datasets = (uint32_t)datasets;
+    t->max_concurrent_jobs = (uint32_t)concurrent;
+    t->max_queued_jobs = (uint32_t)queued;
+    t->max_upload_bytes = (uint64_t)upload_bytes;
     return ST_OK;
 }
 

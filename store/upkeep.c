@@ -4,11 +4,13 @@
 #include "store/build_dir.h"
 #include "store/queue.h"
 #include "store/retention.h"
+#include "store/upload.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #define STEP_MS 250
+#define EXPIRE_MS 10000
 #define SWEEP_MS 600000 /* at the latest, and whenever the catalog has changed */
 
 /* The dataset after the last one; false: the round is over. */
@@ -48,6 +50,12 @@ bool upkeep_step(struct upkeep *u, struct store *s, uint64_t now_ms)
         return false;
     u->next_ms = now_ms + STEP_MS;
     enum st st = store_job_settle(NULL, s);
+    if (!st && store_queue_changed(s, u->queue.seen))
+        st = store_queue_look(&u->queue, s);
+    if (!st && now_ms >= u->expire_ms) {
+        u->expire_ms = now_ms + EXPIRE_MS;
+        st = store_uploads_expire(s);
+    }
     if (!st)
         st = look_at_next(&round_over, u, s);
     if (!st && round_over && (u->swept != s->seen || now_ms >= u->sweep_ms)) {

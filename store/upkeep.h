@@ -5,12 +5,15 @@
 #define EVERLINE_STORE_UPKEEP_H
 
 #include "store/internal.h"
+#include "store/queue.h"
 
 struct upkeep {
     char key[CATALOG_KEY_SIZE]; /* of the dataset looked at last */
     uint64_t next_ms;
-    uint64_t sweep_ms; /* when the next sweep is due, whatever happened */
-    uint64_t swept;    /* what had been read of the catalog at the last one */
+    uint64_t sweep_ms;  /* when the next sweep is due, whatever happened */
+    uint64_t expire_ms; /* when uploads are looked at next */
+    struct store_queue_stats queue;
+    uint64_t swept; /* what had been read of the catalog at the last one */
 };
 
 /* True: something waits to be purged. Failures are logged. */

@@ -154,7 +154,7 @@ test('a number that does not fit is refused, not cut, and a wrong option makes n
   assert.doesNotMatch(await other.ok(['tenant', 'list']), /second/);
   await other.ok(['tenant', 'put', 'dev', '--max-datasets', '4294967295', '--max-batch-keys', '7']);
   assert.deepEqual((await other.json(['tenant', 'get', 'dev'], { tenant: null })).limits,
-    { max_batch_keys: 7, max_datasets: 4294967295 });
+    { max_batch_keys: 7, max_datasets: 4294967295, max_concurrent_jobs: 0, max_queued_jobs: 0, max_upload_bytes: 0 });
 });
 
 test('a wrong --output is refused before anything is moved', async () => {

@@ -32,7 +32,7 @@ before(async () => {
   await data.ingest('flights', { flights: data.file('flights.csv', csv([
     { flight: FLIGHT, departed_at: '2001-01-01 00:01:00', delay: 19, origin: 'ATL' },
     { flight: 'other', departed_at: '2001-02-03 04:05:00', delay: null, origin: 'SEA' }])) });
-  server = await data.serve();
+  server = await data.serve('--ingest-workers', '0'); /* jobs wait, so that they can be asked for */
   token = await data.token({ scope: ALL_SCOPES });
 });
 after(() => server?.stop());
@@ -132,7 +132,7 @@ for (const operation of contract.operations) {
         const reply = await send(operation, { ...right, body });
         assert.equal(reply.status, 400, `${body}: ${reply.status} ${reply.text}`);
       }
-      assertProblem(await send(operation, { ...right, kind: 'text/plain' }), 415);
+      if (!operation['x-everline-stream']) assertProblem(await send(operation, { ...right, kind: 'text/plain' }), 415);
       assertProblem(await send(operation, { ...right, body: ' '.repeat(operation['x-everline-body-limit'] + 1) }), 413);
     });
 

@@ -110,7 +110,10 @@ static inline void kit_lease(struct store_lease *lease, struct kit *kit, const c
     char job[STORE_JOB_ID_SIZE];
     json_t *spec = json_object(), *leased = NULL;
 
-    kit_ok(store_job_enqueue(job, kit->store, "acme", dataset, spec, false, &KIT_ACTOR));
+    kit_ok(store_job_enqueue(
+        job, NULL, NULL, kit->store,
+        &(struct store_job_request){
+            .tenant = "acme", .dataset = dataset, .spec = spec, .actor = KIT_ACTOR}));
     kit_ok(store_job_lease(lease, &leased, kit->store, job, STORE_LEASE_MS));
     json_decref(spec);
     json_decref(leased);
@@ -188,7 +191,7 @@ static inline struct store_build *kit_build(struct kit *kit, const struct store_
     struct store_build *b = kit_begin(kit, lease, text);
 
     kit_segment(kit, b, text, "one.segment", colour);
-    kit_ok(store_build_seal(b, "one.segment"));
+    kit_ok(store_build_seal(b, "one.segment", NULL, NULL));
     return b;
 }
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "ingest/batch.h"
 #include "ingest/child.h"
+#include "store/internal.h"
 
 #include <signal.h>
 
@@ -83,7 +84,7 @@ static json_t *job_row(struct fixture *f, unsigned number)
     json_t *row = NULL;
 
     snprintf(name, sizeof name, "job-%012u", number);
-    kit_ok(store_job_get(&row, f->kit.store, name));
+    kit_ok(store_job_get(&row, f->kit.store, "acme", name));
     return row;
 }
 
@@ -91,16 +92,15 @@ static json_t *job_row(struct fixture *f, unsigned number)
 static void assert_ended(struct fixture *f, unsigned number, const char *state, int version,
                          const char *code)
 {
-    json_t *row = job_row(f, number), *result = json_object_get(row, "result");
-    json_t *error = json_object_get(result, "error");
+    json_t *row = job_row(f, number), *error = json_object_get(row, "error");
 
     assert_string_equal(json_string_value(json_object_get(row, "state")), state);
     if (code) {
-        assert_int_equal(json_integer_value(json_object_get(result, "version")), version);
+        assert_int_equal(json_integer_value(json_object_get(row, "version")), version);
         assert_string_equal(json_string_value(json_object_get(error, "code")), code);
         assert_true(strlen(json_string_value(json_object_get(error, "message"))) > 5);
     } else {
-        assert_null(error);
+        assert_true(json_is_null(error));
     }
     json_decref(row);
 }
@@ -210,7 +210,10 @@ static void look_at_lease(struct fixture *f, const char *phase)
         f->mark_ms = clock_boot_ms();
     if (strcmp(phase, "publishing") != 0)
         return;
-    json_t *row = job_row(f, 1);
+    struct catalog_txn t;
+    catalog_begin_read(&t, &f->kit.store->catalog);
+    json_t *row = catalog_get(&t, CATALOG_JOBS, "job-000000000001");
+    kit_ok(catalog_end(&t));
     json_t *until = json_object_get(json_object_get(row, "lease"), "until_ms");
     assert_true(f->mark_ms > 0);
     assert_true((uint64_t)json_integer_value(until) >= f->mark_ms + STORE_LEASE_MS);

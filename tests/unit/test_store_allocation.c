@@ -124,7 +124,12 @@ static void seal(struct kit *kit)
     json_t *spec = json_object(), *leased = NULL;
     struct store_lease lease;
 
-    kit_ok(store_job_enqueue(job, kit->store, "acme", "things", spec, true, &KIT_ACTOR));
+    kit_ok(store_job_enqueue(job, NULL, NULL, kit->store,
+                             &(struct store_job_request){.tenant = "acme",
+                                                         .dataset = "things",
+                                                         .spec = spec,
+                                                         .local = true,
+                                                         .actor = KIT_ACTOR}));
     kit_ok(store_job_lease(&lease, &leased, kit->store, job, STORE_LEASE_MS));
     json_decref(spec);
     json_decref(leased);

@@ -191,7 +191,7 @@ static void what_was_being_built_has_failed_and_what_was_locked_is_free(void **s
     const json_t *error = json_object_get(row, "error");
     assert_string_equal(json_string_value(json_object_get(error, "code")), "RESTORED");
     json_decref(row);
-    kit_ok(store_job_get(&row, f.restored.store, lease.job));
+    kit_ok(store_job_get(&row, f.restored.store, "acme", lease.job));
     assert_string_equal(json_string_value(json_object_get(row, "state")), "failed");
     assert_null(json_object_get(row, "lease"));
     json_decref(row);

@@ -90,7 +90,10 @@ static int use(struct kit *kit)
     if (!st)
         st = store_event_list(&items, &more, kit->store, "acme", "things", 0, SIZE_MAX);
     if (!st)
-        st = store_job_enqueue(job, kit->store, "acme", "things", spec, false, &KIT_ACTOR);
+        st = store_job_enqueue(
+            job, NULL, NULL, kit->store,
+            &(struct store_job_request){
+                .tenant = "acme", .dataset = "things", .spec = spec, .actor = KIT_ACTOR});
     if (!st)
         st = store_job_lease(&lease, &leased, kit->store, job, STORE_LEASE_MS);
     if (!st) {

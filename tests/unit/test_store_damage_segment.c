@@ -143,7 +143,7 @@ static enum store_outcome publish_parcels(struct kit *kit, int batch)
     kit_lease(&lease, kit, "parcels");
     struct store_build *b = kit_begin(kit, &lease, PARCELS);
     write_parcels(kit, b, batch);
-    kit_ok(store_build_seal(b, "one.segment"));
+    kit_ok(store_build_seal(b, "one.segment", NULL, NULL));
     return kit_finish(kit, &lease, b);
 }
 

@@ -231,7 +231,7 @@ static struct store_build *build(struct kit *kit, const struct store_lease *leas
         snprintf(file, sizeof file, "%zu.segment", i);
         kit_ok(fs_path(path, "%s/%s", store_build_directory(b), file));
         write_segment(kit, d, path, &plan->layers[i]);
-        kit_ok(store_build_seal(b, file));
+        kit_ok(store_build_seal(b, file, NULL, NULL));
     }
     store_definition_free(d);
     return b;

@@ -484,7 +484,7 @@ static void what_waits_at_the_same_time_is_one_commit(void **state)
         char key[CATALOG_KEY_SIZE];
         json_t *row = NULL;
         snprintf(key, sizeof key, "test-%p", (void *)writers[i]);
-        kit_ok(store_job_get(&row, ((struct kit *)*state)->store, key));
+        kit_ok(store_job_get(&row, ((struct kit *)*state)->store, NULL, key));
         json_decref(row);
         free(writers[i]);
     }

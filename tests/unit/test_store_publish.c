@@ -261,7 +261,7 @@ static void a_fenced_lease_seals_and_begins_nothing(void **state)
     b = kit_begin(kit, &lease, KIT_THINGS);
     kit_segment(kit, b, KIT_THINGS, "x", "red");
     kit_ok(store_lease_finish(kit->store, &lease, "canceled", NULL));
-    assert_int_equal(store_build_seal(b, "x"), ST_FENCED);
+    assert_int_equal(store_build_seal(b, "x", NULL, NULL), ST_FENCED);
     assert_int_equal(segments(kit), 0);
     assert_int_equal(store_build_begin(&another, kit->store, &lease, d, sources), ST_FENCED);
     assert_null(another);

@@ -1,0 +1,277 @@
+#include "api/followers.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* A thread asks the catalog thread, LOOK_MS after LOOK_MS, how all jobs are that somebody follows.
+ * A connection that has nothing to send is suspended by the request thread and resumed by this one;
+ * both do it, and everything else with a follower, under the one mutex. Now and then a comment is
+ * sent: only a write tells that a client is gone. */
+
+#define LOOK_MS 250
+#define PING_MS 15000
+#define EVENT_MAX (1u << 20)
+#define BLOCK_BYTES 4096
+
+struct follower {
+    struct api_followers *all;
+    struct MHD_Connection *connection;
+    char tenant[STORE_NAME_SIZE], job[STORE_JOB_ID_SIZE];
+    struct buf pending; /* not sent yet */
+    char *last;         /* the event that was sent last */
+    uint64_t said_ms;
+    bool suspended, ended;
+    struct follower *next;
+};
+
+struct api_followers {
+    struct store_keeper *keeper;
+    pthread_t thread;
+    pthread_mutex_t mutex; /* guards what follows */
+    pthread_cond_t cond;
+    struct follower *first;
+    unsigned count;
+    bool looked, ending, stopping;
+};
+
+static uint64_t now_ms(void)
+{
+    return clock_steady_ns() / 1000000u;
+}
+
+void api_follower_event(struct buf *out, const json_t *job)
+{
+    const char *state = json_string_value(json_object_get(job, "state"));
+    bool goes_on = state && (strcmp(state, "queued") == 0 || strcmp(state, "running") == 0);
+
+    buf_addf(out, "event: %s\ndata: ", goes_on ? "progress" : "end");
+    jx_write(out, job, false);
+    buf_addstr(out, "\n\n");
+}
+
+/* ---- the stream, on a request thread ---- */
+
+static ssize_t read_stream(void *cls, uint64_t pos, char *to, size_t max)
+{
+    struct follower *f = cls;
+    ssize_t n = 0;
+
+    (void)pos;
+    pthread_mutex_lock(&f->all->mutex);
+    if (f->pending.len) {
+        n = (ssize_t)(f->pending.len < max ? f->pending.len : max);
+        memcpy(to, f->pending.data, (size_t)n);
+        f->pending.len -= (size_t)n;
+        memmove(f->pending.data, f->pending.data + n, f->pending.len);
+    } else if (f->ended || f->pending.status) {
+        n = MHD_CONTENT_READER_END_OF_STREAM;
+    } else {
+        f->suspended = true;
+        MHD_suspend_connection(f->connection);
+    }
+    pthread_mutex_unlock(&f->all->mutex);
+    return n;
+}
+
+static void free_stream(void *cls)
+{
+    struct follower *f = cls;
+    struct api_followers *all = f->all;
+
+    pthread_mutex_lock(&all->mutex);
+    for (struct follower **at = &all->first; *at; at = &(*at)->next)
+        if (*at == f) {
+            *at = f->next;
+            all->count--;
+            break;
+        }
+    pthread_mutex_unlock(&all->mutex);
+    buf_release(&f->pending);
+    free(f->last);
+    free(f);
+}
+
+enum st api_followers_check(struct api_followers *f, const char *tenant)
+{
+    unsigned theirs = 0;
+
+    pthread_mutex_lock(&f->mutex);
+    for (const struct follower *one = f->first; one; one = one->next)
+        theirs += strcmp(one->tenant, tenant) == 0;
+    bool full = f->count >= API_FOLLOWERS_MAX || theirs >= API_FOLLOWERS_OF_TENANT_MAX;
+    pthread_mutex_unlock(&f->mutex);
+    return full ? st_hint(st_fail(ST_UNAVAILABLE, "BUSY", "too many jobs are being followed"),
+                          "ask GET /v1/jobs/{job} now and then instead")
+                : ST_OK;
+}
+
+struct MHD_Response *api_follow(struct api_followers *all, struct MHD_Connection *connection,
+                                const char *tenant, const char *job, const char *first)
+{
+    struct follower *f = calloc(1, sizeof *f);
+
+    if (!f)
+        return NULL;
+    f->all = all;
+    f->connection = connection;
+    f->said_ms = now_ms();
+    f->last = strdup(first);
+    snprintf(f->tenant, sizeof f->tenant, "%s", tenant);
+    snprintf(f->job, sizeof f->job, "%s", job);
+    buf_init(&f->pending, EVENT_MAX);
+    buf_addstr(&f->pending, first);
+    pthread_mutex_lock(&all->mutex);
+    f->ended = all->ending || strncmp(first, "event: end", 10) == 0;
+    f->next = all->first;
+    all->first = f;
+    all->count++;
+    pthread_mutex_unlock(&all->mutex);
+    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES,
+                                                                      read_stream, f, free_stream);
+    if (!response)
+        free_stream(f);
+    return response;
+}
+
+/* ---- the jobs, on the catalog thread ---- */
+
+static void wake(struct follower *f)
+{
+    f->said_ms = now_ms();
+    if (f->suspended) {
+        f->suspended = false;
+        MHD_resume_connection(f->connection);
+    }
+}
+
+static void look_at(struct follower *f, struct store *s)
+{
+    struct buf event;
+    json_t *job = NULL;
+
+    if (f->ended)
+        return;
+    buf_init(&event, EVENT_MAX);
+    if (store_job_get(&job, s, f->tenant, f->job) == ST_OK)
+        api_follower_event(&event, job);
+    if (!event.status && event.len && (!f->last || strcmp(f->last, event.data) != 0)) {
+        buf_add(&f->pending, event.data, event.len);
+        f->ended = strncmp(event.data, "event: end", 10) == 0;
+        free(f->last);
+        f->last = buf_take(&event);
+        wake(f);
+    } else if (now_ms() - f->said_ms >= PING_MS) {
+        buf_addstr(&f->pending, ":\n\n");
+        wake(f);
+    }
+    buf_release(&event);
+    json_decref(job);
+}
+
+static void look(struct store *s, struct store_wait *wait, void *ctx)
+{
+    struct api_followers *all = ctx;
+
+    (void)wait;
+    pthread_mutex_lock(&all->mutex);
+    for (struct follower *f = all->first; f; f = f->next)
+        look_at(f, s);
+    pthread_mutex_unlock(&all->mutex);
+}
+
+static void looked(enum st status, void *ctx)
+{
+    struct api_followers *all = ctx;
+
+    (void)status;
+    pthread_mutex_lock(&all->mutex);
+    all->looked = true;
+    pthread_cond_signal(&all->cond);
+    pthread_mutex_unlock(&all->mutex);
+}
+
+static void *followers_main(void *arg)
+{
+    struct api_followers *all = arg;
+    struct store_task task;
+
+    pthread_mutex_lock(&all->mutex);
+    while (!all->stopping) {
+        struct timespec until;
+
+        clock_gettime(CLOCK_MONOTONIC, &until);
+        until.tv_nsec += LOOK_MS * 1000000L;
+        until.tv_sec += until.tv_nsec / 1000000000;
+        until.tv_nsec %= 1000000000;
+        (void)pthread_cond_timedwait(&all->cond, &all->mutex, &until);
+        if (!all->first || all->stopping)
+            continue;
+        all->looked = false;
+        task = (struct store_task){.run_fn = look, .done_fn = looked, .ctx = all};
+        pthread_mutex_unlock(&all->mutex);
+        store_keeper_post(all->keeper, &task);
+        pthread_mutex_lock(&all->mutex);
+        while (!all->looked)
+            pthread_cond_wait(&all->cond, &all->mutex);
+    }
+    pthread_mutex_unlock(&all->mutex);
+    return NULL;
+}
+
+/* ---- start and stop ---- */
+
+enum st api_followers_start(struct api_followers **out, struct store_keeper *keeper)
+{
+    struct api_followers *all = calloc(1, sizeof *all);
+    pthread_condattr_t monotonic;
+
+    *out = NULL;
+    if (!all)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    all->keeper = keeper;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&all->mutex, NULL);
+    pthread_cond_init(&all->cond, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    int rc = pthread_create(&all->thread, NULL, followers_main, all);
+    if (rc != 0) {
+        free(all);
+        return st_fail_errno(rc, "starting the thread of the event streams");
+    }
+    *out = all;
+    return ST_OK;
+}
+
+void api_followers_end(struct api_followers *all)
+{
+    if (!all)
+        return;
+    pthread_mutex_lock(&all->mutex);
+    all->ending = true;
+    for (struct follower *f = all->first; f; f = f->next) {
+        f->ended = true;
+        wake(f);
+    }
+    pthread_mutex_unlock(&all->mutex);
+}
+
+void api_followers_stop(struct api_followers *all)
+{
+    if (!all)
+        return;
+    pthread_mutex_lock(&all->mutex);
+    all->stopping = true;
+    pthread_cond_signal(&all->cond);
+    pthread_mutex_unlock(&all->mutex);
+    pthread_join(all->thread, NULL);
+    pthread_mutex_destroy(&all->mutex);
+    pthread_cond_destroy(&all->cond);
+    free(all);
+}

@@ -1,0 +1,310 @@
+#include "api/internal.h"
+
+#include "api/followers.h"
+#include "base/log.h"
+#include "store/queue.h"
+#include "store/upload.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Uploads and jobs: on the catalog thread. */
+
+#define IDEMPOTENCY_KEY_MAX 255
+#define ACTOR_SIZE (AUTH_SUBJECT_MAX + STORE_NAME_SIZE + 16)
+
+static enum st write_json(struct api_reply *reply, unsigned status, json_t *value)
+{
+    reply->status = status;
+    jx_write(&reply->body, value, false);
+    json_decref(value);
+    return buf_status(&reply->body);
+}
+
+static struct store_actor actor_of(char text[ACTOR_SIZE], const struct api_request *request)
+{
+    const struct auth_identity *who = request->identity;
+
+    snprintf(text, ACTOR_SIZE, "token:%s", who->subject[0] ? who->subject : who->kid);
+    return (struct store_actor){.name = text, .request_id = request->request_id};
+}
+
+enum st api_op_create_upload(struct api_reply *reply, struct api_request *request, struct store *s,
+                             struct store_wait *wait)
+{
+    json_t *upload = NULL;
+    enum st st = store_upload_add(&upload, s, request->identity->tenant, request->received);
+
+    (void)wait;
+    return st ? st : write_json(reply, 201, upload);
+}
+
+/* ---- ingests ---- */
+
+/* A path that could lead out is told here; the worker has it resolved by the kernel. */
+static enum st check_path(const char *path, size_t i)
+{
+    bool out = path[0] == '/' || strcmp(path, "..") == 0 || strncmp(path, "../", 3) == 0 ||
+               strstr(path, "/../") ||
+               (strlen(path) > 2 && strcmp(path + strlen(path) - 3, "/..") == 0);
+
+    return out ? st_place(st_fail(ST_INVALID, "INBOX_PATH",
+                                  "a path is below the tenant's directory of the inbox"),
+                          "/sources/%zu/path", i)
+               : ST_OK;
+}
+
+static enum st check_source(const json_t *item, size_t i)
+{
+    static const char *const MEMBERS[] = {"source", "upload", "path", NULL};
+    const char *source, *upload = NULL, *path = NULL;
+    char pointer[40];
+
+    snprintf(pointer, sizeof pointer, "/sources/%zu", i);
+    enum st st =
+        json_is_object(item)
+            ? jx_only(item, pointer, MEMBERS)
+            : st_place(st_fail(ST_INVALID, "WRONG_TYPE", "must be an object"), "%s", pointer);
+    if (!st)
+        st = jx_string(&source, item, pointer, "source", NULL);
+    if (!st)
+        st = jx_string(&upload, item, pointer, "upload", NULL);
+    if (!st)
+        st = jx_string(&path, item, pointer, "path", NULL);
+    if (!st && !upload == !path)
+        st = st_place(
+            st_fail(ST_INVALID, "INVALID_SOURCE", "a source has either an upload or a path"), "%s",
+            pointer);
+    return !st && path ? check_path(path, i) : st;
+}
+
+static enum st read_spec(json_t **spec, int *priority, const struct api_request *request)
+{
+    static const char *const MEMBERS[] = {"sources", "priority", NULL};
+    json_t *body = NULL, *sources = NULL;
+    int64_t number = 0;
+    enum st st = api_body_object(&body, request);
+
+    if (!st)
+        st = jx_only(body, "", MEMBERS);
+    if (!st)
+        st = jx_array(&sources, body, "", "sources");
+    if (!st && json_array_size(sources) == 0)
+        st = st_place(st_fail(ST_INVALID, "MISSING_SOURCE", "there is no file to ingest"),
+                      "/sources");
+    if (!st)
+        st = jx_integer(&number, body, "", "priority", 0, -STORE_PRIORITY_MAX, STORE_PRIORITY_MAX);
+    for (size_t i = 0; !st && i < json_array_size(sources); i++)
+        st = check_source(json_array_get(sources, i), i);
+    if (!st)
+        *spec = json_pack("{s:O}", "sources", sources);
+    *priority = (int)number;
+    json_decref(body);
+    return st;
+}
+
+static enum st check_key(const char *key)
+{
+    size_t len = key ? strlen(key) : 1;
+
+    return len > 0 && len <= IDEMPOTENCY_KEY_MAX
+               ? ST_OK
+               : st_place(st_fail(ST_INVALID, "INVALID_PARAMETER",
+                                  "an Idempotency-Key has 1 to %d bytes", IDEMPOTENCY_KEY_MAX),
+                          "header/Idempotency-Key");
+}
+
+/* What makes it the same request: dataset, parameters, and the body, which may have been a file. */
+static enum st digest_request(unsigned char out[DIGEST_BYTES], const struct api_request *request)
+{
+    const char *source = api_query(request, "source"), *name = api_query(request, "name");
+    struct buf b;
+
+    buf_init(&b, 8u << 20);
+    buf_addf(&b, "%s\n%s\n%s\n", request->path_params[0], source ? source : "", name ? name : "");
+    if (request->received)
+        buf_add(&b, request->received->sha256, DIGEST_BYTES);
+    else
+        buf_add(&b, request->body ? request->body : "", request->body_len);
+    enum st st = buf_status(&b);
+    if (!st)
+        st = digest_sha256(out, b.data, b.len);
+    buf_release(&b);
+    return st;
+}
+
+/* The file that came as the body: an upload of its own. */
+static enum st take_body(json_t **spec, const struct api_request *request, struct store *s)
+{
+    const char *source = api_query(request, "source");
+    json_t *upload = NULL;
+    enum st st = store_upload_add(&upload, s, request->identity->tenant, request->received);
+
+    if (!st) {
+        json_t *item = json_pack("{s:O}", "upload", json_object_get(upload, "upload"));
+        if (source)
+            json_object_set_new(item, "source", json_string(source));
+        *spec = json_pack("{s:[o]}", "sources", item);
+    }
+    json_decref(upload);
+    return st;
+}
+
+/* No job has it. The failure that is being told stays the thread's last one. */
+static void drop_body(const struct api_request *request, const json_t *spec, struct store *s)
+{
+    const json_t *item = json_array_get(json_object_get(spec, "sources"), 0);
+    struct st_report report;
+
+    st_save(&report, ST_OK);
+    if (store_upload_drop(s, request->identity->tenant,
+                          json_string_value(json_object_get(item, "upload"))))
+        log_failure(LOG_LEVEL_WARN, "upload", "a file that no job has stays for a day");
+    (void)!st_restore(&report);
+}
+
+enum st api_op_create_ingest(struct api_reply *reply, struct api_request *request, struct store *s,
+                             struct store_wait *wait)
+{
+    char actor[ACTOR_SIZE], job[STORE_JOB_ID_SIZE];
+    struct store_job_request r = {.tenant = request->identity->tenant,
+                                  .dataset = request->path_params[0],
+                                  .actor = actor_of(actor, request),
+                                  .repeat_key = request->idempotency_key};
+    json_t *spec = NULL, *row = NULL;
+    bool repeated = false;
+    enum st st = api_visible(request);
+
+    (void)wait;
+    if (!st)
+        st = check_key(request->idempotency_key);
+    if (!st)
+        st = digest_request(r.repeat_digest, request);
+    if (!st)
+        st = request->received ? take_body(&spec, request, s)
+                               : read_spec(&spec, &r.priority, request);
+    r.spec = spec;
+    if (!st)
+        st = api_hide_name(store_job_enqueue(job, &row, &repeated, s, &r));
+    if (request->received && spec && (st || repeated))
+        drop_body(request, spec, s);
+    json_decref(spec);
+    if (st)
+        return st;
+    api_reply_header(reply, "Location", "/v1/jobs/%s", job);
+    return write_json(reply, 202, row);
+}
+
+/* ---- jobs ---- */
+
+static bool sees(const char *dataset, void *ctx)
+{
+    return auth_identity_sees_dataset(ctx, dataset);
+}
+
+enum st api_op_list_jobs(struct api_reply *reply, struct api_request *request, struct store *s,
+                         struct store_wait *wait)
+{
+    const char *cursor = api_query(request, "cursor");
+    struct store_job_filter filter = {.tenant = request->identity->tenant,
+                                      .dataset = api_query(request, "dataset"),
+                                      .state = api_query(request, "state"),
+                                      .sees_fn = sees,
+                                      .ctx = (void *)(uintptr_t)request->identity};
+    char next[STORE_JOB_ID_SIZE] = "";
+    json_t *items = NULL;
+    bool more = false;
+    enum st st =
+        cursor && strlen(cursor) >= STORE_JOB_ID_SIZE
+            ? st_place(st_fail(ST_INVALID, "INVALID_CURSOR", "this is not a cursor of ours"),
+                       "query/cursor")
+            : ST_OK;
+
+    (void)wait;
+    if (!st)
+        st = store_job_list(&items, &more, s, &filter, cursor, (size_t)api_query_limit(request));
+    if (st)
+        return st;
+    if (more)
+        snprintf(next, sizeof next, "%s",
+                 json_string_value(
+                     json_object_get(json_array_get(items, json_array_size(items) - 1), "job")));
+    return api_list(reply, items, more ? next : NULL);
+}
+
+/* The job that the path names, if the token sees its dataset. */
+static enum st find_job(json_t **out, const struct api_request *request, struct store *s)
+{
+    enum st st = store_job_get(out, s, request->identity->tenant, request->path_params[0]);
+
+    if (!st && !auth_identity_sees_dataset(request->identity,
+                                           json_string_value(json_object_get(*out, "dataset")))) {
+        json_decref(*out);
+        *out = NULL;
+        st = st_fail(ST_NOT_FOUND, "UNKNOWN_JOB", "there is no such job");
+    }
+    return st;
+}
+
+enum st api_op_get_job(struct api_reply *reply, struct api_request *request, struct store *s,
+                       struct store_wait *wait)
+{
+    json_t *row = NULL;
+    enum st st = find_job(&row, request, s);
+
+    (void)wait;
+    return st ? st : write_json(reply, 200, row);
+}
+
+enum st api_op_watch_job(struct api_reply *reply, struct api_request *request, struct store *s,
+                         struct store_wait *wait)
+{
+    const char *tenant = request->identity->tenant, *id = request->path_params[0];
+    json_t *job = NULL;
+    enum st st = find_job(&job, request, s);
+
+    (void)wait;
+    if (!st && request->server->followers)
+        st = api_followers_check(request->server->followers, tenant);
+    if (!st)
+        api_follower_event(&reply->body, job);
+    json_decref(job);
+    if (st)
+        return st;
+    reply->content_type = "text/event-stream";
+    api_reply_header(reply, "Cache-Control", "no-store");
+    if (request->server->followers)
+        snprintf(reply->follow, sizeof reply->follow, "%s", id);
+    return ST_OK;
+}
+
+typedef enum st (*job_move_fn)(json_t **out, struct store *s, const char *tenant, const char *job,
+                               const struct store_actor *actor);
+
+static enum st move_job(struct api_reply *reply, struct api_request *request, struct store *s,
+                        job_move_fn move_it)
+{
+    char text[ACTOR_SIZE];
+    struct store_actor actor = actor_of(text, request);
+    json_t *seen = NULL, *row = NULL;
+    enum st st = find_job(&seen, request, s);
+
+    json_decref(seen);
+    if (!st)
+        st = move_it(&row, s, request->identity->tenant, request->path_params[0], &actor);
+    return st ? st : write_json(reply, 202, row);
+}
+
+enum st api_op_cancel_job(struct api_reply *reply, struct api_request *request, struct store *s,
+                          struct store_wait *wait)
+{
+    (void)wait;
+    return move_job(reply, request, s, store_job_cancel);
+}
+
+enum st api_op_retry_job(struct api_reply *reply, struct api_request *request, struct store *s,
+                         struct store_wait *wait)
+{
+    (void)wait;
+    return move_job(reply, request, s, store_job_retry);
+}

@@ -1,0 +1,248 @@
+#include "store/queue_internal.h"
+
+#include "base/clock.h"
+#include "store/upload_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The queue as people see it, and what they may do with a job. */
+
+#define PROGRESS_MAX 4096
+
+static json_t *public_row(const struct store *s, const json_t *row);
+
+void queue_show(json_t **out, struct catalog_txn *t, const struct store *s, const char *job)
+{
+    json_t *row = out && !t->status ? catalog_get(t, CATALOG_JOBS, job) : NULL;
+
+    if (row)
+        *out = public_row(s, row);
+    json_decref(row);
+}
+
+enum st queue_shown(json_t **out, enum st st)
+{
+    if (st && out) {
+        json_decref(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
+/* The tenant's job, or NULL and the transaction fails. */
+static json_t *find(struct catalog_txn *t, const char *tenant, const char *job)
+{
+    bool plausible = strlen(job) < STORE_JOB_ID_SIZE;
+    json_t *row = plausible ? catalog_get(t, CATALOG_JOBS, job) : NULL;
+
+    if (row && (!tenant || strcmp(queue_text(row, "tenant"), tenant) == 0))
+        return row;
+    json_decref(row);
+    if (!t->status) /* else its report stays */
+        catalog_fail(t, st_fail(ST_NOT_FOUND, "UNKNOWN_JOB", "there is no such job"));
+    return NULL;
+}
+
+enum st store_job_cancel(json_t **out, struct store *s, const char *tenant, const char *job,
+                         const struct store_actor *actor)
+{
+    struct catalog_txn t;
+
+    if (out)
+        *out = NULL;
+    catalog_begin_write(&t, &s->catalog);
+    json_t *row = find(&t, tenant, job);
+    bool asked = row && json_object_get(row, "cancel");
+    if (row && !asked)
+        store_set(
+            &t, row, "cancel",
+            json_pack("{s:s, s:o}", "actor", actor->name, "at", store_time_json(clock_wall_us())));
+    if (row && queue_is(row, "queued"))
+        queue_end_job(&t, row, "canceled", false);
+    else if (row && queue_is(row, "running"))
+        catalog_put(&t, CATALOG_JOBS, job, row);
+    else if (row && !queue_is(row, "canceled"))
+        catalog_fail(&t, st_fail(ST_CONFLICT, "JOB_ENDED", "the job has ended: it is %s",
+                                 queue_text(row, "state")));
+    json_decref(row);
+    queue_show(out, &t, s, job);
+    enum st st = catalog_commit(&t);
+    return queue_shown(out, st ? st : store_uploads_purge(s));
+}
+
+static void check_retriable(struct catalog_txn *t, const json_t *row)
+{
+    if (!queue_is(row, "failed") && !queue_is(row, "canceled"))
+        catalog_fail(t, st_fail(ST_CONFLICT, "JOB_NOT_RETRIABLE", "the job is %s",
+                                queue_text(row, "state")));
+    else if (json_is_true(json_object_get(row, "local")))
+        catalog_fail(t, st_hint(st_fail(ST_CONFLICT, "JOB_NOT_RETRIABLE",
+                                        "the job was a command's own, which has ended"),
+                                "run the command again"));
+    else if (!upload_all_there(t, queue_text(row, "tenant"), json_object_get(row, "spec")))
+        catalog_fail(
+            t, st_hint(st_fail(ST_CONFLICT, "UPLOADS_GONE", "the job's uploads went when it ended"),
+                       "upload the files again and start a new ingest"));
+}
+
+enum st store_job_retry(json_t **out, struct store *s, const char *tenant, const char *job,
+                        const struct store_actor *actor)
+{
+    static const char *const FORGOTTEN[] = {"cancel", "error", "ended_at", "result", "dead"};
+    struct catalog_txn t;
+
+    if (out)
+        *out = NULL;
+    catalog_begin_write(&t, &s->catalog);
+    json_t *row = find(&t, tenant, job);
+    if (row)
+        check_retriable(&t, row);
+    if (row && !t.status) {
+        for (size_t i = 0; i < sizeof FORGOTTEN / sizeof FORGOTTEN[0]; i++)
+            json_object_del(row, FORGOTTEN[i]);
+        store_set(&t, row, "tries", json_integer(0));
+        store_set(&t, row, "retried_by", json_string(actor->name));
+        queue_set_state(&t, row, "queued");
+        queue_put(&t, row);
+    }
+    json_decref(row);
+    queue_show(out, &t, s, job);
+    return queue_shown(out, catalog_commit(&t));
+}
+
+/* ---- progress: a file of its own, neither synced nor missed ---- */
+
+enum st queue_progress_path(char out[FS_PATH_MAX], const struct store *s, const char *job)
+{
+    return fs_path(out, "%s/%s", s->progress_dir, job);
+}
+
+enum st store_job_tell(struct store *s, const struct store_lease *lease, const json_t *progress)
+{
+    char path[FS_PATH_MAX], temporary[FS_PATH_MAX];
+    enum st st = queue_progress_path(path, s, lease->job);
+    char *text = jx_text(progress, false);
+    FILE *f = NULL;
+
+    if (!st)
+        st = fs_path(temporary, "%s.%u.tmp", path, lease->attempt);
+    if (!st && text)
+        f = fopen(temporary, "we");
+    bool written = f && fputs(text, f) >= 0;
+    if (f && fclose(f) != 0)
+        written = false;
+    if (!st && (!written || rename(temporary, path) != 0))
+        st = st_fail_errno(errno, "writing a job's progress");
+    free(text);
+    return st;
+}
+
+/* Null when there is none. A torn or old file is no failure: the next one comes soon. */
+static json_t *read_progress(const struct store *s, const json_t *job)
+{
+    char path[FS_PATH_MAX];
+    json_t *progress = NULL;
+
+    if (!queue_is(job, "running") ||
+        queue_progress_path(path, s, queue_text(job, "job")) != ST_OK ||
+        jx_parse_file(&progress, path, PROGRESS_MAX) != ST_OK)
+        return json_null();
+    return progress;
+}
+
+/* ---- reading ---- */
+
+static json_t *copy(const json_t *object, const char *name)
+{
+    json_t *value = json_object_get(object, name);
+
+    return value ? json_incref(value) : json_null();
+}
+
+/* Version 0 is none. */
+static json_t *version_of(const json_t *row, const json_t *result)
+{
+    json_int_t version = queue_number(row, "version");
+
+    if (!version)
+        version = queue_number(result, "version");
+    return version ? json_integer(version) : json_null();
+}
+
+static json_t *public_row(const struct store *s, const json_t *row)
+{
+    static const char *const COPIED[] = {"job",        "tenant",   "dataset",   "state",
+                                         "attempt",    "priority", "actor",     "created_at",
+                                         "started_at", "ended_at", "updated_at"};
+    const json_t *result = json_object_get(row, "result"),
+                 *error = json_object_get(result, "error");
+    json_t *out = json_object();
+
+    for (size_t i = 0; i < sizeof COPIED / sizeof COPIED[0]; i++)
+        json_object_set_new(out, COPIED[i], copy(row, COPIED[i]));
+    json_object_set_new(out, "sources", copy(json_object_get(row, "spec"), "sources"));
+    json_object_set_new(out, "cancel_requested",
+                        json_boolean(json_object_get(row, "cancel") && queue_is(row, "running")));
+    json_object_set_new(out, "progress", read_progress(s, row));
+    json_object_set_new(out, "version", version_of(row, result));
+    json_object_set_new(out, "outcome", copy(result, "outcome"));
+    json_object_set_new(out, "error",
+                        error ? json_incref((json_t *)(uintptr_t)error) : copy(row, "error"));
+    json_object_set_new(out, "timeline", copy(result, "timeline"));
+    return out;
+}
+
+enum st store_job_get(json_t **out, struct store *s, const char *tenant, const char *job)
+{
+    struct catalog_txn t;
+
+    *out = NULL;
+    catalog_begin_read(&t, &s->catalog);
+    json_t *row = find(&t, tenant, job);
+    enum st st = catalog_end(&t);
+    if (!st)
+        *out = public_row(s, row);
+    json_decref(row);
+    return st;
+}
+
+static bool is_listed(const struct store_job_filter *f, const json_t *row)
+{
+    return (!f->dataset || strcmp(queue_text(row, "dataset"), f->dataset) == 0) &&
+           (!f->state || queue_is(row, f->state)) &&
+           (!f->sees_fn || f->sees_fn(queue_text(row, "dataset"), f->ctx));
+}
+
+enum st store_job_list(json_t **items, bool *more, struct store *s,
+                       const struct store_job_filter *filter, const char *before, size_t limit)
+{
+    char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
+    struct catalog_txn t;
+    json_t *entry;
+
+    *items = json_array();
+    *more = false;
+    store_dataset_key(prefix, filter->tenant, "");
+    if (before)
+        store_dataset_key(key, filter->tenant, before);
+    catalog_begin_read(&t, &s->catalog);
+    while (!*more && (entry = catalog_before(&t, CATALOG_TENANT_JOBS, prefix, key))) {
+        json_t *row = catalog_get(&t, CATALOG_JOBS, key + strlen(prefix));
+        json_decref(entry);
+        if (row && is_listed(filter, row)) {
+            *more = json_array_size(*items) == limit;
+            if (!*more)
+                json_array_append_new(*items, public_row(s, row));
+        }
+        json_decref(row);
+    }
+    enum st st = catalog_end(&t);
+    if (st) {
+        json_decref(*items);
+        *items = NULL;
+    }
+    return st;
+}

@@ -1,0 +1,370 @@
+#include "store/upload_internal.h"
+
+#include "base/clock.h"
+#include "store/queue_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A file is received in spool/incoming/OWNER.RANDOM/NAME, synced there, and renamed to
+ * spool/TENANT/UPLOAD/NAME; then its row is committed: {"upload","name","bytes","sha256","at_us",
+ * "job","gone"}. Who ends a job marks the rows of its uploads as gone, in the same transaction;
+ * their files are removed after the commit, and the rows after the files, so that whoever dies in
+ * between leaves a row by which somebody else finds them. */
+
+#define ORPHAN_S 3600
+
+const char *store_run_name(const struct store *s)
+{
+    return s->run.name;
+}
+
+/* ---- the spool ---- */
+
+static void upload_key(char out[CATALOG_KEY_SIZE], const char *tenant, const char *upload)
+{
+    snprintf(out, CATALOG_KEY_SIZE, "%s/%.*s", tenant, STORE_UPLOAD_ID_SIZE, upload);
+}
+
+static enum st upload_dir(char out[FS_PATH_MAX], const struct store *s, const char *tenant,
+                          const char *upload)
+{
+    return fs_path(out, "%s/%s/%s", s->spool_dir, tenant, upload);
+}
+
+static void check_quota(struct catalog_txn *t, const char *tenant, uint64_t bytes)
+{
+    char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
+    json_t *row = catalog_get(t, CATALOG_TENANTS, tenant), *upload;
+    uint64_t most = (uint64_t)queue_number(json_object_get(row, "limits"), "max_upload_bytes");
+
+    snprintf(prefix, sizeof prefix, "%s/", tenant);
+    while (most && (upload = catalog_after(t, CATALOG_UPLOADS, prefix, key))) {
+        bytes += (uint64_t)queue_number(upload, "bytes");
+        json_decref(upload);
+    }
+    if (most && bytes > most)
+        catalog_fail(
+            t, st_hint(st_fail(ST_FULL, "QUOTA", "the tenant's uploads may have %llu bytes in all",
+                               (unsigned long long)most),
+                       "wait until jobs that use uploads have ended"));
+    json_decref(row);
+}
+
+static enum st move_in(char id[STORE_UPLOAD_ID_SIZE], struct store *s, const char *tenant,
+                       struct store_incoming *in)
+{
+    char parent[FS_PATH_MAX], to[FS_PATH_MAX], hex[25];
+    unsigned char random[12];
+    enum st st = digest_random(random, sizeof random);
+
+    if (st)
+        return st;
+    digest_hex(hex, random, sizeof random);
+    snprintf(id, STORE_UPLOAD_ID_SIZE, "up-%s", hex);
+    st = fs_path(parent, "%s/%s", s->spool_dir, tenant);
+    if (!st)
+        st = fs_mkdir(parent, 0700);
+    if (!st)
+        st = upload_dir(to, s, tenant, id);
+    if (!st && rename(in->directory, to) != 0)
+        st = st_fail_errno(errno, "taking an upload into the spool");
+    if (st)
+        return st;
+    snprintf(in->directory, sizeof in->directory, "%s", to); /* the caller's until the commit */
+    return fs_sync_dir(parent);
+}
+
+enum st store_upload_add(json_t **out, struct store *s, const char *tenant,
+                         struct store_incoming *in)
+{
+    char id[STORE_UPLOAD_ID_SIZE], key[CATALOG_KEY_SIZE], hex[DIGEST_HEX_SIZE];
+    int64_t now_us = clock_wall_us();
+    struct catalog_txn t;
+
+    *out = NULL;
+    enum st st = move_in(id, s, tenant, in);
+    if (st)
+        return st;
+    digest_hex(hex, in->sha256, sizeof in->sha256);
+    upload_key(key, tenant, id);
+    catalog_begin_write(&t, &s->catalog);
+    check_quota(&t, tenant, in->bytes);
+    json_t *row = json_pack("{s:s, s:s, s:I, s:s, s:I, s:n, s:b}", "upload", id, "name",
+                            strrchr(in->path, '/') + 1, "bytes", (json_int_t)in->bytes, "sha256",
+                            hex, "at_us", (json_int_t)now_us, "job", "gone", 0);
+    if (row)
+        catalog_put(&t, CATALOG_UPLOADS, key, row);
+    else
+        catalog_fail(&t, st_fail(ST_NOMEM, NULL, "out of memory"));
+    json_decref(row);
+    st = catalog_commit(&t);
+    if (st)
+        return st;
+    in->directory[0] = '\0'; /* it is the spool's now */
+    digest_stream_free(in->digest);
+    in->digest = NULL;
+    *out = json_pack("{s:s, s:s, s:I, s:s, s:o, s:o}", "upload", id, "name",
+                     strrchr(in->path, '/') + 1, "bytes", (json_int_t)in->bytes, "sha256", hex,
+                     "created_at", store_time_json(now_us), "expires_at",
+                     store_time_json(now_us + STORE_UPLOAD_HOURS * 3600000000));
+    return *out ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
+}
+
+static enum st unknown_upload(void)
+{
+    return st_hint(st_fail(ST_NOT_FOUND, "UNKNOWN_UPLOAD", "there is no such upload"),
+                   "uploads are gone when their job has ended, and after %d hours",
+                   STORE_UPLOAD_HOURS);
+}
+
+/* The row of one that is there; NULL: it is not, or was never. */
+static json_t *find(struct catalog_txn *t, const char *tenant, const char *upload)
+{
+    char key[CATALOG_KEY_SIZE];
+
+    upload_key(key, tenant, upload);
+    json_t *row = catalog_get(t, CATALOG_UPLOADS, key);
+    if (!json_is_true(json_object_get(row, "gone")))
+        return row;
+    json_decref(row);
+    return NULL;
+}
+
+enum st store_upload_path(char out[FS_PATH_MAX], struct store *s, const char *tenant,
+                          const char *upload)
+{
+    struct catalog_txn t;
+
+    catalog_begin_read(&t, &s->catalog);
+    json_t *row = find(&t, tenant, upload);
+    enum st st = catalog_end(&t);
+    if (!st)
+        st = row ? fs_path(out, "%s/%s/%s/%s", s->spool_dir, tenant, queue_text(row, "upload"),
+                           queue_text(row, "name"))
+                 : unknown_upload();
+    json_decref(row);
+    return st;
+}
+
+/* ---- jobs ---- */
+
+static const char *upload_of(const json_t *spec, size_t i)
+{
+    const json_t *sources = json_object_get(spec, "sources");
+
+    return json_string_value(json_object_get(json_array_get(sources, i), "upload"));
+}
+
+static void put(struct catalog_txn *t, const char *tenant, const json_t *row)
+{
+    char key[CATALOG_KEY_SIZE];
+
+    upload_key(key, tenant, queue_text(row, "upload"));
+    catalog_put(t, CATALOG_UPLOADS, key, row);
+}
+
+void upload_claim(struct catalog_txn *t, const char *tenant, const json_t *spec, const char *job)
+{
+    size_t count = json_array_size(json_object_get(spec, "sources"));
+
+    for (size_t i = 0; !t->status && i < count; i++) {
+        const char *upload = upload_of(spec, i);
+        json_t *row = upload ? find(t, tenant, upload) : NULL;
+        if (upload && !row && !t->status)
+            catalog_fail(t, st_place(unknown_upload(), "/sources/%zu/upload", i));
+        else if (row && json_is_string(json_object_get(row, "job")))
+            catalog_fail(t,
+                         st_place(st_fail(ST_CONFLICT, "UPLOAD_USED",
+                                          "the upload is that of another job, or is there twice"),
+                                  "/sources/%zu/upload", i));
+        else if (row) {
+            store_set(t, row, "job", json_string(job));
+            put(t, tenant, row);
+        }
+        json_decref(row);
+    }
+}
+
+static void give_up(struct catalog_txn *t, const char *tenant, json_t *row)
+{
+    store_set(t, row, "gone", json_true());
+    put(t, tenant, row);
+}
+
+void upload_give_up(struct catalog_txn *t, const char *tenant, const json_t *spec)
+{
+    size_t count = json_array_size(json_object_get(spec, "sources"));
+
+    for (size_t i = 0; i < count; i++) {
+        const char *upload = upload_of(spec, i);
+        json_t *row = upload ? find(t, tenant, upload) : NULL;
+        if (row)
+            give_up(t, tenant, row);
+        json_decref(row);
+    }
+}
+
+bool upload_all_there(struct catalog_txn *t, const char *tenant, const json_t *spec)
+{
+    size_t count = json_array_size(json_object_get(spec, "sources"));
+    bool all = true;
+
+    for (size_t i = 0; all && i < count; i++) {
+        const char *upload = upload_of(spec, i);
+        json_t *row = upload ? find(t, tenant, upload) : NULL;
+        all = !upload || row;
+        json_decref(row);
+    }
+    return all;
+}
+
+/* ---- removal ---- */
+
+enum st store_upload_drop(struct store *s, const char *tenant, const char *upload)
+{
+    struct catalog_txn t;
+
+    catalog_begin_write(&t, &s->catalog);
+    json_t *row = find(&t, tenant, upload);
+    if (row && !json_is_string(json_object_get(row, "job")))
+        give_up(&t, tenant, row);
+    json_decref(row);
+    enum st st = catalog_commit(&t);
+    return st ? st : store_uploads_purge(s);
+}
+
+/* The keys of those given up, as an array. */
+static enum st list_gone(json_t **out, struct store *s)
+{
+    char key[CATALOG_KEY_SIZE] = "";
+    struct catalog_txn t;
+    json_t *row;
+
+    *out = json_array();
+    catalog_begin_read(&t, &s->catalog);
+    while ((row = catalog_after(&t, CATALOG_UPLOADS, "", key))) {
+        if (json_is_true(json_object_get(row, "gone")))
+            json_array_append_new(*out, json_string(key));
+        json_decref(row);
+    }
+    return catalog_end(&t);
+}
+
+enum st store_uploads_purge(struct store *s)
+{
+    char path[FS_PATH_MAX];
+    struct catalog_txn t;
+    json_t *gone = NULL;
+    enum st st = list_gone(&gone, s);
+
+    for (size_t i = 0; !st && i < json_array_size(gone); i++) {
+        st = fs_path(path, "%s/%s", s->spool_dir, json_string_value(json_array_get(gone, i)));
+        if (!st)
+            st = fs_remove_tree(path);
+    }
+    if (!st && json_array_size(gone)) {
+        catalog_begin_write(&t, &s->catalog);
+        for (size_t i = 0; i < json_array_size(gone); i++)
+            catalog_delete(&t, CATALOG_UPLOADS, json_string_value(json_array_get(gone, i)));
+        st = catalog_commit(&t);
+    }
+    json_decref(gone);
+    return st;
+}
+
+/* Nobody asked for it in time; or its job is a dead letter that nobody retried in time. */
+static bool is_expired(struct catalog_txn *t, const json_t *row, int64_t now_us)
+{
+    int64_t limit_us = STORE_UPLOAD_HOURS * 3600000000;
+    const char *name = json_string_value(json_object_get(row, "job"));
+    json_t *job = name ? catalog_get(t, CATALOG_JOBS, name) : NULL;
+    int64_t since_us = queue_number(row, "at_us");
+    bool free_to_go = !job || json_object_get(job, "ended_at");
+
+    if (job && free_to_go && clock_parse(&since_us, queue_text(job, "ended_at")) != ST_OK)
+        since_us = 0;
+    json_decref(job);
+    return free_to_go && now_us - since_us >= limit_us;
+}
+
+static void sweep_incoming(const struct store *s)
+{
+    char parent[FS_PATH_MAX], path[FS_PATH_MAX], owner[RUN_NAME_SIZE];
+    struct fs_list list = {0};
+
+    if (fs_path(parent, "%s/" UPLOAD_INCOMING, s->spool_dir) || fs_list_dir(&list, parent))
+        return; /* there is none */
+    for (size_t i = 0; i < list.count; i++) {
+        snprintf(owner, sizeof owner, "%.*s", (int)strcspn(list.names[i], "."), list.names[i]);
+        if (!run_alive(s->run_dir, owner) &&
+            fs_path(path, "%s/%s", parent, list.names[i]) == ST_OK && fs_remove_tree(path)) {
+            /* tried again the next time */
+        }
+    }
+    fs_list_free(&list);
+}
+
+/* A directory that was renamed into the spool by who then died before the commit. */
+static void sweep_orphans(struct store *s, const char *tenant)
+{
+    char parent[FS_PATH_MAX], path[FS_PATH_MAX], key[CATALOG_KEY_SIZE];
+    struct fs_list list = {0};
+    struct stat sb;
+
+    if (fs_path(parent, "%s/%s", s->spool_dir, tenant) || fs_list_dir(&list, parent))
+        return;
+    for (size_t i = 0; i < list.count; i++) {
+        struct catalog_txn t;
+        upload_key(key, tenant, list.names[i]);
+        catalog_begin_read(&t, &s->catalog);
+        json_t *row = catalog_get(&t, CATALOG_UPLOADS, key);
+        bool orphan = catalog_end(&t) == ST_OK && !row;
+        json_decref(row);
+        if (orphan && upload_dir(path, s, tenant, list.names[i]) == ST_OK && stat(path, &sb) == 0 &&
+            clock_wall_us() / 1000000 - sb.st_ctim.tv_sec > ORPHAN_S && fs_remove_tree(path)) {
+            /* tried again the next time */
+        }
+    }
+    fs_list_free(&list);
+}
+
+enum st store_uploads_expire(struct store *s)
+{
+    char key[CATALOG_KEY_SIZE] = "", tenant[STORE_NAME_SIZE];
+    int64_t now_us = clock_wall_us();
+    struct fs_list tenants = {0};
+    struct catalog_txn t;
+    json_t *row, *expired = json_array();
+
+    catalog_begin_read(&t, &s->catalog);
+    while ((row = catalog_after(&t, CATALOG_UPLOADS, "", key))) {
+        if (is_expired(&t, row, now_us))
+            json_array_append_new(expired, json_string(key));
+        json_decref(row);
+    }
+    enum st st = catalog_end(&t);
+    if (!st && json_array_size(expired)) {
+        catalog_begin_write(&t, &s->catalog);
+        for (size_t i = 0; i < json_array_size(expired); i++) {
+            const char *name = json_string_value(json_array_get(expired, i));
+            snprintf(tenant, sizeof tenant, "%.*s", (int)strcspn(name, "/"), name);
+            row = catalog_get(&t, CATALOG_UPLOADS, name);
+            if (row && is_expired(&t, row, now_us))
+                give_up(&t, tenant, row);
+            json_decref(row);
+        }
+        st = catalog_commit(&t);
+    }
+    json_decref(expired);
+    sweep_incoming(s);
+    if (!st && fs_list_dir(&tenants, s->spool_dir) == ST_OK)
+        for (size_t i = 0; i < tenants.count; i++)
+            if (strcmp(tenants.names[i], UPLOAD_INCOMING) != 0)
+                sweep_orphans(s, tenants.names[i]);
+    fs_list_free(&tenants);
+    return st ? st : store_uploads_purge(s);
+}

@@ -1,0 +1,20 @@
+/* Uploads and the jobs that use them, inside the queue's transactions. Room-private. */
+#ifndef EVERLINE_STORE_UPLOAD_INTERNAL_H
+#define EVERLINE_STORE_UPLOAD_INTERNAL_H
+
+#include "store/internal.h"
+#include "store/upload.h"
+
+#define UPLOAD_INCOMING "incoming" /* in the spool */
+
+/* The uploads of a spec become the job's. The transaction fails with UNKNOWN_UPLOAD or UPLOAD_USED,
+ * place /sources/N/upload. */
+void upload_claim(struct catalog_txn *t, const char *tenant, const json_t *spec, const char *job);
+
+/* Their job has ended: they are given up. */
+void upload_give_up(struct catalog_txn *t, const char *tenant, const json_t *spec);
+
+/* Are all uploads of the spec still there? */
+bool upload_all_there(struct catalog_txn *t, const char *tenant, const json_t *spec);
+
+#endif

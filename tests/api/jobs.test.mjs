@@ -1,0 +1,280 @@
+// Jobs over HTTP: uploads, ingests, cancelling, retries, isolation; and the commands for them.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { assertProblem, Data } from '../kit/everline.mjs';
+import { filesBelow } from '../kit/files.mjs';
+import { tempDir, until } from '../kit/process.mjs';
+import { csv, keyOf, PEOPLE, PERSONS, THINGS, things } from '../kit/samples.mjs';
+
+let data, server, token, other, inbox;
+const CSV = { 'content-type': 'text/csv' };
+const ENDED = ['succeeded', 'held', 'failed', 'canceled'];
+
+before(async () => {
+  data = await Data.make('dev', 'other');
+  inbox = tempDir('inbox');
+  mkdirSync(join(inbox, 'dev'));
+  mkdirSync(join(inbox, 'other'));
+  for (const name of ['things', 'more', 'rest']) await data.put({ ...THINGS, name });
+  await data.put(PEOPLE);
+  await data.put(THINGS, { tenant: 'other' });
+  server = await data.serve('--inbox', inbox, '--upload-limit', '8MiB');
+  token = await data.token();
+  other = await data.token({ tenant: 'other' });
+});
+after(() => server?.stop());
+
+const spool = () => [...filesBelow(join(data.directory, 'spool'))];
+const upload = (body, { name = 'things.csv', as = token, headers = CSV } = {}) =>
+  server.post(`/v1/uploads?name=${name}`, as, body, headers);
+const ingest = (dataset, body, { as = token, headers = {}, query = '' } = {}) =>
+  server.post(`/v1/datasets/${dataset}/ingests${query}`, as, body, headers);
+const job = async (id, as = token) => (await server.get(`/v1/jobs/${id}`, as)).json;
+const ended = (id, as = token) => until(`${id} has ended`, async () => {
+  const row = await job(id, as);
+  return ENDED.includes(row.state) && row;
+});
+const cancel = (id, as = token) => server.post(`/v1/jobs/${id}/cancel`, as);
+const retry = (id, as = token) => server.post(`/v1/jobs/${id}/retry`, as);
+
+test('an upload is ingested, served, and gone', async () => {
+  const body = csv(things(1000));
+  const reply = await upload(body);
+  assert.equal(reply.status, 201, reply.text);
+  assert.equal(reply.json.bytes, Buffer.byteLength(body));
+  assert.equal(reply.json.sha256, createHash('sha256').update(body).digest('hex'));
+  const started = await ingest('things', { sources: [{ source: 'things', upload: reply.json.upload }] });
+  assert.equal(started.status, 202, started.text);
+  assert.equal(started.headers.location, `/v1/jobs/${started.json.job}`);
+  const row = await ended(started.json.job);
+  assert.equal(row.state, 'succeeded', JSON.stringify(row));
+  assert.equal(row.outcome, 'flipped');
+  assert.equal(row.attempt, 1);
+  assert.ok(row.timeline.some((step) => step.phase === 'reading' && step.ms >= 0), JSON.stringify(row.timeline));
+  assert.equal((await server.get('/v1/datasets/things/records/t00000', token)).json.version, row.version);
+  await until('the upload is gone', () => spool().length === 0);
+  const [version] = await data.versions('things');
+  assert.equal(version.sources[0].file ?? version.sources[0].name, 'things.csv');
+});
+
+test('the file itself as the body, larger than any buffer', async () => {
+  const body = csv(things(60_000));
+  assert.ok(body.length > 1 << 20);
+  const started = await ingest('things', body, { headers: CSV, query: '?name=large.csv' });
+  assert.equal(started.status, 202, started.text);
+  const row = await ended(started.json.job);
+  assert.equal(row.state, 'succeeded', JSON.stringify(row));
+  assert.equal((await data.versions('things'))[0].rows.read, 60_000);
+  await until('the upload is gone', () => spool().length === 0);
+});
+
+test('an upload that is broken off, or too large, leaves nothing', async () => {
+  await new Promise((resolve) => {
+    const request = http.request({ host: '127.0.0.1', port: server.port, method: 'POST', path: '/v1/uploads',
+      headers: { authorization: `Bearer ${token}`, 'content-length': 3 << 20 } });
+    request.on('error', resolve);
+    request.write(Buffer.alloc(1 << 20));
+    until('it is being received', () => spool().length, 20_000).then(() => request.destroy());
+  });
+  await until('it is gone', () => spool().length === 0);
+  const large = Buffer.alloc((8 << 20) + 1);
+  const told = await upload(large).catch((error) => error); /* it may be cut off while it sends */
+  if (told instanceof Error) assert.match(told.code, /EPIPE|ECONNRESET/);
+  else assertProblem(told, 413, 'BODY_TOO_LARGE');
+  const chunked = await new Promise((resolve) => {
+    const request = http.request({ host: '127.0.0.1', port: server.port, method: 'POST', path: '/v1/uploads',
+      headers: { authorization: `Bearer ${token}`, 'transfer-encoding': 'chunked' } }, (reply) => {
+      reply.resume();
+      resolve(reply.statusCode);
+    });
+    request.on('error', (error) => resolve(error.code));
+    for (let at = 0; at < large.length; at += 1 << 20) request.write(large.subarray(at, at + (1 << 20)));
+    request.end();
+  });
+  assert.ok([413, 'EPIPE', 'ECONNRESET'].includes(chunked), String(chunked));
+  await until('it is gone', () => spool().length === 0);
+});
+
+test('what cannot be ingested is told at once', async () => {
+  const { upload: id } = (await upload('id,colour,weight,made\n')).json;
+  const cases = [
+    [{}, 400, 'MISSING_SOURCE'],
+    [{ sources: [] }, 400, 'MISSING_SOURCE'],
+    [{ sources: [{ upload: id, path: 'x' }] }, 400, 'INVALID_SOURCE'],
+    [{ sources: [{}] }, 400, 'INVALID_SOURCE'],
+    [{ sources: [{ path: '/etc/passwd' }] }, 400, 'INBOX_PATH'],
+    [{ sources: [{ path: 'a/../../b' }] }, 400, 'INBOX_PATH'],
+    [{ sources: [{ upload: 'up-none' }] }, 404, 'UNKNOWN_UPLOAD'],
+    [{ sources: [{ upload: id }, { upload: id }] }, 409, 'UPLOAD_USED'],
+    [{ sources: [{ upload: id }], priority: 99 }, 400, undefined],
+    [{ sources: [{ upload: id }], dry: true }, 400, 'UNKNOWN_FIELD'],
+  ];
+  for (const [body, status, code] of cases) assertProblem(await ingest('things', body), status, code);
+  assertProblem(await ingest('nothing', { sources: [{ upload: id }] }), 404, 'UNKNOWN_DATASET');
+  assertProblem(await ingest('nothing', 'a,b\n', { headers: CSV }), 404, 'UNKNOWN_DATASET');
+  assertProblem(await upload('x', { name: '..%2Fx' }), 400, 'INVALID_FILE_NAME');
+  assertProblem(await upload('x', { headers: { 'content-type': 'multipart/form-data; boundary=x' } }), 415);
+  assert.equal(spool().length, 1);
+  assert.equal((await ended((await ingest('things', { sources: [{ upload: id }] })).json.job)).state, 'succeeded');
+});
+
+test('a bad batch fails with its place, and leaves its upload nowhere', async () => {
+  const started = await ingest('people', `${csv(PERSONS)}Qwertz,Asdfgh\n`, { headers: CSV, query: '?name=short.csv' });
+  const row = await ended(started.json.job);
+  assert.equal(row.state, 'failed');
+  assert.equal(row.error.code, 'CSV_SHORT_ROW');
+  assert.match(`${row.error.place} ${row.error.message}`, /short\.csv/);
+  assert.ok(!JSON.stringify(row).includes('Qwertz'));
+  await until('the upload is gone', () => spool().length === 0);
+  assertProblem(await retry(row.job), 409, 'UPLOADS_GONE');
+});
+
+test('the same request with the same Idempotency-Key is the same job', async () => {
+  const headers = { ...CSV, 'idempotency-key': 'nightly' };
+  const [one, two] = [await ingest('things', csv(things(5)), { headers }), await ingest('things', csv(things(5)), { headers })];
+  assert.equal(one.status, 202);
+  assert.equal(two.json.job, one.json.job);
+  assertProblem(await ingest('things', csv(things(6)), { headers }), 422, 'IDEMPOTENCY_KEY_REUSED');
+  await ended(one.json.job);
+  await until('no upload is left', () => spool().length === 0);
+});
+
+test('files of the inbox, by path and by glob; never what a link leads to', async () => {
+  const day = join(inbox, 'dev', 'day');
+  mkdirSync(day);
+  const rows = things(20);
+  writeFileSync(join(day, 'a.csv'), csv(rows.slice(0, 10)));
+  writeFileSync(join(day, 'b.csv'), csv(rows.slice(10)));
+  const outside = data.file('outside.csv', csv(things(3)));
+  symlinkSync(outside, join(day, 'link.csv'));
+  symlinkSync(join(inbox, 'other'), join(day, 'theirs'));
+  writeFileSync(join(inbox, 'other', 'x.csv'), csv(things(3)));
+  const run = async (path) => ended((await ingest('things', { sources: [{ path }] })).json.job);
+  const good = await run('day/[ab].csv');
+  assert.equal(good.state, 'succeeded', JSON.stringify(good.error));
+  assert.equal((await data.versions('things'))[0].rows.read, 20);
+  for (const [path, code] of [['day/link.csv', 'INBOX_PATH'], ['day/theirs/x.csv', 'INBOX_PATH'], ['day/none.csv', 'MISSING_SOURCE']]) {
+    const row = await run(path);
+    assert.equal(row.state, 'failed');
+    assert.equal(row.error.code, code, JSON.stringify(row.error));
+  }
+  assert.ok(existsSync(join(day, 'a.csv')), 'files of the inbox are their owner\'s to remove');
+});
+
+test('another tenant\'s jobs and uploads are not there', async () => {
+  const { upload: id } = (await upload('id,colour,weight,made\n')).json;
+  assertProblem(await ingest('things', { sources: [{ upload: id }] }, { as: other }), 404, 'UNKNOWN_UPLOAD');
+  const mine = (await ingest('things', { sources: [{ upload: id }] })).json.job;
+  for (const reply of [await server.get(`/v1/jobs/${mine}`, other), await cancel(mine, other), await retry(mine, other)])
+    assertProblem(reply, 404, 'UNKNOWN_JOB');
+  const seen = (await server.get('/v1/jobs', other)).json.items;
+  assert.ok(seen.every((row) => row.tenant === 'other'));
+  const narrow = await data.token({ datasets: ['more'] });
+  assertProblem(await server.get(`/v1/jobs/${mine}`, narrow), 404, 'UNKNOWN_JOB');
+  assert.deepEqual((await server.get('/v1/jobs', narrow)).json.items.filter((row) => row.dataset !== 'more'), []);
+  assertProblem(await server.get('/v1/jobs', await data.token({ scope: 'data:read' })), 403, 'SCOPE_MISSING');
+  await ended(mine);
+});
+
+test('lists have pages and filters', async () => {
+  const all = (await server.get('/v1/jobs?limit=1000', token)).json.items.map((row) => row.job);
+  assert.deepEqual(all, [...all].sort().reverse());
+  const paged = [];
+  for (let next = ''; next !== null;) {
+    const page = (await server.get(`/v1/jobs?limit=3${next && `&cursor=${next}`}`, token)).json;
+    paged.push(...page.items.map((row) => row.job));
+    next = page.next;
+  }
+  assert.deepEqual(paged, all);
+  const failed = (await server.get('/v1/jobs?state=failed&dataset=people', token)).json.items;
+  assert.ok(failed.length > 0 && failed.every((row) => row.state === 'failed' && row.dataset === 'people'));
+});
+
+/** A batch that takes a while, so that there is a job that runs. */
+const SLOW = { ...THINGS, name: 'slow',
+  prepare: "SELECT id || '-' || n AS id, colour, weight, made FROM things, range(20000000) t(n)" };
+
+test('a running job is cancelled within a second, and leaves nothing', async () => {
+  await data.put(SLOW);
+  const before = [...filesBelow(join(data.directory, 'segments'))].length;
+  const { job: id } = (await ingest('slow', csv(things(3)), { headers: CSV })).json;
+  const behind = (await ingest('slow', csv(things(3)), { headers: CSV })).json.job;
+  await until('it has begun', async () => (await job(id)).progress);
+  assert.equal((await job(behind)).state, 'queued');
+  const start = performance.now();
+  assert.equal((await cancel(id)).status, 202);
+  assert.equal((await cancel(behind)).json.state, 'canceled');
+  const row = await ended(id);
+  assert.ok(performance.now() - start < 3000, `${performance.now() - start} ms`); /* a second, were the machine idle */
+  assert.equal(row.state, 'canceled');
+  assert.equal(row.error.code, 'CANCELED');
+  await until('the upload is gone', () => spool().length === 0);
+  assert.deepEqual(readdirSync(join(data.directory, 'build')), []);
+  assert.deepEqual(readdirSync(join(data.directory, 'progress')), []);
+  assert.equal([...filesBelow(join(data.directory, 'segments'))].length, before);
+  assertProblem(await retry((await ended((await ingest('things', csv(things(5)), { headers: CSV })).json.job)).job), 409, 'JOB_NOT_RETRIABLE');
+});
+
+test('a job is followed by server-sent events to its end', async () => {
+  const { job: id } = (await ingest('slow', csv(things(3)), { headers: CSV })).json;
+  const stream = server.get(`/v1/jobs/${id}/events`, token);
+  await until('it has begun', async () => (await job(id)).progress);
+  await cancel(id);
+  const reply = await stream;
+  assert.equal(reply.status, 200);
+  assert.equal(reply.headers['content-type'], 'text/event-stream');
+  const events = reply.text.trim().split('\n\n').filter((event) => event !== ':').map((event) => {
+    const [, name, text] = /^event: (\w+)\ndata: (.*)$/.exec(event);
+    return { name, job: JSON.parse(text) };
+  });
+  assert.equal(events.at(-1).name, 'end');
+  assert.equal(events.at(-1).job.state, 'canceled');
+  assert.ok(events.length > 1 && events.slice(0, -1).every((event) => event.name === 'progress' && event.job.job === id));
+  const again = await server.get(`/v1/jobs/${id}/events`, token);
+  assert.match(again.text, /^event: end\n/);
+  assertProblem(await server.get(`/v1/jobs/${id}/events`, other), 404, 'UNKNOWN_JOB');
+});
+
+test('a server that stops ends the streams of who follows', async () => {
+  const second = await data.serve('--ingest-workers', '0');
+  const { job: id } = (await second.post('/v1/datasets/more/ingests', token, csv(things(3)), CSV)).json;
+  const before = await server.get(`/v1/jobs/${id}`, token);
+  assert.equal(before.status, 200);
+  const blocked = (await ingest('slow', csv(things(3)), { headers: CSV })).json.job;
+  const agent = new http.Agent(); /* the server's own is closed before it is stopped */
+  const stream = second.request('GET', `/v1/jobs/${blocked}/events`, { token, agent });
+  await until('it is followed', async () => (await second.get('/metrics')).text.includes('watchJob"} 1'));
+  assert.equal(await second.stop(), 0);
+  assert.match((await stream).text, /^event: progress\n/);
+  await cancel(blocked);
+  await ended(blocked);
+  await ended(id);
+});
+
+test('the commands: list, show, cancel, retry', async () => {
+  const file = join(inbox, 'dev', 'late.csv');
+  const { job: id } = (await ingest('things', { sources: [{ path: 'late.csv' }] })).json;
+  assert.equal((await ended(id)).error.code, 'MISSING_SOURCE');
+  writeFileSync(file, csv(things(7)));
+  const failed = await data.cli(['jobs', 'watch', id], { tenant: 'dev' });
+  assert.equal(failed.code, 1, failed.stderr);
+  assert.match(failed.stderr, /MISSING_SOURCE|no file/);
+  await data.ok(['jobs', 'retry', id], { tenant: 'dev' });
+  const watched = await data.cli(['jobs', 'watch', id], { tenant: 'dev' });
+  assert.equal(watched.code, 0, watched.stderr);
+  const shown = await data.json(['jobs', 'show', id]);
+  assert.equal(shown.state, 'succeeded');
+  assert.equal(shown.attempt, 2);
+  const listed = await data.json(['jobs', 'list']);
+  assert.equal(listed.items[0].job, id);
+  assert.match(await data.ok(['jobs', 'list'], { tenant: 'dev' }), new RegExp(id));
+  const none = await data.cli(['jobs', 'cancel', id], { tenant: 'dev' });
+  assert.equal(none.code, 1);
+  assert.match(none.stderr, /has ended/);
+  assert.equal((await data.cli(['jobs', 'show', id], { tenant: 'other' })).code, 1);
+  assert.ok(readFileSync(file).length > 0);
+});

@@ -1,0 +1,446 @@
+/* The queue: whose turn it is, what the dead leave, and what people may do. */
+#include "store_kit.h"
+
+#include "store/internal.h"
+#include "store/upload.h"
+
+#include <sys/wait.h>
+
+#define THINGS(name)                                                                               \
+    "{\"name\":\"" name "\",\"sources\":{\"things\":{\"format\":\"csv\"}},"                        \
+    "\"prepare\":\"SELECT * FROM things\","                                                        \
+    "\"key\":{\"fields\":[\"id\"],\"protect\":\"none\"},\"record\":{\"colour\":\"VARCHAR\"}}"
+
+static void put_dataset(struct kit *kit, const char *tenant, const char *text)
+{
+    struct store_definition *d = kit_definition(text);
+
+    kit_ok(store_dataset_put(NULL, kit->store, tenant, d, false, &KIT_ACTOR));
+    store_definition_free(d);
+}
+
+static void put_tenant(struct kit *kit, const char *name, uint32_t concurrent)
+{
+    struct store_tenant tenant;
+
+    store_tenant_init(&tenant, name);
+    tenant.max_concurrent_jobs = concurrent;
+    kit_ok(store_tenant_put(kit->store, &tenant));
+    put_dataset(kit, name, THINGS("a"));
+    put_dataset(kit, name, THINGS("b"));
+    put_dataset(kit, name, THINGS("c"));
+}
+
+static int set_up(void **state)
+{
+    struct kit *kit = calloc(1, sizeof *kit);
+
+    assert_non_null(kit);
+    kit_new(kit);
+    put_tenant(kit, "acme", 0);
+    put_tenant(kit, "bravo", 0);
+    *state = kit;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    kit_free(*state);
+    free(*state);
+    return 0;
+}
+
+static enum st enqueue_with(char job[STORE_JOB_ID_SIZE], bool *repeated, struct kit *kit,
+                            const char *tenant, const char *dataset, const char *spec_text,
+                            struct store_job_request more)
+{
+    json_t *spec = NULL;
+
+    kit_ok(jx_parse_object(&spec, spec_text, strlen(spec_text)));
+    more.tenant = tenant;
+    more.dataset = dataset;
+    more.spec = spec;
+    more.actor = KIT_ACTOR;
+    enum st st = store_job_enqueue(job, NULL, repeated, kit->store, &more);
+    json_decref(spec);
+    return st;
+}
+
+static void enqueue(char job[STORE_JOB_ID_SIZE], struct kit *kit, const char *tenant,
+                    const char *dataset, int priority)
+{
+    kit_ok(enqueue_with(job, NULL, kit, tenant, dataset, "{}",
+                        (struct store_job_request){.priority = priority}));
+}
+
+static enum st lease_next(struct store_lease *lease, struct kit *kit)
+{
+    json_t *spec = NULL;
+    enum st st = store_job_lease(lease, &spec, kit->store, NULL, STORE_LEASE_MS);
+
+    json_decref(spec);
+    return st;
+}
+
+static void assert_next(struct kit *kit, struct store_lease *lease, const char *job)
+{
+    kit_ok(lease_next(lease, kit));
+    assert_string_equal(lease->job, job);
+}
+
+static void assert_nothing_to_lease(struct kit *kit)
+{
+    struct store_lease lease;
+
+    assert_int_equal(lease_next(&lease, kit), ST_NOT_FOUND);
+    assert_string_equal(st_code(), "NO_JOB");
+}
+
+static void finish(struct kit *kit, const struct store_lease *lease)
+{
+    kit_ok(store_lease_finish(kit->store, lease, "failed", NULL));
+}
+
+static void assert_state(struct kit *kit, const char *job, const char *state)
+{
+    json_t *row = NULL;
+
+    kit_ok(store_job_get(&row, kit->store, NULL, job));
+    assert_string_equal(json_string_value(json_object_get(row, "state")), state);
+    json_decref(row);
+}
+
+typedef char job_id[STORE_JOB_ID_SIZE];
+
+static void jobs_of_a_dataset_run_one_at_a_time_and_in_order(void **state)
+{
+    struct kit *kit = *state;
+    struct store_lease first, second;
+    job_id a, b;
+
+    enqueue(a, kit, "acme", "a", 0);
+    enqueue(b, kit, "acme", "a", 9);
+    assert_next(kit, &first, a);
+    assert_nothing_to_lease(kit);
+    finish(kit, &first);
+    assert_next(kit, &second, b);
+    assert_true(second.order > first.order);
+}
+
+static void a_higher_priority_goes_first_and_takes_its_dataset_along(void **state)
+{
+    struct kit *kit = *state;
+    struct store_lease lease;
+    job_id a, b, c, behind_b;
+
+    enqueue(a, kit, "acme", "a", 0);
+    enqueue(b, kit, "acme", "b", -1);
+    enqueue(c, kit, "acme", "c", 1);
+    enqueue(behind_b, kit, "acme", "b", 5);
+    assert_next(kit, &lease, b); /* so that the urgent one behind it can run soon */
+    assert_next(kit, &lease, c);
+    assert_next(kit, &lease, a);
+}
+
+static void tenants_take_turns_however_many_jobs_one_has(void **state)
+{
+    struct kit *kit = *state;
+    struct store_lease lease;
+    job_id flood[3], theirs;
+
+    enqueue(flood[0], kit, "acme", "a", 9);
+    enqueue(flood[1], kit, "acme", "b", 9);
+    enqueue(flood[2], kit, "acme", "c", 9);
+    enqueue(theirs, kit, "bravo", "a", -9);
+    assert_next(kit, &lease, flood[0]);
+    finish(kit, &lease);
+    assert_next(kit, &lease, theirs); /* whose turn is longest ago */
+    assert_next(kit, &lease, flood[1]);
+    finish(kit, &lease);
+    assert_next(kit, &lease, flood[2]); /* theirs still runs, and there is no other */
+}
+
+static void a_tenant_runs_no_more_jobs_than_it_may(void **state)
+{
+    struct kit *kit = *state;
+    struct store_lease lease, second;
+    job_id a, b;
+
+    put_tenant(kit, "small", 1);
+    enqueue(a, kit, "small", "a", 0);
+    enqueue(b, kit, "small", "b", 0);
+    assert_next(kit, &lease, a);
+    assert_nothing_to_lease(kit);
+    finish(kit, &lease);
+    assert_next(kit, &second, b);
+}
+
+/* Leases in a process of its own, which then dies. */
+static void lease_and_die(struct kit *kit)
+{
+    int status;
+
+    kit_close(kit);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct store_lease lease;
+        kit_is_child = true;
+        kit_open(kit);
+        kit_ok(lease_next(&lease, kit));
+        _exit(0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    kit_open(kit);
+}
+
+static void a_job_of_a_killed_worker_is_redelivered_at_once_three_times_and_then_dead(void **state)
+{
+    struct kit *kit = *state;
+    struct store_lease lease;
+    json_t *row = NULL;
+    job_id job;
+
+    enqueue(job, kit, "acme", "a", 0);
+    for (unsigned attempt = 1; attempt <= STORE_MAX_ATTEMPTS; attempt++) {
+        bool settled;
+        lease_and_die(kit);
+        kit_ok(store_job_settle(&settled, kit->store));
+        assert_true(settled);
+        assert_state(kit, job, attempt < STORE_MAX_ATTEMPTS ? "queued" : "failed");
+    }
+    kit_ok(store_job_get(&row, kit->store, "acme", job));
+    assert_string_equal(json_string_value(json_object_get(json_object_get(row, "error"), "code")),
+                        "WORKER_LOST");
+    json_decref(row);
+    assert_nothing_to_lease(kit);
+    kit_ok(store_job_retry(NULL, kit->store, "acme", job, &KIT_ACTOR));
+    assert_next(kit, &lease, job);
+    assert_int_equal(lease.attempt, STORE_MAX_ATTEMPTS + 1);
+}
+
+static void a_released_job_is_somebody_elses_and_the_attempt_does_not_count(void **state)
+{
+    struct kit *kit = *state;
+    struct store_lease lease;
+    job_id job;
+
+    enqueue(job, kit, "acme", "a", 0);
+    for (unsigned i = 1; i <= 2 * STORE_MAX_ATTEMPTS; i++) {
+        assert_next(kit, &lease, job);
+        assert_int_equal(lease.attempt, i);
+        kit_ok(store_lease_release(kit->store, &lease, NULL));
+        assert_int_equal(store_lease_check(kit->store, &lease), ST_FENCED);
+    }
+    assert_state(kit, job, "queued");
+}
+
+static void a_job_released_with_an_error_is_dead_after_three_attempts(void **state)
+{
+    struct kit *kit = *state;
+    struct st_report report;
+    struct store_lease lease;
+    job_id job;
+
+    st_save(&report, st_fail(ST_UNAVAILABLE, "CHILD_DIED", "it died"));
+    enqueue(job, kit, "acme", "a", 0);
+    for (unsigned i = 1; i <= STORE_MAX_ATTEMPTS; i++) {
+        assert_next(kit, &lease, job);
+        kit_ok(store_lease_release(kit->store, &lease, &report));
+    }
+    assert_state(kit, job, "failed");
+}
+
+static void cancelling(void **state)
+{
+    struct kit *kit = *state;
+    struct store_lease lease;
+    job_id waits, runs;
+
+    enqueue(runs, kit, "acme", "a", 0);
+    enqueue(waits, kit, "acme", "a", 0);
+    assert_next(kit, &lease, runs);
+    assert_int_equal(store_job_cancel(NULL, kit->store, "bravo", waits, &KIT_ACTOR), ST_NOT_FOUND);
+    kit_ok(store_job_cancel(NULL, kit->store, "acme", waits, &KIT_ACTOR));
+    assert_state(kit, waits, "canceled");
+    kit_ok(store_lease_check(kit->store, &lease));
+    kit_ok(store_job_cancel(NULL, kit->store, "acme", runs, &KIT_ACTOR));
+    kit_ok(store_job_cancel(NULL, kit->store, "acme", runs, &KIT_ACTOR));
+    assert_int_equal(store_lease_check(kit->store, &lease), ST_CONFLICT);
+    assert_string_equal(st_code(), "CANCELED");
+    kit_ok(store_lease_release(kit->store, &lease, NULL)); /* its worker is told to stop as well */
+    assert_state(kit, runs, "canceled");
+    kit_ok(store_job_cancel(NULL, kit->store, "acme", runs, &KIT_ACTOR));
+    kit_ok(store_job_retry(NULL, kit->store, "acme", runs, &KIT_ACTOR));
+    assert_next(kit, &lease, runs);
+    finish(kit, &lease);
+    assert_int_equal(store_job_cancel(NULL, kit->store, "acme", runs, &KIT_ACTOR), ST_CONFLICT);
+    assert_string_equal(st_code(), "JOB_ENDED");
+}
+
+static void a_retried_job_keeps_its_place_in_the_order(void **state)
+{
+    struct kit *kit = *state;
+    struct store_lease lease, again;
+    job_id first, second;
+
+    enqueue(first, kit, "acme", "a", 0);
+    enqueue(second, kit, "acme", "a", 0);
+    assert_next(kit, &lease, first);
+    finish(kit, &lease);
+    kit_ok(store_job_retry(NULL, kit->store, "acme", first, &KIT_ACTOR));
+    assert_next(kit, &again, first);
+    assert_int_equal(again.order, lease.order);
+    assert_int_equal(store_job_retry(NULL, kit->store, "acme", first, &KIT_ACTOR), ST_CONFLICT);
+}
+
+static void the_same_request_with_the_same_key_is_the_same_job(void **state)
+{
+    struct kit *kit = *state;
+    struct store_job_request keyed = {.repeat_key = "k1", .repeat_digest = {1}};
+    job_id one, two;
+    bool repeated;
+
+    kit_ok(enqueue_with(one, &repeated, kit, "acme", "a", "{}", keyed));
+    assert_false(repeated);
+    kit_ok(enqueue_with(two, &repeated, kit, "acme", "a", "{}", keyed));
+    assert_true(repeated);
+    assert_string_equal(one, two);
+    kit_ok(enqueue_with(two, &repeated, kit, "bravo", "a", "{}", keyed));
+    assert_false(repeated);
+    keyed.repeat_digest[0] = 2;
+    assert_int_equal(enqueue_with(two, &repeated, kit, "acme", "a", "{}", keyed), ST_REUSED);
+}
+
+static void upload(struct kit *kit, char spec[200], job_id id, const char *bytes)
+{
+    struct store_incoming in;
+    json_t *row = NULL;
+
+    kit_ok(store_incoming_open(&in, kit->dir, store_run_name(kit->store), "things.csv"));
+    kit_ok(store_incoming_add(&in, bytes, strlen(bytes)));
+    kit_ok(store_incoming_finish(&in));
+    kit_ok(store_upload_add(&row, kit->store, "acme", &in));
+    store_incoming_release(&in);
+    snprintf(id, STORE_JOB_ID_SIZE, "%s", json_string_value(json_object_get(row, "upload")));
+    snprintf(spec, 200, "{\"sources\":[{\"source\":\"things\",\"upload\":\"%s\"}]}", id);
+    json_decref(row);
+}
+
+static void uploads_are_one_jobs_and_gone_when_it_has_ended(void **state)
+{
+    struct kit *kit = *state;
+    char spec[200], path[FS_PATH_MAX];
+    struct store_lease lease;
+    job_id id, job, other;
+
+    upload(kit, spec, id, "id,colour\n");
+    assert_int_equal(
+        enqueue_with(job, NULL, kit, "bravo", "a", spec, (struct store_job_request){0}),
+        ST_NOT_FOUND);
+    kit_ok(enqueue_with(job, NULL, kit, "acme", "a", spec, (struct store_job_request){0}));
+    assert_int_equal(
+        enqueue_with(other, NULL, kit, "acme", "b", spec, (struct store_job_request){0}),
+        ST_CONFLICT);
+    assert_string_equal(st_code(), "UPLOAD_USED");
+    kit_ok(store_upload_path(path, kit->store, "acme", id));
+    assert_int_equal(access(path, R_OK), 0);
+    assert_next(kit, &lease, job);
+    finish(kit, &lease);
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_equal(store_upload_path(path, kit->store, "acme", id), ST_NOT_FOUND);
+    assert_int_equal(store_job_retry(NULL, kit->store, "acme", job, &KIT_ACTOR), ST_CONFLICT);
+    assert_string_equal(st_code(), "UPLOADS_GONE");
+}
+
+static void a_dead_letter_keeps_its_uploads_for_who_retries_it(void **state)
+{
+    struct kit *kit = *state;
+    char spec[200], path[FS_PATH_MAX];
+    job_id id, job;
+
+    upload(kit, spec, id, "id,colour\n");
+    kit_ok(enqueue_with(job, NULL, kit, "acme", "a", spec, (struct store_job_request){0}));
+    for (unsigned i = 0; i < STORE_MAX_ATTEMPTS; i++) {
+        lease_and_die(kit);
+        kit_ok(store_job_settle(NULL, kit->store));
+    }
+    assert_state(kit, job, "failed");
+    kit_ok(store_uploads_expire(kit->store));
+    kit_ok(store_upload_path(path, kit->store, "acme", id));
+    assert_int_equal(access(path, R_OK), 0);
+    kit_ok(store_job_retry(NULL, kit->store, "acme", job, &KIT_ACTOR));
+}
+
+static void an_upload_over_the_quota_leaves_nothing(void **state)
+{
+    struct kit *kit = *state;
+    struct store_incoming in;
+    struct store_tenant tenant;
+    char spec[200], directory[FS_PATH_MAX];
+    json_t *row = NULL;
+    job_id id;
+
+    upload(kit, spec, id, "12345");
+    kit_ok(store_tenant_get(&tenant, kit->store, "acme"));
+    tenant.max_upload_bytes = 9;
+    kit_ok(store_tenant_put(kit->store, &tenant));
+    kit_ok(store_incoming_open(&in, kit->dir, store_run_name(kit->store), "x.csv"));
+    kit_ok(store_incoming_add(&in, "12345", 5));
+    kit_ok(store_incoming_finish(&in));
+    assert_int_equal(store_upload_add(&row, kit->store, "acme", &in), ST_FULL);
+    assert_string_equal(st_code(), "QUOTA");
+    snprintf(directory, sizeof directory, "%s", in.directory);
+    store_incoming_release(&in);
+    assert_int_not_equal(access(directory, F_OK), 0);
+}
+
+static void lists_are_the_tenants_own_newest_first(void **state)
+{
+    struct kit *kit = *state;
+    struct store_job_filter filter = {.tenant = "acme"};
+    json_t *items = NULL;
+    job_id one, theirs, two;
+    bool more;
+
+    enqueue(one, kit, "acme", "a", 0);
+    enqueue(theirs, kit, "bravo", "a", 0);
+    enqueue(two, kit, "acme", "b", 0);
+    kit_ok(store_job_list(&items, &more, kit->store, &filter, NULL, 1));
+    assert_true(more);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(items, 0), "job")), two);
+    json_decref(items);
+    kit_ok(store_job_list(&items, &more, kit->store, &filter, two, 5));
+    assert_false(more);
+    assert_int_equal(json_array_size(items), 1);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(items, 0), "job")), one);
+    json_decref(items);
+    filter.dataset = "b";
+    kit_ok(store_job_list(&items, &more, kit->store, &filter, NULL, 5));
+    assert_int_equal(json_array_size(items), 1);
+    json_decref(items);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(jobs_of_a_dataset_run_one_at_a_time_and_in_order),
+        TEST(a_higher_priority_goes_first_and_takes_its_dataset_along),
+        TEST(tenants_take_turns_however_many_jobs_one_has),
+        TEST(a_tenant_runs_no_more_jobs_than_it_may),
+        TEST(a_job_of_a_killed_worker_is_redelivered_at_once_three_times_and_then_dead),
+        TEST(a_released_job_is_somebody_elses_and_the_attempt_does_not_count),
+        TEST(a_job_released_with_an_error_is_dead_after_three_attempts),
+        TEST(cancelling),
+        TEST(a_retried_job_keeps_its_place_in_the_order),
+        TEST(the_same_request_with_the_same_key_is_the_same_job),
+        TEST(uploads_are_one_jobs_and_gone_when_it_has_ended),
+        TEST(a_dead_letter_keeps_its_uploads_for_who_retries_it),
+        TEST(an_upload_over_the_quota_leaves_nothing),
+        TEST(lists_are_the_tenants_own_newest_first),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
