@@ -140,7 +140,7 @@ static void seal(struct kit *kit)
 static enum st publish(struct kit *kit)
 {
     enum store_outcome outcome;
-    enum st st = store_build_seal(sealed, "one.segment");
+    enum st st = store_build_seal(sealed, "one.segment", NULL, NULL);
 
     (void)kit;
     if (!st)
