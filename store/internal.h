@@ -10,7 +10,8 @@
 struct store {
     struct catalog catalog;
     struct run_entry run;
-    uint64_t seen; /* id of the transaction that last read everything (views) */
+    uint64_t seen;     /* id of the transaction that last read everything (views) */
+    bool uploads_gone; /* a group has given some up: their files go once it is committed */
     char data_dir[FS_PATH_MAX];
     char keys_dir[FS_PATH_MAX];
     char run_dir[FS_PATH_MAX];

@@ -5,6 +5,7 @@
 #include "store/refresh.h"
 #include "store/retention.h"
 #include "store/upkeep.h"
+#include "store/upload.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -420,6 +421,8 @@ static void run_tasks(struct store_keeper *k, struct store_task *tasks)
         run_task(k, tasks);
     }
     st_save(&report, catalog_group_end(&k->store->catalog));
+    if (k->store->uploads_gone && store_uploads_purge(k->store))
+        log_failure(LOG_LEVEL_WARN, "uploads", "files that no job has stay for now");
     tasks = k->grouped;
     k->grouped = NULL;
     for (; tasks; tasks = next) {

@@ -259,6 +259,10 @@ enum st store_uploads_purge(struct store *s)
     char path[FS_PATH_MAX];
     struct catalog_txn t;
     json_t *gone = NULL;
+
+    s->uploads_gone = s->catalog.group.open;
+    if (s->uploads_gone)
+        return ST_OK;
     enum st st = list_gone(&gone, s);
 
     for (size_t i = 0; !st && i < json_array_size(gone); i++) {

@@ -46,7 +46,8 @@ enum st store_upload_drop(struct store *s, const char *tenant, const char *uploa
 enum st store_upload_path(char out[FS_PATH_MAX], struct store *s, const char *tenant,
                           const char *upload) ST_MUST_USE;
 
-/* Removes the files of uploads that are given up, and then their rows. */
+/* Removes the files of uploads that are given up, and then their rows; in a group of commits only
+ * says that there are some (store->uploads_gone), since the group may fail yet. */
 enum st store_uploads_purge(struct store *s) ST_MUST_USE;
 /* Gives up those that nobody asked for in time, and what the dead were receiving. */
 enum st store_uploads_expire(struct store *s) ST_MUST_USE;
