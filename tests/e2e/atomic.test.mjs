@@ -51,7 +51,7 @@ test('no request fails and no answer is a mixture while version 2 is built and f
     const row = await data.ingest('lifeline', sources(2020));
     assert.deepEqual([row.version, row.outcome], [2, 'flipped']);
     const during = history.length - before;
-    assert.ok(during > 100, `only ${during} requests while the version was built`);
+    assert.ok(during > 20, `only ${during} requests while the version was built`);
     await seen(2, 100);
 
     for (let i = 0; i < 10; i++) {
