@@ -73,10 +73,6 @@ void api_keys_changed(void *ctx);
  * a failure. */
 enum st api_start_keeper(struct api_server *server, unsigned slots) ST_MUST_USE;
 
-/* One struct api_worker for each. What was made is released by the caller, also after a failure. */
-enum st api_workers_make(struct api_server *server) ST_MUST_USE;
-void api_workers_release(struct api_server *server);
-
 /* Who calls, and whether the route lets them: ST_UNKNOWN_CALLER or ST_DENIED. `authorization` is
  * the header's value or NULL. The request's view must be entered. */
 enum st api_gate(struct auth_identity *identity, const struct api_request *request,

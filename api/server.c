@@ -241,7 +241,8 @@ static enum st find_keys(struct api_server *server)
                        : fs_path(server->keys_dir, "%s/keys", o->data_dir);
 }
 
-enum st api_workers_make(struct api_server *server)
+/* What was made is released by the caller, also after a failure. */
+static enum st make_workers(struct api_server *server)
 {
     size_t bytes = server->options.workers * sizeof *server->workers;
     enum st st = ST_OK;
@@ -255,7 +256,7 @@ enum st api_workers_make(struct api_server *server)
     return st;
 }
 
-void api_workers_release(struct api_server *server)
+static void release_workers(struct api_server *server)
 {
     for (unsigned i = 0; server->workers && i < server->options.workers; i++) {
         auth_cache_free(server->workers[i].tokens);
@@ -340,7 +341,7 @@ enum st api_serve(const struct api_options *options)
     if (!st && server.options.production)
         st = api_check_production(&server.options, address->ai_addr);
     if (!st)
-        st = api_workers_make(&server);
+        st = make_workers(&server);
     if (!st)
         st = api_start_keeper(&server, server.options.workers);
     bool stopped = st == ST_UNAVAILABLE && strcmp(st_code(), "STOPPING") == 0;
@@ -377,7 +378,7 @@ enum st api_serve(const struct api_options *options)
     auth_jwks_stop(server.jwks);
     store_keeper_stop(server.keeper);
     auth_jwks_free(server.jwks);
-    api_workers_release(&server);
+    release_workers(&server);
     metrics_free(server.metrics);
     if (address)
         freeaddrinfo(address);

@@ -103,56 +103,65 @@ static enum st judge(struct auth_identity *id, struct store *s, const json_t *cl
     return st;
 }
 
-enum st token_inspect_cmd(const struct cmd_args *args)
-{
+/* A token, and the directory whose keys it is held against. */
+struct token_case {
     char token[AUTH_TOKEN_MAX + 2];
-    json_t *header = NULL, *claims = NULL;
-    struct auth_identity id;
-    struct store *s = NULL;
-    enum st st = read_token(token, cmd_operand(args, 0));
+    json_t *header, *claims;
+    struct store *store;
+};
+
+/* Close it in any case. */
+static enum st open_case(struct token_case *c, const struct cmd_args *args)
+{
+    *c = (struct token_case){.store = NULL};
+    enum st st = read_token(c->token, cmd_operand(args, 0));
 
     if (!st)
-        st = auth_token_inspect(&header, &claims, token, strlen(token));
-    if (!st)
-        st = commands_open(&s, args, false);
+        st = auth_token_inspect(&c->header, &c->claims, c->token, strlen(c->token));
+    return st ? st : commands_open(&c->store, args, false);
+}
+
+static void close_case(struct token_case *c)
+{
+    json_decref(c->header);
+    json_decref(c->claims);
+    store_close(c->store);
+}
+
+enum st token_inspect_cmd(const struct cmd_args *args)
+{
+    struct auth_identity id;
+    struct token_case c;
+    enum st st = open_case(&c, args);
+
     if (st)
         goto done;
-    enum st verdict = judge(&id, s, claims, token, cmd_string(args, "jwks-ca"));
+    enum st verdict = judge(&id, c.store, c.claims, c.token, cmd_string(args, "jwks-ca"));
     if (verdict && verdict != ST_UNKNOWN_CALLER) {
         st = verdict;
         goto done;
     }
-    json_t *report = json_pack("{s:O, s:O, s:b, s:s?}", "header", header, "claims", claims, "valid",
-                               verdict == ST_OK, "reason", verdict ? st_message() : NULL);
+    json_t *report = json_pack("{s:O, s:O, s:b, s:s?}", "header", c.header, "claims", c.claims,
+                               "valid", verdict == ST_OK, "reason", verdict ? st_message() : NULL);
     st = report ? commands_print(report) : st_fail(ST_NOMEM, NULL, "out of memory");
 done:
-    json_decref(header);
-    json_decref(claims);
-    store_close(s);
+    close_case(&c);
     return st;
 }
 
 enum st token_verify_cmd(const struct cmd_args *args)
 {
-    char token[AUTH_TOKEN_MAX + 2];
-    json_t *header = NULL, *claims = NULL;
     struct auth_identity id;
-    struct store *s = NULL;
-    enum st st = read_token(token, cmd_operand(args, 0));
+    struct token_case c;
+    enum st st = open_case(&c, args);
 
     if (!st)
-        st = auth_token_inspect(&header, &claims, token, strlen(token));
-    if (!st)
-        st = commands_open(&s, args, false);
-    if (!st)
-        st = judge(&id, s, claims, token, cmd_string(args, "jwks-ca"));
+        st = judge(&id, c.store, c.claims, c.token, cmd_string(args, "jwks-ca"));
     if (!st)
         printf("tenant %s, subject %s, key %s: good for %lld s\n", id.tenant,
                id.subject[0] ? id.subject : "-", id.kid,
                (long long)(id.expires_s - clock_wall_us() / 1000000));
-    json_decref(header);
-    json_decref(claims);
-    store_close(s);
+    close_case(&c);
     return st;
 }
 

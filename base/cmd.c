@@ -171,11 +171,6 @@ const char *cmd_operand(const struct cmd_args *args, unsigned i)
     return i < args->operand_count ? args->operands[i] : NULL;
 }
 
-unsigned cmd_operand_count(const struct cmd_args *args)
-{
-    return args->operand_count;
-}
-
 /* Asking for an option that the table does not have is a bug of the program. */
 static size_t index_of(const struct cmd_args *args, const char *name)
 {

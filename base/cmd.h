@@ -64,7 +64,6 @@ enum st cmd_config_dump(const struct cmd_args *args) ST_MUST_USE;
 const char *cmd_config_file(const struct cmd_args *args);
 
 const char *cmd_operand(const struct cmd_args *args, unsigned i); /* NULL when absent */
-unsigned cmd_operand_count(const struct cmd_args *args);
 bool cmd_flag(const struct cmd_args *args, const char *name);
 const char *cmd_string(const struct cmd_args *args,
                        const char *name); /* NULL: absent, no default */

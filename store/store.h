@@ -42,7 +42,6 @@ struct store_options {
 enum st store_open(struct store **out, const struct store_options *options) ST_MUST_USE;
 void store_close(struct store *s);
 
-const char *store_data_dir(const struct store *s);
 const char *store_keys_dir(const struct store *s);
 enum st store_segment_path(char out[FS_PATH_MAX], const struct store *s,
                            const char *sha256) ST_MUST_USE;

@@ -14,6 +14,7 @@
 #include <jansson.h>
 #include <limits.h>
 
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 
@@ -270,7 +271,7 @@ static enum st serve(struct kit *kit)
 struct rollback_task {
     struct store_task task;
     enum st st;
-    _Atomic bool done;
+    sem_t done;
 };
 
 static void run_rollback(struct store *s, struct store_wait *wait, void *ctx)
@@ -293,7 +294,7 @@ static void end_rollback(enum st status, void *ctx)
     struct rollback_task *r = ctx;
 
     r->st = r->st ? r->st : status;
-    atomic_store(&r->done, true);
+    sem_post(&r->done);
 }
 
 static uint64_t served_version(struct store_keeper *k)
@@ -306,11 +307,26 @@ static uint64_t served_version(struct store_keeper *k)
     return version;
 }
 
+/* Looks every 200 us: most allocations are to be those of the flip, not of who asks meanwhile. */
+static bool is_done(struct rollback_task *r)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 200000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    return sem_timedwait(&r->done, &until) == 0;
+}
+
 static enum st flip(struct kit *kit)
 {
     struct store_keeper *k = NULL;
     struct rollback_task r = {.task = {.run_fn = run_rollback, .done_fn = end_rollback}};
 
+    assert_int_equal(sem_init(&r.done, 0, 0), 0);
     atomic_store(&faults->armed, false);
     kit_close(kit);
     kit_ok(store_keeper_start(
@@ -319,13 +335,12 @@ static enum st flip(struct kit *kit)
     atomic_store(&faults->armed, true);
     store_keeper_post(k, &r.task);
     enum st st = ST_OK;
-    while (!atomic_load(&r.done)) {
+    do {
         enum st looked = look_up_all(k);
         st = st ? st : looked;
         if (atomic_load(&faults->count) > 1000000) /* it is tried again and again without memory */
             atomic_store(&faults->armed, false);
-        usleep(200);
-    }
+    } while (!is_done(&r));
     atomic_store(&faults->armed, false);
     if (!r.st && served_version(k) != 2)
         _exit(FAILED);

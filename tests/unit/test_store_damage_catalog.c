@@ -1,40 +1,14 @@
 /* Damage to the catalog. Done while nobody has it open: it is told before LMDB could die of it, and
  * the head files give the catalog back, or it has done no harm. Done while it is open, at any step
  * of a transaction: an error with the way out, and no signal. */
-#include "damage_kit.h"
+#include "rebuild_kit.h"
 #include "store/catalog_check.h"
 #include "store/internal.h"
-#include "store/rebuild.h"
 
 /* Exit codes of children. */
 enum { SERVES, FAILED, REFUSES };
 
 static struct kit prepared; /* a data directory, closed, that nobody changes */
-
-static void catalog_path(char out[FS_PATH_MAX], const struct kit *kit)
-{
-    kit_ok(fs_path(out, "%s/catalog.mdb", kit->dir));
-}
-
-static enum st open_it(struct kit *kit)
-{
-    return store_open(&kit->store, &(struct store_options){.data_dir = kit->dir, .create = true});
-}
-
-static enum st rebuild(struct kit *kit, json_t **report, bool skip_damaged)
-{
-    return store_rebuild(report, &(struct store_rebuild_options){.data_dir = kit->dir,
-                                                                 .actor = "cli:test",
-                                                                 .skip_damaged = skip_damaged});
-}
-
-static void rebuild_quietly(struct kit *kit)
-{
-    json_t *report = NULL;
-
-    kit_ok(rebuild(kit, &report, false));
-    json_decref(report);
-}
 
 static int publish_all(struct kit *kit)
 {

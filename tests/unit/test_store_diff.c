@@ -1,3 +1,6 @@
+/* A version is described by what its layers say of THINGS_MAX things, written as segments, and
+ * compared with what a walk through the arrays says. One long file: every test needs both the
+ * writer of such versions and the naive model, which are half of it. */
 #include "store_kit.h"
 
 #include "base/clock.h"
@@ -7,9 +10,6 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <sys/stat.h>
-
-/* A version is described by what its layers say of THINGS_MAX things, written as segments, and
- * compared with what a walk through the arrays says. */
 
 #define THINGS_MAX 200
 #define LAYERS_MAX 4

@@ -1,9 +1,8 @@
 /* The catalog is not a single point of ruin: the head files give it back. */
-#include "damage_kit.h"
+#include "rebuild_kit.h"
 #include "store/document.h"
 #include "store/head_file.h"
 #include "store/internal.h"
-#include "store/rebuild.h"
 
 /* Exit codes of children. */
 enum { SERVES, FAILED };
@@ -47,31 +46,6 @@ static void copy_of_prepared(struct kit *kit)
     *kit = (struct kit){.dir = "/tmp/everline-rebuild-XXXXXX"};
     assert_non_null(mkdtemp(kit->dir));
     shell("cp -a %s/. %s", prepared, kit->dir);
-}
-
-static void catalog_path(char out[FS_PATH_MAX], const struct kit *kit)
-{
-    kit_ok(fs_path(out, "%s/catalog.mdb", kit->dir));
-}
-
-static enum st open_it(struct kit *kit)
-{
-    return store_open(&kit->store, &(struct store_options){.data_dir = kit->dir, .create = true});
-}
-
-static enum st rebuild(struct kit *kit, json_t **report, bool skip_damaged)
-{
-    return store_rebuild(report, &(struct store_rebuild_options){.data_dir = kit->dir,
-                                                                 .actor = "cli:test",
-                                                                 .skip_damaged = skip_damaged});
-}
-
-static void rebuild_quietly(struct kit *kit)
-{
-    json_t *report = NULL;
-
-    kit_ok(rebuild(kit, &report, false));
-    json_decref(report);
 }
 
 static json_int_t number(const json_t *object, const char *name)

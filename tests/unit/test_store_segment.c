@@ -1,3 +1,5 @@
+/* Segments: written, read, warmed, refused, verified. One long file, because all of it stands on
+ * the same few segments, which the tests above write for those below. */
 #include "store_format_kit.h"
 
 #include "base/fs.h"
