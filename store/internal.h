@@ -19,7 +19,6 @@ struct store {
     char build_dir[FS_PATH_MAX];
     char heads_dir[FS_PATH_MAX];
     char spool_dir[FS_PATH_MAX];
-    char progress_dir[FS_PATH_MAX];
 };
 
 /* Keys of the catalog; all parts were checked names, so that they always fit. */

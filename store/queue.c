@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* A work queue with visibility timeouts, inside the catalog.
  *
@@ -410,20 +409,11 @@ static bool has_ended(const json_t *job, const struct store_lease *lease)
            (queue_is(job, "succeeded") || queue_is(job, "held"));
 }
 
-static void forget_progress(const struct store *s, const char *job)
-{
-    char path[FS_PATH_MAX];
-
-    if (queue_progress_path(path, s, job) == ST_OK)
-        (void)unlink(path);
-}
-
 enum st store_lease_finish(struct store *s, const struct store_lease *lease, const char *state,
                            const json_t *result)
 {
     struct catalog_txn t;
 
-    forget_progress(s, lease->job);
     catalog_begin_write(&t, &s->catalog);
     json_t *job = catalog_get(&t, CATALOG_JOBS, lease->job);
     if (has_ended(job, lease)) {
@@ -448,7 +438,6 @@ enum st store_lease_release(struct store *s, const struct store_lease *lease,
 {
     struct catalog_txn t;
 
-    forget_progress(s, lease->job);
     catalog_begin_write(&t, &s->catalog);
     json_t *job = queue_fenced_job(&t, lease);
     if (job && !error)

@@ -107,7 +107,8 @@ enum st store_job_list(json_t **items, bool *more, struct store *s,
                        const struct store_job_filter *filter, const char *before,
                        size_t limit) ST_MUST_USE;
 
-/* Where the work of a running job is; shown by store_job_get. Not synced, and lost with a crash. */
+/* Where the work of a running job is; shown by store_job_get. Not synced, and
+ * lost with a crash; nothing before the build has begun. */
 enum st store_job_tell(struct store *s, const struct store_lease *lease,
                        const json_t *progress) ST_MUST_USE;
 

@@ -56,8 +56,4 @@ void queue_fail_orphan(struct catalog_txn *t, struct store *s, json_t *job, cons
 void queue_show(json_t **out, struct catalog_txn *t, const struct store *s, const char *job);
 enum st queue_shown(json_t **out, enum st st);
 
-/* The file of store_job_tell. */
-enum st queue_progress_path(char out[FS_PATH_MAX], const struct store *s,
-                            const char *job) ST_MUST_USE;
-
 #endif

@@ -4,6 +4,7 @@
 #include "store/upload_internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -113,41 +114,46 @@ enum st store_job_retry(json_t **out, struct store *s, const char *tenant, const
     return queue_shown(out, catalog_commit(&t));
 }
 
-/* ---- progress: a file of its own, neither synced nor missed ---- */
+/* ---- progress: in the build's directory, neither synced nor missed, and gone with it ---- */
 
-enum st queue_progress_path(char out[FS_PATH_MAX], const struct store *s, const char *job)
+static enum st progress_path(char out[FS_PATH_MAX], const struct store *s, const char *job,
+                             json_int_t attempt)
 {
-    return fs_path(out, "%s/%s", s->progress_dir, job);
+    return fs_path(out, "%s/%s.%lld/progress", s->build_dir, job, (long long)attempt);
 }
 
 enum st store_job_tell(struct store *s, const struct store_lease *lease, const json_t *progress)
 {
     char path[FS_PATH_MAX], temporary[FS_PATH_MAX];
-    enum st st = queue_progress_path(path, s, lease->job);
+    enum st st = progress_path(path, s, lease->job, lease->attempt);
     char *text = jx_text(progress, false);
-    FILE *f = NULL;
+    size_t len = text ? strlen(text) : 0;
+    int fd = -1;
 
     if (!st)
-        st = fs_path(temporary, "%s.%u.tmp", path, lease->attempt);
-    if (!st && text)
-        f = fopen(temporary, "we");
-    bool written = f && fputs(text, f) >= 0;
-    if (f && fclose(f) != 0)
-        written = false;
+        st = fs_path(temporary, "%s.tmp", path);
+    if (!st)
+        fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (!st && fd < 0 && errno == ENOENT) {
+        free(text);
+        return ST_OK; /* the build has not begun */
+    }
+    bool written = fd >= 0 && write(fd, text, len) == (ssize_t)len;
+    fs_close(&fd);
     if (!st && (!written || rename(temporary, path) != 0))
         st = st_fail_errno(errno, "writing a job's progress");
     free(text);
     return st;
 }
 
-/* Null when there is none. A torn or old file is no failure: the next one comes soon. */
+/* Null when there is none. */
 static json_t *read_progress(const struct store *s, const json_t *job)
 {
     char path[FS_PATH_MAX];
     json_t *progress = NULL;
 
     if (!queue_is(job, "running") ||
-        queue_progress_path(path, s, queue_text(job, "job")) != ST_OK ||
+        progress_path(path, s, queue_text(job, "job"), queue_number(job, "attempt")) != ST_OK ||
         jx_parse_file(&progress, path, PROGRESS_MAX) != ST_OK)
         return json_null();
     return progress;

@@ -140,7 +140,6 @@ static void take_back(struct restore *r)
                                        "build",
                                        "run",
                                        "spool",
-                                       "progress",
                                        "FORMAT"};
     char path[FS_PATH_MAX];
 

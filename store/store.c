@@ -160,8 +160,6 @@ enum st opening_paths(struct store **out, const struct store_options *options)
     if (!st)
         st = fs_path(s->spool_dir, "%s/spool", s->data_dir);
     if (!st)
-        st = fs_path(s->progress_dir, "%s/progress", s->data_dir);
-    if (!st)
         st = check_file_system(s->data_dir);
     if (st) {
         store_close(s);
@@ -205,8 +203,6 @@ enum st opening_register(struct store *s, enum run_kind kind)
         st = fs_mkdir(s->heads_dir, PRIVATE);
     if (!st)
         st = fs_mkdir(s->spool_dir, PRIVATE);
-    if (!st)
-        st = fs_mkdir(s->progress_dir, PRIVATE);
     if (!st)
         st = run_register(&s->run, s->run_dir, kind);
     if (st && kind == RUN_PROCESS && (st == ST_FULL || is_read_only(s->run_dir))) {

@@ -214,7 +214,6 @@ test('a running job is cancelled within a second, and leaves nothing', async () 
   assert.equal(row.error.code, 'CANCELED');
   await until('the upload is gone', () => spool().length === 0);
   assert.deepEqual(readdirSync(join(data.directory, 'build')), []);
-  assert.deepEqual(readdirSync(join(data.directory, 'progress')), []);
   assert.equal([...filesBelow(join(data.directory, 'segments'))].length, before);
   assertProblem(await retry((await ended((await ingest('things', csv(things(5)), { headers: CSV })).json.job)).job), 409, 'JOB_NOT_RETRIABLE');
 });
