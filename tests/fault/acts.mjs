@@ -1,8 +1,13 @@
 // What a server does while it suffers, or somebody else does beside it.
+import { readFileSync } from 'node:fs';
 import { Server } from '../kit/everline.mjs';
+import { until } from '../kit/process.mjs';
 import { ingest, rollback } from './operations.mjs';
+import { batchFile } from './samples.mjs';
 
 const REASON = 'a test of faults';
+
+const NEVER_HEARD = { code: null, signal: 'SIGKILL', stderr: '' };
 
 /** What a request said, in the words of a command's end. */
 async function asked(request) {
@@ -10,11 +15,31 @@ async function asked(request) {
     const { status, text } = await request;
     return { code: status === 200 ? 0 : 1, signal: null, stderr: `everline: ${text}` };
   } catch {
-    return { code: null, signal: 'SIGKILL', stderr: '' };
+    return NEVER_HEARD;
   }
 }
 
 const post = (path, body) => (server, token) => asked(server.post(`/v1/datasets/people/${path}`, token, { reason: REASON, ...body }));
+
+/** A batch as the body of a request, followed to the end of its job. Who was answered 202 may rely on it. */
+async function ingestOver(server, token, told) {
+  const body = readFileSync(batchFile('people', 'b'));
+  let accepted = false;
+  try {
+    const reply = await server.post('/v1/datasets/people/ingests?name=people-b.csv', token, body, { 'content-type': 'text/csv' });
+    if (reply.status !== 202) return { code: 1, signal: null, stderr: `everline: ${reply.text}` };
+    accepted = true;
+    told?.('accepted');
+    const job = await until('the job has ended', async () => {
+      const { status, json } = await server.get(`/v1/jobs/${reply.json.job}`, token);
+      return status === 200 && !['queued', 'running'].includes(json.state) && json;
+    });
+    return { code: job.state === 'succeeded' ? 0 : 1, signal: null, stderr: `everline: the job: ${JSON.stringify(job.error)}` };
+  } catch (error) {
+    if (!['ECONNRESET', 'ECONNREFUSED', 'EPIPE'].includes(error.code)) throw error;
+    return { ...NEVER_HEARD, accepted };
+  }
+}
 
 /** act: what happens in the server (asked) or beside it; the rest as in operations.mjs. */
 export const ACTS = [
@@ -22,6 +47,7 @@ export const ACTS = [
   { name: 'a promotion that it is asked for', from: 'rolled back', asked: true, act: post('versions/2/promote'), current: 2 },
   { name: 'a deletion of a version that it is asked for', from: 'rolled back', asked: true,
     act: (server, token) => asked(server.request('DELETE', '/v1/datasets/people/versions/2?reason=a+test', { token })) },
+  { name: 'an ingest that it is asked for', from: 'one', asked: true, act: (server, token, data, told) => ingestOver(server, token, told), current: 2, attempts: 3 },
   { name: 'an ingest beside it', from: 'one', act: (server, token, data) => data.cli([...ingest('b'), '--adopt-timeout', '1s']), current: 2 },
   { name: 'a rollback beside it', from: 'two', act: (server, token, data) => data.cli(rollback(2)), current: 1 },
 ];

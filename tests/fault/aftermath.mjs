@@ -10,7 +10,8 @@ export const toleratedCounts = new Map();
 const CATCH_UP_MS = 5000;
 
 /** What a command that ended said of its work. `result`: of run(). */
-export function said({ code, signal, stderr }) {
+export function said({ code, signal, stderr, accepted }) {
+  if (accepted) return 'accepted';
   if (signal) return 'nothing';
   if (code === 0) return 'success';
   if (!/^everline(-ingest)?: .{15,}/m.test(stderr)) return 'no reason';
@@ -21,7 +22,8 @@ export function said({ code, signal, stderr }) {
 export function expectation(operation, past, word) {
   const before = past.people?.current ?? null, after = operation.current ?? before;
   const old = past.people?.definition.description, next = operation.description ?? old;
-  const chosen = { success: [after], failure: [before], 'no reason': [] }[word] ?? [before, after];
+  const done = Array.from({ length: operation.attempts ?? 1 }, (_, i) => after + i); /* each takes a number */
+  const chosen = { success: done, accepted: done, failure: [before], 'no reason': [] }[word] ?? [before, ...done];
   const descriptions = { success: [next], failure: [old] }[word] ?? [old, next];
   return { past, current: chosen, descriptions: old ? descriptions : undefined, brokenOff: word !== 'success' };
 }
@@ -86,6 +88,8 @@ export async function aftermath(data, operation, expected) {
     if (operation.from === 'nothing' && !succeeded && !(await commands(data, operation.repair.slice(0, 1), problems))) return problems;
     server = await data.serve();
     const token = await data.token();
+    await until('no job is left', async () => (await Promise.all(['queued', 'running'].map((state) =>
+      server.get(`/v1/jobs?state=${state}`, token)))).every(({ json }) => json.items.length === 0));
     let seen = await look(server, token, data.directory);
     problems.push(...judge(seen, expected));
     if (operation.repair) {

@@ -22,15 +22,15 @@ const BY_CHANCE = ['half', 'torn'];
 /* A server's writes of an act beside it are not all that is written: those acts are not whole records. */
 const RECORDED = [...OPERATIONS, ...ACTS.filter((act) => act.asked)];
 
-/** Runs the operation, or the server with its act, and records it; the mark says from where on it has
- *  been answered. */
+/** Runs the operation, or the server with its act, and records it; marks say from where on it has been
+ *  answered, and what. */
 async function record(operation) {
   const data = await copy(operation);
   const run = new Run(dirname(data.directory), 'record');
   const { server } = operation.act ? await serve(data, run) : {};
-  const result = operation.act ? await operation.act(server, await data.token(), data) : await data.cli(operation.run, { env: run.env });
+  const result = operation.act ? await operation.act(server, await data.token(), data, (word) => run.mark(word)) : await data.cli(operation.run, { env: run.env });
   assert.equal(said(result), 'success', result.stderr);
-  run.mark('answered');
+  run.mark('success');
   if (server) assert.equal(await server.stop(), 0);
   return run.calls();
 }
@@ -56,7 +56,7 @@ async function imagesOf(operation) {
   for (const [index, call] of calls.entries()) {
     if (Disk.syncs(call)) take(call, index);
     disk.step(call);
-    if (call.name === 'mark') word = 'success';
+    if (call.name === 'mark') word = call.path;
   }
   take(undefined, calls.length);
   return images;

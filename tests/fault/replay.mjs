@@ -89,6 +89,27 @@ export class Disk {
     this.pending.push({ directory, changes });
   }
 
+  /** What a rename changes: of a directory, the names of all below it too. Those of them that are not on
+   *  the disk yet go on being pending, under their new name. */
+  #moved(path, to, node) {
+    if (!node.isDirectory) return [[to, node], [path, null]];
+    if (existsSync(join(this.base, path))) throw new Error(`${path} is older than the record: what is below it is not known`);
+    const below = (name) => name === path || name.startsWith(`${path}/`);
+    const after = (name) => (below(name) ? to + name.slice(path.length) : name);
+    const names = [...this.live].filter(([name, one]) => one && below(name)).map(([name]) => name);
+    for (const one of this.pending.filter(({ directory }) => directory && below(directory))) {
+      one.directory = after(one.directory);
+      one.changes = one.changes.map(([name, child]) => [after(name), child]);
+    }
+    const settled = names.filter((name) => name === path || this.durable.get(name));
+    const changes = settled.flatMap((name) => [[after(name), this.live.get(name)], [name, null]]);
+    for (const name of names) {
+      this.live.set(after(name), this.live.get(name));
+      this.live.set(name, null);
+    }
+    return changes;
+  }
+
   /** Makes durable what `chosen` says. */
   #settle(chosen) {
     for (const one of this.pending.filter(chosen)) this.#apply(one, this.durable, null);
@@ -136,8 +157,7 @@ export class Disk {
     } else if (name === 'mkdir') {
       this.#names(dirname(path), [path, new Node(a & 0o700, true)]);
     } else if (name === 'rename') {
-      if (node.isDirectory) throw new Error(`${path}: the names below it would change too`);
-      this.#names(dirname(to), [to, node], [path, null]);
+      this.#names(dirname(to), ...this.#moved(path, to, node));
     } else if (name === 'link') {
       this.#names(dirname(to), [to, node]);
     } else if (name === 'unlink' || name === 'rmdir') {

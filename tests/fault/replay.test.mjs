@@ -54,6 +54,17 @@ test('a name whose directory is synced is there, but perhaps not its bytes', asy
   assert.deepEqual(found['bytes only'], { new: 'BBBB', old: 'AAAA' });
 });
 
+test('a directory is renamed with what is in it', async () => {
+  const made = `fs.mkdirSync('d'); ${WRITE('d/new', 'BBBB')} fs.fsyncSync(f);`, moved = "fs.renameSync('d', 'e');";
+  const unsynced = await after(`${made} ${moved} ${SYNC_DIRECTORY}`);
+  assert.deepEqual(unsynced.dropped, { old: 'AAAA' });
+  assert.deepEqual(unsynced['names only'], { 'e/new': 'BBBB', old: 'AAAA' });
+  const synced = `${made} fs.fsyncSync(fs.openSync('d', 'r')); ${SYNC_DIRECTORY} ${moved}`;
+  assert.deepEqual((await after(synced)).dropped, { 'd/new': 'BBBB', old: 'AAAA' });
+  for (const loss of Object.keys(LOSSES))
+    assert.deepEqual((await after(`${synced} ${SYNC_DIRECTORY}`))[loss], { 'e/new': 'BBBB', old: 'AAAA' }, loss);
+});
+
 test('what is synced as it must be is there whatever is lost', async () => {
   const found = await after(`${WRITE('tmp', 'BBBB')} fs.fsyncSync(f); fs.renameSync('tmp', 'old'); ${SYNC_DIRECTORY}`);
   for (const loss of Object.keys(LOSSES)) assert.deepEqual(found[loss], { old: 'BBBB' }, loss);

@@ -1,12 +1,22 @@
 // Looking into a data directory from outside.
-import { closeSync, openSync, readdirSync, readSync, statSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
-export function* filesBelow(directory) {
-  for (const name of readdirSync(directory)) {
-    const path = join(directory, name);
-    if (statSync(path).isDirectory()) yield* filesBelow(path);
-    else yield path;
+/** Others may work in it: a directory that is gone when its turn comes has no files. */
+export function* filesBelow(directory, entries = readdirSync(directory, { withFileTypes: true })) {
+  for (const entry of entries) {
+    const path = join(directory, entry.name);
+    if (!entry.isDirectory()) yield path;
+    else yield* filesBelow(path, existing(path));
+  }
+}
+
+function existing(directory) {
+  try {
+    return readdirSync(directory, { withFileTypes: true });
+  } catch (error) {
+    if (error.code !== 'ENOENT') throw error;
+    return [];
   }
 }
 
