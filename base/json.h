@@ -1,6 +1,7 @@
-/* Strict JSON on top of jansson: no duplicate names, no NUL tail, a depth limit, and errors that
- * say line, column and JSON pointer (RFC 6901). For bodies, definitions and catalog values; batch
- * bodies have a streaming parser of their own (api/batch.h). Prefix `jx_`, as json_ is jansson's.
+/* Strict JSON (RFC 8259) as jansson's values: no duplicate names, no NUL, a depth limit, and errors
+ * that say line, column and JSON pointer (RFC 6901). For bodies, definitions and catalog values;
+ * batch bodies have a streaming parser of their own (api/batch.h). Prefix `jx_`, as json_ is
+ * jansson's.
  */
 #ifndef EVERLINE_BASE_JSON_H
 #define EVERLINE_BASE_JSON_H
@@ -11,10 +12,14 @@
 #include <jansson.h>
 
 #define JX_DEPTH_MAX 32
+#define JX_WIDE_DEPTH_MAX 2048
 
-/* Parses exactly `len` bytes. On success *out is a new reference; the top must be an object.
- * ST_INVALID with code INVALID_JSON, place "line L, column C"; never quotes the input. */
+/* Parses exactly `len` bytes. On success *out is a new reference, else NULL; the top must be an
+ * object. ST_INVALID with code INVALID_JSON, place "line L, column C"; never quotes the input.
+ * ST_NOMEM. (jansson's own json_load functions are not to be used: base/json_parse.c.) */
 enum st jx_parse_object(json_t **out, const char *text, size_t len) ST_MUST_USE;
+/* The same for what another library wrote: any value; an integer of more than 64 bits is a real. */
+enum st jx_parse_wide(json_t **out, const char *text, size_t len) ST_MUST_USE;
 enum st jx_parse_file(json_t **out, const char *path, size_t max_bytes) ST_MUST_USE;
 
 /* A member's name as a part of a JSON pointer (RFC 6901 section 3: "~" is ~0, "/" is ~1), at most

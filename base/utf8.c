@@ -1,6 +1,5 @@
 #include "base/utf8.h"
 
-#include <stdint.h>
 #include <string.h>
 
 #include <utf8proc.h>
@@ -37,6 +36,11 @@ bool utf8_is_valid(const char *bytes, size_t len)
         at += n;
     }
     return true;
+}
+
+size_t utf8_encode(char out[4], uint32_t c)
+{
+    return (size_t)utf8proc_encode_char((utf8proc_int32_t)c, (utf8proc_uint8_t *)out);
 }
 
 int utf8_cut(const char *text, size_t max)

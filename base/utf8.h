@@ -4,8 +4,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 bool utf8_is_valid(const char *bytes, size_t len);
+
+/* The bytes of a character, 1 to 4, which are returned. */
+size_t utf8_encode(char out[4], uint32_t character);
 
 /* Length of the longest start of `text` that has at most `max` bytes and ends between two
  * characters, as printf's %.*s takes it. */

@@ -39,10 +39,8 @@ static enum st compare(json_t **out, const struct batch *b, const struct task *t
     }
     if (!st)
         st = buf_status(&text);
-    if (!st &&
-        !(*out = json_loadb(text.data, text.len, 0, NULL)) && /* a sum of more than 64 bits */
-        !(*out = json_loadb(text.data, text.len, JSON_DECODE_INT_AS_REAL, NULL)))
-        st = st_fail(ST_NOMEM, NULL, "out of memory");
+    if (!st)
+        st = jx_parse_wide(out, text.data, text.len);
     buf_release(&text);
     return st;
 }

@@ -72,7 +72,9 @@ static enum st fail_bind(struct duck *d, const char *text)
 {
     d->error_offset = DUCK_NO_OFFSET;
     const char *brace = text ? strchr(text, '{') : NULL;
-    json_t *document = brace ? json_loads(brace, 0, NULL) : NULL;
+    json_t *document = NULL;
+    if (!brace || jx_parse_wide(&document, brace, strlen(brace)))
+        document = NULL; /* then the text is the message */
     const char *message = json_string_value(json_object_get(document, "exception_message"));
     const char *position = json_string_value(json_object_get(document, "position"));
     if (position)

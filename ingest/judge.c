@@ -1,22 +1,21 @@
 #include "ingest/judge.h"
 
 #include <stdio.h>
+#include <string.h>
 
-/* A metric's value as JSON: exact, or null. */
+/* A metric's value as JSON, or null. */
 static json_t *value_json(const struct store_rollup *r, const struct store_cell *cell,
                           size_t metric)
 {
     struct buf text;
-    double number;
     json_t *value = NULL;
     buf_init(&text, 256);
     store_metric_json(&text, r, cell, metric);
-    if (!buf_status(&text))
-        value = json_loadb(text.data, text.len, JSON_DECODE_ANY, NULL);
+    enum st st = buf_status(&text);
+    if (!st)
+        st = jx_parse_wide(&value, text.data, text.len);
     buf_release(&text);
-    if (!value && store_metric_value(&number, r, cell, metric))
-        value = json_real(number); /* an integer of more than 64 bits */
-    return value ? value : json_null();
+    return st ? json_null() : value;
 }
 
 static void add_limit(json_t *entry, const char *name, bool has, double limit)
@@ -101,7 +100,9 @@ json_t *judge_gate_values(const struct store_definition *def, const struct store
         const struct store_gate *g = &def->gates[i];
         json_t *entry = json_copy(json_array_get(gates, i));
         json_object_del(entry, "null_rate");
-        json_object_set_new(entry, "metric", json_loads(g->text, JSON_DECODE_ANY, NULL));
+        json_t *metric = NULL;
+        failed = jx_parse_wide(&metric, g->text, strlen(g->text)) || failed;
+        json_object_set_new(entry, "metric", metric);
         json_object_set_new(entry, "value", value_json(&def->judged, cell, g->metric));
         failed = json_array_append_new(list, entry) || failed;
     }

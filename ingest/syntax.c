@@ -25,13 +25,13 @@ static enum st parse(json_t **statement, json_t **document, struct walk *w, cons
     struct buf text;
     buf_init(&text, 64u << 20);
     enum st st = duck_syntax(&text, w->duck, sql);
-    /* An unknown location is 2^64-1, more than an integer of jansson's. */
-    *document = st ? NULL : json_loads(text.data, JSON_DECODE_INT_AS_REAL, NULL);
+    if (!st) /* wide: an unknown location is 2^64-1 */
+        st = jx_parse_wide(document, text.data, strlen(text.data));
     buf_release(&text);
+    if (st == ST_INVALID)
+        st = st_place(st_fail(ST_INVALID, "SQL", "the SQL cannot be analysed"), "%s", w->pointer);
     if (st)
         return st;
-    if (!*document)
-        return st_place(st_fail(ST_INVALID, "SQL", "the SQL cannot be analysed"), "%s", w->pointer);
     if (json_is_true(json_object_get(*document, "error"))) {
         const char *position = syntax_text(*document, "position");
         size_t offset = *position ? strtoull(position, NULL, 10) : DUCK_NO_OFFSET;

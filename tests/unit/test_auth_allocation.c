@@ -59,8 +59,8 @@ static void *allocate(size_t size)
     return must_fail() ? NULL : malloc(size);
 }
 
-/* Long, because jansson's lexer drops a character when its buffer cannot grow: the name of another
- * dataset, or another subject. */
+/* Long, because a parser's buffer that cannot grow could cut them (jansson's does): the name of
+ * another dataset, or another subject. */
 #define SUBJECT "the-service-that-asks-for-the-southern-district"
 #define DATASET "lifeline-of-the-southern-district-since-2026"
 
