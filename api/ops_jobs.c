@@ -11,6 +11,7 @@
 /* Uploads and jobs: on the catalog thread. */
 
 #define IDEMPOTENCY_KEY_MAX 255
+#define PATH_BYTES_MAX 1000
 #define ACTOR_SIZE (AUTH_SUBJECT_MAX + STORE_NAME_SIZE + 16)
 
 static enum st write_json(struct api_reply *reply, unsigned status, json_t *value)
@@ -54,6 +55,18 @@ static enum st check_path(const char *path, size_t i)
                : ST_OK;
 }
 
+/* A string of the contract's length, if it is there. */
+static enum st read_text(const char **out, const json_t *item, const char *pointer,
+                         const char *name, size_t most)
+{
+    enum st st = jx_string(out, item, pointer, name, NULL);
+
+    return !st && *out && (!**out || strlen(*out) > most)
+               ? st_place(st_fail(ST_INVALID, "INVALID_VALUE", "must have 1 to %zu bytes", most),
+                          "%s/%s", pointer, name)
+               : st;
+}
+
 static enum st check_source(const json_t *item, size_t i)
 {
     static const char *const MEMBERS[] = {"source", "upload", "path", NULL};
@@ -66,11 +79,11 @@ static enum st check_source(const json_t *item, size_t i)
             ? jx_only(item, pointer, MEMBERS)
             : st_place(st_fail(ST_INVALID, "WRONG_TYPE", "must be an object"), "%s", pointer);
     if (!st)
-        st = jx_string(&source, item, pointer, "source", NULL);
+        st = read_text(&source, item, pointer, "source", STORE_NAME_SIZE - 1);
     if (!st)
-        st = jx_string(&upload, item, pointer, "upload", NULL);
+        st = read_text(&upload, item, pointer, "upload", STORE_UPLOAD_ID_SIZE - 1);
     if (!st)
-        st = jx_string(&path, item, pointer, "path", NULL);
+        st = read_text(&path, item, pointer, "path", PATH_BYTES_MAX);
     if (!st && !upload == !path)
         st = st_place(
             st_fail(ST_INVALID, "INVALID_SOURCE", "a source has either an upload or a path"), "%s",

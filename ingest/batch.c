@@ -81,11 +81,11 @@ enum st batch_add_source(struct task *t, const char *argument)
     if (st)
         return st;
     if (!strpbrk(path, "*?[") || access(path, F_OK) == 0)
-        return task_add_file(t, index, path);
+        return task_add_file(t, index, path, NULL);
     if (glob(path, 0, NULL, &found) != 0)
         st = st_fail(ST_NOT_FOUND, "MISSING_SOURCE", "no file matches %s", path);
     for (size_t i = 0; !st && i < found.gl_pathc; i++)
-        st = task_add_file(t, index, found.gl_pathv[i]);
+        st = task_add_file(t, index, found.gl_pathv[i], NULL);
     globfree(&found);
     return st;
 }

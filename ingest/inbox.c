@@ -1,5 +1,6 @@
 #include "ingest/inbox.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
@@ -10,8 +11,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The kernel resolves the path, below the tenant's directory and through no symbolic link; the task
- * then takes the file by its name, and must have got the same one. */
+/* The kernel resolves every path, below the tenant's directory and through no symbolic link, also
+ * those that a glob looks at: `.*` matches `..`, and what is found elsewhere would be told. The
+ * task then takes the file by its name, and must have got the same one. */
+
+static int glob_root; /* the tenant's directory, while its files are matched: glob passes nothing */
 
 static enum st refuse(const char *path)
 {
@@ -20,12 +24,20 @@ static enum st refuse(const char *path)
         "name it by its path below the tenant's directory, without .. or symbolic links");
 }
 
-static enum st add_one(struct task *t, size_t source, int root, const char *path, const char *full)
+static int open_below(int root, const char *path, unsigned flags)
 {
-    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+    struct open_how how = {.flags = flags | O_CLOEXEC,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+
+    return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+}
+
+static enum st add_one(struct task *t, size_t source, int root, const char *directory,
+                       const char *path)
+{
+    char full[FS_PATH_MAX];
     struct stat meant;
-    int fd = (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+    int fd = open_below(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 
     if (fd < 0)
         return errno == ENOENT
@@ -35,7 +47,9 @@ static enum st add_one(struct task *t, size_t source, int root, const char *path
     fs_close(&fd);
     if (rc != 0)
         return st_fail_errno(errno, "cannot read %s", path);
-    enum st st = task_add_file(t, source, full);
+    enum st st = fs_path(full, "%s/%s", directory, path);
+    if (!st)
+        st = task_add_file(t, source, full, path);
     if (st)
         return st;
     const struct task_source *s = &t->sources[source];
@@ -43,17 +57,50 @@ static enum st add_one(struct task *t, size_t source, int root, const char *path
     return got->device == meant.st_dev && got->inode == meant.st_ino ? ST_OK : refuse(path);
 }
 
+static void *glob_opendir(const char *path)
+{
+    int fd = open_below(glob_root, path, O_RDONLY | O_DIRECTORY);
+    DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
+
+    if (!directory)
+        fs_close(&fd);
+    return directory;
+}
+
+static struct dirent *glob_readdir(void *directory)
+{
+    return readdir(directory);
+}
+
+static void glob_closedir(void *directory)
+{
+    closedir(directory);
+}
+
+static int glob_stat(const char *path, struct stat *out)
+{
+    int fd = open_below(glob_root, path, O_PATH | O_NOFOLLOW);
+    int rc = fd >= 0 ? fstat(fd, out) : -1;
+
+    fs_close(&fd);
+    return rc;
+}
+
 static enum st add_matching(struct task *t, size_t source, int root, const char *directory,
                             const char *pattern)
 {
-    size_t skip = strlen(directory) + 1;
-    glob_t found = {0};
+    glob_t found = {.gl_opendir = glob_opendir,
+                    .gl_readdir = glob_readdir,
+                    .gl_closedir = glob_closedir,
+                    .gl_stat = glob_stat,
+                    .gl_lstat = glob_stat};
     enum st st = ST_OK;
 
-    if (glob(pattern, 0, NULL, &found) != 0)
-        st = st_fail(ST_NOT_FOUND, "MISSING_SOURCE", "no file matches %s", pattern + skip);
+    glob_root = root;
+    if (glob(pattern, GLOB_ALTDIRFUNC, NULL, &found) != 0)
+        st = st_fail(ST_NOT_FOUND, "MISSING_SOURCE", "no file matches %s", pattern);
     for (size_t i = 0; !st && i < found.gl_pathc; i++)
-        st = add_one(t, source, root, found.gl_pathv[i] + skip, found.gl_pathv[i]);
+        st = add_one(t, source, root, directory, found.gl_pathv[i]);
     globfree(&found);
     return st;
 }
@@ -61,7 +108,7 @@ static enum st add_matching(struct task *t, size_t source, int root, const char 
 enum st inbox_add(struct task *t, size_t source, const char *inbox, const char *tenant,
                   const char *path)
 {
-    char directory[FS_PATH_MAX], full[FS_PATH_MAX];
+    char directory[FS_PATH_MAX];
     char *resolved = NULL;
     int root = -1;
     enum st st;
@@ -77,10 +124,8 @@ enum st inbox_add(struct task *t, size_t source, const char *inbox, const char *
     if (root < 0)
         st = st_fail(ST_NOT_FOUND, "MISSING_SOURCE", "the inbox has no directory of this tenant");
     if (!st)
-        st = fs_path(full, "%s/%s", resolved, path);
-    if (!st)
-        st = strpbrk(path, "*?[") ? add_matching(t, source, root, resolved, full)
-                                  : add_one(t, source, root, path, full);
+        st = strpbrk(path, "*?[") ? add_matching(t, source, root, resolved, path)
+                                  : add_one(t, source, root, resolved, path);
     fs_close(&root);
     free(resolved);
     return st;

@@ -105,11 +105,12 @@ static const struct task_file *same_file(const struct task *t, const struct task
     return NULL;
 }
 
-enum st task_add_file(struct task *t, size_t source, const char *label)
+enum st task_add_file(struct task *t, size_t source, const char *path, const char *label)
 {
     struct task_file file = {0};
     enum st st = ST_OK;
-    int fd = open(label, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    label = label ? label : path;
     if (fd < 0)
         return st_fail_errno(errno, "cannot read %s", label);
     st = stamp_of(&file.stamp, fd, label);
@@ -120,7 +121,7 @@ enum st task_add_file(struct task *t, size_t source, const char *label)
         st = st_fail(ST_INVALID, "SOURCE_FILE", "%s and %s are the same file", other->label, label);
         goto done;
     }
-    file.path = realpath(label, NULL);
+    file.path = realpath(path, NULL);
     file.label = strdup(label);
     if (!file.path || !file.label)
         st = st_fail_errno(errno, "cannot resolve %s", label);

@@ -24,7 +24,7 @@ struct task_stamp {
 
 struct task_file {
     char *path;  /* absolute */
-    char *label; /* as it was given; for messages */
+    char *label; /* what its giver calls it; for messages */
     struct task_stamp stamp;
 };
 
@@ -50,9 +50,10 @@ void task_release(struct task *t); /* accepts a zeroed struct; wipes the key */
 
 /* Takes a definition's document (a reference) and parses it. */
 enum st task_define(struct task *t, json_t *document) ST_MUST_USE;
-/* A regular file that can be read and is not there yet; `label` as the user wrote it. Its path has
- * no wildcards, which DuckDB would follow to other files. */
-enum st task_add_file(struct task *t, size_t source, const char *label) ST_MUST_USE;
+/* A regular file that can be read and is not there yet. `label` (NULL: the path) is all that
+ * messages tell of it. Its path has no wildcards, which DuckDB would follow to other files. */
+enum st task_add_file(struct task *t, size_t source, const char *path,
+                      const char *label) ST_MUST_USE;
 
 /* To a child. One that died meanwhile is no failure here: its end says more. */
 enum st task_send(int fd, const struct task *t) ST_MUST_USE;

@@ -39,7 +39,7 @@ static enum st add_upload(const struct worker *w, struct task *t, const struct s
     char path[FS_PATH_MAX];
     enum st st = store_upload_path(path, w->store, lease->tenant, upload);
 
-    return st ? st : task_add_file(t, source, path);
+    return st ? st : task_add_file(t, source, path, strrchr(path, '/') + 1);
 }
 
 static enum st add_source(const struct worker *w, struct task *t, const struct store_lease *lease,

@@ -109,7 +109,7 @@ static inline void kit_add(struct kit *kit, size_t source, const char *name, con
     char path[FS_PATH_MAX];
     kit_write(kit, name, text);
     kit_path(path, kit, name);
-    kit_ok(task_add_file(&kit->task, source, path));
+    kit_ok(task_add_file(&kit->task, source, path, NULL));
 }
 
 /* build_run, whose ledger is *rows when it succeeds; *report (NULL: not wanted) is kept always. */

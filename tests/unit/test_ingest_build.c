@@ -408,7 +408,7 @@ static void parquet_is_read_with_its_own_types(void **state)
     if (access(path, R_OK) != 0)
         fail_msg("%s is missing: set EVERLINE_SOURCE_DIR", path);
     kit_define(kit, FLIGHTS("'delay':'BIGINT'"));
-    kit_ok(task_add_file(&kit->task, 0, path));
+    kit_ok(task_add_file(&kit->task, 0, path, NULL));
     kit_ok(build(&rows, kit));
     assert_true(json_integer_value(json_object_get(rows, "read")) > 1000);
     assert_int_equal(json_integer_value(json_object_get(rows, "read")),
@@ -417,10 +417,10 @@ static void parquet_is_read_with_its_own_types(void **state)
     assert_memory_equal(out, "{\"o\":\"ATL\",\"n\":", 15);
     json_decref(rows);
     kit_define(kit, FLIGHTS("'delay':'DOUBLE'"));
-    kit_ok(task_add_file(&kit->task, 0, path));
+    kit_ok(task_add_file(&kit->task, 0, path, NULL));
     kit_fails(build_bind(&kit->task), "SOURCE_TYPE", "/sources/f/columns/delay", NULL);
     kit_define(kit, FLIGHTS("'nosuch':'DOUBLE'"));
-    kit_ok(task_add_file(&kit->task, 0, path));
+    kit_ok(task_add_file(&kit->task, 0, path, NULL));
     kit_fails(build_bind(&kit->task), "PARQUET_COLUMNS", "/sources/f/columns/nosuch", NULL);
     kit_define(kit, FLIGHTS(""));
     kit_add(kit, 0, "a.parquet", "PAR1 this is no Parquet file PAR1");

@@ -40,7 +40,7 @@ static void add(struct kit *kit, const char *name)
 {
     char path[FS_PATH_MAX];
     kit_path(path, kit, name);
-    kit_ok(task_add_file(&kit->task, 0, path));
+    kit_ok(task_add_file(&kit->task, 0, path, NULL));
 }
 
 #define THINGS(format)                                                                             \
@@ -103,7 +103,7 @@ static void a_path_that_names_other_files_too_is_refused(void **state)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         kit_write(kit, names[i], "id,colour\n2,blue\n");
         kit_path(path, kit, names[i]);
-        kit_fails(task_add_file(&kit->task, 0, path), "SOURCE_FILE", "", NULL);
+        kit_fails(task_add_file(&kit->task, 0, path, NULL), "SOURCE_FILE", "", NULL);
     }
 }
 
