@@ -1,5 +1,5 @@
-/* SHA-256, HMAC-SHA-256, HKDF, random bytes, hex, and the type of a secret. The only place besides
- * auth/ that includes openssl/. Digests are fetched once per process. */
+/* SHA-256, HMAC-SHA-256, HKDF, random bytes, hex, and the type of a secret. With base/cipher the
+ * only place besides auth/ that includes openssl/. Digests are fetched once per process. */
 #ifndef EVERLINE_BASE_DIGEST_H
 #define EVERLINE_BASE_DIGEST_H
 

@@ -3,7 +3,10 @@
  * cells. A record counts once in a rollup however often it was delivered, because cells are fed
  * from the merged pass.
  *
- * Memory is split: half for DuckDB, 3/8 for the sorter, the rest for cells and what has no meter.
+ * Memory is split: half for DuckDB and 3/8 for the sorter while rows come; then DuckDB is gone, and
+ * the sorter's share stays until its last record, beside 1/4 for the rollups' cells; then there are
+ * these and 1/4 for their grouping sets. The rest is for what has no meter. Records and cells that
+ * outgrow their share are put aside, encrypted (ingest/spill.h).
  */
 #include "ingest/build.h"
 
@@ -15,6 +18,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static enum st open_database(struct duck **out, const struct task *t)
 {
@@ -57,13 +61,19 @@ enum st build_bind(const struct task *t)
     return st;
 }
 
+/* NULL: keys are not protected. */
+static const struct secret *hmac_key(const struct task *t)
+{
+    return t->definition->key.protect == STORE_PROTECT_NONE ? NULL : &t->hmac_key;
+}
+
 struct build {
     const struct task *task;
     const struct ingest_progress *progress;
     struct source_ledger sources[STORE_SOURCES_MAX];
     struct collect_ledger collected;
     uint64_t accepted, duplicates, contradictions;
-    struct store_hasher *hasher;
+    struct spill *spill;
     struct sorter *sorter;
     struct cells *cells[STORE_ROLLUPS_MAX];
     struct judge_counts counts;
@@ -77,17 +87,17 @@ struct build {
 static enum st accept(struct build *b, const unsigned char *key, const void *payload)
 {
     const struct store_definition *def = b->task->definition;
-    struct collect_inputs inputs;
-    struct collect_record record = collect_open(def, payload);
+    struct payload_inputs inputs;
+    struct payload record = payload_open(def, payload);
     const void *tuple;
     size_t len;
     enum st st = store_segment_writer_add(b->writer, key, record.row, record.row_len);
     for (size_t r = 0; !st && r < def->rollup_count; r++) {
-        collect_inputs(&tuple, &len, &inputs, &record.inputs, &def->rollups[r]);
+        payload_inputs(&tuple, &len, &inputs, &record.inputs, &def->rollups[r]);
         st = cells_add(b->cells[r], tuple, len, &inputs);
     }
     if (def->judged.metric_count) {
-        collect_inputs(&tuple, &len, &inputs, &record.inputs, &def->judged);
+        payload_inputs(&tuple, &len, &inputs, &record.inputs, &def->judged);
         if (!st)
             st =
                 store_cell_add(&b->judged, &def->judged, inputs.values, inputs.nulls, inputs.kinds);
@@ -103,7 +113,7 @@ static enum st note_contradiction(struct build *b, const void *payload)
     if (b->contradictions++ || def->key.protect != STORE_PROTECT_NONE)
         return ST_OK;
     struct store_value values[STORE_FIELDS_MAX + STORE_KEY_FIELDS_MAX];
-    struct collect_record record = collect_open(def, payload);
+    struct payload record = payload_open(def, payload);
     enum st st = store_row_decode(values, def->row, def->row_count, record.row, record.row_len);
     for (size_t i = 0; !st && i < def->key.field_count; i++) {
         buf_addf(&b->example, "%s%s=", i ? ", " : "", def->key.fields[i].name);
@@ -123,54 +133,68 @@ static enum st fail_contradictions(const struct build *b)
                        "already");
 }
 
-struct entry {
-    const unsigned char *key; /* NULL: none */
-    const void *payload;
-    size_t len;
+/* A record whose key may come again. */
+struct last {
+    unsigned char key[STORE_KEY_BYTES];
+    struct buf payload;
+    bool some;
 };
 
-static bool same_key(const struct entry *a, const struct entry *b)
+static enum st keep(struct last *last, const unsigned char *key, const void *payload, size_t len)
 {
-    return a->key && !memcmp(a->key, b->key, STORE_KEY_BYTES);
-}
-
-static bool same_payload(const struct entry *a, const struct entry *b)
-{
-    return a->len == b->len && !memcmp(a->payload, b->payload, a->len);
+    memcpy(last->key, key, STORE_KEY_BYTES);
+    buf_reset(&last->payload);
+    buf_add(&last->payload, payload, len);
+    last->some = true;
+    return buf_status(&last->payload);
 }
 
 /* All records in order; those that are the same, byte for byte, are one. Of others that share a key
  * the first or the last counts, as they are sorted by their order. */
-static enum st merge(struct build *b)
+static enum st merge(struct build *b, struct last *last)
 {
     enum store_duplicates rule = b->task->definition->on_duplicate;
-    struct entry last = {0}, next;
     bool contradicted = false; /* the key of `last` */
+    const unsigned char *key;
+    const void *payload;
+    size_t len;
     enum st st;
-    while (!(st = sorter_next(b->sorter, &next.key, &next.payload, &next.len))) {
-        bool again = same_key(&last, &next);
-        if (again && (rule != STORE_DUPLICATES_FAIL || same_payload(&last, &next))) {
+    while (!(st = sorter_next(b->sorter, &key, &payload, &len))) {
+        bool again = last->some && !memcmp(last->key, key, STORE_KEY_BYTES);
+        bool same = again && last->payload.len == len && !memcmp(last->payload.data, payload, len);
+        if (again && (rule != STORE_DUPLICATES_FAIL || same)) {
             b->duplicates++;
         } else if (again) {
-            if (!contradicted && (st = note_contradiction(b, next.payload)))
-                return st;
+            if (!contradicted)
+                st = note_contradiction(b, payload);
             contradicted = true;
         } else {
             contradicted = false;
-            if (rule == STORE_DUPLICATES_LAST && last.key &&
-                (st = accept(b, last.key, last.payload)))
-                return st;
-            if (rule != STORE_DUPLICATES_LAST && !b->contradictions &&
-                (st = accept(b, next.key, next.payload)))
-                return st;
+            if (rule == STORE_DUPLICATES_LAST && last->some)
+                st = accept(b, last->key, last->payload.data);
+            if (rule != STORE_DUPLICATES_LAST && !b->contradictions)
+                st = accept(b, key, payload);
         }
-        last = next;
+        if (!st)
+            st = keep(last, key, payload, len);
+        if (st)
+            return st;
     }
-    if (st == ST_END && rule == STORE_DUPLICATES_LAST && last.key)
-        st = accept(b, last.key, last.payload);
+    if (st == ST_END && rule == STORE_DUPLICATES_LAST && last->some)
+        st = accept(b, last->key, last->payload.data);
     if (st && st != ST_END)
         return st;
     return b->contradictions ? fail_contradictions(b) : ST_OK;
+}
+
+/* From the sorter to the segment's records, the rollups' cells, and the judged metrics. */
+static enum st merge_records(struct build *b)
+{
+    struct last last = {0};
+    buf_init(&last.payload, MERGE_RECORD_MAX);
+    enum st st = merge(b, &last);
+    buf_release(&last.payload);
+    return st;
 }
 
 static enum st write_cell(size_t set, const void *tuple, size_t len, struct store_cell *cell,
@@ -182,15 +206,30 @@ static enum st write_cell(size_t set, const void *tuple, size_t len, struct stor
     return store_segment_writer_cell(b->writer, first + set, tuple, len, cell);
 }
 
+static enum st write_rollup(struct build *b)
+{
+    struct cells **cells = &b->cells[b->rollup];
+    enum st st = lattice_write(*cells, &b->task->definition->rollups[b->rollup], b->spill,
+                               b->task->memory_bytes / 4, write_cell, b);
+    cells_free(*cells);
+    *cells = NULL;
+    return st;
+}
+
 static enum st open_writer(struct build *b)
 {
     const struct task *t = b->task;
     char path[FS_PATH_MAX];
     struct store_segment_info info = {
         .definition = t->definition, .tenant = t->tenant, .key_id = t->key_id};
+    struct store_hasher *hasher = NULL;
     enum st st = fs_path(path, "%s/%s", t->directory, TASK_SEGMENT);
     if (!st)
-        st = store_hasher_check_value(info.check_value, b->hasher);
+        st = store_hasher_new(&hasher, &t->definition->key, t->tenant, t->definition->name,
+                              hmac_key(t));
+    if (!st)
+        st = store_hasher_check_value(info.check_value, hasher);
+    store_hasher_free(hasher);
     return st ? st : store_segment_writer_open(&b->writer, path, &info);
 }
 
@@ -215,14 +254,24 @@ static json_t *ledger_json(const struct build *b, struct source_ledger *all)
                      "duplicates", (json_int_t)b->duplicates, "sources", sources);
 }
 
+/* The most at once, of memory and of temporary files. */
+static json_t *used_json(const struct build *b)
+{
+    struct rusage usage = {0};
+    getrusage(RUSAGE_SELF, &usage);
+    return json_pack("{s:I, s:I}", "memory_bytes", (json_int_t)usage.ru_maxrss * 1024,
+                     "temporary_bytes", (json_int_t)(b->spill ? spill_peak_bytes(b->spill) : 0));
+}
+
 /* What there is to say, whether the build came to its end or not. */
 static enum st report_json(json_t **report, const struct build *b, bool complete)
 {
     struct source_ledger all = {0};
     json_t *rows = ledger_json(b, &all);
-    *report = json_pack("{s:o, s:O*, s:O*, s:{s:I, s:I, s:O*}}", "rows", rows, "checks", b->checks,
-                        "gates", b->gates, "rejects", "unparsable", (json_int_t)all.unparsable,
-                        "rejected", (json_int_t)b->collected.rejected, "rules", b->collected.rules);
+    *report = json_pack("{s:o, s:O*, s:O*, s:{s:I, s:I, s:O*}, s:o}", "rows", rows, "checks",
+                        b->checks, "gates", b->gates, "rejects", "unparsable",
+                        (json_int_t)all.unparsable, "rejected", (json_int_t)b->collected.rejected,
+                        "rules", b->collected.rules, "used", used_json(b));
     if (!*report)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     if (complete && (all.read != all.parsed + all.unparsable ||
@@ -277,7 +326,9 @@ static enum st gather(struct build *b)
     if (!st)
         st = source_load(b->sources, d, t, b->progress);
     if (!st)
-        st = collect_rows(&b->collected, b->sorter, &plan, t->definition, b->hasher, b->progress);
+        st =
+            collect_rows(&b->collected, &plan, t->definition,
+                         &(struct collect_options){b->sorter, t->tenant, hmac_key(t), b->progress});
     if (!st)
         st = judge_rows(b, d);
     plan_release(&plan);
@@ -300,23 +351,25 @@ enum st build_run(json_t **report, const struct task *t, const struct ingest_pro
     b->progress = progress;
     buf_init(&b->example, 1u << 20);
     store_cell_init(&b->judged);
-    if ((st = store_hasher_new(&b->hasher, &def->key, t->tenant, def->name,
-                               def->key.protect == STORE_PROTECT_NONE ? NULL : &t->hmac_key)) ||
-        (st = sorter_new(&b->sorter, t->memory_bytes / 8 * 3)) || (st = gather(b)))
+    if ((st = spill_open(&b->spill, t->directory)) ||
+        (st = sorter_new(&b->sorter, b->spill, t->memory_bytes / 8 * 3, t->threads)) ||
+        (st = gather(b)))
         goto done;
     ingest_tell(progress, "sorting", b->collected.prepared, b->collected.prepared);
     if ((st = sorter_finish(b->sorter)) || (st = open_writer(b)))
         goto done;
     for (size_t r = 0; !st && r < def->rollup_count; r++)
-        st = cells_new(&b->cells[r], &def->rollups[r], t->memory_bytes / 8 / def->rollup_count);
+        st = cells_new(&b->cells[r], &def->rollups[r], b->spill,
+                       t->memory_bytes / 4 / def->rollup_count);
     if (st)
         goto done;
     ingest_tell(progress, "building", 0, b->collected.prepared);
-    if ((st = merge(b)) || (st = judge_metrics(b)))
+    if ((st = merge_records(b)) || (st = judge_metrics(b)))
         goto done;
+    sorter_free(b->sorter);
+    b->sorter = NULL;
     for (b->rollup = 0; !st && b->rollup < def->rollup_count; b->rollup++)
-        st = lattice_write(b->cells[b->rollup], &def->rollups[b->rollup], t->memory_bytes / 8,
-                           write_cell, b);
+        st = write_rollup(b);
     if (!st)
         st = store_segment_writer_finish(b->writer);
     if (!st)
@@ -335,7 +388,7 @@ done:
     for (size_t i = 0; i < STORE_SOURCES_MAX; i++)
         json_decref(b->sources[i].files);
     sorter_free(b->sorter);
-    store_hasher_free(b->hasher);
+    spill_close(b->spill);
     buf_release(&b->example);
     store_cell_release(&b->judged, &def->judged);
     json_decref(b->checks);

@@ -21,7 +21,6 @@
 
 struct duck;
 struct duck_statement;
-struct duck_stream;
 
 struct duck_options {
     uint64_t memory_bytes; /* 0: 1 GiB */
@@ -69,15 +68,15 @@ const char *duck_statement_type(struct duck_statement *s, size_t i); /* "DECIMAL
 /* Of a DECIMAL: digits in all, and behind the point. */
 void duck_statement_decimal(unsigned *width, unsigned *scale, struct duck_statement *s, size_t i);
 
-/* Streams the rows of a statement chunk by chunk; columns are borrowed until the next call. */
 struct duck_column {
     const void *data;
     const uint64_t *validity; /* NULL: no nulls */
 };
-enum st duck_stream_open(struct duck_stream **out, struct duck_statement *s) ST_MUST_USE;
-enum st duck_stream_next(struct duck_stream *s, size_t *rows) ST_MUST_USE; /* ST_END */
-struct duck_column duck_stream_column(struct duck_stream *s, size_t i);
-void duck_stream_close(struct duck_stream *s);
+/* Some rows of a statement, column by column; borrowed. An error ends the query. */
+typedef enum st (*duck_rows_fn)(const struct duck_column *columns, size_t rows, void *ctx);
+/* Runs a statement, and calls `fn` with all its rows: on all threads of the database at once, and
+ * in no order. What `fn` says is returned, otherwise what DuckDB says, by its class. */
+enum st duck_each(struct duck_statement *s, duck_rows_fn fn, void *ctx) ST_MUST_USE;
 
 static inline bool duck_is_null(const struct duck_column *c, size_t row)
 {

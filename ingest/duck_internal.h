@@ -1,4 +1,4 @@
-/* What the two files about DuckDB share. */
+/* What the files about DuckDB share. */
 #ifndef EVERLINE_INGEST_DUCK_INTERNAL_H
 #define EVERLINE_INGEST_DUCK_INTERNAL_H
 
@@ -10,6 +10,7 @@ struct duck {
     duckdb_database database;
     duckdb_connection connection;
     size_t error_offset;
+    unsigned takers;     /* functions that were registered for duck_each */
     const json_t *guard; /* the document whose words may be said; NULL: anything */
 };
 

@@ -77,26 +77,30 @@ static bool is_base(const struct store_rollup *set, const struct store_rollup *r
     return true;
 }
 
-static enum st fill(struct lattice *l, struct level *level, struct cells *base,
-                    uint64_t memory_bytes)
+static enum st project_cells(struct lattice *l, struct level *level, struct cells *base)
 {
+    struct store_cell *cell;
     const void *tuple;
     size_t len;
-    if (is_base(level->set, l->rollup)) {
-        level->cells = base;
-        return ST_OK;
-    }
-    enum st st = cells_new(&level->cells, level->set, memory_bytes);
-    level->owned = true;
-    for (size_t i = 0; !st && i < cells_count(base); i++) {
-        struct store_cell *cell = cells_at(base, i, &tuple, &len);
+    enum st st = cells_rewind(base);
+    while (!st && !(st = cells_next(base, &tuple, &len, &cell))) {
         st = project(l, l->rollup, level->set, tuple, len);
         if (!st)
             st = cells_merge(level->cells, l->tuple.data, l->tuple.len, cell);
     }
-    if (!st)
-        cells_finish(level->cells);
-    return st;
+    return st == ST_END ? cells_finish(level->cells) : st;
+}
+
+static enum st fill(struct lattice *l, struct level *level, struct cells *base, struct spill *spill,
+                    uint64_t memory_bytes)
+{
+    if (is_base(level->set, l->rollup)) {
+        level->cells = base;
+        return ST_OK;
+    }
+    enum st st = cells_new(&level->cells, level->set, spill, memory_bytes);
+    level->owned = true;
+    return st ? st : project_cells(l, level, base);
 }
 
 static void release(struct level *level)
@@ -109,18 +113,18 @@ static void release(struct level *level)
 
 static enum st write_level(struct level *level, size_t set, lattice_fn fn, void *ctx)
 {
+    struct store_cell *cell;
     const void *tuple;
     size_t len;
-    enum st st = ST_OK;
-    for (size_t i = 0; !st && i < cells_count(level->cells); i++) {
-        struct store_cell *cell = cells_at(level->cells, i, &tuple, &len);
+    enum st st = cells_rewind(level->cells);
+    for (size_t i = 0; !st && !(st = cells_next(level->cells, &tuple, &len, &cell)); i++) {
         uint64_t records = cell->records;
         if (level->hidden && level->hidden[i])
             cell->records = 0;
         st = fn(set, tuple, len, cell, ctx);
         cell->records = records;
     }
-    return st;
+    return st == ST_END ? ST_OK : st;
 }
 
 /* ---- hiding ---- */
@@ -130,23 +134,17 @@ struct sum {
     uint64_t records;
     size_t hidden;
     size_t smallest; /* published one, + 1; 0: none */
+    uint64_t smallest_records;
 };
 
-static uint64_t records_of(const struct level *level, size_t i)
+static void add_child(struct sum *sum, bool hidden, size_t i, uint64_t records)
 {
-    const void *tuple;
-    size_t len;
-    return cells_at(level->cells, i, &tuple, &len)->records;
-}
-
-static void add_child(struct sum *sum, const struct level *fine, size_t i)
-{
-    uint64_t records = records_of(fine, i);
-    if (fine->hidden[i]) {
+    if (hidden) {
         sum->hidden++;
         sum->records += records;
-    } else if (!sum->smallest || records < records_of(fine, sum->smallest - 1)) {
+    } else if (!sum->smallest || records < sum->smallest_records) {
         sum->smallest = i + 1;
+        sum->smallest_records = records;
     }
 }
 
@@ -166,40 +164,64 @@ static bool settle(struct level *fine, const struct sum *sum, bool *parent, unsi
 static enum st hide_between(bool *changed, struct lattice *l, struct level *fine,
                             struct level *coarse)
 {
-    size_t count = cells_count(fine->cells), parents = coarse ? cells_count(coarse->cells) : 1;
+    size_t parents = coarse ? cells_count(coarse->cells) : 1;
     struct sum *sums = calloc(parents + 1, sizeof *sums);
+    struct store_cell *cell;
     const void *tuple;
     size_t len;
-    enum st st = sums ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
-    for (size_t i = 0; !st && i < count; i++) {
+    enum st st = sums ? cells_rewind(fine->cells) : st_fail(ST_NOMEM, NULL, "out of memory");
+    for (size_t i = 0; !st && !(st = cells_next(fine->cells, &tuple, &len, &cell)); i++) {
         size_t parent = 0;
         if (coarse) {
-            (void)cells_at(fine->cells, i, &tuple, &len);
             st = project(l, fine->set, coarse->set, tuple, len);
             if (!st)
                 parent = cells_find(coarse->cells, l->tuple.data, l->tuple.len);
         }
         if (!st)
-            add_child(&sums[parent], fine, i);
+            add_child(&sums[parent], fine->hidden[i], i, cell->records);
     }
+    st = st == ST_END ? ST_OK : st;
     for (size_t p = 0; !st && p < parents; p++)
         *changed |= settle(fine, &sums[p], coarse ? &coarse->hidden[p] : NULL, l->rollup->min_cell);
     free(sums);
     return st;
 }
 
+static enum st hide_small(struct level *level, unsigned min_cell)
+{
+    struct store_cell *cell;
+    const void *tuple;
+    size_t len;
+    level->hidden = calloc(cells_count(level->cells) + 1, sizeof *level->hidden);
+    enum st st =
+        level->hidden ? cells_rewind(level->cells) : st_fail(ST_NOMEM, NULL, "out of memory");
+    for (size_t i = 0; !st && !(st = cells_next(level->cells, &tuple, &len, &cell)); i++)
+        level->hidden[i] = cell->records < min_cell;
+    return st == ST_END ? ST_OK : st;
+}
+
+/* Cells are looked for in every level that is coarser than another one: those must be in memory. */
+static enum st check_memory(const struct lattice *l)
+{
+    for (size_t coarse = 0; coarse < l->count; coarse++)
+        for (size_t fine = 0; fine < l->count; fine++)
+            if (coarse != fine && is_part(l->levels[coarse].set, l->levels[fine].set) &&
+                !cells_in_memory(l->levels[coarse].cells))
+                return st_hint(
+                    st_fail(ST_NOMEM, "OUT_OF_MEMORY",
+                            "the rollup %s has a grouping set with too many cells (%zu) for "
+                            "min_cell to be decided in this memory",
+                            l->rollup->name, cells_count(l->levels[coarse].cells)),
+                    "raise --memory, or leave out grouping sets between the finest and small ones");
+    return ST_OK;
+}
+
 static enum st hide(struct lattice *l)
 {
     bool changed = true;
-    enum st st = ST_OK;
-    for (size_t i = 0; i < l->count; i++) {
-        struct level *level = &l->levels[i];
-        level->hidden = calloc(cells_count(level->cells) + 1, sizeof *level->hidden);
-        if (!level->hidden)
-            return st_fail(ST_NOMEM, NULL, "out of memory");
-        for (size_t c = 0; c < cells_count(level->cells); c++)
-            level->hidden[c] = records_of(level, c) < l->rollup->min_cell;
-    }
+    enum st st = check_memory(l);
+    for (size_t i = 0; !st && i < l->count; i++)
+        st = hide_small(&l->levels[i], l->rollup->min_cell);
     while (!st && changed) {
         changed = false;
         for (size_t fine = 0; !st && fine < l->count; fine++) {
@@ -212,8 +234,8 @@ static enum st hide(struct lattice *l)
     return st;
 }
 
-enum st lattice_write(struct cells *base, const struct store_rollup *rollup, uint64_t memory_bytes,
-                      lattice_fn fn, void *ctx)
+enum st lattice_write(struct cells *base, const struct store_rollup *rollup, struct spill *spill,
+                      uint64_t memory_bytes, lattice_fn fn, void *ctx)
 {
     struct lattice l = {.rollup = rollup, .count = rollup->set_count};
     enum st st = ST_OK;
@@ -222,10 +244,13 @@ enum st lattice_write(struct cells *base, const struct store_rollup *rollup, uin
     l.levels = calloc(l.count, sizeof *l.levels);
     if (!l.levels)
         st = st_fail(ST_NOMEM, NULL, "out of memory");
-    cells_finish(base);
+    if (!st)
+        st = cells_finish(base);
+    if (rollup->min_cell) /* all levels at once */
+        memory_bytes /= l.count;
     for (size_t i = 0; !st && i < l.count; i++) {
         l.levels[i].set = &rollup->sets[i];
-        st = fill(&l, &l.levels[i], base, memory_bytes);
+        st = fill(&l, &l.levels[i], base, spill, memory_bytes);
         if (!st && !rollup->min_cell) {
             st = write_level(&l.levels[i], i, fn, ctx);
             release(&l.levels[i]);

@@ -9,9 +9,10 @@
 typedef enum st (*lattice_fn)(size_t set, const void *tuple, size_t len, struct store_cell *cell,
                               void *ctx);
 
-/* `base` has the cells over all dimensions and the time; it is sorted, and its cells may be
- * emptied. ST_NOMEM, code OUT_OF_MEMORY. */
-enum st lattice_write(struct cells *base, const struct store_rollup *rollup, uint64_t memory_bytes,
-                      lattice_fn fn, void *ctx) ST_MUST_USE;
+/* `base` has the cells over all dimensions and the time, and takes no more. Levels beside it have
+ * `memory_bytes` together. ST_NOMEM, code OUT_OF_MEMORY: min_cell must be decided over coarser
+ * cells than fit in memory. */
+enum st lattice_write(struct cells *base, const struct store_rollup *rollup, struct spill *spill,
+                      uint64_t memory_bytes, lattice_fn fn, void *ctx) ST_MUST_USE;
 
 #endif

@@ -1,172 +1,295 @@
-/* Records lie in blocks, one after the other: length, key, payload. The index has the key's first
- * eight bytes beside each record's place, so that comparing seldom leaves it. Keys are hashes,
- * hence evenly spread: one pass deals them out by their first two bytes, and each of the 65,536
- * small heaps is sorted by itself, in cache.
+/* A lane's buffer is filled from both ends: records, head and bytes, from the front; from the back
+ * an entry for each, its key's first eight bytes beside its place, so that comparing seldom leaves
+ * the entries. Keys are hashes, hence evenly spread: a radix sort in place ("American flag sort",
+ * McIlroy, Bostic and McIlroy 1993) deals the entries out byte by byte until heaps are small.
  */
 #include "ingest/sort.h"
 
 #include <endian.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#define BLOCK_BYTES (4u << 20)
-#define HEAPS 65536u
+#define SMALL 32
+#define AHEAD 12 /* records that are fetched before they are needed */
 
 struct entry {
     uint64_t prefix;
-    const unsigned char *record; /* u32 length, key, payload */
+    uint64_t place; /* of the record's head in the buffer */
 };
 
-struct block {
-    struct block *next;
-    size_t used, size;
-    unsigned char bytes[];
+struct sort_lane {
+    struct sorter *sorter;
+    unsigned char *bytes;
+    size_t size, used;
+    struct entry *end; /* entries are end[-1], end[-2], ... until they are sorted */
+    size_t count, at;
+    struct run_list runs;
+    pthread_t thread;
+    bool has_thread;
 };
 
 struct sorter {
-    struct block *blocks;
-    struct entry *entries;
-    size_t count, capacity, at;
-    uint64_t used, limit;
+    struct spill *spill;
+    uint64_t limit;
+    struct sort_lane *lanes;
+    size_t lane_count;
+    struct run_list runs;
+    struct merge *merge;
 };
 
-enum st sorter_new(struct sorter **out, uint64_t memory_bytes)
+enum st sorter_new(struct sorter **out, struct spill *spill, uint64_t memory_bytes, size_t lanes)
 {
-    *out = calloc(1, sizeof **out);
-    if (!*out)
+    struct sorter *s = *out = calloc(1, sizeof *s);
+    if (!s)
         return st_fail(ST_NOMEM, NULL, "out of memory");
-    (*out)->limit = memory_bytes;
+    s->spill = spill;
+    s->limit = memory_bytes;
+    if (lanes > memory_bytes / SORT_LANE_MIN)
+        lanes = memory_bytes / SORT_LANE_MIN;
+    s->lanes = calloc(lanes ? lanes : 1, sizeof *s->lanes);
+    if (!s->lanes)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    s->lane_count = lanes ? lanes : 1;
+    for (size_t i = 0; i < s->lane_count; i++) {
+        struct sort_lane *lane = &s->lanes[i];
+        lane->sorter = s;
+        lane->size = memory_bytes / s->lane_count;
+        lane->size -= lane->size % sizeof(struct entry);
+        if (lane->size < SORT_LANE_MIN)
+            lane->size = SORT_LANE_MIN;
+    }
     return ST_OK;
+}
+
+static void release_buffer(struct sort_lane *lane)
+{
+    if (lane->bytes)
+        munmap(lane->bytes, lane->size);
+    lane->bytes = NULL;
 }
 
 void sorter_free(struct sorter *s)
 {
     if (!s)
         return;
-    for (struct block *b = s->blocks, *next; b; b = next) {
-        next = b->next;
-        free(b);
+    merge_free(s->merge);
+    for (size_t i = 0; i < s->lane_count; i++) {
+        release_buffer(&s->lanes[i]);
+        run_list_release(&s->lanes[i].runs, s->spill);
     }
-    free(s->entries);
+    run_list_release(&s->runs, s->spill);
+    free(s->lanes);
     free(s);
 }
 
-static enum st full(void)
+size_t sorter_lane_count(const struct sorter *s)
 {
-    return st_hint(st_fail(ST_NOMEM, "OUT_OF_MEMORY", "sorting the records needs more memory"),
-                   "raise --memory");
+    return s->lane_count;
 }
 
-static enum st grow_entries(struct sorter *s)
+struct sort_lane *sorter_lane(struct sorter *s, size_t i)
 {
-    size_t capacity = s->capacity ? s->capacity + s->capacity / 2 : 4096;
-    if (s->used + (capacity - s->capacity) * sizeof *s->entries > s->limit)
-        return full();
-    struct entry *entries = realloc(s->entries, capacity * sizeof *entries);
-    if (!entries)
-        return full();
-    s->used += (capacity - s->capacity) * sizeof *entries;
-    s->entries = entries;
-    s->capacity = capacity;
-    return ST_OK;
+    return &s->lanes[i];
 }
 
-static enum st grow_blocks(struct sorter *s, size_t need)
-{
-    size_t size = need > BLOCK_BYTES ? need : BLOCK_BYTES;
-    if (s->used + size > s->limit)
-        return full();
-    struct block *b = malloc(sizeof *b + size);
-    if (!b)
-        return full();
-    *b = (struct block){.next = s->blocks, .size = size};
-    s->blocks = b;
-    s->used += size;
-    return ST_OK;
-}
+/* ---- sorting a lane ---- */
 
-enum st sorter_add(struct sorter *s, const unsigned char key[STORE_KEY_BYTES], const void *payload,
-                   size_t len)
-{
-    size_t need = sizeof(uint32_t) + STORE_KEY_BYTES + len;
-    enum st st = ST_OK;
-    if (s->count == s->capacity)
-        st = grow_entries(s);
-    if (!st && (!s->blocks || s->blocks->size - s->blocks->used < need))
-        st = grow_blocks(s, need);
-    if (st)
-        return st;
-    unsigned char *record = s->blocks->bytes + s->blocks->used;
-    uint32_t length = (uint32_t)len;
-    memcpy(record, &length, sizeof length);
-    memcpy(record + sizeof length, key, STORE_KEY_BYTES);
-    memcpy(record + sizeof length + STORE_KEY_BYTES, payload, len);
-    s->blocks->used += need;
-    uint64_t prefix;
-    memcpy(&prefix, key, sizeof prefix);
-    s->entries[s->count++] = (struct entry){be64toh(prefix), record};
-    return ST_OK;
-}
-
-static uint32_t length_of(const unsigned char *record)
-{
-    uint32_t length;
-    memcpy(&length, record, sizeof length);
-    return length;
-}
-
-static int compare(const void *left, const void *right)
+static int compare(const void *left, const void *right, void *ctx)
 {
     const struct entry *a = left, *b = right;
+    const unsigned char *bytes = ctx;
     if (a->prefix != b->prefix)
         return a->prefix < b->prefix ? -1 : 1;
-    uint32_t la = length_of(a->record), lb = length_of(b->record);
-    /* Key and payload lie together: one comparison. */
-    int order =
-        memcmp(a->record + sizeof la, b->record + sizeof lb, STORE_KEY_BYTES + (la < lb ? la : lb));
-    return order ? order : (la > lb) - (la < lb);
+    struct record ra = record_at(bytes + a->place), rb = record_at(bytes + b->place);
+    return record_compare(&ra, &rb);
+}
+
+static void sort_few(struct entry *e, size_t count, unsigned char *bytes)
+{
+    for (size_t i = 1; i < count; i++) {
+        struct entry moved = e[i];
+        size_t j = i;
+        for (; j && compare(&moved, &e[j - 1], bytes) < 0; j--)
+            e[j] = e[j - 1];
+        e[j] = moved;
+    }
+}
+
+/* All have the same prefix in front of these 8 bits and those below. */
+static void sort_entries(struct entry *e, size_t count, int shift, unsigned char *bytes)
+{
+    size_t next[256], end[256], counts[256] = {0}, sum = 0;
+    if (count <= SMALL) {
+        sort_few(e, count, bytes);
+        return;
+    }
+    if (shift < 0) {
+        qsort_r(e, count, sizeof *e, compare, bytes);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        counts[e[i].prefix >> shift & 255]++;
+    for (size_t h = 0; h < 256; h++) {
+        next[h] = sum;
+        end[h] = sum += counts[h];
+    }
+    for (size_t h = 0; h < 256; h++)
+        while (next[h] < end[h]) {
+            struct entry moved = e[next[h]];
+            for (size_t to; (to = moved.prefix >> shift & 255) != h;) {
+                struct entry other = e[next[to]];
+                e[next[to]++] = moved;
+                moved = other;
+            }
+            e[next[h]++] = moved;
+        }
+    for (size_t h = 0; h < 256; h++)
+        if (counts[h] > 1)
+            sort_entries(e + end[h] - counts[h], counts[h], shift - 8, bytes);
+}
+
+static void sort_lane(struct sort_lane *lane)
+{
+    lane->at = 0;
+    if (lane->count)
+        sort_entries(lane->end - lane->count, lane->count, 56, lane->bytes);
+}
+
+static enum st next_of_lane(struct record *out, void *ctx)
+{
+    struct sort_lane *lane = ctx;
+    const struct entry *e = lane->end - lane->count + lane->at;
+    if (lane->at == lane->count)
+        return ST_END;
+    if (lane->at++ + AHEAD < lane->count)
+        __builtin_prefetch(lane->bytes + e[AHEAD].place);
+    *out = record_at(lane->bytes + e->place);
+    return ST_OK;
+}
+
+/* ---- filling it ---- */
+
+static enum st put_aside(struct sort_lane *lane)
+{
+    struct spill_writer w = {0};
+    struct spill_run *run;
+    struct record r;
+    sort_lane(lane);
+    enum st st = run_list_add(&run, &lane->runs);
+    if (!st)
+        st = spill_writer_open(&w, lane->sorter->spill, run);
+    while (!st && !(st = next_of_lane(&r, lane)))
+        st = record_write(&w, &r);
+    if (st == ST_END)
+        st = spill_writer_finish(&w);
+    spill_writer_close(&w);
+    lane->used = lane->count = 0;
+    return st;
+}
+
+static enum st make_buffer(struct sort_lane *lane)
+{
+    void *bytes = mmap(NULL, lane->size, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (bytes == MAP_FAILED)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    lane->bytes = bytes;
+    lane->end = (struct entry *)(void *)(lane->bytes + lane->size);
+    return ST_OK;
+}
+
+enum st sort_lane_add(struct sort_lane *lane, const unsigned char key[STORE_KEY_BYTES],
+                      const void *payload, size_t len)
+{
+    size_t need = RECORD_HEAD_BYTES + STORE_KEY_BYTES + len;
+    if (need + sizeof(struct entry) > lane->size || need > MERGE_RECORD_MAX)
+        return st_fail(ST_TOO_LARGE, NULL, "a record is too large to be sorted");
+    enum st st = lane->bytes ? ST_OK : make_buffer(lane);
+    if (!st && lane->used + need + (lane->count + 1) * sizeof(struct entry) > lane->size)
+        st = put_aside(lane);
+    if (st)
+        return st;
+    unsigned char *at = lane->bytes + lane->used;
+    uint32_t head = record_head(STORE_KEY_BYTES, (uint32_t)(STORE_KEY_BYTES + len));
+    memcpy(at, &head, sizeof head);
+    memcpy(at + sizeof head, key, STORE_KEY_BYTES);
+    memcpy(at + sizeof head + STORE_KEY_BYTES, payload, len);
+    uint64_t prefix;
+    memcpy(&prefix, key, sizeof prefix);
+    lane->count++;
+    lane->end[-(ptrdiff_t)lane->count] = (struct entry){be64toh(prefix), lane->used};
+    lane->used += need;
+    return ST_OK;
+}
+
+/* ---- all lanes ---- */
+
+static void *run_thread(void *ctx)
+{
+    sort_lane(ctx);
+    return NULL;
+}
+
+static void sort_lanes(struct sorter *s)
+{
+    for (size_t i = 1; i < s->lane_count; i++) {
+        struct sort_lane *lane = &s->lanes[i];
+        lane->has_thread =
+            lane->count > SMALL && pthread_create(&lane->thread, NULL, run_thread, lane) == 0;
+        if (!lane->has_thread)
+            sort_lane(lane);
+    }
+    sort_lane(&s->lanes[0]);
+    for (size_t i = 1; i < s->lane_count; i++)
+        if (s->lanes[i].has_thread)
+            pthread_join(s->lanes[i].thread, NULL);
+}
+
+/* The lanes' runs become the sorter's. */
+static enum st collect_runs(struct sorter *s)
+{
+    enum st st = ST_OK;
+    for (size_t i = 0; i < s->lane_count; i++) {
+        struct run_list *of_lane = &s->lanes[i].runs;
+        for (size_t j = 0; !st && j < of_lane->count; j++) {
+            struct spill_run *run;
+            if (!(st = run_list_add(&run, &s->runs))) {
+                *run = of_lane->runs[j];
+                of_lane->runs[j] = (struct spill_run){0};
+            }
+        }
+    }
+    /* A reader has two blocks at most, but for records that are larger. */
+    size_t most = s->limit / 4 / (2 * SPILL_BLOCK_BYTES);
+    return st ? st : run_list_reduce(&s->runs, s->spill, most > 8 ? most : 8);
 }
 
 enum st sorter_finish(struct sorter *s)
 {
-    if (!s->count)
-        return ST_OK;
-    enum st st = ST_OK;
-    size_t *start = calloc(HEAPS + 1, sizeof *start);
-    struct entry *dealt = NULL;
-    if (s->used + s->count * sizeof *dealt <= s->limit)
-        dealt = malloc(s->count * sizeof *dealt);
-    if (!start || !dealt) {
-        st = full();
-        goto done;
-    }
-    for (size_t i = 0; i < s->count; i++)
-        start[(s->entries[i].prefix >> 48) + 1]++;
-    for (size_t h = 0; h < HEAPS; h++)
-        start[h + 1] += start[h];
-    for (size_t i = 0; i < s->count; i++)
-        dealt[start[s->entries[i].prefix >> 48]++] = s->entries[i];
-    /* start[h] is now where heap h ends. */
-    for (size_t h = 0, from = 0; h < HEAPS; from = start[h++])
-        if (start[h] - from > 1)
-            qsort(dealt + from, start[h] - from, sizeof *dealt, compare);
-    free(s->entries);
-    s->entries = dealt;
-    s->capacity = s->count;
-    dealt = NULL;
-done:
-    free(dealt);
-    free(start);
+    sort_lanes(s);
+    enum st st = collect_runs(s);
+    if (!st)
+        st = merge_new(&s->merge);
+    for (size_t i = 0; !st && i < s->runs.count; i++)
+        st = merge_add_run(s->merge, s->spill, &s->runs.runs[i]);
+    for (size_t i = 0; !st && i < s->lane_count; i++)
+        if (s->lanes[i].count)
+            st = merge_add(s->merge, next_of_lane, &s->lanes[i]);
+        else
+            release_buffer(&s->lanes[i]);
     return st;
 }
 
 enum st sorter_next(struct sorter *s, const unsigned char **key, const void **payload, size_t *len)
 {
-    if (s->at == s->count)
-        return ST_END;
-    const unsigned char *record = s->entries[s->at++].record;
-    *len = length_of(record);
-    *key = record + sizeof(uint32_t);
-    *payload = *key + STORE_KEY_BYTES;
+    struct record r;
+    enum st st = merge_next(&r, s->merge);
+    if (st)
+        return st;
+    *key = r.bytes;
+    *payload = r.bytes + r.key_len;
+    *len = r.len - r.key_len;
     return ST_OK;
 }

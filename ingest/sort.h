@@ -1,22 +1,34 @@
-/* Sorts records by key, then by their bytes, so that the order of arrival leaves no trace. In
- * memory, up to a cap; runs that spill would be added behind this header. Room-private. */
+/* Sorts records by key, then by their bytes, so that the order of arrival leaves no trace, nor does
+ * how much memory there was or how many threads. Each thread has a lane: a buffer of fixed size
+ * that is sorted when it is full, and then put aside (ingest/spill.h) as a run. What comes out is
+ * the merge of all runs with what is still in the buffers; a small batch is one of these and never
+ * touches the disk. Room-private. */
 #ifndef EVERLINE_INGEST_SORT_H
 #define EVERLINE_INGEST_SORT_H
 
-#include "base/status.h"
+#include "ingest/merge.h"
 #include "store/key.h"
 
 struct sorter;
+struct sort_lane;
 
-enum st sorter_new(struct sorter **out, uint64_t memory_bytes) ST_MUST_USE;
+#define SORT_LANE_MIN (3u << 20) /* bytes; no lane is smaller, whatever the memory */
+
+/* At most `lanes` lanes, fewer where memory is short. `spill` is borrowed. */
+enum st sorter_new(struct sorter **out, struct spill *spill, uint64_t memory_bytes,
+                   size_t lanes) ST_MUST_USE;
 void sorter_free(struct sorter *s);
 
-/* Copies. Over the cap: ST_NOMEM, code OUT_OF_MEMORY. */
-enum st sorter_add(struct sorter *s, const unsigned char key[STORE_KEY_BYTES], const void *payload,
-                   size_t len) ST_MUST_USE;
+size_t sorter_lane_count(const struct sorter *s);
+/* Used by one thread at a time. */
+struct sort_lane *sorter_lane(struct sorter *s, size_t i);
+
+/* Copies. ST_TOO_LARGE: the record does not fit a lane. */
+enum st sort_lane_add(struct sort_lane *lane, const unsigned char key[STORE_KEY_BYTES],
+                      const void *payload, size_t len) ST_MUST_USE;
 /* After the last add. */
 enum st sorter_finish(struct sorter *s) ST_MUST_USE;
-/* In order; ST_END after the last. Borrowed until _free. */
+/* In order; ST_END after the last. Borrowed until the next call. */
 enum st sorter_next(struct sorter *s, const unsigned char **key, const void **payload,
                     size_t *len) ST_MUST_USE;
 

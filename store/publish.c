@@ -329,7 +329,7 @@ static enum store_outcome judge(struct catalog_txn *t, struct store_build *b, co
 /* What the batch's report has, and the gates once they were judged. */
 static void put_report(struct catalog_txn *t, json_t *row, const struct store_build *b)
 {
-    static const char *const MEMBERS[] = {"rows", "sources", "checks", "gates", "rejects"};
+    static const char *const MEMBERS[] = {"rows", "sources", "checks", "gates", "rejects", "used"};
 
     for (size_t i = 0; i < sizeof MEMBERS / sizeof *MEMBERS; i++) {
         json_t *value = json_object_get(b->report, MEMBERS[i]);

@@ -2,6 +2,8 @@
 
 #include "ingest/duck.h"
 
+#include <pthread.h>
+
 /* A database that may read a.csv of the kit and nothing else. */
 static struct duck *open_for(const struct kit *kit, const char *file, uint64_t memory_bytes)
 {
@@ -142,6 +144,14 @@ static void an_error_of_binding_says_where(void **state)
     duck_close(d);
 }
 
+static enum st ignore_rows(const struct duck_column *columns, size_t rows, void *ctx)
+{
+    (void)columns;
+    (void)rows;
+    (void)ctx;
+    return ST_OK;
+}
+
 static void an_error_at_run_time_quotes_no_value(void **state)
 {
     static const char *const selects[] = {
@@ -149,31 +159,55 @@ static void an_error_at_run_time_quotes_no_value(void **state)
         "SELECT error('Secret ' || a) FROM t", "SELECT strptime(a, '%Y') FROM t"};
     struct kit *kit = *state;
     struct duck_statement *statement;
-    struct duck_stream *stream;
-    size_t rows;
     kit_write(kit, "a.csv", "id\n1\n");
     struct duck *d = open_for(kit, "a.csv", 0);
     kit_ok(duck_run(d, "a table", "CREATE TABLE t AS SELECT 'Secret' AS a"));
     for (size_t i = 0; i < sizeof selects / sizeof *selects; i++) {
         kit_ok(duck_prepare(&statement, d, selects[i]));
-        enum st st = duck_stream_open(&stream, statement);
-        while (!st)
-            st = duck_stream_next(stream, &rows);
-        kit_fails(st, "SQL_RUNTIME", "", "Secret");
-        duck_stream_close(stream);
+        kit_fails(duck_each(statement, ignore_rows, NULL), "SQL_RUNTIME", "", "Secret");
         duck_statement_free(statement);
     }
     duck_close(d);
 }
 
+struct totals {
+    pthread_mutex_t lock;
+    size_t rows, nulls;
+    int64_t sum;
+    unsigned refuse_after; /* chunks; 0: never */
+};
+
+static enum st add_rows(const struct duck_column *columns, size_t rows, void *ctx)
+{
+    struct totals *t = ctx;
+    const struct duck_column n = columns[0], s = columns[1], constant = columns[2];
+    pthread_mutex_lock(&t->lock);
+    t->rows += rows;
+    for (size_t i = 0; i < rows; i++) {
+        char expected[40];
+        int64_t number = ((const int64_t *)n.data)[i];
+        struct store_text text = duck_varchar(&s, i);
+        assert_int_equal(((const int64_t *)constant.data)[i], 7);
+        if (duck_is_null(&n, i)) {
+            t->nulls++;
+            continue;
+        }
+        t->sum += number;
+        snprintf(expected, sizeof expected, "%s%lld", number % 2 ? "long text number " : "",
+                 (long long)number);
+        assert_int_equal(text.len, strlen(expected));
+        assert_memory_equal(text.bytes, expected, text.len);
+    }
+    bool refuses = t->refuse_after && !--t->refuse_after;
+    pthread_mutex_unlock(&t->lock);
+    return refuses ? st_fail(ST_FULL, "ENOUGH", "no more") : ST_OK;
+}
+
 static void rows_come_as_they_are_stored(void **state)
 {
+    struct totals t = {.lock = PTHREAD_MUTEX_INITIALIZER};
     struct kit *kit = *state;
     struct duck_statement *statement;
-    struct duck_stream *stream;
-    size_t rows, total = 0, nulls = 0;
-    int64_t sum = 0;
-    enum st st;
     kit_write(kit, "a.csv", "id\n1\n");
     struct duck *d = open_for(kit, "a.csv", 0);
     kit_ok(
@@ -181,32 +215,15 @@ static void rows_come_as_they_are_stored(void **state)
                  "CREATE TABLE t AS SELECT CASE WHEN i % 3 THEN i END AS n, CASE WHEN i % 2 THEN "
                  "'long text number ' || i ELSE i::VARCHAR END AS s FROM range(10000) r(i)"));
     kit_ok(duck_prepare(&statement, d, "SELECT n, s, 7::BIGINT FROM t"));
-    kit_ok(duck_stream_open(&stream, statement));
-    while (!(st = duck_stream_next(stream, &rows))) {
-        struct duck_column n = duck_stream_column(stream, 0), s = duck_stream_column(stream, 1),
-                           constant = duck_stream_column(stream, 2);
-        for (size_t i = 0; i < rows; i++) {
-            char expected[40];
-            int64_t number = ((const int64_t *)n.data)[i];
-            struct store_text text = duck_varchar(&s, i);
-            assert_int_equal(((const int64_t *)constant.data)[i], 7);
-            if (duck_is_null(&n, i)) {
-                nulls++;
-                continue;
-            }
-            sum += number;
-            snprintf(expected, sizeof expected, "%s%lld", number % 2 ? "long text number " : "",
-                     (long long)number);
-            assert_int_equal(text.len, strlen(expected));
-            assert_memory_equal(text.bytes, expected, text.len);
-        }
-        total += rows;
-    }
-    assert_int_equal(st, ST_END);
-    assert_int_equal(total, 10000);
-    assert_int_equal(nulls, 3334);
-    assert_int_equal(sum, 49995000 - 3 * (3333 * 3334 / 2));
-    duck_stream_close(stream);
+    kit_ok(duck_each(statement, add_rows, &t));
+    assert_int_equal(t.rows, 10000);
+    assert_int_equal(t.nulls, 3334);
+    assert_int_equal(t.sum, 49995000 - 3 * (3333 * 3334 / 2));
+    /* Once more; and who takes the rows may have had enough. */
+    kit_ok(duck_each(statement, add_rows, &t));
+    assert_int_equal(t.rows, 20000);
+    t.refuse_after = 2;
+    kit_fails(duck_each(statement, add_rows, &t), "ENOUGH", "", NULL);
     duck_statement_free(statement);
     duck_close(d);
 }

@@ -39,18 +39,21 @@ static enum st see(size_t set, const void *tuple, size_t len, struct store_cell 
     return ST_OK;
 }
 
-/* What is written of these groups: "ohA:5 ..." with "-" for a hidden one. */
-static void show(struct seen *seen, struct kit *kit, const char *more, const struct group *groups,
-                 size_t count)
+/* What is written of these groups: "ohA:5 ..." with "-" for a hidden one. The cells over all
+ * dimensions are in memory, or (0 bytes) put aside. */
+static void show_in(uint64_t base_bytes, struct seen *seen, struct kit *kit, const char *more,
+                    const struct group *groups, size_t count)
 {
     char text[1024];
+    struct spill *spill;
     struct cells *cells;
     struct buf tuple;
     snprintf(text, sizeof text, DEFINITION, more);
     kit_define(kit, text);
     *seen = (struct seen){.rollup = &kit->task.definition->rollups[0]};
     buf_init(&tuple, 4096);
-    kit_ok(cells_new(&cells, seen->rollup, 1u << 20));
+    kit_ok(spill_open(&spill, kit->dir));
+    kit_ok(cells_new(&cells, seen->rollup, spill, base_bytes));
     for (size_t i = 0; i < count; i++)
         for (int n = 0; n < groups[i].records; n++) {
             struct store_value values[2] = {
@@ -59,11 +62,24 @@ static void show(struct seen *seen, struct kit *kit, const char *more, const str
             buf_reset(&tuple);
             kit_ok(store_tuple_encode(&tuple, seen->rollup, values));
             kit_ok(
-                cells_add(cells, tuple.data, tuple.len, &(struct collect_inputs){.values = {0}}));
+                cells_add(cells, tuple.data, tuple.len, &(struct payload_inputs){.values = {0}}));
         }
-    kit_ok(lattice_write(cells, seen->rollup, 1u << 20, see, seen));
+    kit_ok(lattice_write(cells, seen->rollup, spill, 1u << 20, see, seen));
+    assert_int_equal(spill_peak_bytes(spill) > 0, base_bytes == 0);
     cells_free(cells);
+    spill_close(spill);
     buf_release(&tuple);
+}
+
+static void show(struct seen *seen, struct kit *kit, const char *more, const struct group *groups,
+                 size_t count)
+{
+    struct seen aside;
+    show_in(1u << 20, seen, kit, more, groups, count);
+    if (count > 1) {
+        show_in(0, &aside, kit, more, groups, count);
+        assert_string_equal(aside.text, seen->text);
+    }
 }
 #define SHOW(seen, kit, more, groups) show(seen, kit, more, groups, sizeof groups / sizeof *groups)
 

@@ -1,0 +1,135 @@
+/* A payload, in the machine's byte order because it never leaves the process:
+ *
+ *   order | row length | row | for each rollup: tuple length | tuple | for each term: 1 B kind of
+ *   input or PAYLOAD_NULL, then unless null the input
+ *
+ * Lengths and integers are LEB128, these zigzag; a DOUBLE has 8 bytes. Every value has one form, so
+ * that equal payloads under equal keys are one record; unequal ones contradict each other. `order`
+ * is there when duplicates have one, and is what the bytes of payloads are compared by first: 0 for
+ * null, 1 and 8 bytes big-endian, or 2 and text with 0 as 0 255, ended by 0 0. The judged metrics
+ * are the last rollup.
+ */
+#include "ingest/payload.h"
+
+#include <endian.h>
+#include <string.h>
+
+#define VARINT_MAX 10
+
+static size_t put_varint(unsigned char *out, uint64_t n)
+{
+    size_t len = 0;
+    for (; n >= 0x80; n >>= 7)
+        out[len++] = (unsigned char)(n | 0x80);
+    out[len++] = (unsigned char)n;
+    return len;
+}
+
+static void add_varint(struct buf *out, uint64_t n)
+{
+    unsigned char bytes[VARINT_MAX];
+    buf_add(out, bytes, put_varint(bytes, n));
+}
+
+static uint64_t read_varint(const unsigned char **at)
+{
+    uint64_t n = 0;
+    for (unsigned shift = 0;; shift += 7) {
+        unsigned char c = *(*at)++;
+        n |= (uint64_t)(c & 0x7f) << shift;
+        if (c < 0x80)
+            return n;
+    }
+}
+
+void payload_add_order(struct buf *out, enum store_type type, const struct store_value *v)
+{
+    uint64_t bits;
+    buf_addch(out, (char)(v->null ? 0 : type == STORE_VARCHAR ? 2 : 1));
+    if (v->null)
+        return;
+    if (type == STORE_VARCHAR) {
+        for (size_t i = 0; i < v->as.text.len; i++) {
+            buf_addch(out, v->as.text.bytes[i]);
+            if (!v->as.text.bytes[i])
+                buf_addch(out, '\xff');
+        }
+        buf_add(out, "\0", 2);
+        return;
+    }
+    memcpy(&bits, &v->as, sizeof bits);
+    if (type == STORE_DOUBLE && bits >> 63)
+        bits = ~bits;
+    else
+        bits ^= 1ull << 63;
+    bits = htobe64(bits);
+    buf_add(out, &bits, sizeof bits);
+}
+
+static size_t order_len(const unsigned char *order)
+{
+    size_t len = 1;
+    if (order[0] == 0)
+        return len;
+    if (order[0] == 1)
+        return len + 8;
+    while (order[len] || order[len + 1])
+        len += order[len] ? 1 : 2;
+    return len + 2;
+}
+
+void payload_end_row(struct buf *out, size_t start)
+{
+    unsigned char bytes[VARINT_MAX];
+    size_t row_len = out->len - start, len = put_varint(bytes, row_len);
+    if (!buf_reserve(out, len))
+        return;
+    memmove(out->data + start + len, out->data + start, row_len);
+    memcpy(out->data + start, bytes, len);
+    out->len += len;
+}
+
+void payload_add_tuple(struct buf *out, const void *tuple, size_t len)
+{
+    add_varint(out, len);
+    buf_add(out, tuple, len);
+}
+
+void payload_add_input(struct buf *out, unsigned char kind, int64_t input)
+{
+    buf_addch(out, (char)kind);
+    if (kind == STORE_INPUT_DOUBLE)
+        buf_add(out, &input, sizeof input);
+    else if (kind != PAYLOAD_NULL)
+        add_varint(out, (uint64_t)input << 1 ^ (uint64_t)(input >> 63));
+}
+
+struct payload payload_open(const struct store_definition *definition, const void *bytes)
+{
+    const unsigned char *at = bytes;
+    if (definition->duplicate_order[0])
+        at += order_len(at);
+    size_t len = read_varint(&at);
+    return (struct payload){at, len, at + len};
+}
+
+void payload_inputs(const void **tuple, size_t *tuple_len, struct payload_inputs *inputs,
+                    const unsigned char **at, const struct store_rollup *rollup)
+{
+    *tuple_len = read_varint(at);
+    *tuple = *at;
+    *at += *tuple_len;
+    for (size_t i = 0; i < rollup->term_count; i++) {
+        unsigned char kind = *(*at)++;
+        inputs->kinds[i] = kind;
+        inputs->nulls[i] = kind == PAYLOAD_NULL;
+        inputs->values[i] = 0;
+        if (kind == STORE_INPUT_DOUBLE) {
+            memcpy(&inputs->values[i], *at, sizeof inputs->values[i]);
+            *at += sizeof inputs->values[i];
+        } else if (kind != PAYLOAD_NULL) {
+            uint64_t n = read_varint(at);
+            inputs->values[i] = (int64_t)(n >> 1 ^ -(n & 1));
+        }
+    }
+}
