@@ -11,8 +11,9 @@
 
 /* A thread asks the catalog thread, LOOK_MS after LOOK_MS, how all jobs are that somebody follows.
  * A connection that has nothing to send is suspended by the request thread and resumed by this one;
- * both do it, and everything else with a follower, under the one mutex. Now and then a comment is
- * sent: only a write tells that a client is gone. */
+ * both do it, and everything else with a follower, under the one mutex. A client that does not read
+ * gets no more until it has read: an event says all, and those in between are not missed. Now and
+ * then a comment is sent: only a write tells that a client is gone. */
 
 #define LOOK_MS 250
 #define PING_MS 15000
@@ -155,7 +156,7 @@ static void look_at(struct follower *f, struct store *s)
     struct buf event;
     json_t *job = NULL;
 
-    if (f->ended)
+    if (f->ended || f->pending.len)
         return;
     buf_init(&event, EVENT_MAX);
     if (store_job_get(&job, s, f->tenant, f->job) == ST_OK)

@@ -35,6 +35,29 @@ static enum st print_table(const json_t *items)
     return ST_OK;
 }
 
+/* Page after page, at most `limit`. */
+static enum st list_all(json_t **out, struct store *s, const struct store_job_filter *filter,
+                        size_t limit)
+{
+    char next[STORE_JOB_ID_SIZE] = "";
+    enum st st = ST_OK;
+
+    *out = json_array();
+    do {
+        json_t *items = NULL;
+        st = store_job_list(&items, next, s, filter, *next ? next : NULL,
+                            limit - json_array_size(*out));
+        if (!st && json_array_extend(*out, items) != 0)
+            st = st_fail(ST_NOMEM, NULL, "out of memory");
+        json_decref(items);
+    } while (!st && *next && json_array_size(*out) < limit);
+    if (st) {
+        json_decref(*out);
+        *out = NULL;
+    }
+    return st;
+}
+
 enum st jobs_list_cmd(const struct cmd_args *args)
 {
     struct store_job_filter filter = {.tenant = cmd_string(args, "tenant"),
@@ -42,13 +65,13 @@ enum st jobs_list_cmd(const struct cmd_args *args)
                                       .state = cmd_string(args, "state")};
     json_t *items = NULL;
     struct store *s = NULL;
-    bool json, more;
+    bool json;
     enum st st = cmd_output_json(&json, args);
 
     if (!st)
         st = commands_open(&s, args, false);
     if (!st)
-        st = store_job_list(&items, &more, s, &filter, NULL, cmd_uint(args, "limit"));
+        st = list_all(&items, s, &filter, cmd_uint(args, "limit"));
     store_close(s);
     if (st)
         return st;

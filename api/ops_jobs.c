@@ -12,6 +12,7 @@
 
 #define IDEMPOTENCY_KEY_MAX 255
 #define PATH_BYTES_MAX 1000
+#define SOURCES_MAX 1000 /* each read of the job, and of the queue, carries them */
 #define ACTOR_SIZE (AUTH_SUBJECT_MAX + STORE_NAME_SIZE + 16)
 
 static enum st write_json(struct api_reply *reply, unsigned status, json_t *value)
@@ -104,6 +105,11 @@ static enum st read_spec(json_t **spec, int *priority, const struct api_request 
         st = jx_array(&sources, body, "", "sources");
     if (!st && json_array_size(sources) == 0)
         st = st_place(st_fail(ST_INVALID, "MISSING_SOURCE", "there is no file to ingest"),
+                      "/sources");
+    if (!st && json_array_size(sources) > SOURCES_MAX)
+        st = st_place(st_hint(st_fail(ST_INVALID, "TOO_MANY_SOURCES",
+                                      "a job names at most %d files", SOURCES_MAX),
+                              "name files of the inbox by a glob"),
                       "/sources");
     if (!st)
         st = jx_integer(&number, body, "", "priority", 0, -STORE_PRIORITY_MAX, STORE_PRIORITY_MAX);
@@ -224,9 +230,8 @@ enum st api_op_list_jobs(struct api_reply *reply, struct api_request *request, s
                                       .state = api_query(request, "state"),
                                       .sees_fn = sees,
                                       .ctx = (void *)(uintptr_t)request->identity};
-    char next[STORE_JOB_ID_SIZE] = "";
+    char next[STORE_JOB_ID_SIZE];
     json_t *items = NULL;
-    bool more = false;
     enum st st =
         cursor && strlen(cursor) >= STORE_JOB_ID_SIZE
             ? st_place(st_fail(ST_INVALID, "INVALID_CURSOR", "this is not a cursor of ours"),
@@ -235,14 +240,8 @@ enum st api_op_list_jobs(struct api_reply *reply, struct api_request *request, s
 
     (void)wait;
     if (!st)
-        st = store_job_list(&items, &more, s, &filter, cursor, (size_t)api_query_limit(request));
-    if (st)
-        return st;
-    if (more)
-        snprintf(next, sizeof next, "%s",
-                 json_string_value(
-                     json_object_get(json_array_get(items, json_array_size(items) - 1), "job")));
-    return api_list(reply, items, more ? next : NULL);
+        st = store_job_list(&items, next, s, &filter, cursor, (size_t)api_query_limit(request));
+    return st ? st : api_list(reply, items, *next ? next : NULL);
 }
 
 /* The job that the path names, if the token sees its dataset. */

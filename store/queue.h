@@ -13,6 +13,7 @@
 #define STORE_MAX_ATTEMPTS 3
 #define STORE_PRIORITY_MAX 9 /* from -STORE_PRIORITY_MAX */
 #define STORE_REPEAT_HOURS 24
+#define STORE_JOB_DAYS 90 /* that a job is remembered after its end */
 
 struct store_lease {
     char job[STORE_JOB_ID_SIZE];
@@ -101,9 +102,10 @@ struct store_job_filter {
     bool (*sees_fn)(const char *dataset, void *ctx); /* or NULL: all */
     void *ctx;
 };
-/* Newest first, below the job `before` (NULL: from the newest), at most `limit`; *more says whether
- * the list goes on. */
-enum st store_job_list(json_t **items, bool *more, struct store *s,
+/* Newest first, below the job `before` (NULL: from the newest), at most `limit`, and fewer when
+ * many had to be looked at or they have many files. `next` is what to give as `before` to go on
+ * (which may be the same buffer), or "": that is all. */
+enum st store_job_list(json_t **items, char next[STORE_JOB_ID_SIZE], struct store *s,
                        const struct store_job_filter *filter, const char *before,
                        size_t limit) ST_MUST_USE;
 

@@ -25,6 +25,15 @@ void queue_end(struct catalog_txn *t, const struct store_lease *lease, const cha
  * can fail that version. */
 void queue_set_version(struct catalog_txn *t, const struct store_lease *lease, uint64_t version);
 
+/* Where the walk over the past goes on; begins zeroed. */
+struct queue_forgetting {
+    char job[CATALOG_KEY_SIZE], repeat[CATALOG_KEY_SIZE];
+};
+
+/* A step of removing the rows of jobs that ended STORE_JOB_DAYS before `now_us`, and of requests
+ * that cannot be repeated any more. */
+enum st queue_forget(struct queue_forgetting *f, struct store *s, int64_t now_us) ST_MUST_USE;
+
 /* ---- between the queue's files ---- */
 
 const char *queue_text(const json_t *object, const char *name); /* "" when absent */

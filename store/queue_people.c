@@ -12,6 +12,9 @@
 /* The queue as people see it, and what they may do with a job. */
 
 #define PROGRESS_MAX 4096
+/* Of one page, so that no tenant holds the catalog thread, or its memory. */
+#define LIST_LOOKED_MAX 2000
+#define LIST_FILES_MAX 2000
 
 static json_t *public_row(const struct store *s, const json_t *row);
 
@@ -222,26 +225,33 @@ static bool is_listed(const struct store_job_filter *f, const json_t *row)
            (!f->sees_fn || f->sees_fn(queue_text(row, "dataset"), f->ctx));
 }
 
-enum st store_job_list(json_t **items, bool *more, struct store *s,
+enum st store_job_list(json_t **items, char next[STORE_JOB_ID_SIZE], struct store *s,
                        const struct store_job_filter *filter, const char *before, size_t limit)
 {
-    char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
+    char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "", last[STORE_JOB_ID_SIZE] = "";
+    size_t looked = 0, files = 0;
     struct catalog_txn t;
     json_t *entry;
 
     *items = json_array();
-    *more = false;
     store_dataset_key(prefix, filter->tenant, "");
     if (before)
         store_dataset_key(key, filter->tenant, before);
+    *next = '\0';
     catalog_begin_read(&t, &s->catalog);
-    while (!*more && (entry = catalog_before(&t, CATALOG_TENANT_JOBS, prefix, key))) {
-        json_t *row = catalog_get(&t, CATALOG_JOBS, key + strlen(prefix));
+    while ((entry = catalog_before(&t, CATALOG_TENANT_JOBS, prefix, key))) {
         json_decref(entry);
+        if (json_array_size(*items) == limit || looked == LIST_LOOKED_MAX ||
+            files >= LIST_FILES_MAX) {
+            snprintf(next, STORE_JOB_ID_SIZE, "%s", last);
+            break;
+        }
+        snprintf(last, sizeof last, "%s", key + strlen(prefix));
+        json_t *row = catalog_get(&t, CATALOG_JOBS, last);
+        looked++;
         if (row && is_listed(filter, row)) {
-            *more = json_array_size(*items) == limit;
-            if (!*more)
-                json_array_append_new(*items, public_row(s, row));
+            files += json_array_size(json_object_get(json_object_get(row, "spec"), "sources"));
+            json_array_append_new(*items, public_row(s, row));
         }
         json_decref(row);
     }

@@ -1,8 +1,8 @@
 #include "store/upkeep.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "store/build_dir.h"
-#include "store/queue.h"
 #include "store/retention.h"
 #include "store/upload.h"
 
@@ -55,6 +55,8 @@ bool upkeep_step(struct upkeep *u, struct store *s, uint64_t now_ms)
     if (!st && now_ms >= u->expire_ms) {
         u->expire_ms = now_ms + EXPIRE_MS;
         st = store_uploads_expire(s);
+        if (!st)
+            st = queue_forget(&u->forgetting, s, clock_wall_us());
     }
     if (!st)
         st = look_at_next(&round_over, u, s);

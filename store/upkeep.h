@@ -5,7 +5,7 @@
 #define EVERLINE_STORE_UPKEEP_H
 
 #include "store/internal.h"
-#include "store/queue.h"
+#include "store/queue_internal.h"
 
 struct upkeep {
     char key[CATALOG_KEY_SIZE]; /* of the dataset looked at last */
@@ -13,6 +13,7 @@ struct upkeep {
     uint64_t sweep_ms;  /* when the next sweep is due, whatever happened */
     uint64_t expire_ms; /* when uploads are looked at next */
     struct store_queue_stats queue;
+    struct queue_forgetting forgetting;
     uint64_t swept; /* what had been read of the catalog at the last one */
 };
 

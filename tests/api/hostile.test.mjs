@@ -63,3 +63,18 @@ test('what names a file has the length that the contract says', async () => {
   assertProblem(await ingest('{"sources":[{"path":"a\\u0000b"}]}', { 'content-type': 'application/json' }), 400, 'INVALID_JSON');
   assert.equal((await fromInbox('a\nb')).error.code, 'MISSING_SOURCE');
 });
+
+test('a job names a bounded number of files, and a list of jobs is paged by them too', async () => {
+  const sources = Array.from({ length: 1001 }, (_, i) => ({ path: `${i}` }));
+  assertProblem(await ingest({ sources }), 400, 'TOO_MANY_SOURCES');
+  assertProblem(await ingest({ sources: sources.map(({ path }) => ({ path: path.padStart(900, 'x') })) }), 413, 'BODY_TOO_LARGE');
+  const jobs = [];
+  for (let i = 0; i < 3; i++) jobs.unshift((await ended(await ingest({ sources: sources.slice(1) }))).job);
+  const first = (await server.get('/v1/jobs?limit=1000', token)).json;
+  assert.deepEqual(first.items.map((row) => row.job), jobs.slice(0, 2));
+  assert.equal(first.complete, false);
+  const rest = (await server.get(`/v1/jobs?limit=1000&cursor=${first.next}`, token)).json;
+  assert.equal(rest.items[0].job, jobs[2]);
+  assert.equal(rest.next, null);
+  assert.equal((await data.json(['jobs', 'list', '--limit', '100'])).items.length, first.items.length + rest.items.length);
+});

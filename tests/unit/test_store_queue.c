@@ -1,7 +1,8 @@
 /* The queue: whose turn it is, what the dead leave, and what people may do. */
 #include "store_kit.h"
 
-#include "store/internal.h"
+#include "base/clock.h"
+#include "store/queue_internal.h"
 #include "store/upload.h"
 
 #include <sys/wait.h>
@@ -401,25 +402,85 @@ static void lists_are_the_tenants_own_newest_first(void **state)
     struct kit *kit = *state;
     struct store_job_filter filter = {.tenant = "acme"};
     json_t *items = NULL;
-    job_id one, theirs, two;
-    bool more;
+    job_id one, theirs, two, next;
 
     enqueue(one, kit, "acme", "a", 0);
     enqueue(theirs, kit, "bravo", "a", 0);
     enqueue(two, kit, "acme", "b", 0);
-    kit_ok(store_job_list(&items, &more, kit->store, &filter, NULL, 1));
-    assert_true(more);
+    kit_ok(store_job_list(&items, next, kit->store, &filter, NULL, 1));
+    assert_string_equal(next, two);
     assert_string_equal(json_string_value(json_object_get(json_array_get(items, 0), "job")), two);
     json_decref(items);
-    kit_ok(store_job_list(&items, &more, kit->store, &filter, two, 5));
-    assert_false(more);
+    kit_ok(store_job_list(&items, next, kit->store, &filter, next, 5));
+    assert_string_equal(next, "");
     assert_int_equal(json_array_size(items), 1);
     assert_string_equal(json_string_value(json_object_get(json_array_get(items, 0), "job")), one);
     json_decref(items);
     filter.dataset = "b";
-    kit_ok(store_job_list(&items, &more, kit->store, &filter, NULL, 5));
+    kit_ok(store_job_list(&items, next, kit->store, &filter, NULL, 5));
     assert_int_equal(json_array_size(items), 1);
     json_decref(items);
+}
+
+static void a_page_of_jobs_has_a_bound_however_many_files_they_name(void **state)
+{
+    struct kit *kit = *state;
+    struct store_job_filter filter = {.tenant = "acme", .state = "queued"};
+    json_t *spec = json_object(), *sources = json_array(), *items = NULL;
+    size_t pages = 0, seen = 0;
+    job_id job, next = "";
+
+    for (int i = 0; i < 1000; i++)
+        json_array_append_new(sources, json_pack("{s:s}", "path", "a.csv"));
+    json_object_set_new(spec, "sources", sources);
+    char *text = jx_text(spec, false);
+    for (int i = 0; i < 5; i++)
+        kit_ok(enqueue_with(job, NULL, kit, "acme", "a", text, (struct store_job_request){0}));
+    do {
+        kit_ok(store_job_list(&items, next, kit->store, &filter, *next ? next : NULL, 1000));
+        assert_in_range(json_array_size(items), 1, 2);
+        seen += json_array_size(items);
+        pages++;
+        json_decref(items);
+    } while (*next);
+    assert_int_equal(seen, 5);
+    assert_int_equal(pages, 3);
+    free(text);
+    json_decref(spec);
+}
+
+static void a_job_is_forgotten_long_after_its_end_and_a_key_after_a_day(void **state)
+{
+    struct kit *kit = *state;
+    struct queue_forgetting forgetting = {0};
+    struct store_job_filter filter = {.tenant = "acme"};
+    struct store_job_request request = {.repeat_key = "nightly"};
+    const int64_t now_us = clock_wall_us(), day_us = 86400000000;
+    job_id ended, waits, again, next;
+    struct store_lease lease;
+    json_t *items = NULL;
+    bool repeated;
+
+    kit_ok(enqueue_with(ended, NULL, kit, "acme", "a", "{}", request));
+    assert_next(kit, &lease, ended);
+    finish(kit, &lease);
+    enqueue(waits, kit, "acme", "a", 0);
+    kit_ok(queue_forget(&forgetting, kit->store, now_us));
+    kit_ok(enqueue_with(again, &repeated, kit, "acme", "a", "{}", request));
+    assert_true(repeated);
+    assert_string_equal(again, ended);
+
+    kit_ok(queue_forget(&forgetting, kit->store, now_us + (STORE_JOB_DAYS - 1) * day_us));
+    assert_state(kit, ended, "failed");
+    kit_ok(enqueue_with(again, &repeated, kit, "acme", "a", "{}", request));
+    assert_false(repeated);
+
+    kit_ok(queue_forget(&forgetting, kit->store, now_us + (STORE_JOB_DAYS + 1) * day_us));
+    assert_int_equal(store_job_get(&items, kit->store, "acme", ended), ST_NOT_FOUND);
+    kit_ok(store_job_list(&items, next, kit->store, &filter, NULL, 9));
+    assert_int_equal(json_array_size(items), 2);
+    json_decref(items);
+    assert_state(kit, waits, "queued");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -441,6 +502,8 @@ int main(void)
         TEST(a_dead_letter_keeps_its_uploads_for_who_retries_it),
         TEST(an_upload_over_the_quota_leaves_nothing),
         TEST(lists_are_the_tenants_own_newest_first),
+        TEST(a_page_of_jobs_has_a_bound_however_many_files_they_name),
+        TEST(a_job_is_forgotten_long_after_its_end_and_a_key_after_a_day),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

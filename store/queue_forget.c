@@ -1,0 +1,87 @@
+#include "store/queue_internal.h"
+
+#include "base/clock.h"
+
+#include <string.h>
+
+/* What is remembered of the queue's past has an end, else a tenant could make the catalog grow for
+ * ever: the row of a job STORE_JOB_DAYS after its end, an Idempotency-Key after STORE_REPEAT_HOURS.
+ * A call looks at LOOK_ROWS of either, from where the last one left off. */
+
+#define LOOK_ROWS 500
+#define HOUR_US 3600000000LL
+
+typedef bool (*is_over_fn)(const json_t *row, int64_t now_us);
+
+static bool job_is_over(const json_t *row, int64_t now_us)
+{
+    const char *ended = queue_text(row, "ended_at");
+    int64_t ended_us;
+
+    return *ended && clock_parse(&ended_us, ended) == ST_OK &&
+           now_us - ended_us >= STORE_JOB_DAYS * 24 * HOUR_US;
+}
+
+static bool repeat_is_over(const json_t *row, int64_t now_us)
+{
+    return now_us - queue_number(row, "at_us") >= STORE_REPEAT_HOURS * HOUR_US;
+}
+
+/* The keys of those that are over, among the next rows after `at`, which moves on. */
+static json_t *find_over(struct catalog_txn *t, enum catalog_table table, char *at,
+                         is_over_fn is_over, int64_t now_us)
+{
+    json_t *found = json_array(), *row = NULL;
+
+    for (unsigned i = 0; i < LOOK_ROWS && (row = catalog_after(t, table, "", at)); i++) {
+        if (is_over(row, now_us))
+            json_array_append_new(found, json_string(at));
+        json_decref(row);
+    }
+    if (!row)
+        *at = '\0'; /* from the start, the next time */
+    return found;
+}
+
+static void forget_job(struct catalog_txn *t, const char *key, const json_t *row)
+{
+    char listed[CATALOG_KEY_SIZE];
+
+    store_dataset_key(listed, queue_text(row, "tenant"), key);
+    catalog_delete(t, CATALOG_TENANT_JOBS, listed);
+    catalog_delete(t, CATALOG_JOBS, key);
+}
+
+/* Somebody may have retried a job meanwhile, or sent a key again. */
+static void forget(struct catalog_txn *t, enum catalog_table table, const json_t *keys,
+                   is_over_fn is_over, int64_t now_us)
+{
+    for (size_t i = 0; i < json_array_size(keys); i++) {
+        const char *key = json_string_value(json_array_get(keys, i));
+        json_t *row = catalog_get(t, table, key);
+        if (row && is_over(row, now_us) && table == CATALOG_JOBS)
+            forget_job(t, key, row);
+        else if (row && is_over(row, now_us))
+            catalog_delete(t, table, key);
+        json_decref(row);
+    }
+}
+
+enum st queue_forget(struct queue_forgetting *f, struct store *s, int64_t now_us)
+{
+    struct catalog_txn t;
+
+    catalog_begin_read(&t, &s->catalog);
+    json_t *jobs = find_over(&t, CATALOG_JOBS, f->job, job_is_over, now_us);
+    json_t *repeats = find_over(&t, CATALOG_REPEATS, f->repeat, repeat_is_over, now_us);
+    enum st st = catalog_end(&t);
+    if (!st && json_array_size(jobs) + json_array_size(repeats)) {
+        catalog_begin_write(&t, &s->catalog);
+        forget(&t, CATALOG_JOBS, jobs, job_is_over, now_us);
+        forget(&t, CATALOG_REPEATS, repeats, repeat_is_over, now_us);
+        st = catalog_commit(&t);
+    }
+    json_decref(jobs);
+    json_decref(repeats);
+    return st;
+}
