@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/retention.h"
+#include "store/seal.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -31,6 +32,7 @@ struct work {
     char tenant[STORE_NAME_SIZE];
     struct store_definition *definition; /* its own copy */
     struct store_segment *segment;       /* OPEN: the result; CLOSE: the task */
+    struct seal seal;                    /* OPEN: of the file, unless it was sealed before */
     struct st_report report;
     enum st status;
     struct work *next;
@@ -114,7 +116,8 @@ static void open_segment(const struct adopter *a, struct work *w)
     struct pace pace;
 
     pace_begin(&pace, &a->resting, &a->stopping);
-    w->status = store_segment_file_check_paced(w->path, &w->ref, !w->sealed, &pace);
+    w->status = w->sealed ? store_segment_file_check(w->path, &w->ref)
+                          : store_segment_file_verify(&w->seal, w->path, &w->ref, &pace);
     if (!w->status)
         w->status = store_segment_open_checked(&w->segment, w->path, a->keys_dir, w->tenant,
                                                w->definition, a->slots);
@@ -353,7 +356,8 @@ void adopter_retry_all(struct adopter *a)
             entry->retry_ms = 1;
 }
 
-bool adopter_collect(struct adopter *a, void (*verified_fn)(const char *sha256, void *ctx),
+bool adopter_collect(struct adopter *a,
+                     void (*verified_fn)(const char *sha256, const struct seal *seal, void *ctx),
                      void *ctx)
 {
     bool changed = false;
@@ -368,7 +372,7 @@ bool adopter_collect(struct adopter *a, void (*verified_fn)(const char *sha256, 
         if (w->status && !adopted_is_damaged(w->entry))
             w->entry->retry_ms = clock_steady_ns() / 1000000u + RETRY_MS;
         if (verified_fn && !w->sealed && !w->status)
-            verified_fn(w->ref.sha256, ctx);
+            verified_fn(w->ref.sha256, &w->seal, ctx);
         free_work(w);
         changed = true;
         pthread_mutex_lock(&a->mutex);

@@ -7,6 +7,7 @@
 #include "store/internal.h"
 
 struct adopter;
+struct seal;
 
 enum adopted_state {
     ADOPTED_OPENING, /* the helper thread works on it */
@@ -65,7 +66,8 @@ void adopter_retry_all(struct adopter *a);
 
 /* Takes in what the helper thread has finished: true if anything changed. verified_fn is called for
  * each file whose hash was computed and found right. */
-bool adopter_collect(struct adopter *a, void (*verified_fn)(const char *sha256, void *ctx),
+bool adopter_collect(struct adopter *a,
+                     void (*verified_fn)(const char *sha256, const struct seal *seal, void *ctx),
                      void *ctx);
 
 /* Hands entries that nothing uses or wanted in `round` to the helper thread to be closed. A BAD one

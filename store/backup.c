@@ -7,7 +7,6 @@
 #include "store/document.h"
 #include "store/head_file.h"
 #include "store/internal.h"
-#include "store/seal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -369,22 +368,11 @@ static enum st take_snapshot(struct backup *b)
 
 /* ---- segments ---- */
 
-static bool is_verified(const struct backup *b, const char *sha256, const char *path)
+static enum st remember(struct backup *b, const char *sha256, const struct seal *seal)
 {
-    json_t *known = json_object_get(b->verified, sha256), *now = known ? seal_stat(path) : NULL;
-    bool same = now && json_equal(known, now);
+    bool kept = !seal->holds || json_object_set_new(b->verified, sha256, seal_to_json(seal)) == 0;
 
-    json_decref(now);
-    return same;
-}
-
-static enum st remember(struct backup *b, const char *sha256, const char *path)
-{
-    json_t *seal = seal_stat(path);
-
-    if (!seal)
-        return st_fail_errno(errno, "%s", path);
-    return json_object_set_new(b->verified, sha256, seal) == 0 ? ST_OK : no_memory();
+    return kept ? ST_OK : no_memory();
 }
 
 static enum st save_segment(struct backup *b, const char *sha256, const json_t *about)
@@ -392,18 +380,19 @@ static enum st save_segment(struct backup *b, const char *sha256, const json_t *
     struct store_segment_ref ref = {
         .bytes = (uint64_t)json_integer_value(json_object_get(about, "bytes"))};
     char from[FS_PATH_MAX], to[FS_PATH_MAX];
+    struct seal seal;
     enum st st = store_segment_path(from, b->store, sha256);
 
     memcpy(ref.sha256, sha256, DIGEST_HEX_SIZE);
     if (!st)
         st = backup_segment_path(to, b->segments_dir, sha256);
-    if (st || is_verified(b, sha256, to))
+    if (st || seal_document_holds(json_object_get(b->verified, sha256), to))
         return st;
-    if (access(to, F_OK) == 0 && store_segment_file_check(to, &ref, true) == ST_OK)
-        return remember(b, sha256, to);
+    if (access(to, F_OK) == 0 && store_segment_file_verify(&seal, to, &ref, NULL) == ST_OK)
+        return remember(b, sha256, &seal);
     st = backup_make_shard(b->segments_dir, sha256);
     if (!st)
-        st = backup_copy(to, from, &ref, 0440);
+        st = backup_copy(&seal, to, from, &ref, 0440);
     if (st == ST_CORRUPT)
         st = st_hint(st_wrap(st, "%s/%s version %lld",
                              json_string_value(json_object_get(about, "tenant")),
@@ -414,7 +403,7 @@ static enum st save_segment(struct backup *b, const char *sha256, const json_t *
     if (!st) {
         b->copied++;
         b->copied_bytes += ref.bytes;
-        st = remember(b, sha256, to);
+        st = remember(b, sha256, &seal);
     }
     return st;
 }

@@ -18,26 +18,41 @@ bool backup_is_time(const char *name)
     return true;
 }
 
-enum st backup_file_ref(struct store_segment_ref *out, const char *path)
+/* The descriptor is the caller's, also after a failure. */
+static enum st hash_file(struct store_segment_ref *out, struct seal *seal, int *fd,
+                         const char *path)
 {
     unsigned char digest[DIGEST_BYTES];
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-    if (fd < 0)
+    *fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0)
         return st_fail_errno(errno, "%s", path);
-    enum st st = digest_file(digest, &out->bytes, fd);
+    enum st st = seal_begin(seal, *fd);
+    if (!st)
+        st = digest_file(digest, &out->bytes, *fd);
     if (!st)
         digest_hex(out->sha256, digest, sizeof digest);
-    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* memory is for what is served */
-    close(fd);
+    seal_end(seal, *fd);
+    (void)posix_fadvise(*fd, 0, 0, POSIX_FADV_DONTNEED); /* memory is for what is served */
     return st;
 }
 
-enum st backup_copy(const char *to, const char *from, const struct store_segment_ref *ref,
-                    mode_t mode)
+enum st backup_file_ref(struct store_segment_ref *out, const char *path)
+{
+    struct seal seal;
+    int fd;
+    enum st st = hash_file(out, &seal, &fd, path);
+
+    fs_close(&fd);
+    return st;
+}
+
+enum st backup_copy(struct seal *seal, const char *to, const char *from,
+                    const struct store_segment_ref *ref, mode_t mode)
 {
     struct store_segment_ref copied;
     char temporary[FS_PATH_MAX];
+    int fd;
     enum st st = fs_temporary(temporary, to);
 
     if (!st)
@@ -46,12 +61,16 @@ enum st backup_copy(const char *to, const char *from, const struct store_segment
         st = st_fail(ST_CORRUPT, "FILE_MISSING", "%s is missing", from);
     if (st)
         return st;
-    st = backup_file_ref(&copied, temporary);
+    st = hash_file(&copied, seal, &fd, temporary);
     if (!st && (copied.bytes != ref->bytes || strcmp(copied.sha256, ref->sha256) != 0))
         st = st_fail(ST_CORRUPT, "FILE_DAMAGED", "%s does not have its size and SHA-256", from);
+    if (st)
+        (void)unlink(temporary);
+    else
+        st = fs_name_over(temporary, to);
     if (!st)
-        return fs_name_over(temporary, to);
-    (void)unlink(temporary);
+        seal_renamed(seal, fd);
+    fs_close(&fd);
     return st;
 }
 

@@ -19,7 +19,7 @@
 
 #include "base/fs.h"
 #include "base/json.h"
-#include "store/segment.h"
+#include "store/seal.h"
 
 #define BACKUP_FORMAT 1
 #define BACKUP_MANIFEST "backup.json"
@@ -28,10 +28,10 @@
 bool backup_is_time(const char *name);
 
 /* Copies `from` to `to`, over what is there, when it is what `ref` says: ST_CORRUPT, code
- * FILE_DAMAGED or FILE_MISSING, names the file otherwise. It is the copy that is hashed; it is on
- * disk then. */
-enum st backup_copy(const char *to, const char *from, const struct store_segment_ref *ref,
-                    mode_t mode) ST_MUST_USE;
+ * FILE_DAMAGED or FILE_MISSING, names the file otherwise. It is the copy that is hashed, and *seal
+ * what to remember of it; it is on disk then. */
+enum st backup_copy(struct seal *seal, const char *to, const char *from,
+                    const struct store_segment_ref *ref, mode_t mode) ST_MUST_USE;
 
 /* Size and hash of a file. */
 enum st backup_file_ref(struct store_segment_ref *out, const char *path) ST_MUST_USE;

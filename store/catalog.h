@@ -33,7 +33,7 @@ enum catalog_table {
     CATALOG_PINS,        /* sha256/job                 -> {}: a build needs this file */
     CATALOG_CANDIDATES,  /* tenant/dataset/owner       -> {"version","nonce","segments",...} */
     CATALOG_ACKS,        /* candidate's key/server     -> {"nonce","ok","message"} */
-    CATALOG_SEALS,       /* sha256                     -> {"bytes","inode","mtime_ns","ctime_ns"} */
+    CATALOG_SEALS,       /* sha256                     -> see store/seal.h */
     CATALOG_REVOCATIONS, /* tenant/kind/sha256         -> see store/revocation.c */
     CATALOG_UPLOADS,     /* tenant/upload              -> upload (store/upload.c) */
     CATALOG_REPEATS, /* tenant/sha256 of a key     -> {"sha256","job","at_us"}: Idempotency-Key */

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "store/internal.h"
+#include "store/seal.h"
 #include "store/segment_internal.h"
 
 #include <errno.h>
@@ -207,7 +208,7 @@ static enum st open_file(struct store_segment **out, struct store_diff *d,
     char path[FD_PATH_SIZE];
 
     fd_path(path, file->fd);
-    enum st st = store_segment_file_check(path, &file->ref, false);
+    enum st st = store_segment_file_check(path, &file->ref);
     if (!st && !file->sealed)
         st = check_hash(d, file);
     return st ? st

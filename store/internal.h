@@ -81,17 +81,6 @@ enum st store_head_answer(json_t **out, const struct head *h, uint64_t previous)
 enum st store_move_check_reason(const struct store_actor *actor) ST_MUST_USE;
 enum st store_move_check_head(const struct head *h, const struct store_move *move) ST_MUST_USE;
 
-/* A verified segment file is remembered by what stat says of it. */
-enum st store_seal_write(struct catalog_txn *t, const char *sha256, const char *path) ST_MUST_USE;
-bool store_seal_holds(struct catalog_txn *t, const char *sha256, const char *path);
-
-/* Is the file `bytes` long and of that hash? ST_CORRUPT, code SEGMENT_DAMAGED or SEGMENT_MISSING.
- * `hash` false: size only. */
-enum st store_segment_file_check(const char *path, const struct store_segment_ref *ref,
-                                 bool hash) ST_MUST_USE;
-enum st store_segment_file_check_paced(const char *path, const struct store_segment_ref *ref,
-                                       bool hash, struct pace *pace) ST_MUST_USE;
-
 /* Opens a verified segment file and holds its check value against the tenant's key. */
 enum st store_segment_open_checked(struct store_segment **out, const char *path,
                                    const char *keys_dir, const char *tenant,

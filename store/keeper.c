@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "store/refresh.h"
 #include "store/retention.h"
+#include "store/seal.h"
 #include "store/upkeep.h"
 #include "store/upload.h"
 
@@ -54,7 +55,7 @@ struct store_keeper {
     _Atomic uint64_t looked_ms; /* when the thread last looked whether the catalog moved */
     struct store_view *retired;
     uint64_t round;
-    json_t *verified; /* hashes found right since the last write */
+    json_t *verified; /* sha256 -> seal: found right since the last write */
     json_t *acks;     /* of the last round, not written yet; or NULL */
     uint64_t write_retry_ms;
     uint64_t stuck_since_ms, readers_checked_ms, complained_ms, catalog_looked_ms;
@@ -175,11 +176,13 @@ static void report_readiness(struct store_keeper *k, struct refresh *r)
     free(old);
 }
 
-static void remember_verified(const char *sha256, void *ctx)
+/* Without memory, or when the file changed while it was read, it is hashed again. */
+static void remember_verified(const char *sha256, const struct seal *seal, void *ctx)
 {
     json_t *verified = ctx;
 
-    json_array_append_new(verified, json_string(sha256)); /* without memory it is hashed again */
+    if (seal->holds)
+        json_object_set_new(verified, sha256, seal_to_json(seal));
 }
 
 /* One round. `force`: make a new view even if nothing differs. */
@@ -228,12 +231,13 @@ static void write_down(struct store_keeper *k)
 {
     uint64_t now_ms = clock_steady_ns() / 1000000u;
 
-    if ((!json_object_size(k->acks) && !json_array_size(k->verified)) || now_ms < k->write_retry_ms)
+    if ((!json_object_size(k->acks) && !json_object_size(k->verified)) ||
+        now_ms < k->write_retry_ms)
         return;
     enum st st = refresh_write(k->store, k->acks, k->verified);
     if (!st) {
         json_object_clear(k->acks);
-        json_array_clear(k->verified);
+        json_object_clear(k->verified);
     } else if (!catalog_is_busy(st)) {
         k->write_retry_ms = now_ms + WRITE_RETRY_MS;
         log_failure(LOG_LEVEL_WARN, "acknowledge", "what was verified cannot be written down");
@@ -670,7 +674,7 @@ enum st store_keeper_start(struct store_keeper **out, const struct store_keeper_
     pthread_mutex_init(&k->mutex, NULL);
     pthread_cond_init(&k->cond, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    k->verified = json_array();
+    k->verified = json_object();
     k->slots = aligned_alloc(64, (options->slots ? options->slots : 1) * sizeof *k->slots);
     if (!k->slots || !k->verified)
         st = st_fail(ST_NOMEM, NULL, "out of memory");

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/utf8.h"
 #include "store/offer.h"
+#include "store/seal.h"
 
 #include <poll.h>
 #include <string.h>
@@ -44,7 +45,7 @@ static enum st check_files(struct store *s, const struct head *h, uint64_t versi
     for (size_t i = 0; !st && v && i < v->segment_count; i++) {
         st = store_segment_path(path, s, v->segments[i].sha256);
         if (!st)
-            st = store_segment_file_check(path, &v->segments[i], false);
+            st = store_segment_file_check(path, &v->segments[i]);
         if (st)
             st = st_fail(ST_CONFLICT, "NOT_SERVABLE",
                          "version %llu cannot be served: a file of it "
@@ -144,7 +145,8 @@ static enum st verify_files(struct store *s, const struct offer *o)
         bool sealed = store_seal_holds(&t, o->segments[i].sha256, path);
         st = catalog_end(&t);
         if (!st)
-            st = store_segment_file_check(path, &o->segments[i], !sealed);
+            st = sealed ? store_segment_file_check(path, &o->segments[i])
+                        : store_segment_file_verify(NULL, path, &o->segments[i], NULL);
     }
     return st;
 }

@@ -213,9 +213,10 @@ static enum st pin(struct store_build *b, const char *sha256)
 }
 
 /* A file of that name that is there already, whole, is the same file. */
-static enum st move_into_place(struct store_build *b, const char *from,
+static enum st move_into_place(struct seal *seal, struct store_build *b, const char *from, int fd,
                                const struct store_segment_ref *ref)
 {
+    struct seal there;
     char to[FS_PATH_MAX], directory[FS_PATH_MAX];
     enum st st = store_segment_path(to, b->store, ref->sha256);
 
@@ -223,11 +224,16 @@ static enum st move_into_place(struct store_build *b, const char *from,
         st = fs_path(directory, "%s/%.2s", b->store->segments_dir, ref->sha256);
     if (!st)
         st = fs_mkdir(directory, 0700);
-    bool whole = !st && access(to, F_OK) == 0 && store_segment_file_check(to, ref, true) == ST_OK;
+    bool whole =
+        !st && access(to, F_OK) == 0 && store_segment_file_verify(&there, to, ref, NULL) == ST_OK;
     if (!st && whole && unlink(from) != 0)
         st = st_fail_errno(errno, "removing a segment's second copy");
     if (!st && !whole && rename(from, to) != 0)
         st = st_fail_errno(errno, "moving a segment into place");
+    if (!st && whole)
+        *seal = there;
+    else if (!st)
+        seal_renamed(seal, fd);
     return st ? st : fs_sync_dir(directory); /* also of one whose maker may have died before */
 }
 
@@ -250,6 +256,7 @@ enum st store_build_seal(struct store_build *b, const char *file, enum st (*tick
     struct hashing hashing = {tick_fn, ctx};
     unsigned char digest[DIGEST_BYTES];
     struct store_segment_ref ref;
+    struct seal seal = {0};
     char path[FS_PATH_MAX];
     int fd = -1;
     enum st st = ST_OK;
@@ -267,16 +274,21 @@ enum st store_build_seal(struct store_build *b, const char *file, enum st (*tick
     if (!st)
         st = fs_sync_fd(fd, "the built segment");
     if (!st)
+        st = seal_begin(&seal, fd);
+    if (!st)
         st = digest_file_told(digest, &ref.bytes, fd, tick_while_hashing, &hashing);
-    fs_close(&fd);
-    if (st)
-        return st;
-    digest_hex(ref.sha256, digest, sizeof digest);
-    st = pin(b, ref.sha256);
+    if (!st) {
+        seal_end(&seal, fd);
+        digest_hex(ref.sha256, digest, sizeof digest);
+        st = pin(b, ref.sha256);
+    }
     if (!st)
-        st = move_into_place(b, path, &ref);
-    if (!st)
+        st = move_into_place(&seal, b, path, fd, &ref);
+    if (!st) {
+        b->seals[b->segment_count] = seal;
         b->segments[b->segment_count++] = ref;
+    }
+    fs_close(&fd);
     return st;
 }
 
@@ -381,13 +393,8 @@ static void give_back_pins(struct catalog_txn *t, const struct store_build *b)
 /* The files were hashed when they were sealed: nobody needs to do it again. */
 static void note_verified(struct catalog_txn *t, const struct store_build *b)
 {
-    char path[FS_PATH_MAX];
-
-    for (size_t i = 0; !t->status && i < b->segment_count; i++) {
-        catalog_fail(t, store_segment_path(path, b->store, b->segments[i].sha256));
-        if (!t->status)
-            catalog_fail(t, store_seal_write(t, b->segments[i].sha256, path));
-    }
+    for (size_t i = 0; i < b->segment_count; i++)
+        store_seal_write(t, b->segments[i].sha256, &b->seals[i]);
 }
 
 static enum st set_manifest(struct store_build *b, struct head_version *v)

@@ -6,6 +6,7 @@
 #include "store/internal.h"
 #include "store/publish.h"
 #include "store/queue_internal.h"
+#include "store/seal.h"
 
 #define BUILD_SEGMENTS_MAX 64
 
@@ -19,6 +20,7 @@ struct store_build {
     bool require_promotion;
     bool settled; /* published or failed */
     struct store_segment_ref segments[BUILD_SEGMENTS_MAX];
+    struct seal seals[BUILD_SEGMENTS_MAX];
     size_t segment_count;
     json_t *report; /* of the batch, for the row; or NULL */
     json_t *gates;  /* as they were judged last */

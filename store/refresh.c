@@ -1,5 +1,7 @@
 #include "store/refresh.h"
 
+#include "store/seal.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -406,18 +408,18 @@ enum st refresh_write(struct store *s, const json_t *acks, const json_t *verifie
     struct catalog_txn t;
     const char *key;
     json_t *ack;
-    size_t i;
-    json_t *sha256;
+    const char *sha256;
+    json_t *seal;
 
     catalog_begin_write(&t, &s->catalog);
     json_object_foreach((json_t *)(uintptr_t)acks, key, ack) if (is_offered(&t, key, ack))
         catalog_put(&t, CATALOG_ACKS, key, ack);
-    json_array_foreach(verified, i, sha256)
+    json_object_foreach((json_t *)(uintptr_t)verified, sha256, seal)
     {
         char path[FS_PATH_MAX];
-        catalog_fail(&t, store_segment_path(path, s, json_string_value(sha256)));
+        catalog_fail(&t, store_segment_path(path, s, sha256));
         if (!t.status && access(path, F_OK) == 0) /* else it was removed meanwhile */
-            catalog_fail(&t, store_seal_write(&t, json_string_value(sha256), path));
+            catalog_put(&t, CATALOG_SEALS, sha256, seal);
     }
     return catalog_commit(&t);
 }

@@ -26,8 +26,9 @@ struct restore {
     char root[FS_PATH_MAX], dir[FS_PATH_MAX]; /* of the backups; of this one */
     struct store *store;
     json_t *manifest;
-    json_t *keys; /* [{"tenant","id","state"}] */
-    bool made;    /* the directory itself */
+    json_t *keys;  /* [{"tenant","id","state"}] */
+    json_t *seals; /* sha256 -> seal of its copy */
+    bool made;     /* the directory itself */
     bool marked;
     uint64_t bytes;
 };
@@ -152,10 +153,10 @@ static void take_back(struct restore *r)
 
 /* ---- the files ---- */
 
-static enum st copy(const char *to, const char *from, const struct store_segment_ref *ref,
-                    mode_t mode)
+static enum st copy(struct seal *seal, const char *to, const char *from,
+                    const struct store_segment_ref *ref, mode_t mode)
 {
-    enum st st = backup_copy(to, from, ref, mode);
+    enum st st = backup_copy(seal, to, from, ref, mode);
 
     return st == ST_CORRUPT ? damaged(from, "is missing, or not what was saved") : st;
 }
@@ -173,6 +174,7 @@ static enum st copy_files(struct restore *r)
     json_array_foreach(files, i, item)
     {
         struct store_segment_ref ref, now;
+        struct seal unused;
         const char *path = NULL;
 
         if (st)
@@ -187,7 +189,7 @@ static enum st copy_files(struct restore *r)
         bool catalog = !st && strcmp(path, "catalog.mdb") == 0;
         found |= catalog;
         if (!st && catalog) {
-            st = copy(to, from, &ref, 0600);
+            st = copy(&unused, to, from, &ref, 0600);
         } else if (!st) {
             st = backup_file_ref(&now, from);
             if (st == ST_NOT_FOUND ||
@@ -201,6 +203,7 @@ static enum st copy_files(struct restore *r)
 static enum st copy_segment(struct restore *r, const json_t *item)
 {
     struct store_segment_ref ref;
+    struct seal seal;
     char from_dir[FS_PATH_MAX], from[FS_PATH_MAX], to[FS_PATH_MAX];
     enum st st = backup_ref_from_json(&ref, item);
 
@@ -213,7 +216,9 @@ static enum st copy_segment(struct restore *r, const json_t *item)
     if (!st)
         st = backup_make_shard(r->store->segments_dir, ref.sha256);
     if (!st)
-        st = copy(to, from, &ref, 0440);
+        st = copy(&seal, to, from, &ref, 0440);
+    if (!st && seal.holds && json_object_set_new(r->seals, ref.sha256, seal_to_json(&seal)) != 0)
+        st = st_fail(ST_NOMEM, NULL, "out of memory");
     r->bytes += st ? 0 : ref.bytes;
     return st;
 }
@@ -241,19 +246,10 @@ static enum st copy_segments(struct restore *r)
 /* What was just hashed need not be hashed again at the first start. */
 static void seal_segments(struct catalog_txn *t, const struct restore *r)
 {
-    json_t *item;
-    size_t i;
+    const char *sha256;
+    json_t *seal;
 
-    json_array_foreach(json_object_get(r->manifest, "segments"), i, item)
-    {
-        const char *sha256 = json_string_value(json_object_get(item, "sha256"));
-        char path[FS_PATH_MAX];
-
-        if (!t->status)
-            catalog_fail(t, store_segment_path(path, r->store, sha256));
-        if (!t->status)
-            catalog_fail(t, store_seal_write(t, sha256, path));
-    }
+    json_object_foreach(r->seals, sha256, seal) catalog_put(t, CATALOG_SEALS, sha256, seal);
 }
 
 static enum st revive(struct restore *r, struct revival *revival)
@@ -301,7 +297,7 @@ static enum st check_segment(struct restore *r, const struct head *h, const stru
     enum st st = store_segment_path(path, r->store, ref->sha256);
 
     if (!st)
-        st = store_segment_file_check(path, ref, false);
+        st = store_segment_file_check(path, ref);
     if (!st)
         st = store_segment_open(&segment, path, h->tenant, h->dataset, 1);
     if (st == ST_CORRUPT)
@@ -397,9 +393,9 @@ enum st store_restore(json_t **report, const struct store_restore_options *optio
     static const char WHY[] = "it was being built when the backup was made";
     struct store_actor actor = {.name = options->actor};
     struct revival revival = {.event = "restored", .code = "RESTORED", .why = WHY, .actor = &actor};
-    struct restore r = {.options = options, .keys = json_array()};
+    struct restore r = {.options = options, .keys = json_array(), .seals = json_object()};
     struct st_report failure;
-    enum st st = r.keys ? find_backup(&r) : st_fail(ST_NOMEM, NULL, "out of memory");
+    enum st st = r.keys && r.seals ? find_backup(&r) : st_fail(ST_NOMEM, NULL, "out of memory");
 
     *report = NULL;
     if (!st)
@@ -421,5 +417,6 @@ enum st store_restore(json_t **report, const struct store_restore_options *optio
     st = st ? st_restore(&failure) : make_report(report, &r, &revival);
     json_decref(r.manifest);
     json_decref(r.keys);
+    json_decref(r.seals);
     return st;
 }

@@ -1,49 +1,145 @@
 #include "store/seal.h"
 
+#include "base/clock.h"
 #include "store/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-/* Verified segment files. Hashing fifty million records takes seconds, so that a verified file is
- * remembered by size, inode, mtime and ctime: whoever changes a byte through the file system
- * changes at least the ctime. What changes under the file system is for the background scrub. */
+#define SECOND_NS 1000000000
+#define NAP_NS 1000000
+#define SETTLE_NS                                                                                  \
+    ((int64_t)2 * SECOND_NS) /* a ctime further ahead than this was not of our clock */
 
-json_t *seal_stat(const char *path)
+static int64_t to_ns(struct timespec t)
+{
+    return (int64_t)t.tv_sec * SECOND_NS + t.tv_nsec;
+}
+
+static bool look(struct seal *s, int fd)
 {
     struct stat sb;
 
-    if (stat(path, &sb) != 0)
-        return NULL;
-    return json_pack("{s:I, s:I, s:I, s:I}", "bytes", (json_int_t)sb.st_size, "inode",
-                     (json_int_t)sb.st_ino, "mtime_ns",
-                     (json_int_t)sb.st_mtim.tv_sec * 1000000000 + sb.st_mtim.tv_nsec, "ctime_ns",
-                     (json_int_t)sb.st_ctim.tv_sec * 1000000000 + sb.st_ctim.tv_nsec);
+    if (fstat(fd, &sb) != 0)
+        return false;
+    *s = (struct seal){
+        .bytes = (int64_t)sb.st_size,
+        .inode = (int64_t)sb.st_ino,
+        .mtime_ns = to_ns(sb.st_mtim),
+        .ctime_ns = to_ns(sb.st_ctim),
+    };
+    return true;
 }
 
-enum st store_seal_write(struct catalog_txn *t, const char *sha256, const char *path)
+/* How long until a change of the file is sure to have another ctime: the kernel stamps it with the
+ * coarse clock, or later. */
+static int64_t unsettled_ns(const struct seal *s)
 {
-    json_t *seal = seal_stat(path);
+    struct timespec now;
+    int64_t grain_ns = s->ctime_ns % SECOND_NS ? 1 : SECOND_NS;
 
-    if (!seal)
-        return st_fail_errno(errno, "segment %s", path);
-    catalog_put(t, CATALOG_SEALS, sha256, seal);
-    json_decref(seal);
-    return t->status;
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    return s->ctime_ns + grain_ns - to_ns(now);
+}
+
+enum st seal_begin(struct seal *s, int fd)
+{
+    const struct timespec nap = {.tv_nsec = NAP_NS};
+    int64_t left_ns;
+
+    *s = (struct seal){0};
+    do {
+        if (!look(s, fd))
+            return st_fail_errno(errno, "looking at a segment");
+        left_ns = unsettled_ns(s);
+        if (left_ns > 0 && left_ns < SETTLE_NS)
+            (void)nanosleep(&nap, NULL);
+    } while (left_ns > 0 && left_ns < SETTLE_NS);
+    s->holds = left_ns <= 0;
+    return ST_OK;
+}
+
+static bool is_same_file(const struct seal *a, const struct seal *b)
+{
+    return a->bytes == b->bytes && a->inode == b->inode && a->mtime_ns == b->mtime_ns;
+}
+
+void seal_end(struct seal *s, int fd)
+{
+    struct seal now;
+
+    s->holds = s->holds && look(&now, fd) && is_same_file(s, &now) && now.ctime_ns == s->ctime_ns;
+    s->checked_us = clock_wall_us();
+}
+
+void seal_renamed(struct seal *s, int fd)
+{
+    struct seal now;
+
+    s->holds = s->holds && look(&now, fd) && is_same_file(s, &now);
+    if (s->holds)
+        s->ctime_ns = now.ctime_ns;
+}
+
+json_t *seal_to_json(const struct seal *s)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "bytes", (json_int_t)s->bytes, "inode",
+                     (json_int_t)s->inode, "mtime_ns", (json_int_t)s->mtime_ns, "ctime_ns",
+                     (json_int_t)s->ctime_ns, "checked_us", (json_int_t)s->checked_us);
+}
+
+bool seal_document_holds(const json_t *document, const char *path)
+{
+    struct stat sb;
+
+    return document && stat(path, &sb) == 0 &&
+           json_integer_value(json_object_get(document, "bytes")) == (json_int_t)sb.st_size &&
+           json_integer_value(json_object_get(document, "inode")) == (json_int_t)sb.st_ino &&
+           json_integer_value(json_object_get(document, "mtime_ns")) == to_ns(sb.st_mtim) &&
+           json_integer_value(json_object_get(document, "ctime_ns")) == to_ns(sb.st_ctim);
+}
+
+void store_seal_write(struct catalog_txn *t, const char *sha256, const struct seal *s)
+{
+    json_t *document = s->holds ? seal_to_json(s) : NULL;
+
+    if (document)
+        catalog_put(t, CATALOG_SEALS, sha256, document);
+    else if (s->holds)
+        catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
+    json_decref(document);
 }
 
 bool store_seal_holds(struct catalog_txn *t, const char *sha256, const char *path)
 {
-    json_t *seal = catalog_get(t, CATALOG_SEALS, sha256);
-    json_t *now = seal ? seal_stat(path) : NULL;
-    bool holds = now && json_equal(seal, now);
+    json_t *document = catalog_get(t, CATALOG_SEALS, sha256);
+    bool holds = seal_document_holds(document, path);
 
-    json_decref(seal);
-    json_decref(now);
+    json_decref(document);
     return holds;
+}
+
+/* Opens it and looks at it from outside. */
+static enum st open_file(int *fd, const char *path, const struct store_segment_ref *ref)
+{
+    struct stat sb;
+
+    *fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* of a FIFO too it returns at once */
+    if (*fd < 0 || fstat(*fd, &sb) != 0)
+        return errno == ENOENT
+                   ? st_fail(ST_CORRUPT, "SEGMENT_MISSING", "segment %.12s is missing", ref->sha256)
+                   : st_fail_errno(errno, "segment %.12s", ref->sha256);
+    if (!S_ISREG(sb.st_mode))
+        return st_fail(ST_CORRUPT, "SEGMENT_DAMAGED", "segment %.12s is not a file", ref->sha256);
+    if ((uint64_t)sb.st_size != ref->bytes)
+        return st_fail(ST_CORRUPT, "SEGMENT_DAMAGED",
+                       "segment %.12s has %llu bytes instead of %llu", ref->sha256,
+                       (unsigned long long)sb.st_size, (unsigned long long)ref->bytes);
+    return ST_OK;
 }
 
 static enum st rest(uint64_t bytes, void *ctx)
@@ -52,46 +148,46 @@ static enum st rest(uint64_t bytes, void *ctx)
     return pace_rest(ctx) ? ST_OK : st_fail(ST_UNAVAILABLE, "STOPPING", "the process is stopping");
 }
 
-enum st store_segment_file_check(const char *path, const struct store_segment_ref *ref, bool hash)
-{
-    return store_segment_file_check_paced(path, ref, hash, NULL);
-}
-
-enum st store_segment_file_check_paced(const char *path, const struct store_segment_ref *ref,
-                                       bool hash, struct pace *pace)
+static enum st check_hash(int fd, const struct store_segment_ref *ref, struct pace *pace)
 {
     unsigned char digest[DIGEST_BYTES];
     char hex[DIGEST_HEX_SIZE];
     uint64_t size = 0;
-    struct stat sb;
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* of a FIFO too it returns at once */
-    enum st st = ST_OK;
+    enum st st = digest_file_told(digest, &size, fd, rest, pace);
 
-    if (fd < 0 || fstat(fd, &sb) != 0) {
-        st = errno == ENOENT
-                 ? st_fail(ST_CORRUPT, "SEGMENT_MISSING", "segment %.12s is missing", ref->sha256)
-                 : st_fail_errno(errno, "segment %.12s", ref->sha256);
-        goto done;
-    }
-    if (!S_ISREG(sb.st_mode)) {
-        st = st_fail(ST_CORRUPT, "SEGMENT_DAMAGED", "segment %.12s is not a file", ref->sha256);
-        goto done;
-    }
-    if ((uint64_t)sb.st_size != ref->bytes) {
-        st = st_fail(ST_CORRUPT, "SEGMENT_DAMAGED", "segment %.12s has %llu bytes instead of %llu",
-                     ref->sha256, (unsigned long long)sb.st_size, (unsigned long long)ref->bytes);
-        goto done;
-    }
-    if (hash) {
-        st = digest_file_told(digest, &size, fd, rest, pace);
-        if (st)
-            goto done;
-        digest_hex(hex, digest, sizeof digest);
-        if (strcmp(hex, ref->sha256) != 0)
-            st = st_fail(ST_CORRUPT, "SEGMENT_DAMAGED", "segment %.12s does not have its SHA-256",
+    if (st)
+        return st;
+    digest_hex(hex, digest, sizeof digest);
+    return strcmp(hex, ref->sha256) == 0
+               ? ST_OK
+               : st_fail(ST_CORRUPT, "SEGMENT_DAMAGED", "segment %.12s does not have its SHA-256",
                          ref->sha256);
-    }
-done:
+}
+
+enum st store_segment_file_check(const char *path, const struct store_segment_ref *ref)
+{
+    int fd;
+    enum st st = open_file(&fd, path, ref);
+
+    fs_close(&fd);
+    return st;
+}
+
+enum st store_segment_file_verify(struct seal *seal, const char *path,
+                                  const struct store_segment_ref *ref, struct pace *pace)
+{
+    struct seal unused;
+    int fd;
+    enum st st = open_file(&fd, path, ref);
+
+    seal = seal ? seal : &unused;
+    *seal = (struct seal){0};
+    if (!st)
+        st = seal_begin(seal, fd);
+    if (!st)
+        st = check_hash(fd, ref, pace);
+    if (!st)
+        seal_end(seal, fd);
     fs_close(&fd);
     return st;
 }

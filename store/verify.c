@@ -1,5 +1,6 @@
 #include "store/catalog_check.h"
 #include "store/internal.h"
+#include "store/seal.h"
 
 #include <string.h>
 
@@ -75,8 +76,9 @@ static enum st verify_version(struct verification *v, const struct head *h,
     for (size_t i = 0; i < hv->segment_count; i++) {
         enum st st = store_segment_path(path, v->store, hv->segments[i].sha256);
         if (!st)
-            st = store_segment_file_check(path, &hv->segments[i],
-                                          v->deep || !is_sealed(v, &hv->segments[i], path));
+            st = v->deep || !is_sealed(v, &hv->segments[i], path)
+                     ? store_segment_file_verify(NULL, path, &hv->segments[i], NULL)
+                     : store_segment_file_check(path, &hv->segments[i]);
         if (!st && v->deep)
             st = verify_inside(v, h, hv, path);
         v->segments++;

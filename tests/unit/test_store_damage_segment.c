@@ -4,7 +4,9 @@
 #include "damage_kit.h"
 #include "store/internal.h"
 #include "store/keeper.h"
+#include "store/seal.h"
 
+#include <fcntl.h>
 #include <lmdb.h>
 
 #define PARCELS                                                                                    \
@@ -465,12 +467,18 @@ static void reseal(struct kit *kit)
 {
     char path[FS_PATH_MAX], sha256[DIGEST_HEX_SIZE];
     struct catalog_txn t;
+    struct seal seal;
 
     kit_ok(fs_path(path, "%s/%s", kit->dir, damaged_file));
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    kit_ok(seal_begin(&seal, fd));
+    seal_end(&seal, fd);
+    close(fd);
     snprintf(sha256, sizeof sha256, "%.64s", strrchr(damaged_file, '/') + 1);
     kit_open(kit);
     catalog_begin_write(&t, &kit->store->catalog);
-    kit_ok(store_seal_write(&t, sha256, path));
+    store_seal_write(&t, sha256, &seal);
     kit_ok(catalog_commit(&t));
     kit_close(kit);
 }

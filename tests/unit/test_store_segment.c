@@ -3,8 +3,7 @@
 #include "store_format_kit.h"
 
 #include "base/fs.h"
-#include "store/internal.h"
-#include "store/segment.h"
+#include "store/seal.h"
 
 #include <fcntl.h>
 #include <lmdb.h>
@@ -505,8 +504,7 @@ static void hashing_and_warming_end_at_once_when_the_process_stops(void **state)
     assert_int_equal(ftruncate(fd, 1ll << 40), 0);
     close(fd);
     pace_begin(&pace, &resting, &stopping);
-    assert_int_equal(store_segment_file_check_paced(file("endless"), &ref, true, &pace),
-                     ST_UNAVAILABLE);
+    assert_int_equal(store_segment_file_verify(NULL, file("endless"), &ref, &pace), ST_UNAVAILABLE);
     assert_string_equal(st_code(), "STOPPING");
     assert_int_equal(unlink(file("endless")), 0);
     s = open_segment("large", 1);
