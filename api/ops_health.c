@@ -58,6 +58,8 @@ static void add_counts(struct api_reply *reply, const struct api_request *reques
         auth_jwks_look(&jwks, request->server->jwks);
     buf_addf(&reply->body, ",\"jwks_sources\":%zu,\"jwks_failing\":%zu", jwks.sources,
              jwks.failing);
+    buf_addf(&reply->body, ",\"damaged_segments\":%u",
+             store_keeper_damaged_segments(request->server->keeper));
     buf_addf(&reply->body, ",\"late\":%zu,\"unavailable\":%u,\"bad_keys\":%u,\"catalog\":\"%s\"",
              lines > unavailable ? lines - unavailable : 0, unavailable, keys->bad,
              store_keeper_catalog_damaged(request->server->keeper) ? "damaged" : "ok");

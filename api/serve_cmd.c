@@ -5,6 +5,7 @@
 #define WORKERS_MAX 256
 #define CONNECTIONS_MAX 1000000
 #define TIMEOUT_MAX_MS (24u * 3600 * 1000)
+#define SCRUB_INTERVAL_MAX_MS (400ull * TIMEOUT_MAX_MS)
 
 enum st serve_cmd(const struct cmd_args *args)
 {
@@ -14,6 +15,7 @@ enum st serve_cmd(const struct cmd_args *args)
         .listen = cmd_string(args, "listen"),
         .port_file = cmd_string(args, "port-file"),
         .body_limit_bytes = cmd_bytes(args, "body-limit"),
+        .scrub.bytes_per_s = cmd_bytes(args, "scrub-rate"),
         .jwks_ca = cmd_string(args, "jwks-ca"),
         .upload_limit_bytes = cmd_bytes(args, "upload-limit"),
         .inbox = cmd_string(args, "inbox"),
@@ -30,6 +32,9 @@ enum st serve_cmd(const struct cmd_args *args)
         st = cmd_range(&options.drain_timeout_ms, args, "drain-timeout", 1, TIMEOUT_MAX_MS);
     if (!st)
         st = cmd_range(&options.request_timeout_ms, args, "request-timeout", 1, TIMEOUT_MAX_MS);
+    if (!st)
+        st =
+            cmd_range(&options.scrub.interval_ms, args, "scrub-interval", 1, SCRUB_INTERVAL_MAX_MS);
     if (st)
         return st;
     options.workers = (unsigned)workers;

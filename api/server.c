@@ -279,6 +279,7 @@ enum st api_start_keeper(struct api_server *server, unsigned slots)
 {
     struct store_keeper_options o = {
         .store = server->options.store,
+        .scrub = server->options.scrub,
         .slots = slots,
         .extend_fn = api_keys_extend,
         .release_fn = api_keys_release,

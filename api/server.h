@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 #include "base/status.h"
-#include "store/store.h"
+#include "store/keeper.h"
 
 #include <stdint.h>
 
@@ -21,7 +21,8 @@ struct api_options {
     const char *config_file;     /* or NULL; for the workers */
     uint64_t request_timeout_ms; /* from the first byte of a request to its last; 0: 30 s */
     uint64_t drain_timeout_ms;   /* after SIGTERM: 25 s by default */
-    const char *jwks_ca;         /* PEM of who may vouch for issuers' servers; NULL: the system's */
+    struct store_scrub_options scrub;
+    const char *jwks_ca; /* PEM of who may vouch for issuers' servers; NULL: the system's */
     bool production;
     /* Called on the main thread once the server answers, with its base URL; or NULL. */
     void (*ready_fn)(const char *url, void *ctx);

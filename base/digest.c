@@ -14,6 +14,7 @@
 
 #define KEY_FILE_MAX 4096
 #define CHUNK_BYTES (1u << 20)
+#define CHUNK_ALIGNMENT 4096 /* of memory that O_DIRECT reads into */
 
 static pthread_once_t fetch_once = PTHREAD_ONCE_INIT;
 static EVP_MD *sha256; /* fetched once: a lookup by name costs more than a short digest */
@@ -166,7 +167,7 @@ enum st digest_file_told(unsigned char out[DIGEST_BYTES], uint64_t *size, int fd
                          digest_tell_fn tell_fn, void *ctx)
 {
     struct digest_stream *stream = NULL;
-    unsigned char *chunk = malloc(CHUNK_BYTES);
+    unsigned char *chunk = aligned_alloc(CHUNK_ALIGNMENT, CHUNK_BYTES);
     off_t at = 0;
     enum st st = chunk ? digest_stream_new(&stream) : st_fail(ST_NOMEM, NULL, "out of memory");
 

@@ -28,11 +28,11 @@ struct work {
     struct adopted *entry;  /* OPEN: whose result it is */
     char path[FS_PATH_MAX]; /* of the file; PURGE: of the directory */
     struct store_segment_ref ref;
-    bool sealed;
+    enum adopted_trust trust;
     char tenant[STORE_NAME_SIZE];
     struct store_definition *definition; /* its own copy */
     struct store_segment *segment;       /* OPEN: the result; CLOSE: the task */
-    struct seal seal;                    /* OPEN: of the file, unless it was sealed before */
+    struct seal seal;                    /* OPEN: of the file, when it was hashed */
     struct st_report report;
     enum st status;
     struct work *next;
@@ -111,13 +111,24 @@ static enum st warm_segment(struct work *w, struct pace *pace)
     return st;
 }
 
+static enum st verify(struct work *w, struct pace *pace)
+{
+    switch (w->trust) {
+    case ADOPT_SEALED:
+        return store_segment_file_check(w->path, &w->ref);
+    case ADOPT_BROKEN:
+        return store_segment_file_scrub(&w->seal, w->path, &w->ref, pace);
+    default:
+        return store_segment_file_verify(&w->seal, w->path, &w->ref, pace);
+    }
+}
+
 static void open_segment(const struct adopter *a, struct work *w)
 {
     struct pace pace;
 
     pace_begin(&pace, &a->resting, &a->stopping);
-    w->status = w->sealed ? store_segment_file_check(w->path, &w->ref)
-                          : store_segment_file_verify(&w->seal, w->path, &w->ref, &pace);
+    w->status = verify(w, &pace);
     if (!w->status)
         w->status = store_segment_open_checked(&w->segment, w->path, a->keys_dir, w->tenant,
                                                w->definition, a->slots);
@@ -274,8 +285,9 @@ static void close_segment(struct adopter *a, struct adopted *entry)
 }
 
 struct adopted *adopter_want(struct adopter *a, const char *path,
-                             const struct store_segment_ref *ref, bool sealed, uint64_t inode,
-                             const char *tenant, const struct store_definition *definition,
+                             const struct store_segment_ref *ref, enum adopted_trust trust,
+                             uint64_t inode, const char *tenant,
+                             const struct store_definition *definition,
                              enum adopter_urgency urgency, uint64_t round)
 {
     struct adopted *entry = find(a, ref->sha256);
@@ -300,7 +312,8 @@ struct adopted *adopter_want(struct adopter *a, const char *path,
         entry->retry_ms = 0;
         entry->ref = w->ref = *ref;
         w->entry = entry;
-        w->sealed = entry->sealed = sealed;
+        w->trust = trust;
+        entry->sealed = trust == ADOPT_SEALED;
         entry->inode = inode;
         strncpy(w->path, path, sizeof w->path - 1);
         strncpy(w->tenant, tenant, sizeof w->tenant - 1);
@@ -322,6 +335,16 @@ void adopter_hurry(struct adopter *a, struct adopted *entry)
         push(w->entry == entry ? &a->todo[ADOPT_NOW] : &rest, w);
     a->todo[ADOPT_STANDBY] = rest;
     pthread_mutex_unlock(&a->mutex);
+}
+
+void adopter_condemn(struct adopted *entry)
+{
+    entry->state = ADOPTED_BAD;
+    entry->sealed = false; /* a seal that comes later is news */
+    st_save(&entry->report,
+            st_fail(ST_CORRUPT, "SEGMENT_DAMAGED",
+                    "segment %.12s does not have its bytes any more: they changed on the disk",
+                    entry->ref.sha256));
 }
 
 bool adopter_find_unreadable(struct adopter *a)
@@ -371,7 +394,7 @@ bool adopter_collect(struct adopter *a,
         w->entry->state = w->status ? ADOPTED_BAD : ADOPTED_OPEN;
         if (w->status && !adopted_is_damaged(w->entry))
             w->entry->retry_ms = clock_steady_ns() / 1000000u + RETRY_MS;
-        if (verified_fn && !w->sealed && !w->status)
+        if (verified_fn && w->trust != ADOPT_SEALED && !w->status)
             verified_fn(w->ref.sha256, &w->seal, ctx);
         free_work(w);
         changed = true;

@@ -15,6 +15,13 @@ enum adopted_state {
     ADOPTED_BAD,
 };
 
+/* What is known of a file that is to be opened. */
+enum adopted_trust {
+    ADOPT_UNKNOWN, /* it is hashed */
+    ADOPT_SEALED,  /* its bytes were verified, and stat says that it is the same file */
+    ADOPT_BROKEN,  /* the scrub found it bad: it is hashed as the scrub does it */
+};
+
 /* One segment file of this process. */
 struct adopted {
     struct store_segment_ref ref;
@@ -41,11 +48,12 @@ struct adopted *adopter_touch(struct adopter *a, const char *sha256, uint64_t ro
 /* What is needed now is opened before what a rollback would need. */
 enum adopter_urgency { ADOPT_NOW, ADOPT_STANDBY, ADOPT_URGENCIES };
 
-/* The entry of this file, asked for now if it is new, or is BAD and in no view any more. `sealed`:
- * its bytes were verified before and stat says that it is the same file. NULL: out of memory. */
+/* The entry of this file, asked for now if it is new, or is BAD and in no view any more. NULL: out
+ * of memory. */
 struct adopted *adopter_want(struct adopter *a, const char *path,
-                             const struct store_segment_ref *ref, bool sealed, uint64_t inode,
-                             const char *tenant, const struct store_definition *definition,
+                             const struct store_segment_ref *ref, enum adopted_trust trust,
+                             uint64_t inode, const char *tenant,
+                             const struct store_definition *definition,
                              enum adopter_urgency urgency, uint64_t round);
 
 /* An entry that is still waiting to be opened as a standby is needed now. */
@@ -53,6 +61,9 @@ void adopter_hurry(struct adopter *a, struct adopted *entry);
 
 /* BAD because of its bytes, which will not mend by themselves; a missing key or memory may. */
 bool adopted_is_damaged(const struct adopted *entry);
+
+/* An open entry whose file the scrub found bad is BAD. */
+void adopter_condemn(struct adopted *entry);
 
 /* Marks open entries in whose file a read met a page that is gone as BAD; true if there were any.
  */

@@ -81,6 +81,11 @@ enum st store_head_answer(json_t **out, const struct head *h, uint64_t previous)
 enum st store_move_check_reason(const struct store_actor *actor) ST_MUST_USE;
 enum st store_move_check_head(const struct head *h, const struct store_move *move) ST_MUST_USE;
 
+/* What to do about a version whose files are bad: the command, when there is one. */
+#define STORE_MEND_HINT_SIZE (FS_PATH_MAX + 512)
+void store_mend_hint(char out[STORE_MEND_HINT_SIZE], const struct store *s, const struct head *h,
+                     uint64_t version);
+
 /* Opens a verified segment file and holds its check value against the tenant's key. */
 enum st store_segment_open_checked(struct store_segment **out, const char *path,
                                    const char *keys_dir, const char *tenant,

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "store/refresh.h"
 #include "store/retention.h"
+#include "store/scrub.h"
 #include "store/seal.h"
 #include "store/upkeep.h"
 #include "store/upload.h"
@@ -77,6 +78,7 @@ struct store_keeper {
     bool again, forced; /* a round is due, with a new view in any case */
     uint64_t retry_ms;  /* not before; after a round that failed */
     struct upkeep upkeep;
+    struct scrub *scrub;
     struct {
         struct metric *flips, *segments, *late, *unavailable, *catalog_damaged;
     } metrics;
@@ -589,6 +591,8 @@ static void *keeper_main(void *arg)
         if (!k->catalog_damaged && upkeep_step(&k->upkeep, k->store, clock_steady_ns() / 1000000u))
             adopter_purge(k->adopter, store_build_dir(k->store));
         note_queue(k);
+        if (!k->catalog_damaged)
+            scrub_step(k->scrub, k->store, clock_steady_ns() / 1000000u);
     }
     return NULL;
 }
@@ -694,6 +698,8 @@ enum st store_keeper_start(struct store_keeper **out, const struct store_keeper_
         st = adopter_start(&k->adopter, store_keys_dir(k->store), options->slots);
     if (!st)
         st = load_first_view(k);
+    if (!st)
+        st = scrub_start(&k->scrub, &options->scrub, options->metrics);
     if (!st) {
         adopter_step_back(k->adopter);
         int rc = pthread_create(&k->thread, NULL, keeper_main, k);
@@ -729,6 +735,7 @@ void store_keeper_stop(struct store_keeper *k)
     }
     free_retired(k);
     adopter_stop(k->adopter);
+    scrub_stop(k->scrub, k->store);
     if (k->store)
         run_unregister(&k->server, k->store->run_dir);
     store_close(k->store);
@@ -748,6 +755,11 @@ void store_keeper_reload(struct store_keeper *k)
     k->reload = true;
     pthread_cond_signal(&k->cond);
     pthread_mutex_unlock(&k->mutex);
+}
+
+unsigned store_keeper_damaged_segments(const struct store_keeper *k)
+{
+    return scrub_damaged(k->scrub);
 }
 
 bool store_keeper_catalog_damaged(struct store_keeper *k)

@@ -12,8 +12,15 @@
 
 struct store_keeper;
 
+/* Segments are read again in the background (store/scrub.h). */
+struct store_scrub_options {
+    uint64_t bytes_per_s; /* 0: never */
+    uint64_t interval_ms; /* each one is, so long after it was last read */
+};
+
 struct store_keeper_options {
     struct store_options store;
+    struct store_scrub_options scrub;
     unsigned slots;          /* worker threads that will enter views */
     struct metrics *metrics; /* flips, open segments, ...; may be NULL */
 
@@ -85,6 +92,9 @@ void store_keeper_hurry(struct store_keeper *k);
  * the catalog thread has not looked for five seconds (the process was stopped, or a disk hangs).
  * *why (may be NULL) gets one line per dataset that is late or unavailable. Any thread. */
 bool store_keeper_ready(struct store_keeper *k, struct buf *why);
+
+/* How many segments of kept versions are known to be bad. Any thread. */
+unsigned store_keeper_damaged_segments(const struct store_keeper *k);
 
 /* Did the catalog come to harm while it was open? What is served stays served. Any thread. */
 bool store_keeper_catalog_damaged(struct store_keeper *k);

@@ -36,7 +36,8 @@ enum st store_move_check_reason(const struct store_actor *actor)
 
 /* The files of the version must be there before anybody is sent to them. Each server verifies their
  * bytes again before it opens them. */
-static enum st check_files(struct store *s, const struct head *h, uint64_t version)
+static enum st check_files(struct catalog_txn *t, struct store *s, const struct head *h,
+                           uint64_t version)
 {
     const struct head_version *v = head_find(h, version);
     char path[FS_PATH_MAX];
@@ -46,7 +47,7 @@ static enum st check_files(struct store *s, const struct head *h, uint64_t versi
         st = store_segment_path(path, s, v->segments[i].sha256);
         if (!st)
             st = store_segment_file_check(path, &v->segments[i]);
-        if (st)
+        if (st || store_seal_is_broken(t, v->segments[i].sha256, path))
             st = st_fail(ST_CONFLICT, "NOT_SERVABLE",
                          "version %llu cannot be served: a file of it "
                          "is missing or damaged",
@@ -56,20 +57,20 @@ static enum st check_files(struct store *s, const struct head *h, uint64_t versi
 }
 
 /* Where a rollback goes that names no target: the nearest version that can serve. 0: nowhere. */
-static uint64_t default_target(struct store *s, const struct head *h)
+static uint64_t default_target(struct catalog_txn *t, struct store *s, const struct head *h)
 {
     uint64_t version;
 
     for (size_t at = 0; (version = head_rollback_step(h, &at));)
-        if (check_files(s, h, version) == ST_OK)
+        if (check_files(t, s, h, version) == ST_OK)
             break;
     return version;
 }
 
-static enum st target_of(uint64_t *to, struct store *s, const struct head *h,
+static enum st target_of(uint64_t *to, struct catalog_txn *t, struct store *s, const struct head *h,
                          const struct store_move *move)
 {
-    *to = move->to ? move->to : default_target(s, h);
+    *to = move->to ? move->to : default_target(t, s, h);
     if (!h->current)
         return st_fail(ST_CONFLICT, "NOTHING_TO_ROLL_BACK_TO", "no version of \"%s\" is current",
                        move->dataset);
@@ -109,7 +110,7 @@ enum st store_rollback_plan(uint64_t *from, uint64_t *to, struct store *s,
     if (!t.status)
         catalog_fail(&t, store_move_check_head(&h, move));
     if (!t.status)
-        catalog_fail(&t, target_of(to, s, &h, move));
+        catalog_fail(&t, target_of(to, &t, s, &h, move));
     *from = h.current;
     head_release(&h);
     return catalog_end(&t);
@@ -227,7 +228,7 @@ enum st store_move_prepare(bool *ready, struct store *s, const struct store_move
     if (!t.status)
         catalog_fail(&t, store_move_check_head(&h, move));
     if (!t.status && is_rollback)
-        catalog_fail(&t, target_of(&o.version, s, &h, move));
+        catalog_fail(&t, target_of(&o.version, &t, s, &h, move));
     const struct head_version *v = t.status ? NULL : head_find(&h, o.version);
     if (v) {
         o.segments = v->segments;
@@ -275,7 +276,7 @@ static enum st move_head(json_t **answer, struct store *s, const struct store_mo
     if (!t.status)
         catalog_fail(&t, store_move_check_head(&h, move));
     if (!t.status && kind == MOVE_ROLL_BACK)
-        catalog_fail(&t, target_of(&to, s, &h, move));
+        catalog_fail(&t, target_of(&to, &t, s, &h, move));
     if (!t.status && kind == MOVE_PROMOTE && !head_find(&h, to))
         catalog_fail(&t,
                      st_fail(ST_NOT_FOUND, "UNKNOWN_VERSION", "dataset \"%s\" has no version %llu",
@@ -286,7 +287,7 @@ static enum st move_head(json_t **answer, struct store *s, const struct store_mo
             &t, head_apply(&h, kind, kind == MOVE_ROLL_BACK ? previous : to, to, clock_wall_us()));
     }
     if (!t.status)
-        catalog_fail(&t, check_files(s, &h, to));
+        catalog_fail(&t, check_files(&t, s, &h, to));
     if (!t.status)
         store_head_save(&t, s, &h,
                         &(struct store_event){

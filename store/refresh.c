@@ -53,9 +53,12 @@ static struct adopted *want(struct refresh *r, struct catalog_txn *t, struct ver
 
     if (entry && entry->state == ADOPTED_OPENING && urgency == ADOPT_NOW)
         adopter_hurry(r->adopter, entry);
+    catalog_fail(t, store_segment_path(path, r->store, ref->sha256));
+    if (entry && entry->state == ADOPTED_OPEN &&
+        store_seal_condemns(t, ref->sha256, path, entry->inode))
+        adopter_condemn(entry);
     if (entry && entry->state != ADOPTED_BAD)
         return entry;
-    catalog_fail(t, store_segment_path(path, r->store, ref->sha256));
     bool sealed = store_seal_holds(t, ref->sha256, path);
     uint64_t inode = stat(path, &sb) == 0 ? (uint64_t)sb.st_ino : 0;
     bool due = entry && entry->retry_ms && entry->retry_ms <= r->now_ms;
@@ -65,7 +68,10 @@ static struct adopted *want(struct refresh *r, struct catalog_txn *t, struct ver
     load_definition(vs, t, tenant, dataset, version);
     if (t->status)
         return NULL;
-    entry = adopter_want(r->adopter, path, ref, sealed, inode, tenant, vs->definition, urgency,
+    enum adopted_trust trust = sealed                                       ? ADOPT_SEALED
+                               : store_seal_is_broken(t, ref->sha256, path) ? ADOPT_BROKEN
+                                                                            : ADOPT_UNKNOWN;
+    entry = adopter_want(r->adopter, path, ref, trust, inode, tenant, vs->definition, urgency,
                          r->round);
     if (!entry)
         catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
@@ -176,6 +182,17 @@ static void add_pins(struct refresh *r, struct catalog_txn *t, const struct head
             add_pinned(r, t, h, r->pins[i].version);
 }
 
+static void explain(struct refresh *r, const struct head *h, const struct st_report *bad,
+                    bool damaged)
+{
+    char hint[STORE_MEND_HINT_SIZE] = "";
+
+    if (damaged)
+        store_mend_hint(hint, r->store, h, h->current);
+    buf_addf(&r->why, "%s/%s version %llu: %s%s%s\n", h->tenant, h->dataset,
+             (unsigned long long)h->current, bad->message, damaged ? "; " : "", hint);
+}
+
 /* Takes the head when a new serving needs it. */
 static void add_whole_head(struct refresh *r, struct catalog_txn *t, struct head *h)
 {
@@ -203,8 +220,7 @@ static void add_whole_head(struct refresh *r, struct catalog_txn *t, struct head
     r->late += late;
     r->unavailable += vs.bad != NULL;
     if (late || vs.bad)
-        buf_addf(&r->why, "%s/%s version %llu: %s\n", h->tenant, h->dataset,
-                 (unsigned long long)h->current, vs.bad ? vs.bad->message : OPENING.message);
+        explain(r, h, vs.bad ? vs.bad : &OPENING, vs.damaged);
     if (same || (late && previous)) {
         add_dataset(r, t, previous);
     } else {

@@ -94,6 +94,22 @@ enum st run_register(struct run_entry *out, const char *run_dir, enum run_kind k
     return st;
 }
 
+enum st run_claim(struct run_entry *out, const char *run_dir, const char *what)
+{
+    char path[FS_PATH_MAX];
+    enum st st = fs_path(path, "%s/%s", run_dir, what);
+
+    out->fd = -1;
+    snprintf(out->name, sizeof out->name, "%s", what);
+    if (!st)
+        st = fs_lock(&out->fd, path);
+    if (!st && !is_named(out->fd, path)) { /* somebody took it for one of the dead */
+        fs_close(&out->fd);
+        st = st_fail(ST_CONFLICT, "LOCKED", "%s was being removed", path);
+    }
+    return st;
+}
+
 void run_unregister(struct run_entry *e, const char *run_dir)
 {
     char path[FS_PATH_MAX];

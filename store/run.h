@@ -24,6 +24,10 @@ struct run_entry {
 enum st run_register(struct run_entry *out, const char *run_dir, enum run_kind kind) ST_MUST_USE;
 void run_unregister(struct run_entry *e, const char *run_dir); /* accepts fd -1 */
 
+/* What one process of all is to do: ST_CONFLICT when another one does it already. _unregister gives
+ * it back. */
+enum st run_claim(struct run_entry *out, const char *run_dir, const char *what) ST_MUST_USE;
+
 bool run_alive(const char *run_dir, const char *name);
 
 /* Names of the live entries of a kind; removes those of the dead. Free with fs_list_free. */

@@ -92,7 +92,7 @@ json_t *seal_to_json(const struct seal *s)
                      (json_int_t)s->ctime_ns, "checked_us", (json_int_t)s->checked_us);
 }
 
-bool seal_document_holds(const json_t *document, const char *path)
+static bool is_as_noted(const json_t *document, const char *path)
 {
     struct stat sb;
 
@@ -101,6 +101,11 @@ bool seal_document_holds(const json_t *document, const char *path)
            json_integer_value(json_object_get(document, "inode")) == (json_int_t)sb.st_ino &&
            json_integer_value(json_object_get(document, "mtime_ns")) == to_ns(sb.st_mtim) &&
            json_integer_value(json_object_get(document, "ctime_ns")) == to_ns(sb.st_ctim);
+}
+
+bool seal_document_holds(const json_t *document, const char *path)
+{
+    return is_as_noted(document, path) && !json_object_get(document, "problem");
 }
 
 void store_seal_write(struct catalog_txn *t, const char *sha256, const struct seal *s)
@@ -123,13 +128,82 @@ bool store_seal_holds(struct catalog_txn *t, const char *sha256, const char *pat
     return holds;
 }
 
-/* Opens it and looks at it from outside. */
-static enum st open_file(int *fd, const char *path, const struct store_segment_ref *ref)
+void store_seal_note(struct catalog_txn *t, const char *sha256, const struct seal *s,
+                     const char *problem)
+{
+    struct seal known = s->holds || problem ? *s : (struct seal){.checked_us = s->checked_us};
+    json_t *document = seal_to_json(&known);
+
+    if (problem)
+        store_set(t, document, "problem", json_string(problem));
+    if (document)
+        catalog_put(t, CATALOG_SEALS, sha256, document);
+    else
+        catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
+    json_decref(document);
+}
+
+static bool is_missing_still(const json_t *document, const char *path)
+{
+    return json_integer_value(json_object_get(document, "inode")) == 0 && access(path, F_OK) != 0;
+}
+
+static bool is_broken(const json_t *document, const char *path)
+{
+    return json_object_get(document, "problem") &&
+           (is_as_noted(document, path) || is_missing_still(document, path));
+}
+
+bool store_seal_is_broken(struct catalog_txn *t, const char *sha256, const char *path)
+{
+    json_t *document = catalog_get(t, CATALOG_SEALS, sha256);
+    bool broken = is_broken(document, path);
+
+    json_decref(document);
+    return broken;
+}
+
+bool store_seal_condemns(struct catalog_txn *t, const char *sha256, const char *path,
+                         uint64_t inode)
+{
+    json_t *document = catalog_get(t, CATALOG_SEALS, sha256);
+    bool its_own = json_object_get(document, "problem") &&
+                   (uint64_t)json_integer_value(json_object_get(document, "inode")) == inode;
+    struct stat sb;
+    bool replaced = its_own && (stat(path, &sb) != 0 || (uint64_t)sb.st_ino != inode);
+    bool condemns = its_own && (replaced || is_as_noted(document, path));
+
+    json_decref(document);
+    return condemns;
+}
+
+int64_t store_seal_checked_us(struct catalog_txn *t, const char *sha256, const char *path)
+{
+    json_t *document = catalog_get(t, CATALOG_SEALS, sha256);
+    bool mended = json_object_get(document, "problem") && !is_broken(document, path);
+    int64_t checked_us =
+        mended ? 0 : (int64_t)json_integer_value(json_object_get(document, "checked_us"));
+
+    json_decref(document);
+    return checked_us;
+}
+
+/* ---- is a file right? ---- */
+
+/* Where the file system has no O_DIRECT, it is read through the page cache after all. */
+static int open_file(const char *path, int flags)
+{
+    flags |= O_RDONLY | O_NONBLOCK | O_CLOEXEC; /* of a FIFO too it returns at once */
+    int fd = open(path, flags);
+
+    return fd < 0 && errno == EINVAL ? open(path, flags & ~O_DIRECT) : fd;
+}
+
+static enum st check_outside(int fd, const struct store_segment_ref *ref)
 {
     struct stat sb;
 
-    *fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* of a FIFO too it returns at once */
-    if (*fd < 0 || fstat(*fd, &sb) != 0)
+    if (fd < 0 || fstat(fd, &sb) != 0)
         return errno == ENOENT
                    ? st_fail(ST_CORRUPT, "SEGMENT_MISSING", "segment %.12s is missing", ref->sha256)
                    : st_fail_errno(errno, "segment %.12s", ref->sha256);
@@ -144,8 +218,9 @@ static enum st open_file(int *fd, const char *path, const struct store_segment_r
 
 static enum st rest(uint64_t bytes, void *ctx)
 {
-    (void)bytes;
-    return pace_rest(ctx) ? ST_OK : st_fail(ST_UNAVAILABLE, "STOPPING", "the process is stopping");
+    return pace_rest_after(ctx, bytes)
+               ? ST_OK
+               : st_fail(ST_UNAVAILABLE, "STOPPING", "the process is stopping");
 }
 
 static enum st check_hash(int fd, const struct store_segment_ref *ref, struct pace *pace)
@@ -166,9 +241,27 @@ static enum st check_hash(int fd, const struct store_segment_ref *ref, struct pa
 
 enum st store_segment_file_check(const char *path, const struct store_segment_ref *ref)
 {
-    int fd;
-    enum st st = open_file(&fd, path, ref);
+    int fd = open_file(path, 0);
+    enum st st = check_outside(fd, ref);
 
+    fs_close(&fd);
+    return st;
+}
+
+static enum st verify(struct seal *seal, const char *path, int flags,
+                      const struct store_segment_ref *ref, struct pace *pace)
+{
+    int fd = open_file(path, flags);
+    enum st st = check_outside(fd, ref);
+
+    *seal = (struct seal){0};
+    if (fd >= 0) {
+        enum st looked = seal_begin(seal, fd);
+        st = st ? st : looked;
+    }
+    if (!st)
+        st = check_hash(fd, ref, pace);
+    seal_end(seal, fd);
     fs_close(&fd);
     return st;
 }
@@ -177,19 +270,14 @@ enum st store_segment_file_verify(struct seal *seal, const char *path,
                                   const struct store_segment_ref *ref, struct pace *pace)
 {
     struct seal unused;
-    int fd;
-    enum st st = open_file(&fd, path, ref);
 
-    seal = seal ? seal : &unused;
-    *seal = (struct seal){0};
-    if (!st)
-        st = seal_begin(seal, fd);
-    if (!st)
-        st = check_hash(fd, ref, pace);
-    if (!st)
-        seal_end(seal, fd);
-    fs_close(&fd);
-    return st;
+    return verify(seal ? seal : &unused, path, 0, ref, pace);
+}
+
+enum st store_segment_file_scrub(struct seal *seal, const char *path,
+                                 const struct store_segment_ref *ref, struct pace *pace)
+{
+    return verify(seal, path, O_DIRECT, ref, pace);
 }
 
 enum st store_segment_open_checked(struct store_segment **out, const char *path,

@@ -35,6 +35,19 @@ bool seal_document_holds(const json_t *document, const char *path);
 void store_seal_write(struct catalog_txn *t, const char *sha256, const struct seal *s);
 bool store_seal_holds(struct catalog_txn *t, const char *sha256, const char *path);
 
+/* What the scrub found of a file, `problem` the code if it is bad, or NULL: there is no seal then,
+ * only when it was looked at. */
+void store_seal_note(struct catalog_txn *t, const char *sha256, const struct seal *s,
+                     const char *problem);
+/* Was it found bad, and has not changed since? */
+bool store_seal_is_broken(struct catalog_txn *t, const char *sha256, const char *path);
+/* Was the very file with this inode found bad, whatever has its name now? */
+bool store_seal_condemns(struct catalog_txn *t, const char *sha256, const char *path,
+                         uint64_t inode);
+/* When it was last read to its end, wall clock; 0: never, or it has changed since it was found bad.
+ */
+int64_t store_seal_checked_us(struct catalog_txn *t, const char *sha256, const char *path);
+
 /* Is the file a regular one of `ref`'s size? ST_CORRUPT, code SEGMENT_DAMAGED or SEGMENT_MISSING.
  */
 enum st store_segment_file_check(const char *path, const struct store_segment_ref *ref) ST_MUST_USE;
@@ -42,5 +55,10 @@ enum st store_segment_file_check(const char *path, const struct store_segment_re
 enum st store_segment_file_verify(struct seal *seal, const char *path,
                                   const struct store_segment_ref *ref,
                                   struct pace *pace) ST_MUST_USE;
+/* The same from the disk, past the page cache: what is in it is neither looked at nor pushed out.
+ * *seal (not NULL) says of a bad file too which one it was; inode 0: it cannot be opened. */
+enum st store_segment_file_scrub(struct seal *seal, const char *path,
+                                 const struct store_segment_ref *ref,
+                                 struct pace *pace) ST_MUST_USE;
 
 #endif

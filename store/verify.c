@@ -2,6 +2,7 @@
 #include "store/internal.h"
 #include "store/seal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Verification by hand (`everline verify`): what every manifest names is there and whole. Deep: its
@@ -15,16 +16,31 @@ struct verification {
     bool deep;
 };
 
+void store_mend_hint(char out[STORE_MEND_HINT_SIZE], const struct store *s, const struct head *h,
+                     uint64_t version)
+{
+    uint64_t target = head_rollback_target(h);
+
+    if (version != h->current)
+        snprintf(out, STORE_MEND_HINT_SIZE,
+                 "it cannot be served again unless its batch is ingested again");
+    else if (target)
+        snprintf(out, STORE_MEND_HINT_SIZE,
+                 "back to version %llu: everline rollback %s --tenant %s --data %s --reason "
+                 "\"version %llu is damaged\"; or ingest the batch again",
+                 (unsigned long long)target, h->dataset, h->tenant, s->data_dir,
+                 (unsigned long long)version);
+    else
+        snprintf(out, STORE_MEND_HINT_SIZE,
+                 "there is no version to go back to: ingest the batch again");
+}
+
 static bool add_problem(struct verification *v, const struct head *h, const struct head_version *hv,
                         const struct store_segment_ref *ref)
 {
-    const char *hint =
-        hv->version == h->current
-            ? "roll back: everline rollback DATASET --tenant TENANT --reason ..., or "
-              "ingest the batch again"
-            : "this version can never be current again unless its batch is ingested "
-              "again";
+    char hint[STORE_MEND_HINT_SIZE];
 
+    store_mend_hint(hint, v->store, h, hv->version);
     return json_array_append_new(v->problems,
                                  json_pack("{s:s, s:s, s:I, s:s, s:s, s:s}", "tenant", h->tenant,
                                            "dataset", h->dataset, "version",

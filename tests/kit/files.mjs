@@ -1,5 +1,6 @@
 // Looking into a data directory from outside.
-import { closeSync, openSync, readdirSync, readSync, writeSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { closeSync, openSync, readdirSync, readSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Others may work in it: a directory that is gone when its turn comes has no files. */
@@ -33,6 +34,15 @@ export function flipByte(path, offset) {
   byte[0] ^= 1;
   writeSync(fd, byte, 0, 1, offset);
   closeSync(fd);
+}
+
+/** The same, and the file's mtime stays what it was, to the nanosecond. */
+export function rot(path, offset) {
+  const like = `${path}.like`;
+  execFileSync('touch', ['-r', path, like]);
+  flipByte(path, offset);
+  execFileSync('touch', ['-r', like, path]);
+  rmSync(like);
 }
 
 /** What an ingest may leave behind: segment files and build directories, by name. */

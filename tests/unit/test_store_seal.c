@@ -4,7 +4,10 @@
 #include "store/internal.h"
 #include "store/seal.h"
 
+#include "base/clock.h"
+
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -165,6 +168,110 @@ static void a_new_name_is_no_change_but_a_byte_is(void **state)
     close(fd);
 }
 
+/* ---- the scrub's way of reading ---- */
+
+static size_t cached_pages(int fd)
+{
+    unsigned char pages[BYTES / 4096];
+    void *map = mmap(NULL, BYTES, PROT_READ, MAP_SHARED, fd, 0);
+    size_t count = 0;
+
+    assert_true(map != MAP_FAILED);
+    assert_int_equal(mincore(map, BYTES, pages), 0);
+    munmap(map, BYTES);
+    for (size_t i = 0; i < sizeof pages; i++)
+        count += pages[i] & 1;
+    return count;
+}
+
+static void scrubbing_reads_the_disk_and_not_the_page_cache(void **state)
+{
+    const _Atomic bool stopping = false;
+    int fd = open_it();
+    struct store_segment_ref ref = ref_of(fd);
+    struct pace pace;
+    struct seal seal;
+
+    (void)state;
+    assert_int_equal(fdatasync(fd), 0); /* what is not written yet cannot be dropped */
+    assert_int_equal(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    size_t before = cached_pages(fd);
+    if (before) /* a file system that has its files in memory */
+        skip();
+    pace_begin_rate(&pace, UINT64_MAX, &stopping);
+    kit_ok(store_segment_file_scrub(&seal, path, &ref, &pace));
+    assert_int_equal(cached_pages(fd), 0);
+    assert_true(seal.holds);
+    kit_ok(store_segment_file_verify(&seal, path, &ref, NULL));
+    assert_int_equal(cached_pages(fd), BYTES / 4096);
+    change(fd, 4097);
+    assert_int_equal(store_segment_file_scrub(&seal, path, &ref, &pace), ST_CORRUPT);
+    assert_string_equal(st_code(), "SEGMENT_DAMAGED");
+    assert_true(seal.inode != 0);
+    close(fd);
+}
+
+static void scrubbing_keeps_to_its_rate_and_ends_at_once_when_the_process_stops(void **state)
+{
+    _Atomic bool stopping = false;
+    int fd = open_it();
+    struct store_segment_ref ref = ref_of(fd);
+    uint64_t began_ns = clock_steady_ns();
+    struct pace pace;
+    struct seal seal;
+
+    (void)state;
+    pace_begin_rate(&pace, 10 * BYTES, &stopping);
+    kit_ok(store_segment_file_scrub(&seal, path, &ref, &pace));
+    assert_true(clock_steady_ns() - began_ns >= 100000000);
+    stopping = true;
+    pace_begin_rate(&pace, 1, &stopping);
+    assert_int_equal(store_segment_file_scrub(&seal, path, &ref, &pace), ST_UNAVAILABLE);
+    assert_string_equal(st_code(), "STOPPING");
+    close(fd);
+}
+
+/* What the catalog says of a file that was found bad, until it is another one. */
+static void a_file_that_was_found_bad_is_broken_until_it_changes(void **state)
+{
+    int fd = open_it();
+    struct store_segment_ref ref = ref_of(fd);
+    struct catalog_txn t;
+    struct seal seal;
+    struct kit kit;
+
+    (void)state;
+    kit_new(&kit);
+    kit_ok(store_segment_file_verify(&seal, path, &ref, NULL));
+    catalog_begin_write(&t, &kit.store->catalog);
+    assert_int_equal(store_seal_checked_us(&t, ref.sha256, path), 0);
+    store_seal_note(&t, ref.sha256, &seal, NULL);
+    assert_true(store_seal_holds(&t, ref.sha256, path));
+    assert_false(store_seal_is_broken(&t, ref.sha256, path));
+    assert_int_equal(store_seal_checked_us(&t, ref.sha256, path), seal.checked_us);
+
+    store_seal_note(&t, ref.sha256, &seal, "SEGMENT_DAMAGED");
+    assert_false(store_seal_holds(&t, ref.sha256, path));
+    assert_true(store_seal_is_broken(&t, ref.sha256, path));
+    assert_true(store_seal_condemns(&t, ref.sha256, path, (uint64_t)seal.inode));
+    assert_false(store_seal_condemns(&t, ref.sha256, path, (uint64_t)seal.inode + 1));
+    assert_true(store_seal_condemns(&t, ref.sha256, "/nowhere", (uint64_t)seal.inode));
+    assert_int_equal(store_seal_checked_us(&t, ref.sha256, path), seal.checked_us);
+    change(fd, 1);
+    assert_false(store_seal_is_broken(&t, ref.sha256, path));
+    assert_false(store_seal_condemns(&t, ref.sha256, path, (uint64_t)seal.inode));
+    assert_int_equal(store_seal_checked_us(&t, ref.sha256, path), 0);
+
+    seal = (struct seal){.checked_us = 7}; /* missing */
+    store_seal_note(&t, ref.sha256, &seal, "SEGMENT_MISSING");
+    assert_true(store_seal_is_broken(&t, ref.sha256, "/nowhere"));
+    assert_int_equal(store_seal_checked_us(&t, ref.sha256, "/nowhere"), 7);
+    assert_false(store_seal_is_broken(&t, ref.sha256, path));
+    kit_ok(catalog_commit(&t));
+    kit_free(&kit);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +281,9 @@ int main(void)
         TEST(a_file_that_changes_before_its_seal_is_written_is_hashed_again),
         TEST(a_file_that_has_just_changed_is_read_in_another_tick_of_the_clock),
         TEST(a_new_name_is_no_change_but_a_byte_is),
+        TEST(scrubbing_reads_the_disk_and_not_the_page_cache),
+        TEST(scrubbing_keeps_to_its_rate_and_ends_at_once_when_the_process_stops),
+        TEST(a_file_that_was_found_bad_is_broken_until_it_changes),
     };
 
     return cmocka_run_group_tests(tests, make, drop);
