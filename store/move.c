@@ -161,14 +161,18 @@ static enum st make_offer(struct store *s, const struct offer *o)
     return catalog_commit(&t);
 }
 
+/* Why it is, stays the thread's report. */
 static void take_offer_back(struct store *s, const struct store_move *move)
 {
+    struct st_report failure;
     struct catalog_txn t;
 
+    st_save(&failure, ST_OK);
     catalog_begin_write(&t, &s->catalog);
     offer_withdraw(&t, move->tenant, move->dataset, s->run.name);
     if (catalog_commit(&t))
         log_failure(LOG_LEVEL_WARN, "offer", "an offer stays until this process ends");
+    (void)st_restore(&failure);
 }
 
 /* The state of the offer of a version that is kept: asked for at first, then waited for. */
@@ -303,13 +307,10 @@ static enum st move_head(json_t **answer, struct store *s, const struct store_mo
     enum st st = catalog_commit(&t);
     head_release(&h);
     if (st) {
-        struct st_report report;
-        st_save(&report, st);
         json_decref(*answer);
         *answer = NULL;
         if (!catalog_is_busy(st)) /* else nobody can, and this may be tried again */
             take_offer_back(s, move);
-        st = st_restore(&report);
     }
     return st;
 }
