@@ -263,15 +263,34 @@ static json_t *used_json(const struct build *b)
                      "temporary_bytes", (json_int_t)(b->spill ? spill_peak_bytes(b->spill) : 0));
 }
 
+/* Rows that are not in the version: counted by rule, records of the files by their places, too. */
+static json_t *rejects_report(const struct build *b, const struct source_ledger *all)
+{
+    json_t *rules = json_array(), *places = json_array();
+    enum st st = rules && places ? ST_OK : ST_NOMEM;
+    for (size_t i = 0; !st && i < b->task->definition->source_count; i++)
+        st = rejects_json(places, rules, &b->sources[i].rejects, &b->task->definition->sources[i],
+                          &b->task->sources[i]);
+    if (!st && b->collected.rules && json_array_extend(rules, b->collected.rules))
+        st = ST_NOMEM;
+    json_t *rejects =
+        st ? NULL
+           : json_pack("{s:I, s:I, s:O, s:O}", "unparsable", (json_int_t)all->unparsable,
+                       "rejected", (json_int_t)b->collected.rejected, "rules", rules, "places",
+                       places);
+    json_decref(rules);
+    json_decref(places);
+    return rejects;
+}
+
 /* What there is to say, whether the build came to its end or not. */
 static enum st report_json(json_t **report, const struct build *b, bool complete)
 {
     struct source_ledger all = {0};
     json_t *rows = ledger_json(b, &all);
-    *report = json_pack("{s:o, s:O*, s:O*, s:{s:I, s:I, s:O*}, s:o}", "rows", rows, "checks",
-                        b->checks, "gates", b->gates, "rejects", "unparsable",
-                        (json_int_t)all.unparsable, "rejected", (json_int_t)b->collected.rejected,
-                        "rules", b->collected.rules, "used", used_json(b));
+    json_t *rejects = rejects_report(b, &all);
+    *report = json_pack("{s:o, s:O*, s:O*, s:o, s:o}", "rows", rows, "checks", b->checks, "gates",
+                        b->gates, "rejects", rejects, "used", used_json(b));
     if (!*report)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     if (complete && (all.read != all.parsed + all.unparsable ||
@@ -385,8 +404,10 @@ done:
     store_segment_writer_free(b->writer);
     for (size_t r = 0; r < STORE_ROLLUPS_MAX; r++)
         cells_free(b->cells[r]);
-    for (size_t i = 0; i < STORE_SOURCES_MAX; i++)
+    for (size_t i = 0; i < STORE_SOURCES_MAX; i++) {
         json_decref(b->sources[i].files);
+        rejects_release(&b->sources[i].rejects);
+    }
     sorter_free(b->sorter);
     spill_close(b->spill);
     buf_release(&b->example);

@@ -14,8 +14,9 @@ enum st build_check(const struct task *t) ST_MUST_USE;
 enum st build_bind(const struct task *t) ST_MUST_USE;
 
 /* Everything, into DIRECTORY/segment.mdb. *report is what the version's row will say, a new
- * reference, also after a failure, as far as it came: {"rows","checks","gates","rejects","used"}
- * with the ledger
+ * reference, also after a failure, as far as it came: {"rows","checks","gates","rejects":
+ * {"unparsable","rejected","rules":[{"rule","rows"}],"places":[as rejects_json]},"used"} with the
+ * ledger
  * {"read","parsed","unparsable","prepared","accepted","rejected","duplicates","sources":
  * [{"name","read","parsed","unparsable","files":[{"file","bytes","sha256"}]}]}. Codes: those of
  * source_load; ROWS_REJECTED, CHECK_FAILED, DUPLICATE_KEY, LEDGER, SQL_RUNTIME, OUT_OF_MEMORY. */

@@ -3,32 +3,36 @@
  *
  *   START -> PLAIN | SPACE | QUOTED     a field begins
  *   QUOTED -> CLOSED                    at a quote: its end, or the first of a doubled one
+ *   QUOTED -> ESCAPED -> QUOTED         where another character escapes
  *   any but QUOTED -> CR -> START       CR LF
  *
- * It is stricter than the readers it stands beside, so that both see the same records: text before
- * or after a quoted field, a lone CR and mixed line ends are refused, not guessed at. An empty line
- * is no record where records have several columns, and a record with a null where they have one.
+ * Text before or after a quoted field, a lone CR and mixed line ends are refused, not guessed at:
+ * after any of them nobody knows where records begin. An empty line is no record where records have
+ * several columns, and a record with an empty field where they have one.
  */
 #include "ingest/csv.h"
+
+#include "base/utf8.h"
 
 #include <string.h>
 #include <strings.h>
 
-enum { START, PLAIN, SPACE, QUOTED, CLOSED, CR };
+enum { START, PLAIN, SPACE, QUOTED, ESCAPED, CLOSED, CR };
 
-enum { COMMON, COMMA, QUOTE, LF, CARRIAGE, NUL, HIGH };
-#define HIGH_4 HIGH, HIGH, HIGH, HIGH
-#define HIGH_16 HIGH_4, HIGH_4, HIGH_4, HIGH_4
-static const unsigned char kind[256] = {
-    [0] = NUL,        [','] = COMMA, ['"'] = QUOTE, ['\n'] = LF, ['\r'] = CARRIAGE,
-    [0x80] = HIGH_16, HIGH_16,       HIGH_16,       HIGH_16,     HIGH_16,
-    HIGH_16,          HIGH_16,       HIGH_16,
-};
+enum { COMMON, DELIMITER, QUOTE, ESCAPE, LF, CARRIAGE, NUL };
 
-void csv_scan_init(struct csv_scan *s, const char *file)
+void csv_scan_init(struct csv_scan *s, const char *file, const struct store_dialect *dialect)
 {
-    *s = (struct csv_scan){.file = file, .line = 1, .record_line = 1};
+    *s = (struct csv_scan){.file = file, .dialect = dialect, .line = 1, .record_line = 1};
+    s->kinds['\n'] = LF;
+    s->kinds['\r'] = CARRIAGE;
+    s->kinds[(unsigned char)dialect->delimiter] = DELIMITER;
+    s->kinds[(unsigned char)dialect->escape] = ESCAPE;
+    s->kinds[(unsigned char)dialect->quote] = QUOTE;
+    s->kinds[0] = NUL; /* also without a quote or an escape */
     buf_init(&s->header, 256u << 10);
+    s->columns = dialect->name_count;
+    s->body_known = s->columns > 0;
 }
 
 void csv_scan_release(struct csv_scan *s)
@@ -38,6 +42,8 @@ void csv_scan_release(struct csv_scan *s)
 
 const char *csv_scan_name(const struct csv_scan *s, size_t i)
 {
+    if (s->dialect->name_count)
+        return s->dialect->names[i];
     const char *name = s->header.data;
     while (i--)
         name += strlen(name) + 1;
@@ -51,19 +57,13 @@ static enum st bad(const struct csv_scan *s, uint64_t line, const char *code, co
     return st_place(st, "%s:%llu", s->file, (unsigned long long)line);
 }
 
-static enum st bad_width(const struct csv_scan *s, uint64_t line, const char *code,
-                         const char *what, size_t column)
-{
-    enum st st =
-        st_fail(ST_INVALID, code, "%s line %llu has %s fields than the header, which has %zu",
-                s->file, (unsigned long long)line, what, s->columns);
-    return st_place(st, "%s:%llu:%zu", s->file, (unsigned long long)line, column);
-}
-
 static enum st finish_header(struct csv_scan *s)
 {
     if (buf_status(&s->header))
         return bad(s, 1, "CSV_HEADER", "the header is too long");
+    if (!utf8_is_valid(s->header.data, s->header.len))
+        return st_hint(bad(s, 1, "CSV_UTF8", "is not valid UTF-8"),
+                       "convert the file: iconv -f ENCODING -t UTF-8");
     const char *name = s->header.data;
     for (size_t i = 0; i < s->fields; i++, name += strlen(name) + 1) {
         if (!*name)
@@ -77,40 +77,19 @@ static enum st finish_header(struct csv_scan *s)
                     "%s:1:%zu", s->file, i + 1);
     }
     s->columns = s->fields;
-    for (size_t i = 0; s->is_integer_fn && i < s->columns; i++)
-        s->integers[i] = s->is_integer_fn(csv_scan_name(s, i), s->ctx);
     return ST_OK;
-}
-
-/* Does the field that is being read belong to a column of integers? */
-static bool in_integer(const struct csv_scan *s)
-{
-    return s->columns && s->fields < s->columns && s->integers[s->fields];
-}
-
-/* 1.5, 1e3, 0x1F and 1_000 are integers to a reader that rounds and guesses. */
-static enum st check_digit(const struct csv_scan *s, unsigned char c)
-{
-    if ((c >= '0' && c <= '9') || c == '-' || c == '+' || c == ' ')
-        return ST_OK;
-    const char *name = csv_scan_name(s, s->fields);
-    enum st st =
-        st_fail(ST_INVALID, "CSV_CAST", "%s line %llu: the column \"%s\" is not an integer",
-                s->file, (unsigned long long)s->line, name);
-    return st_place(st, "%s:%llu:%zu", s->file, (unsigned long long)s->line, s->fields + 1);
 }
 
 static enum st end_field(struct csv_scan *s)
 {
     s->fields++;
-    if (!s->columns) {
-        buf_addch(&s->header, '\0');
-        if (s->fields > CSV_COLUMNS_MAX)
-            return bad(s, s->line, "CSV_HEADER", "the header has too many columns");
-    } else if (s->fields > s->columns) {
-        return bad_width(s, s->line, "CSV_LONG_ROW", "more", s->columns + 1);
-    }
-    return ST_OK;
+    if (s->columns)
+        return ST_OK;
+    buf_addch(&s->header, '\0');
+    return s->fields > CSV_COLUMNS_MAX
+               ? st_hint(bad(s, s->line, "CSV_HEADER", "the header has more than 1,024 columns"),
+                         "leave out what the definition does not use, or use Parquet")
+               : ST_OK;
 }
 
 static enum st end_record(struct csv_scan *s)
@@ -121,16 +100,11 @@ static enum st end_record(struct csv_scan *s)
             return bad(s, 1, "CSV_HEADER", "the first line is empty; it must name the columns");
         return ST_OK;
     }
+    bool header = !s->columns;
     enum st st = end_field(s);
-    if (st)
-        return st;
-    if (!s->columns) {
-        st = finish_header(s);
-    } else {
-        if (s->fields < s->columns)
-            return bad_width(s, s->record_line, "CSV_SHORT_ROW", "fewer", s->fields + 1);
-        s->records++;
-    }
+    if (!st && header)
+        return finish_header(s);
+    s->records++;
     return st;
 }
 
@@ -145,6 +119,9 @@ static enum st end_line(struct csv_scan *s, bool crlf)
     s->line++;
     s->record_line = s->line;
     s->record_offset = s->offset + 1;
+    if (!s->body_known)
+        s->body_offset = s->record_offset;
+    s->body_known = true;
     s->fields = 0;
     s->state = START;
     return ST_OK;
@@ -154,61 +131,43 @@ static enum st end_line(struct csv_scan *s, bool crlf)
  * that is said here, so that it does not matter where a piece ends. */
 static enum st check_length(const struct csv_scan *s)
 {
-    if (s->state == CR || s->offset - s->record_offset <= CSV_RECORD_MAX)
+    if (s->state == CR || s->offset - s->record_offset <= RECORD_MAX)
         return ST_OK;
     return bad(s, s->state == QUOTED ? s->quote_line : s->record_line, "CSV_RECORD_TOO_LONG",
                s->state == QUOTED ? "the quotes that begin here do not end within 1 MiB"
                                   : "the record is longer than 1 MiB");
 }
 
-/* RFC 3629: `c` continues or begins a character. */
-static bool utf8_step(struct csv_scan *s, unsigned char c)
+static enum st step_quoted(struct csv_scan *s, unsigned char c)
 {
-    if (s->utf8_left) {
-        if (c < s->utf8_low || c > s->utf8_high)
-            return false;
-        s->utf8_left--;
-        s->utf8_low = 0x80;
-        s->utf8_high = 0xbf;
-        return true;
-    }
-    s->utf8_low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
-    s->utf8_high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
-    if (c >= 0xc2 && c <= 0xdf)
-        s->utf8_left = 1;
-    else if (c >= 0xe0 && c <= 0xef)
-        s->utf8_left = 2;
-    else if (c >= 0xf0 && c <= 0xf4)
-        s->utf8_left = 3;
-    else
-        return false;
-    return true;
+    unsigned char k = s->kinds[c];
+    if (k == LF)
+        s->line++;
+    if (s->state == ESCAPED)
+        s->state = QUOTED;
+    else if (k == QUOTE)
+        s->state = CLOSED;
+    else if (k == ESCAPE)
+        s->state = ESCAPED;
+    if (s->state == QUOTED && !s->columns)
+        buf_addch(&s->header, (char)c);
+    return ST_OK;
 }
 
 /* A byte that means something in this state. */
 static enum st step(struct csv_scan *s, unsigned char c)
 {
-    unsigned char k = kind[c];
+    unsigned char k = s->kinds[c];
     enum st st;
-    if (s->utf8_left || k == HIGH) {
-        if (!utf8_step(s, c))
-            return bad(s, s->line, "CSV_UTF8", "is not valid UTF-8");
-    }
     if (k == NUL)
-        return bad(s, s->line, "CSV_NUL", "contains a NUL byte");
+        return st_hint(bad(s, s->line, "CSV_NUL", "contains a NUL byte"),
+                       "is it UTF-16? convert it: iconv -f UTF-16 -t UTF-8");
     if (s->state == CR && k != LF)
         return bad(s, s->line, "CSV_NEWLINE", "a CR is not followed by LF");
-    if (s->state == QUOTED) {
-        if (k == QUOTE)
-            s->state = CLOSED;
-        else if (k == LF)
-            s->line++;
-        if (k != QUOTE && !s->columns)
-            buf_addch(&s->header, (char)c);
-        return k != QUOTE && in_integer(s) ? check_digit(s, c) : ST_OK;
-    }
+    if (s->state == QUOTED || s->state == ESCAPED)
+        return step_quoted(s, c);
     switch (k) {
-    case COMMA:
+    case DELIMITER:
         st = end_field(s);
         s->state = START;
         return st;
@@ -230,18 +189,36 @@ static enum st step(struct csv_scan *s, unsigned char c)
             s->quote_line = s->line;
             return ST_OK;
         }
-        if (s->state == CLOSED)
+        if (s->state == CLOSED && s->dialect->escape == s->dialect->quote) {
             s->state = QUOTED;
-        break;
+            break;
+        }
+        /* fall through */
     default:
         if (s->state == CLOSED)
-            return bad(s, s->line, "CSV_QUOTE", "there is text after a quoted field's end");
+            return st_hint(bad(s, s->line, "CSV_QUOTE", "there is text after a quoted field's end"),
+                           "quotes within quotes are escaped as the source's \"escape\" says; by "
+                           "default they are doubled");
         if (s->state == START || s->state == SPACE)
             s->state = c == ' ' || c == '\t' ? SPACE : PLAIN;
     }
     if (!s->columns)
         buf_addch(&s->header, (char)c);
-    return k == COMMON && in_integer(s) ? check_digit(s, c) : ST_OK;
+    return ST_OK;
+}
+
+/* Past what means nothing in this state. */
+static const unsigned char *skip(const struct csv_scan *s, const unsigned char *p,
+                                 const unsigned char *end)
+{
+    const unsigned char *kinds = s->kinds;
+    if (s->state == PLAIN)
+        while (p < end && (kinds[*p] == COMMON || kinds[*p] == ESCAPE))
+            p++;
+    else if (s->state == QUOTED)
+        while (p < end && (kinds[*p] == COMMON || kinds[*p] == DELIMITER || kinds[*p] == CARRIAGE))
+            p++;
+    return p;
 }
 
 enum st csv_scan_feed(struct csv_scan *s, const void *bytes, size_t len)
@@ -254,6 +231,8 @@ enum st csv_scan_feed(struct csv_scan *s, const void *bytes, size_t len)
         s->bom++;
         p++;
     }
+    if (s->bom == 3 && !s->record_offset)
+        s->record_offset = s->body_offset = 3;
     if (p < end && s->bom > 0 && s->bom < 3 && base + (size_t)(p - begin) == s->bom) {
         /* Another character that begins like the mark. */
         for (unsigned i = 0; !st && i < s->bom; i++)
@@ -261,17 +240,10 @@ enum st csv_scan_feed(struct csv_scan *s, const void *bytes, size_t len)
         s->bom = 0;
     }
     while (!st && p < end) {
-        if (s->columns && !s->utf8_left && !in_integer(s)) {
-            const unsigned char *from = p;
-            if (s->state == PLAIN)
-                while (p < end && kind[*p] == COMMON)
-                    p++;
-            else if (s->state == QUOTED)
-                while (p < end && (kind[*p] == COMMON || *p == ',' || *p == '\r'))
-                    p++;
-            if (p != from)
-                continue;
-        }
+        if (s->columns)
+            p = skip(s, p, end);
+        if (p == end)
+            break;
         s->offset = base + (size_t)(p - begin);
         st = check_length(s);
         if (!st)
@@ -285,10 +257,10 @@ enum st csv_scan_feed(struct csv_scan *s, const void *bytes, size_t len)
 
 enum st csv_scan_finish(struct csv_scan *s)
 {
-    if (s->state == QUOTED)
+    if (s->state == QUOTED || s->state == ESCAPED)
         return bad(s, s->quote_line, "CSV_QUOTE",
                    "the file ends inside the quotes that begin here");
-    if (s->utf8_left || (s->bom && s->bom < 3))
+    if (s->bom && s->bom < 3)
         return bad(s, s->line, "CSV_UTF8", "is not valid UTF-8");
     if (s->state == CR)
         return bad(s, s->line, "CSV_NEWLINE", "a CR is not followed by LF");
@@ -297,5 +269,7 @@ enum st csv_scan_finish(struct csv_scan *s)
             return ST_OK;
         return bad(s, 1, "CSV_HEADER", "the file is empty; its first line must name the columns");
     }
+    if (!s->body_known)
+        s->body_offset = s->offset;
     return end_record(s);
 }

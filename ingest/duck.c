@@ -141,6 +141,8 @@ enum st duck_open(struct duck **out, const struct duck_options *options)
         st = st_fail(ST_NOMEM, NULL, "cannot allocate the database");
         goto done;
     }
+    d->threads = options->threads ? options->threads : 1;
+    pthread_mutex_init(&d->feed_lock, NULL);
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         if (duckdb_set_config(config, settings[i][0], settings[i][1]) != DuckDBSuccess) {
             st = st_fail(ST_INVALID, NULL, "the database refuses %s = %s", settings[i][0],
@@ -152,7 +154,9 @@ enum st duck_open(struct duck **out, const struct duck_options *options)
         st = st_fail(ST_UNAVAILABLE, NULL, "cannot open the in-memory database");
         goto done;
     }
-    st = lock_down(d, options);
+    st = duck_register_feed(d);
+    if (!st)
+        st = lock_down(d, options);
 done:
     duckdb_free(error);
     duckdb_destroy_config(&config);
@@ -172,6 +176,7 @@ void duck_close(struct duck *d)
         duckdb_disconnect(&d->connection);
     if (d->database)
         duckdb_close(&d->database);
+    pthread_mutex_destroy(&d->feed_lock);
     free(d);
 }
 

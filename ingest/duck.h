@@ -84,6 +84,28 @@ static inline bool duck_is_null(const struct duck_column *c, size_t row)
 }
 struct store_text duck_varchar(const struct duck_column *c, size_t row);
 
+/* Rows that our own code makes. While duck_feed runs, "#read"() in its SQL has the columns "#0",
+ * "#1" ... of text and "#place", a BIGINT; "#keep"(column, place) is true for column 0, and asks
+ * reject_fn otherwise. All functions may be called by several threads at once; a worker is one
+ * thread's. */
+struct duck_rows;
+struct duck_feed {
+    size_t columns;
+    void *ctx;
+    enum st (*open_fn)(void **worker, void *ctx);
+    /* At most duck_rows_max rows, by duck_rows_put; none: the end. */
+    enum st (*fill_fn)(size_t *count, struct duck_rows *rows, void *worker);
+    void (*close_fn)(void *worker);
+    void (*reject_fn)(int64_t place, int32_t column, void *ctx);
+};
+/* Our own SQL, an INSERT of rows that are fed. *rows: how many were inserted. What a function of
+ * the feed fails with is what fails. */
+enum st duck_feed(int64_t *rows, struct duck *d, const struct duck_feed *feed, const char *what,
+                  const char *sql) ST_MUST_USE;
+size_t duck_rows_max(void);
+void duck_rows_put(struct duck_rows *rows, size_t row, const struct store_text *fields,
+                   int64_t place);
+
 /* SQL text: 'quoted' and "quoted". */
 void duck_add_literal(struct buf *b, const char *text);
 void duck_add_name(struct buf *b, const char *name);

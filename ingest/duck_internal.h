@@ -5,6 +5,7 @@
 #include "ingest/duck.h"
 
 #include <duckdb.h>
+#include <pthread.h>
 
 struct duck {
     duckdb_database database;
@@ -12,7 +13,16 @@ struct duck {
     size_t error_offset;
     unsigned takers;     /* functions that were registered for duck_each */
     const json_t *guard; /* the document whose words may be said; NULL: anything */
+    unsigned threads;
+    /* What runs now, and its first failure. */
+    const struct duck_feed *feed;
+    pthread_mutex_t feed_lock;
+    bool feed_failed;
+    struct st_report feed_failure;
 };
+
+/* Makes "#read" and "#keep" known. */
+enum st duck_register_feed(struct duck *d) ST_MUST_USE;
 
 struct duck_statement {
     struct duck *duck;

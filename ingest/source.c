@@ -1,5 +1,6 @@
 #include "ingest/source_internal.h"
 
+#include "ingest/reader.h"
 #include "ingest/syntax.h"
 
 #include <errno.h>
@@ -57,6 +58,53 @@ enum st source_run(struct duck *d, const struct store_source *s, struct buf *sql
     return st ? st : duck_run(d, what, sql->data);
 }
 
+void source_begin_table(struct buf *sql, const struct store_source *s)
+{
+    buf_addstr(sql, "CREATE TABLE ");
+    duck_add_name(sql, s->name);
+}
+
+void source_add_column(struct buf *sql, size_t index, const char *name, const char *type)
+{
+    buf_addstr(sql, index ? ", " : " (");
+    duck_add_name(sql, name);
+    buf_addf(sql, " %s", type);
+}
+
+/* All columns are in the definition: no file has to be asked. */
+static bool knows_columns(const struct store_source *s)
+{
+    return s->columns_complete || s->dialect.name_count || s->format == STORE_NDJSON;
+}
+
+static enum st create_declared(struct duck *d, const struct store_source *s)
+{
+    struct buf sql;
+    buf_init(&sql, 1u << 20);
+    source_begin_table(&sql, s);
+    for (size_t i = 0; i < s->dialect.name_count; i++)
+        source_add_column(&sql, i, s->dialect.names[i], source_type(s, s->dialect.names[i]));
+    for (size_t i = 0; !s->dialect.name_count && i < s->column_count; i++)
+        source_add_column(&sql, i, s->columns[i].name, s->columns[i].type);
+    buf_addch(&sql, ')');
+    enum st st = source_run(d, s, &sql);
+    buf_release(&sql);
+    return st;
+}
+
+/* That they can be read at all is seen before the version's row exists. */
+enum st source_ndjson_bind(struct duck *d, const struct store_source *s,
+                           const struct task_source *files)
+{
+    enum st st = create_declared(d, s);
+    for (size_t i = 0; !st && i < files->file_count; i++) {
+        struct reader *reader = NULL;
+        st = reader_open(&reader, &files->files[i], NULL);
+        reader_close(reader);
+    }
+    return st;
+}
+
 enum st source_declare(struct duck *d, const struct task *t)
 {
     const struct store_definition *def = t->definition;
@@ -65,26 +113,14 @@ enum st source_declare(struct duck *d, const struct task *t)
         enum st st = check_types(d, &def->sources[i]);
         if (st)
             return st;
-        complete = complete && def->sources[i].columns_complete;
+        complete = complete && knows_columns(&def->sources[i]);
     }
     if (!complete)
         return ST_NOT_FOUND;
     for (size_t i = 0; i < def->source_count; i++) {
-        const struct store_source *s = &def->sources[i];
-        struct buf sql;
-        buf_init(&sql, 1u << 20);
-        buf_addstr(&sql, "CREATE TABLE ");
-        duck_add_name(&sql, s->name);
-        for (size_t c = 0; c < s->column_count; c++) {
-            buf_addstr(&sql, c ? ", " : " (");
-            duck_add_name(&sql, s->columns[c].name);
-            buf_addf(&sql, " %s", s->columns[c].type);
-        }
-        buf_addch(&sql, ')');
-        enum st st = source_run(d, s, &sql);
-        buf_release(&sql);
+        enum st st = create_declared(d, &def->sources[i]);
         if (st)
-            return st_place(st, "/sources/%s/columns", s->name);
+            return st_place(st, "/sources/%s/columns", def->sources[i].name);
     }
     return ST_OK;
 }
@@ -103,6 +139,16 @@ enum st source_note_file(struct source_ledger *ledger, const struct task_file *f
     return ST_OK;
 }
 
+static const struct {
+    enum st (*bind)(struct duck *d, const struct store_source *s, const struct task_source *files);
+    enum st (*load)(struct source_ledger *ledger, struct duck *d, const struct store_source *s,
+                    const struct task_source *files, const struct ingest_progress *progress);
+} formats[] = {
+    [STORE_CSV] = {source_csv_bind, source_text_load},
+    [STORE_PARQUET] = {source_parquet_bind, source_parquet_load},
+    [STORE_NDJSON] = {source_ndjson_bind, source_text_load},
+};
+
 enum st source_bind(struct duck *d, const struct task *t)
 {
     duck_guard(d, t->document);
@@ -112,8 +158,7 @@ enum st source_bind(struct duck *d, const struct task *t)
             return st_fail(ST_INVALID, "MISSING_SOURCE", "the source %s has no file", s->name);
         enum st st = check_types(d, s);
         if (!st)
-            st = s->format == STORE_CSV ? source_csv_bind(d, s, &t->sources[i])
-                                        : source_parquet_bind(d, s, &t->sources[i]);
+            st = formats[s->format].bind(d, s, &t->sources[i]);
         if (st)
             return st;
     }
@@ -126,8 +171,7 @@ enum st source_load(struct source_ledger *ledgers, struct duck *d, const struct 
     enum st st = ST_OK;
     for (size_t i = 0; !st && i < t->definition->source_count; i++) {
         const struct store_source *s = &t->definition->sources[i];
-        st = (s->format == STORE_CSV ? source_csv_load : source_parquet_load)(
-            &ledgers[i], d, s, &t->sources[i], progress);
+        st = formats[s->format].load(&ledgers[i], d, s, &t->sources[i], progress);
     }
     return st;
 }

@@ -4,6 +4,7 @@
 #define EVERLINE_INGEST_SOURCE_H
 
 #include "ingest/duck.h"
+#include "ingest/rejects.h"
 #include "ingest/task.h"
 
 /* Where the work is; called often, cheap. `total` 0: not known. */
@@ -21,20 +22,21 @@ struct source_ledger {
     uint64_t parsed;
     uint64_t unparsable;
     json_t *files; /* [{"file","bytes","sha256"}], of the bytes that were read; the caller's */
+    struct rejects rejects; /* sorted; the caller's, also after a failure */
 };
 
 /* Empty relations from the declared columns, for sources that declare them all. ST_NOT_FOUND
  * without a report: some source does not, so binding must wait for its header. */
 enum st source_declare(struct duck *d, const struct task *t) ST_MUST_USE;
 
-/* Reads the headers and makes the relations: CSV empty, Parquet as views of the files. From here on
- * the database is guarded (duck_guard): a file without a header line has values for names. */
+/* Reads the headers and makes the relations: text empty, Parquet as views of the files. From here
+ * on the database is guarded (duck_guard): a file without a header line has values for names. */
 enum st source_bind(struct duck *d, const struct task *t) ST_MUST_USE;
 
-/* Counts, hashes and loads the files; `ledgers` has one per source, zeroed. The first record that
- * cannot be parsed fails: CSV_* with its place, CSV_CAST for a declared type, LEDGER when the
- * counts do not agree.
- */
+/* Counts, hashes and loads the files; `ledgers` has one per source, zeroed. More records that
+ * cannot be read than a source's max_reject_ratio: the code of the first one (rejects_code), with
+ * its place. A file in which nobody can say where records begin: the codes of csv_scan_feed and
+ * ndjson_scan_feed. LEDGER when the counts do not agree. */
 enum st source_load(struct source_ledger *ledgers, struct duck *d, const struct task *t,
                     const struct ingest_progress *progress) ST_MUST_USE;
 

@@ -9,6 +9,10 @@ const struct store_column *source_declared(const struct store_source *s, const c
 /* Of a CSV column: what is declared, or VARCHAR. */
 const char *source_type(const struct store_source *s, const char *name);
 
+/* CREATE TABLE of a source, up to its ")". */
+void source_begin_table(struct buf *sql, const struct store_source *s);
+void source_add_column(struct buf *sql, size_t index, const char *name, const char *type);
+
 /* Our own SQL about a source. */
 enum st source_run(struct duck *d, const struct store_source *s, struct buf *sql) ST_MUST_USE;
 
@@ -18,9 +22,12 @@ enum st source_note_file(struct source_ledger *ledger, const struct task_file *f
 
 enum st source_csv_bind(struct duck *d, const struct store_source *s,
                         const struct task_source *files) ST_MUST_USE;
-enum st source_csv_load(struct source_ledger *ledger, struct duck *d, const struct store_source *s,
-                        const struct task_source *files,
-                        const struct ingest_progress *progress) ST_MUST_USE;
+enum st source_ndjson_bind(struct duck *d, const struct store_source *s,
+                           const struct task_source *files) ST_MUST_USE;
+/* CSV and NDJSON. */
+enum st source_text_load(struct source_ledger *ledger, struct duck *d, const struct store_source *s,
+                         const struct task_source *files,
+                         const struct ingest_progress *progress) ST_MUST_USE;
 
 enum st source_parquet_bind(struct duck *d, const struct store_source *s,
                             const struct task_source *files) ST_MUST_USE;

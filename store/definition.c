@@ -72,103 +72,6 @@ enum st definition_name(char out[STORE_NAME_SIZE], const char *pointer, const ch
     return ST_OK;
 }
 
-/* ---- sources ---- */
-
-static enum st parse_columns(struct store_source *s, const char *pointer, const json_t *columns)
-{
-    const char *name;
-    json_t *type;
-    char base[DEFINITION_POINTER_SIZE], place[DEFINITION_POINTER_SIZE];
-
-    definition_pointer(base, pointer, "columns");
-    s->columns = calloc(json_object_size(columns) + 1, sizeof *s->columns);
-    if (!s->columns)
-        return st_fail(ST_NOMEM, NULL, "out of memory");
-    json_object_foreach((json_t *)(uintptr_t)columns, name, type)
-    {
-        struct store_column *c = &s->columns[s->column_count];
-
-        definition_pointer(place, base, name);
-        if (!json_is_string(type) || !json_string_length(type) ||
-            json_string_length(type) >= sizeof c->type)
-            return definition_fail(place, "the type of a column must be a type's name");
-        if (!*name || strlen(name) >= sizeof c->name)
-            return definition_fail(place, "a column's name must have 1 to %zu bytes",
-                                   sizeof c->name - 1);
-        if (DEFINITION_FIND(s->columns, s->column_count, name) < s->column_count)
-            return definition_fail(place, "a column of this name is there already: upper and lower "
-                                          "case are the same");
-        if (strspn(json_string_value(type), "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                                            "0123456789_ (),[]") != json_string_length(type))
-            return definition_fail(place, "this is not the name of a type");
-        snprintf(c->name, sizeof c->name, "%s", name);
-        snprintf(c->type, sizeof c->type, "%s", json_string_value(type));
-        s->column_count++;
-    }
-    return ST_OK;
-}
-
-static enum st parse_source(struct store_source *s, const char *name, json_t *value)
-{
-    static const char *const MEMBERS[] = {"format", "columns", "columns_complete",
-                                          "max_reject_ratio", NULL};
-    static const char *const FORMATS[] = {[STORE_CSV] = "csv", [STORE_PARQUET] = "parquet"};
-    char pointer[DEFINITION_POINTER_SIZE];
-    const char *format;
-    json_t *columns;
-    bool given;
-    enum st st;
-
-    definition_pointer(pointer, "/sources", name);
-    st = definition_name(s->name, pointer, "source", name, false);
-    if (st)
-        return st;
-    if (!json_is_object(value))
-        return definition_fail(pointer, "a source must be an object such as {\"format\":\"csv\"}");
-    if (jx_only(value, pointer, MEMBERS) || jx_need_string(&format, value, pointer, "format") ||
-        jx_object(&columns, value, pointer, "columns") ||
-        jx_boolean(&s->columns_complete, value, pointer, "columns_complete", false))
-        return definition_adopt(pointer);
-    if (strcmp(format, FORMATS[STORE_CSV]) == 0)
-        s->format = STORE_CSV;
-    else if (strcmp(format, FORMATS[STORE_PARQUET]) == 0)
-        s->format = STORE_PARQUET;
-    else
-        return st_place(definition_fail(pointer, "the format must be csv or parquet"), "%s/format",
-                        pointer);
-    if (s->columns_complete && json_object_size(columns) == 0)
-        return definition_fail(pointer, "\"columns_complete\" needs \"columns\"");
-    st = definition_number(&s->max_reject_ratio, &given, value, pointer, "max_reject_ratio", 0, 1);
-    return !st && columns ? parse_columns(s, pointer, columns) : st;
-}
-
-static enum st parse_sources(struct store_definition *d, const json_t *sources)
-{
-    const char *name;
-    json_t *value;
-
-    if (!sources || json_object_size(sources) == 0)
-        return definition_fail("/sources", "at least one source is needed");
-    if (json_object_size(sources) > STORE_SOURCES_MAX)
-        return definition_fail("/sources", "more than %d sources", STORE_SOURCES_MAX);
-    d->sources = calloc(json_object_size(sources), sizeof *d->sources);
-    if (!d->sources)
-        return st_fail(ST_NOMEM, NULL, "out of memory");
-    json_object_foreach((json_t *)(uintptr_t)sources, name, value)
-    {
-        char pointer[DEFINITION_POINTER_SIZE];
-
-        if (DEFINITION_FIND(d->sources, d->source_count, name) < d->source_count)
-            return definition_fail(definition_pointer(pointer, "/sources", name),
-                                   "a source of this name is there already: upper and lower case "
-                                   "are the same");
-        enum st st = parse_source(&d->sources[d->source_count++], name, value);
-        if (st)
-            return st;
-    }
-    return ST_OK;
-}
-
 /* ---- key ---- */
 
 static enum st parse_normalizers(struct store_key_spec *key, const json_t *normalize)
@@ -360,7 +263,7 @@ static enum st parse_members(struct store_definition *d)
     snprintf(d->name, sizeof d->name, "%s", name);
     if (d->prepare[strspn(d->prepare, " \t\r\n")] == '\0')
         return definition_fail("/prepare", "a SELECT over the sources is needed");
-    st = parse_sources(d, sources);
+    st = definition_parse_sources(d, sources);
     if (!st)
         st = parse_key(&d->key, key);
     if (!st && !record)
@@ -406,9 +309,7 @@ void store_definition_free(struct store_definition *d)
 {
     if (!d)
         return;
-    for (size_t i = 0; i < d->source_count; i++)
-        free(d->sources[i].columns);
-    free(d->sources);
+    definition_free_sources(d);
     free(d->record);
     free(d->row);
     definition_free_rollups(d);

@@ -19,16 +19,27 @@
 #define STORE_GATES_MAX 32
 #define STORE_DEFINITION_MAX (256u << 10) /* bytes of JSON */
 
-enum store_format { STORE_CSV, STORE_PARQUET };
+enum store_format { STORE_CSV, STORE_PARQUET, STORE_NDJSON };
 
 struct store_column {
     char name[128]; /* as in the header */
     char type[64];  /* DuckDB's type name, as declared */
 };
 
+/* What a CSV file is written with. Bytes of ASCII. */
+struct store_dialect {
+    char delimiter;
+    char quote;         /* 0: fields are not quoted */
+    char escape;        /* before a quote, or itself, within quotes; the quote: it is doubled */
+    char null_text[32]; /* a field of just this is null */
+    char (*names)[128]; /* without a header line: the columns in their order; owned */
+    size_t name_count;  /* 0: there is a header line */
+};
+
 struct store_source {
     char name[STORE_NAME_SIZE];
     enum store_format format;
+    struct store_dialect dialect; /* CSV */
     struct store_column *columns; /* declared; others are text */
     size_t column_count;
     bool columns_complete;

@@ -35,6 +35,9 @@ size_t definition_find(const char *first, size_t stride, size_t count, const cha
 enum st definition_number(double *out, bool *has, const json_t *object, const char *pointer,
                           const char *name, double min, double max);
 
+enum st definition_parse_sources(struct store_definition *d, const json_t *sources);
+void definition_free_sources(struct store_definition *d);
+
 enum st definition_parse_metric(struct store_metric *m, const char *pointer, const json_t *value);
 void definition_free_metrics(struct store_rollup *r);
 

@@ -36,7 +36,21 @@ const FULL = {
   retention: { keep_versions: 5 },
   require_promotion: true,
 };
+const source = (definition) => ({ ...THINGS, sources: { things: definition } });
+const DIALECT = source({
+  format: 'csv', delimiter: '|', quote: "'", escape: '\\', null: '\\N', header: false, names: ['id', 'colour', 'weight', 'made'],
+  columns: { weight: 'INTEGER' }, max_reject_ratio: 0.1,
+});
+const NDJSON = source({ format: 'ndjson', columns: { id: 'VARCHAR', colour: 'VARCHAR', weight: 'VARCHAR', made: 'DATE' } });
 const WRONG = {
+  'a delimiter of two characters': source({ format: 'csv', delimiter: '||' }),
+  'no delimiter': source({ format: 'csv', delimiter: '' }),
+  'a line end for a quote': source({ format: 'csv', quote: '\n' }),
+  'no header and no names': source({ format: 'csv', header: false }),
+  'a header and names': source({ format: 'csv', names: ['id'] }),
+  'NDJSON without columns': source({ format: 'ndjson' }),
+  'NDJSON with a delimiter': source({ format: 'ndjson', columns: { id: 'VARCHAR' }, delimiter: ';' }),
+  'Parquet with names': source({ format: 'parquet', names: ['id'] }),
   'an unknown member': { ...FULL, owner: 'me' },
   'no key': { ...FULL, key: undefined },
   'a name with a space': { ...FULL, name: 'my things' },
@@ -74,7 +88,7 @@ before(async () => {
 
 const check = (definition) => everline(['dataset', 'check', data.file('definition.json', JSON.stringify(definition))]);
 
-for (const [name, definition] of Object.entries({ people: PEOPLE, things: THINGS, full: FULL }))
+for (const [name, definition] of Object.entries({ people: PEOPLE, things: THINGS, full: FULL, dialect: DIALECT, ndjson: NDJSON }))
   test(`${name} is taken by both`, async () => {
     assert.ok(validate(definition), JSON.stringify(validate.errors));
     const result = await check(definition);

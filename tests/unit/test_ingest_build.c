@@ -268,7 +268,7 @@ static void a_declared_type_that_does_not_hold_fails_at_its_line(void **state)
           "\xef\xbb\xbf"
           "id,name,n,day\n1,a,1,\n2,b,Secret,\n",
           "CSV_CAST", "a.csv:3:3");
-    assert_non_null(strstr(st_message(), "\"n\" is not an integer"));
+    assert_non_null(strstr(st_message(), "the column \"n\" is not an INTEGER"));
     fails(kit, PEOPLE, "id,name,n,day\n1,a,99999999999,\n", "CSV_CAST", "a.csv:2:3");
     fails(kit, PEOPLE, "id,name,day\n1,a,\n", "CSV_HEADER", "a.csv:1");
 }

@@ -1,0 +1,59 @@
+/* One record after the other out of a piece of a file, as fields, or as why it has none.
+ * Room-private. */
+#ifndef EVERLINE_INGEST_RECORDS_H
+#define EVERLINE_INGEST_RECORDS_H
+
+#include "store/key.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define RECORD_MAX (1u << 20) /* bytes of one record */
+
+/* Why a record cannot be read. */
+enum record_fault {
+    RECORD_GOOD,
+    RECORD_SHORT,     /* fewer fields than columns */
+    RECORD_LONG,      /* more */
+    RECORD_UTF8,      /* not RFC 3629 */
+    RECORD_CAST,      /* a value is not of its column's declared type */
+    RECORD_JSON,      /* not JSON (RFC 8259) */
+    RECORD_OBJECT,    /* JSON, but no object */
+    RECORD_DUPLICATE, /* a member is there twice */
+    RECORD_MEMBER,    /* a member that the source does not declare, and it said it declares all */
+    RECORD_NUL,       /* a text has U+0000 */
+    RECORD_FAULTS
+};
+
+struct record_reader {
+    /* Set by the caller. */
+    const struct store_source *source;
+    size_t columns;
+    const size_t *order;  /* CSV: the field of the file's i-th column; NULL: they are in order */
+    const bool *integers; /* by field: nothing but an integer will do */
+    const char *at, *end; /* what is left of the piece: whole records */
+    uint64_t next_line;   /* of `at` */
+    bool valid_utf8;      /* all of the piece is */
+    /* The record. A field without bytes is null; borrowed until the next one. */
+    struct store_text *fields;
+    uint64_t line; /* where it begins */
+    enum record_fault fault;
+    size_t column; /* at fault: from 1; of CSV in the file, of NDJSON among the declared; 0: none */
+    /* Memory for texts that are not in the piece as they are: RECORD_MAX bytes. */
+    char *scratch;
+    size_t scratch_len;
+    bool *seen; /* NDJSON: by field */
+};
+
+/* 1.5, 1e3, 0x1F and 1_000 are integers to a reader that rounds and guesses, not to us. */
+static inline bool record_is_integer(const char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((bytes[i] < '0' || bytes[i] > '9') && bytes[i] != '-' && bytes[i] != '+' &&
+            bytes[i] != ' ')
+            return false;
+    return true;
+}
+
+#endif

@@ -1,0 +1,253 @@
+/* Text sources, from files to a build: what cannot be read is rejected up to a ratio and reported
+ * by its place, in any number of threads. */
+#include "ingest_kit.h"
+
+#include "ingest/build.h"
+
+#define SOURCE(source)                                                                             \
+    "{'name':'t','sources':{'t':{" source "}},'prepare':'SELECT id, n, colour FROM t',"            \
+    "'key':{'fields':['id']},'record':{'n':'INTEGER','colour':'VARCHAR'}}"
+#define CSV(more) SOURCE("'format':'csv','columns':{'n':'INTEGER'}" more)
+#define NDJSON(more)                                                                               \
+    SOURCE("'format':'ndjson','columns':{'id':'VARCHAR','n':'INTEGER','colour':'VARCHAR'}" more)
+
+static enum st build(json_t **report, struct kit *kit, unsigned threads)
+{
+    char name[32];
+    *report = NULL;
+    kit->task.threads = threads;
+    snprintf(name, sizeof name, "build%u", kit->builds++);
+    kit_path(kit->task.directory, kit, name);
+    kit_ok(fs_mkdir(kit->task.directory, 0700));
+    return build_run(report, &kit->task, NULL);
+}
+
+static void assert_json(const json_t *report, const char *member, const char *wanted)
+{
+    char *text =
+        json_dumps(json_object_get(json_object_get(report, "rejects"), member), JSON_COMPACT);
+    char *copy = strdup(wanted);
+    assert_non_null(copy);
+    kit_quotes(copy);
+    assert_string_equal(text, copy);
+    free(copy);
+    free(text);
+}
+
+static json_int_t number(const json_t *report, const char *name)
+{
+    return json_integer_value(json_object_get(json_object_get(report, "rows"), name));
+}
+
+static void assert_rows(const json_t *report, json_int_t read, json_int_t parsed,
+                        json_int_t unparsable)
+{
+    assert_int_equal(number(report, "read"), read);
+    assert_int_equal(number(report, "parsed"), parsed);
+    assert_int_equal(number(report, "unparsable"), unparsable);
+}
+
+static const char bad[] = "n,id,colour\n1,a,red\nSecret,b,blue\n3,c\n4,d,red,x\n5,\xff,red\n"
+                          "99999999999,f,red\n7,g,\"a\nb\"\n8.5,h,red\n";
+
+static void records_that_cannot_be_read_are_rejected_up_to_a_ratio(void **state)
+{
+    struct kit *kit = *state;
+    json_t *report;
+    for (unsigned threads = 1; threads <= 3; threads++) {
+        kit_define(kit, CSV(",'max_reject_ratio':0.75"));
+        kit_add(kit, 0, "a.csv", bad);
+        kit_ok(build(&report, kit, threads));
+        assert_rows(report, 8, 2, 6);
+        assert_json(report, "rules",
+                    "[{'rule':'CSV_SHORT_ROW','rows':1},{'rule':'CSV_LONG_ROW',"
+                    "'rows':1},{'rule':'CSV_UTF8','rows':1},{'rule':'CSV_CAST',"
+                    "'rows':3}]");
+        assert_json(report, "places",
+                    "[{'source':'t','file':'a.csv','line':3,'column':1,'rule':'CSV_CAST'},"
+                    "{'source':'t','file':'a.csv','line':4,'column':3,'rule':'CSV_SHORT_ROW'},"
+                    "{'source':'t','file':'a.csv','line':5,'column':4,'rule':'CSV_LONG_ROW'},"
+                    "{'source':'t','file':'a.csv','line':6,'column':2,'rule':'CSV_UTF8'},"
+                    "{'source':'t','file':'a.csv','line':7,'column':1,'rule':'CSV_CAST'},"
+                    "{'source':'t','file':'a.csv','line':10,'column':1,'rule':'CSV_CAST'}]");
+        json_decref(report);
+        kit_define(kit, CSV(",'max_reject_ratio':0.74"));
+        kit_add(kit, 0, "a.csv", bad);
+        kit_fails(build(&report, kit, threads), "CSV_CAST", "a.csv:3:1", "Secret");
+        assert_non_null(strstr(st_message(), "line 3: the column \"n\" is not an INTEGER; 6 of 8 "
+                                             "records of the source t cannot be read"));
+        assert_non_null(strstr(st_hint_text(), "a.csv:4:3, "));
+        assert_rows(report, 8, 2, 6);
+        json_decref(report);
+    }
+}
+
+/* More than a piece of a file, with a fault in every hundredth record. */
+static void add_large(struct kit *kit, const char *name, unsigned from, unsigned to, bool faults)
+{
+    struct buf text;
+    buf_init(&text, 64u << 20);
+    buf_addstr(&text, from ? "colour,n,id\n" : "id,n,colour\n");
+    for (unsigned i = from; i < to; i++) {
+        const char *n = faults && i % 100 == 99 ? "x" : "";
+        if (from)
+            buf_addf(&text, "\"red \"\"%u\"\"\",%u%s,\"line\n%u\"\n", i, i, n, i);
+        else
+            buf_addf(&text, "\"line\n%u\",%u%s,\"red \"\"%u\"\"\"\n", i, i, n, i);
+    }
+    kit_ok(buf_status(&text));
+    kit_add(kit, 0, name, text.data);
+    buf_release(&text);
+}
+
+static void threads_and_pieces_change_nothing(void **state)
+{
+    struct kit *kit = *state;
+    unsigned char sums[3][DIGEST_BYTES];
+    char path[FS_PATH_MAX];
+    struct buf segment;
+    for (unsigned i = 0; i < 3; i++) {
+        json_t *report;
+        kit_define(kit, CSV(",'max_reject_ratio':0.01"));
+        add_large(kit, "a.csv", 0, 90000, true);
+        add_large(kit, "b.csv", 90000, 200000, true);
+        kit_ok(build(&report, kit, (unsigned[]){1, 2, 5}[i]));
+        assert_rows(report, 200000, 198000, 2000);
+        json_t *places = json_object_get(json_object_get(report, "rejects"), "places");
+        assert_int_equal(json_array_size(places), REJECTS_MAX);
+        for (size_t k = 0; k < 900;
+             k++) /* line breaks in quotes: a record begins in every second */
+            assert_int_equal(json_integer_value(json_object_get(json_array_get(places, k), "line")),
+                             2 + 2 * (99 + 100 * k));
+        assert_string_equal(json_string_value(json_object_get(json_array_get(places, 999), "file")),
+                            "b.csv");
+        json_decref(report);
+        buf_init(&segment, 256u << 20);
+        kit_ok(fs_path(path, "%s/%s", kit->task.directory, TASK_SEGMENT));
+        kit_ok(fs_read(&segment, path));
+        kit_ok(digest_sha256(sums[i], segment.data, segment.len));
+        buf_release(&segment);
+        assert_memory_equal(sums[i], sums[0], DIGEST_BYTES);
+    }
+}
+
+/* 1.4.4 reads on from the next line that looks right, and loses rows without a word. */
+static void a_quote_that_does_not_end_fails_in_every_number_of_threads(void **state)
+{
+    struct kit *kit = *state;
+    struct buf text;
+    json_t *report;
+    buf_init(&text, 64u << 20);
+    buf_addstr(&text, "id,n,colour\n");
+    for (unsigned i = 0; i < 150000; i++)
+        buf_addf(&text, i == 70000 ? "%u,%u,\"red\n" : "%u,%u,red\n", i, i);
+    kit_ok(buf_status(&text));
+    for (unsigned threads = 1; threads <= 4; threads++) {
+        kit_define(kit, CSV(",'max_reject_ratio':1"));
+        kit_add(kit, 0, "a.csv", text.data);
+        kit_fails(build(&report, kit, threads), "CSV_RECORD_TOO_LONG", "a.csv:70002", NULL);
+        json_decref(report);
+        kit_define(kit, CSV(",'max_reject_ratio':1"));
+        kit_add(kit, 0, "b.csv", "id,n,colour\n1,1,red\n2,2,\"red\n3,3,red\n");
+        kit_fails(build(&report, kit, threads), "CSV_QUOTE", "b.csv:3", NULL);
+        json_decref(report);
+    }
+    buf_release(&text);
+}
+
+static void a_file_without_a_header_line_has_the_names_of_its_source(void **state)
+{
+    struct kit *kit = *state;
+    json_t *report;
+    kit_define(kit, SOURCE("'format':'csv','delimiter':'|','quote':'','null':'NULL',"
+                           "'header':false,'names':['id','n','colour'],'columns':{'n':'INTEGER'}"));
+    kit_ok(build_check(&kit->task));
+    kit_add(kit, 0, "a.csv", "1|5|\"red\n2|NULL|\n3|x|blue\n");
+    kit_fails(build(&report, kit, 1), "CSV_CAST", "a.csv:3:2", NULL);
+    json_decref(report);
+    kit_add(kit, 0, "b.csv", "");
+    kit_fails(build(&report, kit, 1), "CSV_CAST", "a.csv:3:2", NULL);
+    assert_rows(report, 3, 2, 1);
+    json_decref(report);
+}
+
+static void ndjson_is_a_source_as_csv_is(void **state)
+{
+    struct kit *kit = *state;
+    json_t *report;
+    kit_define(kit, NDJSON(",'max_reject_ratio':0.5"));
+    kit_ok(build_check(&kit->task));
+    kit_add(kit, 0, "a.ndjson",
+            "{'id':'a','n':1,'colour':'red'}\n7\n\n{'n':2}\n{'id':'c','n':'3'}\n{'id':'d',");
+    kit_ok(build_bind(&kit->task));
+    kit_fails(build(&report, kit, 2), "NDJSON_SYNTAX", "a.ndjson:1", NULL);
+    json_decref(report);
+    char text[] = "{'id':'a','n':1,'colour':'red'}\n7\n\n{'id':'b','n':2e1}\n{'id':'c','n':'3'}\n"
+                  "{'id':'d','more':[{}]}\n";
+    kit_quotes(text);
+    kit_define(kit, NDJSON(",'max_reject_ratio':0.5"));
+    kit_add(kit, 0, "a.ndjson", text);
+    kit_ok(build(&report, kit, 2));
+    assert_rows(report, 5, 3, 2);
+    assert_json(report, "places",
+                "[{'source':'t','file':'a.ndjson','line':2,'column':null,'rule':'NDJSON_OBJECT'},"
+                "{'source':'t','file':'a.ndjson','line':4,'column':2,'rule':'NDJSON_CAST'}]");
+    json_decref(report);
+    kit_define(kit, NDJSON(",'columns_complete':true,'max_reject_ratio':0.5"));
+    kit_add(kit, 0, "a.ndjson", text);
+    kit_fails(build(&report, kit, 1), "NDJSON_OBJECT", "a.ndjson:2", NULL);
+    json_decref(report);
+}
+
+static void a_nested_value_becomes_the_list_that_is_declared(void **state)
+{
+    struct kit *kit = *state;
+    json_t *report;
+    char text[] = "{'id':'a','tags':['x','y, z'],'sums':[1,2]}\n{'id':'b','tags':[],'sums':null}\n"
+                  "{'id':'c','tags':'no','sums':[1]}\n{'id':'d','tags':['x'],'sums':['no']}\n";
+    kit_quotes(text);
+    kit_define(kit, "{'name':'t','sources':{'t':{'format':'ndjson','max_reject_ratio':0.5,"
+                    "'columns':{'id':'VARCHAR','tags':'VARCHAR[]','sums':'INTEGER[]'}}},"
+                    "'prepare':'SELECT id, tags, sums, tags[2] AS second FROM t',"
+                    "'key':{'fields':['id']},'record':{'tags':'VARCHAR[]','sums':'INTEGER[]',"
+                    "'second':'VARCHAR'},'checks':[{'expect':'id <> `a` OR second = `y, z`'}]}");
+    kit_add(kit, 0, "a.ndjson", text);
+    kit_ok(build(&report, kit, 1));
+    assert_rows(report, 4, 2, 2);
+    assert_json(report, "places",
+                "[{'source':'t','file':'a.ndjson','line':3,'column':2,'rule':'NDJSON_CAST'},"
+                "{'source':'t','file':'a.ndjson','line':4,'column':3,'rule':'NDJSON_CAST'}]");
+    json_decref(report);
+}
+
+static void sql_of_a_definition_cannot_read_what_is_fed(void **state)
+{
+    static const char *const tails[] = {", \\\"#read\\\"()", "WHERE \\\"#keep\\\"(1, 2)"};
+    static const char *const places[] = {"/prepare, line 1, column 31",
+                                         "/prepare, line 1, column 35"};
+    struct kit *kit = *state;
+    for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
+        char text[1000];
+        snprintf(text, sizeof text,
+                 "{'name':'t','sources':{'t':{'format':'ndjson','columns':{'id':'VARCHAR',"
+                 "'n':'INTEGER'}}},'prepare':'SELECT id, n, colour FROM t %s','key':"
+                 "{'fields':['id']},'record':{'n':'INTEGER'}}",
+                 tails[i]);
+        kit_define(kit, text);
+        kit_fails(build_check(&kit->task), "SQL", places[i], NULL);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        kit_test(records_that_cannot_be_read_are_rejected_up_to_a_ratio),
+        kit_test(threads_and_pieces_change_nothing),
+        kit_test(a_quote_that_does_not_end_fails_in_every_number_of_threads),
+        kit_test(a_file_without_a_header_line_has_the_names_of_its_source),
+        kit_test(ndjson_is_a_source_as_csv_is),
+        kit_test(a_nested_value_becomes_the_list_that_is_declared),
+        kit_test(sql_of_a_definition_cannot_read_what_is_fed),
+    };
+    return cmocka_run_group_tests_name("ingest_text", tests, NULL, NULL);
+}
