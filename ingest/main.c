@@ -149,7 +149,8 @@ static enum st ingest(const struct cmd_args *args)
     };
     struct task t = {.memory_bytes = cmd_bytes(args, "memory"),
                      .disk_bytes = cmd_bytes(args, "temp-disk"),
-                     .threads = (unsigned)cmd_uint(args, "threads")};
+                     .threads = (unsigned)cmd_uint(args, "threads"),
+                     .inflate_ratio = (unsigned)cmd_uint(args, "inflate-ratio")};
     const char *source;
     bool json = false;
     enum st st = cmd_output_json(&json, args);
@@ -189,6 +190,7 @@ static enum st worker(const struct cmd_args *args)
         .memory_bytes = cmd_bytes(args, "memory"),
         .disk_bytes = cmd_bytes(args, "temp-disk"),
         .threads = (unsigned)cmd_uint(args, "threads"),
+        .inflate_ratio = (unsigned)cmd_uint(args, "inflate-ratio"),
         .adopt_timeout_ms = cmd_duration_ms(args, "adopt-timeout"),
         .job_timeout_ms = cmd_duration_ms(args, "job-timeout"),
         .idle_exit_ms = cmd_duration_ms(args, "idle-exit"),
@@ -224,6 +226,7 @@ static const struct cmd_option INGEST[] = {
     {"memory", CMD_BYTES, "BYTES", "2GiB", "memory of the build, at least 64MiB", false},
     {"temp-disk", CMD_BYTES, "BYTES", "0", "most disk while it builds; 0: no limit", false},
     {"threads", CMD_UINT, "N", "2", "threads of the build", false},
+    {"inflate-ratio", CMD_UINT, "N", "200", "most that a compressed file inflates to", false},
     {"job-timeout", CMD_DURATION, "TIME", "0s", "longest time of the job; 0s: none", false},
     {"adopt-timeout", CMD_DURATION, "TIME", "30s", "longest wait for servers to open it", false},
     {"lease", CMD_DURATION, "TIME", "30s", "a build that is silent for so long has failed", false},
@@ -238,6 +241,7 @@ static const struct cmd_option WORKER[] = {
     {"memory", CMD_BYTES, "BYTES", "2GiB", "memory of a build, at least 64MiB", false},
     {"temp-disk", CMD_BYTES, "BYTES", "0", "most disk while it builds; 0: no limit", false},
     {"threads", CMD_UINT, "N", "2", "threads of a build", false},
+    {"inflate-ratio", CMD_UINT, "N", "200", "most that a compressed file inflates to", false},
     {"job-timeout", CMD_DURATION, "TIME", "12h", "longest time of a job; 0s: none", false},
     {"adopt-timeout", CMD_DURATION, "TIME", "30s", "longest wait for servers to open it", false},
     {"lease", CMD_DURATION, "TIME", "30s", "a build that is silent for so long has failed", false},

@@ -6,19 +6,38 @@
 #include <string.h>
 #include <unistd.h>
 #include <zlib.h>
+#include <zstd.h>
+#include <zstd_errors.h>
 
 #define INPUT_BYTES (256u << 10)
 #define GZIP_ONLY (16 + MAX_WBITS) /* for inflateInit2 */
+#define ZSTD_WINDOW_LOG_MAX 27     /* 128 MiB: what the zstd command reads without being asked */
+
+struct reader;
+
+/* A compression. */
+struct codec {
+    const char *name, *test; /* the command that tells whether a file is whole */
+    unsigned char magic[4];
+    size_t magic_len;
+    enum st (*open)(struct reader *r);
+    /* One step: some output, or some input used up. */
+    enum st (*step)(size_t *n, struct reader *r, void *bytes, size_t len);
+    void (*close)(struct reader *r);
+};
 
 struct reader {
     const struct task_file *file;
     struct digest_stream *digest;
     int fd;
-    bool gzip, ended; /* ended: the file has no more bytes */
-    bool in_member;   /* a gzip file is a sequence of members (RFC 1952 section 2.2) */
+    const struct codec *codec; /* NULL: not compressed */
+    bool ended;                /* the file has no more bytes */
+    bool in_member;            /* such a file is a sequence of members, or frames */
     z_stream z;
+    ZSTD_DStream *zstd;
     unsigned char *input;
     size_t at, have; /* of input: what was not used yet */
+    uint64_t bytes_in, bytes_out;
 };
 
 /* More of the file's bytes, behind what is left. */
@@ -37,7 +56,104 @@ static enum st fill(struct reader *r)
         n && r->digest ? digest_stream_add(r->digest, r->input + r->have, (size_t)n) : ST_OK;
     r->ended = n == 0;
     r->have += (size_t)n;
+    r->bytes_in += (uint64_t)n;
     return st;
+}
+
+static enum st damaged(const struct reader *r, const char *what)
+{
+    enum st st = st_fail(ST_INVALID, "COMPRESSION", "%s %s", r->file->label, what);
+
+    return st_place(
+        st_hint(st, "compress or transfer it again; %s tells whether it is whole", r->codec->test),
+        "%s", r->file->label);
+}
+
+/* ---- gzip ---- */
+
+static enum st gzip_open(struct reader *r)
+{
+    return inflateInit2(&r->z, GZIP_ONLY) == Z_OK ? ST_OK
+                                                  : st_fail(ST_NOMEM, NULL, "out of memory");
+}
+
+static enum st gzip_step(size_t *n, struct reader *r, void *bytes, size_t len)
+{
+    if (!r->in_member && inflateReset(&r->z) != Z_OK)
+        return damaged(r, "cannot be inflated");
+    r->in_member = true;
+    r->z.next_in = r->input + r->at;
+    r->z.avail_in = (uInt)r->have;
+    r->z.next_out = bytes;
+    r->z.avail_out = (uInt)len;
+    int rc = inflate(&r->z, Z_NO_FLUSH);
+    r->at += r->have - r->z.avail_in;
+    r->have = r->z.avail_in;
+    *n = len - r->z.avail_out;
+    if (rc == Z_STREAM_END)
+        r->in_member = false;
+    else if (rc == Z_MEM_ERROR)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    else if (rc != Z_OK && rc != Z_BUF_ERROR)
+        return damaged(r, "is a damaged gzip file");
+    return ST_OK;
+}
+
+static void gzip_close(struct reader *r)
+{
+    (void)inflateEnd(&r->z);
+}
+
+/* ---- zstd ---- */
+
+static enum st zstd_open(struct reader *r)
+{
+    r->zstd = ZSTD_createDStream();
+    if (!r->zstd ||
+        ZSTD_isError(ZSTD_DCtx_setParameter(r->zstd, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG_MAX)))
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    return ST_OK;
+}
+
+static enum st zstd_step(size_t *n, struct reader *r, void *bytes, size_t len)
+{
+    ZSTD_inBuffer in = {r->input + r->at, r->have, 0};
+    ZSTD_outBuffer out = {bytes, len, 0};
+    size_t rc = ZSTD_decompressStream(r->zstd, &out, &in);
+    r->at += in.pos;
+    r->have -= in.pos;
+    *n = out.pos;
+    if (ZSTD_isError(rc)) {
+        if (ZSTD_getErrorCode(rc) == ZSTD_error_memory_allocation)
+            return st_fail(ST_NOMEM, NULL, "out of memory");
+        return damaged(r, ZSTD_getErrorCode(rc) == ZSTD_error_frameParameter_windowTooLarge
+                              ? "needs more than 128 MiB to be inflated: compress it without --long"
+                              : "is a damaged zstd file");
+    }
+    r->in_member = rc != 0;
+    return ST_OK;
+}
+
+static void zstd_close(struct reader *r)
+{
+    ZSTD_freeDStream(r->zstd);
+}
+
+/* No text begins with these bytes: they are not UTF-8. */
+static const struct codec codecs[] = {
+    {"gzip", "gzip -t", {0x1f, 0x8b}, 2, gzip_open, gzip_step, gzip_close},
+    {"zstd", "zstd -t", {0x28, 0xb5, 0x2f, 0xfd}, 4, zstd_open, zstd_step, zstd_close},
+};
+
+/* ---- files ---- */
+
+static const struct codec *find_codec(const struct reader *r)
+{
+    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
+        if (r->have >= codecs[i].magic_len &&
+            !memcmp(r->input, codecs[i].magic, codecs[i].magic_len))
+            return &codecs[i];
+    return NULL;
 }
 
 enum st reader_open(struct reader **out, const struct task_file *f, struct digest_stream *digest)
@@ -58,13 +174,12 @@ enum st reader_open(struct reader **out, const struct task_file *f, struct diges
         st = st_fail_errno(errno, "cannot read %s", f->label);
     if (!st)
         st = task_stamp_check(f, r->fd);
-    while (!st && r->have < 2 && !r->ended)
+    while (!st && r->have < sizeof codecs->magic && !r->ended)
         st = fill(r);
-    /* No text begins like this: 8b is not UTF-8. */
-    bool gzip = !st && r->have >= 2 && r->input[0] == 0x1f && r->input[1] == 0x8b;
-    if (gzip && inflateInit2(&r->z, GZIP_ONLY) != Z_OK)
-        st = st_fail(ST_NOMEM, NULL, "out of memory");
-    r->gzip = r->in_member = gzip && !st;
+    if (!st && (r->codec = find_codec(r))) {
+        st = r->codec->open(r);
+        r->in_member = true;
+    }
     if (st) {
         reader_close(r);
         return st;
@@ -73,37 +188,18 @@ enum st reader_open(struct reader **out, const struct task_file *f, struct diges
     return ST_OK;
 }
 
-static enum st damaged(const struct reader *r, const char *what)
+/* A few bytes that inflate to all the memory and disk there is. */
+static enum st check_ratio(const struct reader *r)
 {
-    enum st st = st_fail(ST_INVALID, "COMPRESSION", "%s %s", r->file->label, what);
+    unsigned ratio = r->file->inflate_ratio ? r->file->inflate_ratio : TASK_INFLATE_RATIO;
+    uint64_t used = r->bytes_in - r->have;
 
-    return st_place(st_hint(st, "compress or transfer it again; gzip -t tells whether it is whole"),
-                    "%s", r->file->label);
-}
-
-/* One step: some output, or some input used up. */
-static enum st inflate_some(size_t *n, struct reader *r, void *bytes, size_t len)
-{
-    if (!r->in_member) {
-        if (inflateReset(&r->z) != Z_OK)
-            return damaged(r, "cannot be inflated");
-        r->in_member = true;
-    }
-    r->z.next_in = r->input + r->at;
-    r->z.avail_in = (uInt)r->have;
-    r->z.next_out = bytes;
-    r->z.avail_out = (uInt)len;
-    int rc = inflate(&r->z, Z_NO_FLUSH);
-    r->at += r->have - r->z.avail_in;
-    r->have = r->z.avail_in;
-    *n = len - r->z.avail_out;
-    if (rc == Z_STREAM_END)
-        r->in_member = false;
-    else if (rc == Z_MEM_ERROR)
-        return st_fail(ST_NOMEM, NULL, "out of memory");
-    else if (rc != Z_OK && rc != Z_BUF_ERROR)
-        return damaged(r, "is a damaged gzip file");
-    return ST_OK;
+    if (r->bytes_out <= READER_INFLATE_FREE || r->bytes_out / ratio <= used)
+        return ST_OK;
+    enum st st = st_fail(ST_TOO_LARGE, "INFLATE_RATIO",
+                         "%s inflates to more than %u times its size", r->file->label, ratio);
+    return st_place(st_hint(st, "if it is what it should be, raise --inflate-ratio"), "%s",
+                    r->file->label);
 }
 
 enum st reader_read(size_t *n, struct reader *r, void *bytes, size_t len)
@@ -116,10 +212,14 @@ enum st reader_read(size_t *n, struct reader *r, void *bytes, size_t len)
             st = fill(r);
         if (st || (!r->have && !r->in_member))
             break;
-        if (!r->have)
-            return damaged(r, "ends within its compressed data");
-        if (r->gzip) {
-            st = inflate_some(n, r, bytes, len);
+        if (r->codec) {
+            size_t had = r->have;
+            st = r->codec->step(n, r, bytes, len);
+            if (!st && !*n && !had && r->in_member)
+                return damaged(r, "ends within its compressed data");
+            r->bytes_out += *n;
+            if (!st)
+                st = check_ratio(r);
             continue;
         }
         *n = r->have < len ? r->have : len;
@@ -135,17 +235,12 @@ enum st reader_check(const struct reader *r)
     return task_stamp_check(r->file, r->fd);
 }
 
-bool reader_is_gzip(const struct reader *r)
-{
-    return r->gzip;
-}
-
 void reader_close(struct reader *r)
 {
     if (!r)
         return;
-    if (r->gzip)
-        (void)inflateEnd(&r->z);
+    if (r->codec)
+        r->codec->close(r);
     fs_close(&r->fd);
     free(r->input);
     free(r);

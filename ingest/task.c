@@ -90,7 +90,8 @@ static enum st append(struct task *t, size_t source, const struct task_file *fil
     if (!files)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     s->files = files;
-    s->files[s->file_count++] = *file;
+    s->files[s->file_count] = *file;
+    s->files[s->file_count++].inflate_ratio = t->inflate_ratio;
     return ST_OK;
 }
 
@@ -164,10 +165,10 @@ static enum st write_json(struct buf *out, const struct task *t)
     json_t *sources = json_array();
     for (size_t i = 0; i < t->definition->source_count; i++)
         json_array_append_new(sources, files_json(&t->sources[i]));
-    json_t *task =
-        json_pack("{s:O, s:o, s:s, s:s, s:s, s:I, s:i}", "definition", t->document, "sources",
-                  sources, "tenant", t->tenant, "key_id", t->key_id, "directory", t->directory,
-                  "memory_bytes", (json_int_t)t->memory_bytes, "threads", (int)t->threads);
+    json_t *task = json_pack("{s:O, s:o, s:s, s:s, s:s, s:I, s:i, s:i}", "definition", t->document,
+                             "sources", sources, "tenant", t->tenant, "key_id", t->key_id,
+                             "directory", t->directory, "memory_bytes", (json_int_t)t->memory_bytes,
+                             "threads", (int)t->threads, "inflate_ratio", (int)t->inflate_ratio);
     if (!task)
         return st_fail(ST_INVALID, NULL, "a file's name is not valid UTF-8");
     jx_write(out, task, false);
@@ -235,7 +236,7 @@ static enum st read_json(struct task *t, const char *text, size_t len)
 {
     json_t *task = NULL, *definition, *sources;
     const char *tenant, *key_id, *directory;
-    int64_t memory, threads;
+    int64_t memory, threads, ratio;
     enum st st = jx_parse_object(&task, text, len);
     if (st)
         return st_wrap(st, "the task");
@@ -245,7 +246,8 @@ static enum st read_json(struct task *t, const char *text, size_t len)
         (st = jx_need_string(&key_id, task, "", "key_id")) ||
         (st = jx_need_string(&directory, task, "", "directory")) ||
         (st = jx_integer(&memory, task, "", "memory_bytes", 0, 0, INT64_MAX)) ||
-        (st = jx_integer(&threads, task, "", "threads", 1, 1, TASK_THREADS_MAX)))
+        (st = jx_integer(&threads, task, "", "threads", 1, 1, TASK_THREADS_MAX)) ||
+        (st = jx_integer(&ratio, task, "", "inflate_ratio", 0, 0, INT32_MAX)))
         goto done;
     st = task_define(t, definition);
     if (st)
@@ -259,6 +261,7 @@ static enum st read_json(struct task *t, const char *text, size_t len)
     snprintf(t->directory, sizeof t->directory, "%s", directory);
     t->memory_bytes = (uint64_t)memory;
     t->threads = (unsigned)threads;
+    t->inflate_ratio = (unsigned)ratio;
     for (size_t i = 0; !st && i < t->definition->source_count; i++) {
         json_t *files = json_array_get(sources, i);
         for (size_t j = 0; !st && j < json_array_size(files); j++)

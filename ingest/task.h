@@ -14,6 +14,7 @@
 #define TASK_MAX (16u << 20) /* bytes of JSON */
 #define TASK_KEY_MAX 4096
 #define TASK_THREADS_MAX 1024
+#define TASK_INFLATE_RATIO 200
 #define TASK_SEGMENT "segment.mdb" /* the file that a build leaves in the directory */
 
 /* What makes a file the same file: it must not change between the command and the last read. */
@@ -26,6 +27,7 @@ struct task_file {
     char *path;  /* absolute */
     char *label; /* what its giver calls it; for messages */
     struct task_stamp stamp;
+    unsigned inflate_ratio; /* that of the task */
 };
 
 struct task_source {
@@ -44,6 +46,9 @@ struct task {
     uint64_t memory_bytes;
     uint64_t disk_bytes; /* of all that a build writes, for the parent to watch; 0: no limit */
     unsigned threads;
+    /* Set before files are added: to what multiple of its size a compressed file may inflate; 0:
+     * TASK_INFLATE_RATIO. */
+    unsigned inflate_ratio;
 };
 
 void task_release(struct task *t); /* accepts a zeroed struct; wipes the key */

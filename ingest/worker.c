@@ -65,6 +65,7 @@ static enum st fill_task(struct task *t, const struct worker *w, const struct st
 
     t->memory_bytes = w->options->memory_bytes;
     t->disk_bytes = w->options->disk_bytes;
+    t->inflate_ratio = w->options->inflate_ratio;
     t->threads = w->options->threads;
     for (size_t i = 0; !st && i < json_array_size(sources); i++) {
         st = add_source(w, t, lease, json_array_get(sources, i));

@@ -8,7 +8,7 @@ struct worker_options {
     struct store_options store;
     const char *inbox; /* files of a tenant are below INBOX/TENANT; NULL: there are none */
     uint64_t memory_bytes, disk_bytes;
-    unsigned threads;
+    unsigned threads, inflate_ratio;
     uint64_t lease_ms, adopt_timeout_ms, job_timeout_ms;
     uint64_t idle_exit_ms; /* ends when there was nothing to do for so long; 0: never */
 };

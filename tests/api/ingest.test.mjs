@@ -1,5 +1,6 @@
 // Bad input to an ingest: a clear error, nothing lost, nothing left behind, the old version served.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -209,6 +210,36 @@ test('a gzip file that is cut or damaged', async () => {
   assert.equal(result.code, 1);
   assert.match(result.stderr, /damaged\.csv\.gz is a damaged gzip file/);
   assert.equal((await data.versions('people')).length, last); // found out with the header already
+});
+
+test('zstd, NDJSON and a dialect give what plain CSV gives', async () => {
+  await data.put({ ...THINGS, name: 'formats' });
+  const rows = things(500);
+  const plain = await data.ingest('formats', { things: data.file('plain.csv', csv(rows)) });
+  execFileSync('zstd', ['-q', '-f', join(data.files, 'plain.csv'), '-o', join(data.files, 'packed.csv')]);
+  const packed = await data.ingest('formats', { things: join(data.files, 'packed.csv') });
+  const columns = Object.fromEntries(Object.keys(rows[0]).map((name) => [name, 'VARCHAR']));
+  await data.put({ ...THINGS, name: 'formats', sources: { things: { format: 'ndjson', columns } } });
+  const lines = rows.map((row) => JSON.stringify(row)).join('\n');
+  const json = await data.ingest('formats', { things: data.file('things.ndjson.gz', gzipSync(lines)) });
+  await data.put({ ...THINGS, name: 'formats', sources: { things: { format: 'csv', delimiter: '\t', quote: '', null: '-',
+    header: false, names: Object.keys(rows[0]) } } });
+  const tabs = rows.map((row) => Object.values(row).map((value) => value ?? '-').join('\t')).join('\r\n');
+  const dialect = await data.ingest('formats', { things: data.file('things.tsv', tabs) });
+  for (const row of [packed, json, dialect]) {
+    assert.equal(row.rows.read, 500);
+    assert.equal(row.outcome, 'identical');
+    assert.equal(row.segments[0].sha256, plain.segments[0].sha256);
+  }
+  state.files = leftovers(data);
+});
+
+test('a zip bomb', async () => {
+  const bomb = gzipSync(Buffer.concat([Buffer.from('FIRST,LAST\n'), Buffer.alloc(90 << 20, '\n')]));
+  await data.put({ ...PEOPLE, name: 'bomb', sources: { people: { format: 'csv', header: false, names: ['FIRST'] } },
+    prepare: "SELECT FIRST AS first_name, FIRST AS last_name, FIRST AS dob, FIRST AS ssn_last4, true AS eligible, FIRST AS state, 1 AS score FROM people" });
+  const result = await data.ingestCli('bomb', { people: data.file('bomb.gz', bomb) });
+  await assertNothingChanged(result, [/bomb\.gz inflates to more than 200 times/, /--inflate-ratio/], { rowsLeft: 0 });
 });
 
 test('a line in a gzip file is named as in what is in it', async () => {
