@@ -1,6 +1,7 @@
 #include "api/followers.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -38,7 +39,7 @@ struct api_followers {
     pthread_cond_t cond;
     struct follower *first;
     unsigned count;
-    bool looked, ending, stopping;
+    bool ending, stopping;
 };
 
 static uint64_t now_ms(void)
@@ -186,21 +187,9 @@ static void look(struct store *s, struct store_wait *wait, void *ctx)
     pthread_mutex_unlock(&all->mutex);
 }
 
-static void looked(enum st status, void *ctx)
-{
-    struct api_followers *all = ctx;
-
-    (void)status;
-    pthread_mutex_lock(&all->mutex);
-    all->looked = true;
-    pthread_cond_signal(&all->cond);
-    pthread_mutex_unlock(&all->mutex);
-}
-
 static void *followers_main(void *arg)
 {
     struct api_followers *all = arg;
-    struct store_task task;
 
     pthread_mutex_lock(&all->mutex);
     while (!all->stopping) {
@@ -213,13 +202,10 @@ static void *followers_main(void *arg)
         (void)pthread_cond_timedwait(&all->cond, &all->mutex, &until);
         if (!all->first || all->stopping)
             continue;
-        all->looked = false;
-        task = (struct store_task){.run_fn = look, .done_fn = looked, .ctx = all};
         pthread_mutex_unlock(&all->mutex);
-        store_keeper_post(all->keeper, &task);
+        if (store_keeper_call(all->keeper, look, all))
+            log_failure(LOG_LEVEL_WARN, "followers", "jobs cannot be followed now");
         pthread_mutex_lock(&all->mutex);
-        while (!all->looked)
-            pthread_cond_wait(&all->cond, &all->mutex);
     }
     pthread_mutex_unlock(&all->mutex);
     return NULL;

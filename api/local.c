@@ -1,6 +1,5 @@
 #include "api/internal.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,9 +10,6 @@
 struct local {
     struct api_reply *reply;
     struct api_request *request;
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
-    bool done;
 };
 
 static void run_local(struct store *s, struct store_wait *wait, void *ctx)
@@ -21,18 +17,6 @@ static void run_local(struct store *s, struct store_wait *wait, void *ctx)
     struct local *l = ctx;
 
     api_run_control(l->reply, l->request, s, wait);
-}
-
-static void finish_local(enum st status, void *ctx)
-{
-    struct local *l = ctx;
-
-    if (status)
-        api_problem(l->reply, l->request, status);
-    pthread_mutex_lock(&l->mutex);
-    l->done = true;
-    pthread_cond_signal(&l->cond);
-    pthread_mutex_unlock(&l->mutex);
 }
 
 static void open_local(struct store *s, struct store_wait *wait, void *ctx)
@@ -47,13 +31,10 @@ static void run_on_catalog_thread(struct api_server *server, struct local *l,
                                   void (*run_fn)(struct store *s, struct store_wait *wait,
                                                  void *ctx))
 {
-    struct store_task task = {.run_fn = run_fn, .done_fn = finish_local, .ctx = l};
+    enum st st = store_keeper_call(server->keeper, run_fn, l);
 
-    store_keeper_post(server->keeper, &task);
-    pthread_mutex_lock(&l->mutex);
-    while (!l->done)
-        pthread_cond_wait(&l->cond, &l->mutex);
-    pthread_mutex_unlock(&l->mutex);
+    if (st)
+        api_problem(l->reply, l->request, st);
 }
 
 static void run_in_view(struct api_server *server, struct local *l)
@@ -66,10 +47,7 @@ static void run_in_view(struct api_server *server, struct local *l)
 static void answer(struct api_server *server, struct api_reply *reply, struct api_request *request,
                    const char *target_text)
 {
-    struct local l = {.reply = reply,
-                      .request = request,
-                      .mutex = PTHREAD_MUTEX_INITIALIZER,
-                      .cond = PTHREAD_COND_INITIALIZER};
+    struct local l = {.reply = reply, .request = request};
     struct api_target *target = malloc(sizeof *target);
     char allow[64];
     enum st st = target ? api_route_match(request, target, allow, "GET", target_text)

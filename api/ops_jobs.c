@@ -12,7 +12,6 @@
 
 #define IDEMPOTENCY_KEY_MAX 255
 #define PATH_BYTES_MAX 1000
-#define SOURCES_MAX 1000 /* each read of the job, and of the queue, carries them */
 #define ACTOR_SIZE (AUTH_SUBJECT_MAX + STORE_NAME_SIZE + 16)
 
 static enum st write_json(struct api_reply *reply, unsigned status, json_t *value)
@@ -42,19 +41,6 @@ enum st api_op_create_upload(struct api_reply *reply, struct api_request *reques
 }
 
 /* ---- ingests ---- */
-
-/* A path that could lead out is told here; the worker has it resolved by the kernel. */
-static enum st check_path(const char *path, size_t i)
-{
-    bool out = path[0] == '/' || strcmp(path, "..") == 0 || strncmp(path, "../", 3) == 0 ||
-               strstr(path, "/../") ||
-               (strlen(path) > 2 && strcmp(path + strlen(path) - 3, "/..") == 0);
-
-    return out ? st_place(st_fail(ST_INVALID, "INBOX_PATH",
-                                  "a path is below the tenant's directory of the inbox"),
-                          "/sources/%zu/path", i)
-               : ST_OK;
-}
 
 /* A string of the contract's length, if it is there. */
 static enum st read_text(const char **out, const json_t *item, const char *pointer,
@@ -89,7 +75,9 @@ static enum st check_source(const json_t *item, size_t i)
         st = st_place(
             st_fail(ST_INVALID, "INVALID_SOURCE", "a source has either an upload or a path"), "%s",
             pointer);
-    return !st && path ? check_path(path, i) : st;
+    if (!st && path && store_inbox_path_check(path))
+        st = st_place(ST_INVALID, "/sources/%zu/path", i);
+    return st;
 }
 
 static enum st read_spec(json_t **spec, int *priority, const struct api_request *request)
@@ -106,9 +94,9 @@ static enum st read_spec(json_t **spec, int *priority, const struct api_request 
     if (!st && json_array_size(sources) == 0)
         st = st_place(st_fail(ST_INVALID, "MISSING_SOURCE", "there is no file to ingest"),
                       "/sources");
-    if (!st && json_array_size(sources) > SOURCES_MAX)
+    if (!st && json_array_size(sources) > STORE_JOB_FILES_MAX)
         st = st_place(st_hint(st_fail(ST_INVALID, "TOO_MANY_SOURCES",
-                                      "a job names at most %d files", SOURCES_MAX),
+                                      "a job names at most %d files", STORE_JOB_FILES_MAX),
                               "name files of the inbox by a glob"),
                       "/sources");
     if (!st)

@@ -3,6 +3,7 @@
 #include "api/followers.h"
 #include "api/helper.h"
 #include "api/production.h"
+#include "api/watch.h"
 #include "api/workers.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -355,6 +356,8 @@ enum st api_serve(const struct api_options *options)
     if (!st)
         st = start_workers(&server);
     if (!st)
+        st = api_watch_start(&server.watch, server.options.inbox, server.keeper);
+    if (!st)
         st = api_links_new(&server.links, server.options.request_timeout_ms);
     if (!st) {
         errno = 0;
@@ -372,6 +375,7 @@ enum st api_serve(const struct api_options *options)
     if (daemon)
         MHD_stop_daemon(daemon);
     api_links_free(server.links);
+    api_watch_stop(server.watch);
     api_workers_stop(server.ingest_workers);
     api_followers_stop(server.followers);
     api_pool_stop(server.pool);

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <sys/file.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define READ_CHUNK 65536
@@ -27,6 +29,14 @@ enum st fs_path(char out[FS_PATH_MAX], const char *fmt, ...)
     return n >= 0 && n < FS_PATH_MAX
                ? ST_OK
                : st_fail(ST_TOO_LARGE, NULL, "a path is longer than %d bytes", FS_PATH_MAX - 1);
+}
+
+int fs_open_below(int root, const char *path, int flags)
+{
+    struct open_how how = {.flags = (unsigned)flags | O_CLOEXEC,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+
+    return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
 }
 
 void fs_close(int *fd)

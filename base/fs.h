@@ -61,6 +61,10 @@ enum st fs_lock(int *fd, const char *path) ST_MUST_USE;
  * false when it is missing. */
 bool fs_is_locked(const char *path);
 
+/* open(2) for a path below the directory `root`, through no symbolic link (openat2); -1 and errno,
+ * ELOOP or EXDEV when it leads out. */
+int fs_open_below(int root, const char *path, int flags);
+
 void fs_close(int *fd); /* closes if >= 0 and sets to -1 */
 
 #endif

@@ -4,11 +4,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 /* The kernel resolves every path, below the tenant's directory and through no symbolic link, also
@@ -24,20 +22,12 @@ static enum st refuse(const char *path)
         "name it by its path below the tenant's directory, without .. or symbolic links");
 }
 
-static int open_below(int root, const char *path, unsigned flags)
-{
-    struct open_how how = {.flags = flags | O_CLOEXEC,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
-
-    return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
-}
-
 static enum st add_one(struct task *t, size_t source, int root, const char *directory,
                        const char *path)
 {
     char full[FS_PATH_MAX];
     struct stat meant;
-    int fd = open_below(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    int fd = fs_open_below(root, path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 
     if (fd < 0)
         return errno == ENOENT
@@ -59,7 +49,7 @@ static enum st add_one(struct task *t, size_t source, int root, const char *dire
 
 static void *glob_opendir(const char *path)
 {
-    int fd = open_below(glob_root, path, O_RDONLY | O_DIRECTORY);
+    int fd = fs_open_below(glob_root, path, O_RDONLY | O_DIRECTORY);
     DIR *directory = fd >= 0 ? fdopendir(fd) : NULL;
 
     if (!directory)
@@ -79,7 +69,7 @@ static void glob_closedir(void *directory)
 
 static int glob_stat(const char *path, struct stat *out)
 {
-    int fd = open_below(glob_root, path, O_PATH | O_NOFOLLOW);
+    int fd = fs_open_below(glob_root, path, O_PATH | O_NOFOLLOW);
     int rc = fd >= 0 ? fstat(fd, out) : -1;
 
     fs_close(&fd);

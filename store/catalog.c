@@ -34,6 +34,7 @@ const char *const catalog_table_names[CATALOG_TABLES] = {
     [CATALOG_REVOCATIONS] = "revocations",
     [CATALOG_UPLOADS] = "uploads",
     [CATALOG_REPEATS] = "repeats",
+    [CATALOG_STARTS] = "starts",
 };
 
 static MDB_env *abandoned; /* the last one: its lock must stay mapped while this thread lives */

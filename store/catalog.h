@@ -37,6 +37,7 @@ enum catalog_table {
     CATALOG_REVOCATIONS, /* tenant/kind/sha256         -> see store/revocation.c */
     CATALOG_UPLOADS,     /* tenant/upload              -> upload (store/upload.c) */
     CATALOG_REPEATS, /* tenant/sha256 of a key     -> {"sha256","job","at_us"}: Idempotency-Key */
+    CATALOG_STARTS,  /* tenant/dataset/what        -> {"mark","job"} (store/start.c) */
     CATALOG_TABLES
 };
 

@@ -239,10 +239,23 @@ static enum st parse_duplicates(struct store_definition *d)
 
 static enum st parse_members(struct store_definition *d)
 {
-    static const char *const MEMBERS[] = {
-        "name",         "description",       "sources", "prepare", "key",     "record",
-        "on_duplicate", "duplicate_order",   "checks",  "gates",   "rollups", "max_reject_ratio",
-        "retention",    "require_promotion", NULL};
+    static const char *const MEMBERS[] = {"name",
+                                          "description",
+                                          "sources",
+                                          "prepare",
+                                          "key",
+                                          "record",
+                                          "on_duplicate",
+                                          "duplicate_order",
+                                          "checks",
+                                          "gates",
+                                          "rollups",
+                                          "max_reject_ratio",
+                                          "retention",
+                                          "require_promotion",
+                                          "schedule",
+                                          "watch_inbox",
+                                          NULL};
     const json_t *doc = d->document;
     json_t *sources, *key, *record, *rollups, *retention, *checks, *gates;
     const char *name;
@@ -284,6 +297,8 @@ static enum st parse_members(struct store_definition *d)
         st = definition_parse_gates(d, gates);
     if (!st)
         st = parse_retention(d, retention);
+    if (!st)
+        st = definition_parse_starts(d);
     return st;
 }
 

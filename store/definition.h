@@ -3,6 +3,7 @@
 #ifndef EVERLINE_STORE_DEFINITION_H
 #define EVERLINE_STORE_DEFINITION_H
 
+#include "base/cron.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "store/name.h"
@@ -185,6 +186,9 @@ struct store_definition {
     struct store_rollup judged;
     unsigned keep_versions, keep_days;
     bool require_promotion;
+    bool scheduled; /* at these times, from the files that /schedule/sources names */
+    struct cron schedule;
+    bool watch_inbox; /* a batch that lies complete in INBOX/TENANT/NAME is ingested */
 };
 
 /* `document` is borrowed (a reference is taken). ST_INVALID with code INVALID_DEFINITION and the

@@ -45,6 +45,9 @@ enum st definition_parse_checks(struct store_definition *d, const json_t *checks
 enum st definition_parse_gates(struct store_definition *d, const json_t *gates);
 void definition_free_checks(struct store_definition *d);
 
+/* What starts an ingest by itself: /schedule, /watch_inbox. After the sources. */
+enum st definition_parse_starts(struct store_definition *d);
+
 enum st definition_parse_rollups(struct store_definition *d, const json_t *rollups);
 void definition_free_rollups(struct store_definition *d);
 

@@ -738,6 +738,7 @@ void store_keeper_stop(struct store_keeper *k)
     scrub_stop(k->scrub, k->store);
     if (k->store)
         run_unregister(&k->server, k->store->run_dir);
+    upkeep_release(&k->upkeep);
     store_close(k->store);
     json_decref(k->verified);
     json_decref(k->acks);

@@ -74,6 +74,10 @@ struct store_task {
     uint64_t posted_ms;      /* the keeper's */
 };
 void store_keeper_post(struct store_keeper *k, struct store_task *task);
+/* Posts run_fn and waits for its end; the status of done_fn. Not on the catalog thread. */
+enum st store_keeper_call(struct store_keeper *k,
+                          void (*run_fn)(struct store *s, struct store_wait *wait, void *ctx),
+                          void *ctx) ST_MUST_USE;
 
 /* Makes a new view soon even if nothing moved, so that extend_fn runs again (keys were reloaded).
  * Any thread; returns at once. */

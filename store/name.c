@@ -45,3 +45,17 @@ bool store_field_name_reserved(const char *name)
             return true;
     return false;
 }
+
+enum st store_inbox_path_check(const char *path)
+{
+    bool out = path[0] == '/' || path[0] == '\0';
+
+    for (const char *part = path; part; part = strchr(part, '/')) {
+        part += part[0] == '/';
+        out |= strncmp(part, "..", 2) == 0 && (part[2] == '/' || part[2] == '\0');
+    }
+    return out ? st_hint(st_fail(ST_INVALID, "INBOX_PATH",
+                                 "a path is below the tenant's directory of the inbox"),
+                         "name it without a leading / and without ..")
+               : ST_OK;
+}

@@ -17,4 +17,8 @@ enum st store_field_name_check(const char *what, const char *name) ST_MUST_USE;
  * fields compare explain. */
 bool store_field_name_reserved(const char *name);
 
+/* Paths of inbox files: below the tenant's directory. ST_INVALID, code INBOX_PATH, when one could
+ * lead out by its text; symbolic links are looked at when it is opened. */
+enum st store_inbox_path_check(const char *path) ST_MUST_USE;
+
 #endif

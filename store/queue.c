@@ -216,7 +216,7 @@ enum st store_job_enqueue(char job[STORE_JOB_ID_SIZE], json_t **row, bool *repea
     if (row)
         *row = NULL;
     catalog_begin_write(&t, &s->catalog);
-    bool known = find_repeated(job, &t, request);
+    bool known = request->start ? start_find(job, &t, request) : find_repeated(job, &t, request);
     if (repeated)
         *repeated = known;
     if (known) {
@@ -230,6 +230,8 @@ enum st store_job_enqueue(char job[STORE_JOB_ID_SIZE], json_t **row, bool *repea
     upload_claim(&t, request->tenant, request->spec, job);
     put_new_job(&t, s, request, job, order);
     remember_request(&t, request, job);
+    if (request->start)
+        start_remember(&t, request, job);
     queue_show(row, &t, s, job);
     return queue_shown(row, catalog_commit(&t));
 }

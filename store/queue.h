@@ -13,7 +13,8 @@
 #define STORE_MAX_ATTEMPTS 3
 #define STORE_PRIORITY_MAX 9 /* from -STORE_PRIORITY_MAX */
 #define STORE_REPEAT_HOURS 24
-#define STORE_JOB_DAYS 90 /* that a job is remembered after its end */
+#define STORE_JOB_FILES_MAX 1000 /* each read of the job, and of the queue, carries them */
+#define STORE_JOB_DAYS 90        /* that a job is remembered after its end */
 
 struct store_lease {
     char job[STORE_JOB_ID_SIZE];
@@ -37,6 +38,9 @@ struct store_job_request {
      * STORE_REPEAT_HOURS is the same job. */
     const char *repeat_key;
     unsigned char repeat_digest[DIGEST_BYTES];
+    /* What starts the job by itself, or NULL (store/start.h): the same with the same mark is the
+     * same job, for ever. */
+    const char *start, *mark;
 };
 
 /* *row (may be NULL): as of store_job_get. *repeated (may be NULL): the job is that of an earlier

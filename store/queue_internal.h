@@ -34,6 +34,13 @@ struct queue_forgetting {
  * that cannot be repeated any more. */
 enum st queue_forget(struct queue_forgetting *f, struct store *s, int64_t now_us) ST_MUST_USE;
 
+/* What started a job by itself (store/start.c), for requests with a `start`: the job that it did
+ * start, "" when it was passed over; and the note that it has. */
+bool start_find(char job[STORE_JOB_ID_SIZE], struct catalog_txn *t,
+                const struct store_job_request *request);
+void start_remember(struct catalog_txn *t, const struct store_job_request *request,
+                    const char *job);
+
 /* ---- between the queue's files ---- */
 
 const char *queue_text(const json_t *object, const char *name); /* "" when absent */

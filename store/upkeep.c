@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define STEP_MS 250
+#define START_MS 1000
 #define EXPIRE_MS 10000
 #define SWEEP_MS 600000 /* at the latest, and whenever the catalog has changed */
 
@@ -42,6 +43,21 @@ static enum st look_at_next(bool *round_over, struct upkeep *u, struct store *s)
     return st;
 }
 
+static enum st look_at_schedules(struct upkeep *u, struct store *s)
+{
+    bool changed;
+    enum st st = store_starters_refresh(&changed, &u->starters, s);
+
+    if (!st)
+        store_start_due(s, &u->starters, clock_wall_us());
+    return st;
+}
+
+void upkeep_release(struct upkeep *u)
+{
+    store_starters_free(&u->starters);
+}
+
 bool upkeep_step(struct upkeep *u, struct store *s, uint64_t now_ms)
 {
     bool aside = false, round_over = false;
@@ -57,6 +73,10 @@ bool upkeep_step(struct upkeep *u, struct store *s, uint64_t now_ms)
         st = store_uploads_expire(s);
         if (!st)
             st = queue_forget(&u->forgetting, s, clock_wall_us());
+    }
+    if (!st && now_ms >= u->start_ms) {
+        u->start_ms = now_ms + START_MS;
+        st = look_at_schedules(u, s);
     }
     if (!st)
         st = look_at_next(&round_over, u, s);

@@ -1,0 +1,213 @@
+/* Ingests that start by themselves: each start is one job, whoever looks and however often. */
+#include "store_kit.h"
+
+#include "base/clock.h"
+#include "store/internal.h"
+#include "store/start.h"
+
+#define MINUTE_US 60000000ll
+
+static void put_dataset(struct kit *kit, const char *more)
+{
+    char text[1024];
+
+    snprintf(text, sizeof text,
+             "{\"name\":\"things\",\"sources\":{\"a\":{\"format\":\"csv\"}},"
+             "\"prepare\":\"SELECT * FROM a\",\"key\":{\"fields\":[\"id\"],\"protect\":\"none\"},"
+             "\"record\":{\"colour\":\"VARCHAR\"}%s}",
+             more);
+    struct store_definition *d = kit_definition(text);
+    kit_ok(store_dataset_put(NULL, kit->store, "acme", d, false, &KIT_ACTOR));
+    store_definition_free(d);
+}
+
+static int set_up(void **state)
+{
+    struct kit *kit = calloc(1, sizeof *kit);
+    struct store_tenant tenant;
+
+    assert_non_null(kit);
+    kit_new(kit);
+    store_tenant_init(&tenant, "acme");
+    kit_ok(store_tenant_put(kit->store, &tenant));
+    *state = kit;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    kit_free(*state);
+    free(*state);
+    return 0;
+}
+
+static json_t *jobs(struct kit *kit)
+{
+    struct store_job_filter filter = {.tenant = "acme"};
+    json_t *items = NULL;
+    bool more;
+
+    kit_ok(store_job_list(&items, &more, kit->store, &filter, NULL, 100));
+    return items;
+}
+
+static size_t job_count(struct kit *kit)
+{
+    json_t *items = jobs(kit);
+    size_t count = json_array_size(items);
+
+    json_decref(items);
+    return count;
+}
+
+static void refresh(struct store_starters *list, struct kit *kit)
+{
+    bool changed;
+
+    kit_ok(store_starters_refresh(&changed, list, kit->store));
+}
+
+#define DAILY                                                                                      \
+    ",\"schedule\":{\"cron\":\"30 4 * * *\",\"sources\":{\"a\":[\"in/*.csv\",\"more.csv\"]}}"
+
+static void a_schedule_starts_once_at_its_time(void **state)
+{
+    struct kit *kit = *state;
+    struct store_starters mine = {0}, theirs = {0};
+
+    put_dataset(kit, DAILY);
+    refresh(&mine, kit);
+    refresh(&theirs, kit);
+    assert_int_equal(mine.count, 1);
+    int64_t due_us = mine.items[0].due_us;
+    assert_true(due_us > clock_wall_us());
+    assert_int_equal(due_us / MINUTE_US % 1440, 4 * 60 + 30);
+
+    store_start_due(kit->store, &mine, due_us - 1);
+    assert_int_equal(job_count(kit), 0);
+    store_start_due(kit->store, &mine, due_us);
+    assert_int_equal(job_count(kit), 1);
+    store_start_due(kit->store, &mine, due_us + MINUTE_US);
+    store_start_due(kit->store, &theirs, due_us + MINUTE_US); /* another server, which was slow */
+    refresh(&theirs, kit);
+    store_start_due(kit->store, &theirs, due_us + MINUTE_US);
+    assert_int_equal(job_count(kit), 1);
+
+    json_t *items = jobs(kit), *job = json_array_get(items, 0);
+    assert_string_equal(json_string_value(json_object_get(job, "actor")), "schedule");
+    const json_t *sources = json_object_get(job, "sources");
+    assert_int_equal(json_array_size(sources), 2);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(sources, 0), "path")),
+                        "in/*.csv");
+    json_decref(items);
+    store_starters_free(&mine);
+    store_starters_free(&theirs);
+}
+
+static void what_was_missed_is_started_once(void **state)
+{
+    struct kit *kit = *state;
+    struct store_starters list = {0}, late = {0};
+
+    put_dataset(kit, DAILY);
+    refresh(&list, kit);
+    refresh(&late, kit);
+    int64_t due_us = list.items[0].due_us, week_us = due_us + 7 * 1440 * MINUTE_US;
+    store_start_due(kit->store, &list, week_us + 5 * MINUTE_US);
+    assert_int_equal(job_count(kit), 1);
+    assert_true(list.items[0].due_us > week_us + 5 * MINUTE_US);
+    /* One that had stood still, and still believes in the first time. */
+    store_start_due(kit->store, &late, due_us + MINUTE_US);
+    assert_int_equal(job_count(kit), 1);
+    refresh(&late, kit);
+    assert_int_equal(late.items[0].due_us, list.items[0].due_us);
+    store_starters_free(&list);
+    store_starters_free(&late);
+}
+
+static void a_new_definition_begins_anew(void **state)
+{
+    struct kit *kit = *state;
+    struct store_starters list = {0};
+
+    put_dataset(kit, DAILY);
+    put_dataset(kit, "");
+    refresh(&list, kit);
+    assert_int_equal(list.count, 0);
+    put_dataset(kit, ",\"schedule\":{\"cron\":\"* * * * *\",\"sources\":{\"a\":\"x.csv\"}}");
+    refresh(&list, kit);
+    assert_int_equal(list.count, 1);
+    assert_true(list.items[0].due_us > clock_wall_us() - 2 * MINUTE_US);
+    store_starters_free(&list);
+}
+
+static void what_cannot_be_enqueued_is_tried_again(void **state)
+{
+    struct kit *kit = *state;
+    struct store_starters list = {0};
+    struct store_tenant tenant;
+
+    put_dataset(kit, DAILY);
+    store_tenant_init(&tenant, "acme");
+    tenant.max_queued_jobs = 1;
+    kit_ok(store_tenant_put(kit->store, &tenant));
+    refresh(&list, kit);
+    int64_t due_us = list.items[0].due_us, next_us = due_us + 1440 * MINUTE_US;
+    store_start_due(kit->store, &list, due_us);
+    store_start_due(kit->store, &list, next_us); /* the first has not ended */
+    assert_int_equal(job_count(kit), 1);
+    assert_int_equal(list.items[0].due_us, next_us + MINUTE_US);
+    tenant.max_queued_jobs = 2;
+    kit_ok(store_tenant_put(kit->store, &tenant));
+    store_start_due(kit->store, &list, next_us + MINUTE_US);
+    assert_int_equal(job_count(kit), 2);
+    store_starters_free(&list);
+}
+
+static void a_batch_starts_once(void **state)
+{
+    struct kit *kit = *state;
+    struct store_starters list = {0};
+    struct store_batch batches[2] = {{.name = "old", .complete_ns = 1, .inode = 5},
+                                     {.name = "new", .complete_ns = 2, .inode = 6}};
+    json_t *sources = json_pack("[{s:s, s:s}]", "source", "a", "path", "things/new/x.csv");
+    bool first, started;
+
+    put_dataset(kit, ",\"watch_inbox\":true");
+    refresh(&list, kit);
+    assert_true(list.items[0].watched);
+    assert_string_equal(list.items[0].source, "a");
+    kit_ok(store_batches_look(&first, kit->store, &list.items[0], batches, 2));
+    assert_true(first && !batches[0].started && !batches[1].started);
+
+    kit_ok(store_batch_start(&started, kit->store, &list.items[0], &batches[0], NULL));
+    assert_false(started);
+    kit_ok(store_batch_start(&started, kit->store, &list.items[0], &batches[1], sources));
+    assert_true(started);
+    kit_ok(store_batch_start(&started, kit->store, &list.items[0], &batches[1], sources));
+    assert_false(started);
+    assert_int_equal(job_count(kit), 1);
+    kit_ok(store_batches_look(&first, kit->store, &list.items[0], batches, 2));
+    assert_true(!first && batches[0].started && batches[1].started);
+
+    batches[1].inode = 7; /* its marker is another one */
+    kit_ok(store_batches_look(&first, kit->store, &list.items[0], batches, 2));
+    assert_true(batches[0].started && !batches[1].started);
+    kit_ok(store_batch_start(&started, kit->store, &list.items[0], &batches[1], sources));
+    assert_true(started);
+    assert_int_equal(job_count(kit), 2);
+    json_decref(sources);
+    store_starters_free(&list);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_schedule_starts_once_at_its_time, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_was_missed_is_started_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_new_definition_begins_anew, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_cannot_be_enqueued_is_tried_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_batch_starts_once, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
