@@ -45,9 +45,9 @@ static json_t *jobs(struct kit *kit)
 {
     struct store_job_filter filter = {.tenant = "acme"};
     json_t *items = NULL;
-    bool more;
+    char next[STORE_JOB_ID_SIZE];
 
-    kit_ok(store_job_list(&items, &more, kit->store, &filter, NULL, 100));
+    kit_ok(store_job_list(&items, next, kit->store, &filter, NULL, 100));
     return items;
 }
 
