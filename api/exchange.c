@@ -150,6 +150,7 @@ bool api_etag(struct api_reply *reply, const struct api_request *request,
     char hex[33], tag[40];
     struct buf b;
 
+    api_reply_header(reply, "Cache-Control", "private, no-cache");
     buf_init(&b, 16384);
     buf_addf(&b, "%s/%s/%llu/%s/%s/%s", d->tenant, d->dataset, (unsigned long long)d->version,
              request->route->operation, query, part);
@@ -159,6 +160,5 @@ bool api_etag(struct api_reply *reply, const struct api_request *request,
         return false; /* no tag, no harm */
     digest_hex(hex, digest, 16);
     snprintf(tag, sizeof tag, "\"%s\"", hex);
-    api_reply_header(reply, "Cache-Control", "private, no-cache");
     return api_tag(reply, request, tag);
 }

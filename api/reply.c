@@ -7,18 +7,22 @@
 
 /* The one file that queues responses. */
 
-static void add_headers(struct MHD_Response *response, const struct api_exchange *x)
+/* All of them, or there is no answer: without Cache-Control it could be kept where it must not be.
+ */
+static bool add_headers(struct MHD_Response *response, const struct api_exchange *x)
 {
     const struct api_reply *reply = &x->reply;
+    const char *type = reply->content_type ? reply->content_type : "application/json";
+    bool added = MHD_add_response_header(response, "X-Request-Id", x->request.request_id);
 
     if (reply->status != 304)
-        MHD_add_response_header(response, "Content-Type",
-                                reply->content_type ? reply->content_type : "application/json");
-    MHD_add_response_header(response, "X-Request-Id", x->request.request_id);
+        added = added && MHD_add_response_header(response, "Content-Type", type);
     for (size_t i = 0; i < reply->header_count; i++)
-        MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value);
+        added = added &&
+                MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value);
     if (x->close || atomic_load(&x->server->stopping))
-        MHD_add_response_header(response, "Connection", "close");
+        added = added && MHD_add_response_header(response, "Connection", "close");
+    return added;
 }
 
 static struct MHD_Response *whole(struct api_reply *reply)
@@ -46,9 +50,10 @@ enum MHD_Result api_reply_queue(struct api_exchange *x)
 {
     struct MHD_Response *response = *x->reply.follow ? stream(x) : whole(&x->reply);
 
-    if (!response)
-        return MHD_NO;
-    add_headers(response, x);
+    if (!response || !add_headers(response, x)) {
+        MHD_destroy_response(response);
+        return MHD_NO; /* the connection is closed */
+    }
     api_metrics_count(&x->server->counts, x->request.route, x->reply.status,
                       clock_steady_ns() - x->start_ns);
     enum MHD_Result queued = MHD_queue_response(x->connection, x->reply.status, response);

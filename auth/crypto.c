@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum st auth_crypto_fail(enum st status, const char *code, const char *fmt, ...)
@@ -35,9 +36,49 @@ enum st auth_crypto_fail(enum st status, const char *code, const char *fmt, ...)
     return st_fail(status, code, "%s: %s", text, reason);
 }
 
+/* Did an allocation of OpenSSL fail on this thread? It does not always say so: a verification can
+ * end as if the signature were wrong. */
+static _Thread_local bool allocation_failed;
+
+static void *watched_malloc(size_t size, const char *file, int line)
+{
+    void *p = size ? malloc(size) : NULL;
+
+    (void)file, (void)line;
+    allocation_failed |= size && !p;
+    return p;
+}
+
+static void *watched_realloc(void *old, size_t size, const char *file, int line)
+{
+    void *p = NULL;
+
+    (void)file, (void)line;
+    if (size)
+        p = realloc(old, size);
+    else
+        free(old);
+    allocation_failed |= size && !p;
+    return p;
+}
+
+static void watched_free(void *old, const char *file, int line)
+{
+    (void)file, (void)line;
+    free(old);
+}
+
+/* Before main(): later OpenSSL has allocated, and takes no others. */
+__attribute__((constructor)) static void watch_allocations(void)
+{
+    (void)CRYPTO_set_mem_functions(watched_malloc, watched_realloc, watched_free);
+}
+
+/* Whoever has a good token does not hear that it is bad because we have no memory. */
 static enum st mismatch(void)
 {
-    return auth_crypto_fail(ST_UNKNOWN_CALLER, NULL, "the signature does not match");
+    return auth_crypto_fail(allocation_failed ? ST_NOMEM : ST_UNKNOWN_CALLER, NULL,
+                            "the signature does not match");
 }
 
 static enum st verify_hmac(const struct auth_key *key, const void *message, size_t message_len,
@@ -45,12 +86,13 @@ static enum st verify_hmac(const struct auth_key *key, const void *message, size
 {
     unsigned char expected[EVP_MAX_MD_SIZE];
     unsigned expected_len = 0;
-    enum st st = ST_UNKNOWN_CALLER;
+    enum st st;
 
+    allocation_failed = false;
     if (key->secret.len < auth_secret_min(key->alg) || key->secret.len > INT_MAX ||
         !HMAC(key->digest, key->secret.bytes, (int)key->secret.len, message, message_len, expected,
               &expected_len))
-        st = auth_crypto_fail(ST_UNKNOWN_CALLER, NULL, "the signature could not be computed");
+        st = auth_crypto_fail(ST_IO, NULL, "the signature could not be computed");
     else if (expected_len == signature_len &&
              CRYPTO_memcmp(expected, signature, signature_len) == 0)
         st = ST_OK;
@@ -128,13 +170,14 @@ enum st auth_crypto_verify(const struct auth_key *key, const void *message, size
         signature = der;
     }
     ERR_clear_error();
+    allocation_failed = false;
     ctx = EVP_MD_CTX_new();
     if (!ctx)
         st = st_fail(ST_NOMEM, NULL, "out of memory for a signature");
     else if (EVP_DigestVerifyInit_ex(ctx, &pkey_ctx, key->alg->digest, NULL, NULL, key->public_key,
                                      NULL) != 1 ||
              !set_padding(pkey_ctx, key->alg))
-        st = auth_crypto_fail(ST_UNKNOWN_CALLER, NULL, "the signature could not be checked");
+        st = auth_crypto_fail(ST_IO, NULL, "the signature could not be checked");
     else if (EVP_DigestVerify(ctx, signature, signature_len, message, message_len) != 1)
         st = mismatch();
     EVP_MD_CTX_free(ctx);

@@ -67,22 +67,22 @@ static enum st check_type(const json_t *header)
 
 /* Issuers choose their key ids, so that several tenants can have one: then the tenant that the
  * token claims to be of says which key is tried. It is believed once that key has signed it. */
-static const struct auth_key *find_by_tenant(const struct auth_keyset *keys, const char *kid,
-                                             size_t kid_len, const struct segment *payload)
+static enum st find_by_tenant(const struct auth_key **key, const struct auth_keyset *keys,
+                              const char *kid, size_t kid_len, const struct segment *payload)
 {
     unsigned char bytes[AUTH_TOKEN_MAX];
-    const struct auth_key *key = NULL;
     json_t *claims = NULL;
+    enum st st = ST_INVALID;
     size_t len;
 
     if (auth_keyset_has(keys, kid, kid_len) &&
-        auth_base64url_decode(bytes, sizeof bytes, &len, payload->text, payload->len) &&
-        jx_parse_object(&claims, (const char *)bytes, len) == ST_OK &&
-        json_is_string(json_object_get(claims, "tenant")))
-        key = auth_keyset_find_of(keys, json_string_value(json_object_get(claims, "tenant")), kid,
-                                  kid_len);
+        auth_base64url_decode(bytes, sizeof bytes, &len, payload->text, payload->len))
+        st = jx_parse_object(&claims, (const char *)bytes, len);
+    if (json_is_string(json_object_get(claims, "tenant")))
+        *key = auth_keyset_find_of(keys, json_string_value(json_object_get(claims, "tenant")), kid,
+                                   kid_len);
     json_decref(claims);
-    return key;
+    return st == ST_NOMEM ? st : ST_OK;
 }
 
 /* *key is the key to verify with; already set, `kid` may only confirm it. */
@@ -99,11 +99,12 @@ static enum st choose_key(const struct auth_key **key, const json_t *header,
     if (!json_is_string(kid))
         return refuse("`kid` is missing or not a string");
     *key = auth_keyset_find(keys, json_string_value(kid), json_string_length(kid));
+    enum st st = ST_OK;
     if (!*key)
-        *key = find_by_tenant(keys, json_string_value(kid), json_string_length(kid), payload);
-    if (!*key)
-        return st_fail(ST_UNKNOWN_CALLER, AUTH_UNKNOWN_KID, "no key has the id that `kid` names");
-    return ST_OK;
+        st = find_by_tenant(key, keys, json_string_value(kid), json_string_length(kid), payload);
+    if (!st && !*key)
+        st = st_fail(ST_UNKNOWN_CALLER, AUTH_UNKNOWN_KID, "no key has the id that `kid` names");
+    return st;
 }
 
 static enum st check_header(const struct auth_key **key, const unsigned char *text, size_t len,

@@ -14,7 +14,7 @@ export function said({ code, signal, stderr, accepted }) {
   if (accepted) return 'accepted';
   if (signal) return 'nothing';
   if (code === 0) return 'success';
-  if (!/^everline(-ingest)?: .{15,}/m.test(stderr)) return 'no reason';
+  if (!/^everline(-ingest)?: (.{15,}|out of memory$)/m.test(stderr)) return 'no reason';
   return /whether it happened/.test(stderr) ? 'unknown' : 'failure';
 }
 

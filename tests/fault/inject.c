@@ -29,6 +29,7 @@
  *   eio:N          the N-th call fails
  *   enospc:N       likewise, if it needs room
  *   enospc-from:N  every call that needs room fails from the N-th on
+ *   memory         allocations fail, as the state file says: inject_memory.c
  *
  * The number is counted over all processes of the run: execve hands the variables on, also to a
  * program that is given an environment of its own. Nothing here allocates, locks or asks libc for
@@ -404,8 +405,11 @@ EXPORT int creat(const char *path, mode_t mode)
 /* A store through a shared mapping is seen by nobody: the log says that there is one. */
 EXPORT void *mmap(void *address, size_t len, int protection, int flags, int fd, off_t at)
 {
-    void *map = (void *)syscall(SYS_mmap, address, len, protection, flags, fd, at);
     struct call c = {.name = "map"};
+
+    if (call_memory_fails())
+        return MAP_FAILED;
+    void *map = (void *)syscall(SYS_mmap, address, len, protection, flags, fd, at);
 
     if (map != MAP_FAILED && fd >= 0 && (flags & MAP_SHARED) && (protection & PROT_WRITE) &&
         call_resolve_fd(c.path, fd))
@@ -423,7 +427,7 @@ EXPORT int execve(const char *path, char *const argv[], char *const envp[])
     char *handed[ENVIRONMENT_MAX + CALL_ENVIRONMENT_MAX + 1];
     size_t count = 0;
 
-    if (!call_watching())
+    if (!call_environment(handed))
         return (int)syscall(SYS_execve, path, argv, envp);
     for (size_t i = 0; envp[i]; i++) {
         if (strncmp(envp[i], "LD_PRELOAD=", strlen("LD_PRELOAD=")) == 0 ||

@@ -23,6 +23,7 @@ enum fault {
     FAULT_EIO,
     FAULT_ENOSPC,
     FAULT_ENOSPC_FROM,
+    FAULT_MEMORY,
 };
 
 static const char *const FAULT_NAMES[] = {
@@ -31,6 +32,7 @@ static const char *const FAULT_NAMES[] = {
     [FAULT_CRASH] = "crash",   [FAULT_SHORT] = "short",
     [FAULT_STOP] = "stop",     [FAULT_EIO] = "eio",
     [FAULT_ENOSPC] = "enospc", [FAULT_ENOSPC_FROM] = "enospc-from",
+    [FAULT_MEMORY] = "memory",
 };
 
 /* At the beginning of the state file. The test reads count and fired. */
@@ -39,6 +41,7 @@ struct shared {
     _Atomic uint64_t fired; /* how often the fault happened */
     _Atomic int first_pid;
     _Atomic int locked; /* while recording: a call and its line are one */
+    struct memory_plan memory;
 };
 
 static struct {
@@ -114,6 +117,13 @@ __attribute__((constructor)) static void begin(void)
     }
 }
 
+struct memory_plan *call_memory_plan(void)
+{
+    return self.fault == FAULT_MEMORY && self.shared->first_pid == (int)getpid()
+               ? &self.shared->memory
+               : NULL;
+}
+
 size_t call_environment(char **out)
 {
     memcpy(out, self.environment, self.environment_count * sizeof *out);
@@ -124,7 +134,7 @@ size_t call_environment(char **out)
 
 bool call_watching(void)
 {
-    return self.fault != FAULT_NONE;
+    return self.fault != FAULT_NONE && self.fault != FAULT_MEMORY;
 }
 
 static bool is_below(const char *path)
@@ -147,7 +157,7 @@ bool call_resolve(char out[2 * PATH_MAX], int dir_fd, const char *path)
 {
     char whole[2 * PATH_MAX], base[PATH_MAX];
 
-    if (self.fault == FAULT_NONE)
+    if (!call_watching())
         return false;
     if (path[0] == '/')
         snprintf(whole, sizeof whole, "%s", path);
@@ -166,7 +176,7 @@ bool call_resolve_fd(char out[2 * PATH_MAX], int fd)
 {
     char path[PATH_MAX];
 
-    return self.fault != FAULT_NONE && path_of_fd(path, fd) && path[0] == '/' &&
+    return call_watching() && path_of_fd(path, fd) && path[0] == '/' &&
            call_resolve(out, AT_FDCWD, path);
 }
 

@@ -43,6 +43,17 @@ long call_leave_with(const struct call *c, long result, long long a, long long b
 /* Puts a line into the log for what is not counted. */
 void call_mention(const struct call *c);
 
+/* In the state file, when allocations are what fails; the test writes it.
+ * While `armed`, they are counted, and those from number `from` (the first is 0) up to the one
+ * before `until` fail. */
+struct memory_plan {
+    _Atomic uint64_t count, fired, armed, from, until;
+};
+
+/* NULL: allocations are not what fails, or this is not the first process of the run. */
+struct memory_plan *call_memory_plan(void);
+bool call_memory_fails(void);
+
 /* The strings that a program which is given an environment of its own must have in it as well. */
 size_t call_environment(char **out);
 #define CALL_ENVIRONMENT_MAX 5

@@ -3,11 +3,14 @@ import { availableParallelism } from 'node:os';
 
 export const everyPoint = process.env.EVERLINE_FAULT_ALL === '1';
 
-/** All of the list, or `count` of it, evenly spread. */
-export function sample(list, count) {
-  if (everyPoint || list.length <= count) return list;
+/** `count` of the list, evenly spread. */
+export function spread(list, count) {
+  if (list.length <= count) return list;
   return Array.from({ length: count }, (_, i) => list[Math.floor(((i + 0.5) * list.length) / count)]);
 }
+
+/** All of the list, or `count` of it. */
+export const sample = (list, count) => (everyPoint ? list : spread(list, count));
 
 /** Of each list of the map its share of `count`, but one at least: a map with the same keys. */
 export function shares(lists, count) {

@@ -1,10 +1,11 @@
 // The library of inject.c, from this side: what a run is to suffer, and what it did.
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildDir, tempDir } from '../kit/process.mjs';
 
 const LIBRARY = join(buildDir, 'tests', 'fault_inject.so');
 const STATE_BYTES = 4096;
+const MEMORY_AT = 24; /* of struct shared */
 
 /* Which calls each fault can happen to. */
 const WRITES = ['write', 'pwrite', 'writev', 'pwritev', 'copy_file_range', 'sendfile'];
@@ -38,6 +39,27 @@ export class Run {
 
   get count() { return Number(readFileSync(this.state).readBigUInt64LE(0)); }
   get fired() { return Number(readFileSync(this.state).readBigUInt64LE(8)); }
+
+  /** Allocations from the one with number `from` (the first from now on is 0) up to the one before
+   *  `until` fail; without numbers they are counted. Only with what = 'memory'. */
+  failMemory(from = Infinity, until = from + 1) {
+    const number = (n) => (Number.isFinite(n) ? BigInt(n) : 2n ** 63n);
+    this.#writeMemory([0n, 0n, 0n, number(from), number(until)]);
+    this.#writeMemory([0n, 0n, 1n]);
+  }
+
+  /** Gives {count, fired}: how many there were since then, and how many failed. */
+  restoreMemory() {
+    const state = readFileSync(this.state);
+    this.#writeMemory([0n, 0n, 0n]);
+    return { count: Number(state.readBigUInt64LE(MEMORY_AT)), fired: Number(state.readBigUInt64LE(MEMORY_AT + 8)) };
+  }
+
+  #writeMemory(numbers) {
+    const fd = openSync(this.state, 'r+');
+    writeSync(fd, new BigUint64Array(numbers), 0, 8 * numbers.length, MEMORY_AT);
+    closeSync(fd);
+  }
 
   /** Puts a line of our own into the log: what had been answered by then. */
   mark(text) { appendFileSync(this.log, `0\tmark\t${text}\t\t0\t0\t0\t0\t0\n`); }

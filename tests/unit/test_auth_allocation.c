@@ -1,8 +1,6 @@
-/* Every allocation of OpenSSL and jansson fails once, and from some point on for good: no
- * forged token gets in, no right one is mistaken for somebody else's. */
+/* Every allocation of ours, of OpenSSL and of jansson fails once, and from some point on for good:
+ * no forged token gets in, no right one is mistaken for somebody else's. */
 #include "auth_kit.h"
-
-#include <openssl/crypto.h>
 
 #include <jansson.h>
 
@@ -36,27 +34,20 @@ static void fail_allocations(long from, long length)
     fail_until = from + length;
 }
 
-static void *crypto_malloc(size_t size, const char *file, int line)
+/* The linker puts these in the places of malloc and realloc: tests/CMakeLists.txt. */
+void *__real_malloc(size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+void *__wrap_malloc(size_t size)
 {
-    (void)file, (void)line;
-    return must_fail() ? NULL : malloc(size);
+    return must_fail() ? NULL : __real_malloc(size);
 }
 
-static void *crypto_realloc(void *old, size_t size, const char *file, int line)
+void *__wrap_realloc(void *old, size_t size)
 {
-    (void)file, (void)line;
-    return must_fail() ? NULL : realloc(old, size);
-}
-
-static void crypto_free(void *old, const char *file, int line)
-{
-    (void)file, (void)line;
-    free(old);
-}
-
-static void *allocate(size_t size)
-{
-    return must_fail() ? NULL : malloc(size);
+    return must_fail() ? NULL : __real_realloc(old, size);
 }
 
 /* Long, because a parser's buffer that cannot grow could cut them (jansson's does): the name of
@@ -133,7 +124,7 @@ static void a_forged_token_stays_out_whichever_allocation_fails(void **state)
             long from = 0;
             do {
                 enum st st = verify_failing(&id, &tokens[i], from, lengths[k]);
-                assert_true(st == ST_UNKNOWN_CALLER || st == ST_NOMEM);
+                assert_true(st == ST_UNKNOWN_CALLER || st == ST_NOMEM || st == ST_IO);
                 assert_nobody(&id);
             } while (from++ < allocations);
             assert_true(from > 3);
@@ -153,8 +144,9 @@ static void a_right_token_is_refused_or_read_whole(void **state)
             long from = 0;
             do {
                 enum st st = verify_failing(&id, &tokens[i], from, lengths[k]);
-                if (st) {
-                    assert_true(st == ST_UNKNOWN_CALLER || st == ST_NOMEM);
+                if (st) { /* but not for being wrong: its owner would throw it away */
+                    if (st != ST_NOMEM && st != ST_IO)
+                        fail_msg("%s, allocation %ld: %s", algorithm_names[i], from, st_message());
                     assert_nobody(&id);
                     refused++;
                     continue;
@@ -247,8 +239,6 @@ int main(void)
         cmocka_unit_test(what_is_minted_is_what_was_asked_for_whichever_allocation_fails),
         cmocka_unit_test(a_key_directory_is_loaded_whole_or_not_at_all),
     };
-    if (CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free) != 1)
-        return 1;
-    json_set_alloc_funcs(allocate, free);
+    json_set_alloc_funcs(__wrap_malloc, free);
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
