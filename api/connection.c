@@ -299,7 +299,7 @@ static enum MHD_Result on_head(struct api_exchange *x, const char *method, const
                         : st_fail(ST_NOMEM, NULL, "out of memory"));
         return answer_and_close(x);
     }
-    if (atomic_load(&x->server->closing)) {
+    if (atomic_load(&x->server->closing) || api_link_is_parted(x->link)) {
         refuse(x, refuse_work());
         return answer_and_close(x);
     }

@@ -25,7 +25,9 @@ struct api_link {
     struct api_link *next, *previous;
     int fd;
     uint64_t bytes;            /* the sweep's */
+    uint64_t parting_bytes;    /* that had come when api_links_part was called last */
     _Atomic uint64_t until_ns; /* the rest of the request must be there */
+    _Atomic bool parted;
 };
 
 struct api_links {
@@ -79,6 +81,7 @@ static struct api_link *start(struct api_links *l, int fd)
         return NULL;
     }
     link->fd = fd;
+    link->parting_bytes = UINT64_MAX;
     atomic_init(&link->until_ns, WAITING);
     pthread_mutex_lock(&l->mutex);
     link->next = l->first;
@@ -172,6 +175,39 @@ static void look(struct api_link *link, uint64_t until_ns, uint64_t deadline_ns)
         link->bytes = bytes;
         atomic_compare_exchange_strong(&link->until_ns, &until_ns, WAITING);
     }
+}
+
+bool api_link_is_parted(const struct api_link *link)
+{
+    return link && atomic_load(&link->parted);
+}
+
+/* The worker says first that a request has begun, and then asks whether the link is parted: of the
+ * two of us one sees the other. */
+static void part(struct api_link *link)
+{
+    atomic_store(&link->parted, true);
+    uint64_t until_ns = atomic_load(&link->until_ns);
+    if (until_ns == ENDED || until_ns == WAITING)
+        shutdown(link->fd, SHUT_WR);
+    else
+        atomic_store(&link->parted, false);
+}
+
+void api_links_part(struct api_links *l)
+{
+    pthread_mutex_lock(&l->mutex);
+    for (struct api_link *link = l->first; link; link = link->next) {
+        uint64_t until_ns = atomic_load(&link->until_ns), bytes;
+
+        if ((until_ns != ENDED && until_ns != WAITING) || atomic_load(&link->parted) ||
+            !count_bytes(&bytes, link->fd))
+            continue;
+        if (bytes == link->parting_bytes)
+            part(link);
+        link->parting_bytes = bytes;
+    }
+    pthread_mutex_unlock(&l->mutex);
 }
 
 void api_links_sweep(struct api_links *l)

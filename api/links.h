@@ -13,6 +13,7 @@
 
 #include <microhttpd.h>
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct api_link; /* one connection */
@@ -30,6 +31,13 @@ struct api_link *api_link_of(struct MHD_Connection *connection);
 void api_link_begin(struct api_link *link, const struct api_links *l); /* the first line is there */
 void api_link_pause(struct api_link *link); /* the request is there, or is not read any more */
 void api_link_end(struct api_link *link);   /* the answer is out: another request may come */
+
+/* Says goodbye (RFC 9112 section 9.6) to the connections that are between two requests and have
+ * sent nothing since it was called last: our half is shut, the other one is read until the client
+ * closes it, so that what crosses the goodbye is not met by a reset. Such a request finds its link
+ * parted, and cannot be answered. By the thread that sweeps. */
+void api_links_part(struct api_links *l);
+bool api_link_is_parted(const struct api_link *link);
 
 /* Closes the connections whose requests have taken too long, when it is time for a sweep: to be
  * called at least every api_links_period_ms, by one thread. */

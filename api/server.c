@@ -19,15 +19,16 @@
 #include <unistd.h>
 
 /* The server's life: keeper first (the first view is whole before anybody can ask), then the
- * daemon, then the port file. SIGTERM turns readiness off, lets requests in flight finish, refuses
- * what still comes, and stops daemon and keeper in that order. The main thread waits for signals,
- * and sweeps the connections (api/links.h). */
+ * daemon, then the port file. SIGTERM turns readiness off, lets requests in flight finish, says
+ * goodbye to idle connections, and stops daemon and keeper in that order. The main thread waits for
+ * signals, and sweeps the connections (api/links.h). */
 
 #define CONNECTION_MEMORY (16u << 10)
 #define IDLE_TIMEOUT_S 60
 #define DRAIN_POLL_MS 5
-#define QUIET_MS 50
-#define QUIET_MAX_MS 1000
+#define ALONE_MS 50
+#define OPEN_MS 1000
+#define NS_PER_MS 1000000u
 
 static enum st parse_listen(struct addrinfo **out, const char *listen)
 {
@@ -133,24 +134,6 @@ static unsigned connection_count(struct MHD_Daemon *daemon)
     return info ? info->num_connections : 0;
 }
 
-/* Idle connections may carry one more request whose sender has not heard of the stop: it is waited
- * for as long as some come, at most QUIET_MAX_MS. */
-static void wait_for_quiet(struct api_server *server, struct MHD_Daemon *daemon, uint64_t start_ns)
-{
-    unsigned seen = 0;
-    uint64_t quiet_since_ns = start_ns, now_ns = start_ns;
-
-    while (connection_count(daemon) && now_ns - quiet_since_ns < QUIET_MS * 1000000u &&
-           now_ns - start_ns < QUIET_MAX_MS * 1000000u) {
-        nap(server);
-        now_ns = clock_steady_ns();
-        unsigned late = atomic_load(&server->late_requests);
-        if (late != seen || atomic_load(&server->in_flight))
-            quiet_since_ns = now_ns;
-        seen = late;
-    }
-}
-
 /* From here on whoever wants to connect is refused, and a balancer goes elsewhere. The workers'
  * epoll keeps telling them of the dead socket, which they do not take out: they spin until they are
  * stopped. MHD_quiesce_daemon would take it out, and races with them. */
@@ -162,14 +145,45 @@ static void close_door(struct MHD_Daemon *daemon)
         shutdown(info->listen_fd, SHUT_RDWR);
 }
 
+/* The door stays open until nobody has been there for a moment, at most for OPEN_MS: so long a
+ * balancer has to hear of the stop, and each connection to ask once more and to be told that it
+ * ends with the answer. Who was never busy need not wait. */
+static void wait_for_word(struct api_server *server, struct MHD_Daemon *daemon, uint64_t start_ns,
+                          uint64_t until_ns)
+{
+    uint64_t now_ns = start_ns, busy_ns = connection_count(daemon) ? start_ns : 0;
+    unsigned seen = 0;
+
+    while (now_ns < until_ns && now_ns - busy_ns < ALONE_MS * NS_PER_MS) {
+        nap(server);
+        now_ns = clock_steady_ns();
+        unsigned late = atomic_load(&server->late_requests);
+        if (late != seen || connection_count(daemon))
+            busy_ns = now_ns;
+        seen = late;
+    }
+}
+
+/* Who is still there has asked nothing for OPEN_MS, or has only just come, and is waited for. */
+static void say_goodbye(struct api_server *server, struct MHD_Daemon *daemon, uint64_t end_ns)
+{
+    uint64_t start_ns = clock_steady_ns();
+
+    for (unsigned i = 1; i <= 2; i++) {
+        api_links_part(server->links);
+        while (connection_count(daemon) && clock_steady_ns() < end_ns &&
+               clock_steady_ns() - start_ns < i * OPEN_MS * NS_PER_MS)
+            nap(server);
+    }
+}
+
 /* Those that have begun get their answers. When others keep coming, the door is closed: each of
  * their answers ends its connection, so that there is an end. */
-static void wait_for_requests(struct api_server *server, struct MHD_Daemon *daemon,
-                              uint64_t until_ns)
+static void wait_for_requests(struct api_server *server, struct MHD_Daemon *daemon, uint64_t end_ns)
 {
     unsigned late = atomic_load(&server->late_requests);
 
-    while (atomic_load(&server->in_flight) && clock_steady_ns() < until_ns) {
+    while (atomic_load(&server->in_flight) && clock_steady_ns() < end_ns) {
         nap(server);
         if (atomic_load(&server->late_requests) != late)
             close_door(daemon);
@@ -201,7 +215,8 @@ static void arm_deadline(uint64_t timeout_ms)
 static void drain(struct api_server *server, struct MHD_Daemon *daemon)
 {
     uint64_t start_ns = clock_steady_ns(), timeout_ms = server->options.drain_timeout_ms;
-    uint64_t until_ns = start_ns + timeout_ms * 1000000u / 10 * 9; /* the rest is for stopping */
+    uint64_t end_ns = start_ns + timeout_ms * NS_PER_MS / 10 * 9; /* the rest is for stopping */
+    uint64_t open_ns = start_ns + OPEN_MS * NS_PER_MS;
 
     atomic_store(&server->stopping, true);
     store_keeper_hurry(server->keeper);
@@ -209,12 +224,15 @@ static void drain(struct api_server *server, struct MHD_Daemon *daemon)
     api_followers_end(server->followers);
     arm_deadline(timeout_ms);
     log_event(LOG_LEVEL_INFO, "drain", "%u requests in flight", atomic_load(&server->in_flight));
-    wait_for_quiet(server, daemon, start_ns);
-    wait_for_requests(server, daemon, until_ns);
+    api_links_part(server->links); /* nobody yet: it sees who asks from now on */
+    wait_for_word(server, daemon, start_ns, open_ns < end_ns ? open_ns : end_ns);
+    wait_for_requests(server, daemon, end_ns);
+    close_door(daemon);
+    say_goodbye(server, daemon, end_ns);
     atomic_store(&server->closing, true);
     while (atomic_load(&server->suspended)) /* libmicrohttpd aborts when it is stopped with one */
         nap(server);
-    wait_for_requests(server, daemon, until_ns);
+    wait_for_requests(server, daemon, end_ns);
     if (atomic_load(&server->in_flight))
         log_event(LOG_LEVEL_WARN, "drain", "%u requests are cut off",
                   atomic_load(&server->in_flight));

@@ -124,6 +124,43 @@ async function askUntilRefused(port, requests, seen) {
   agent.destroy();
 }
 
+/** A connection that has asked once; `end` resolves when the server has said goodbye, `closed` to an error. */
+async function idle(server) {
+  const socket = net.connect({ port: server.port, host: '127.0.0.1', allowHalfOpen: true });
+  const seen = { socket, text: '', error: null };
+  seen.end = new Promise((resolve) => { socket.on('end', resolve); });
+  seen.closed = new Promise((resolve) => { socket.on('close', resolve); });
+  socket.setEncoding('utf8').on('data', (text) => { seen.text += text; }).on('error', (error) => { seen.error = error; });
+  socket.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n');
+  await until('the first answer', () => seen.text.endsWith('}'));
+  seen.text = '';
+  return seen;
+}
+
+test('SIGTERM resets no idle connection: it may ask once more, and else hears goodbye', async () => {
+  await data.ingest('things', { things: data.file('other.csv', csv([{ id: 'one', colour: 'green', weight: 7, made: '2024-01-01' }])) });
+  const { version } = (await data.versions('things')).find((row) => row.current);
+  const other = await data.serve();
+  const asking = await idle(other), silent = await idle(other), crossing = await idle(other);
+  other.process.child.kill('SIGTERM');
+  await until('the drain begins', () => other.log.includes('"drain"'));
+  asking.socket.write('GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n');
+  await asking.end;
+  assert.match(asking.text, /^HTTP\/1\.1 503 /);
+  assert.match(asking.text, /connection: close/i);
+  asking.socket.end();
+  await Promise.all([silent.end, crossing.end]);
+  silent.socket.end();
+  const body = `{"from":${version},"reason":"it crosses the goodbye"}`;
+  crossing.socket.end(`POST /v1/datasets/things/rollback HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n`
+    + `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+  await Promise.all([asking, silent, crossing].map((one) => one.closed));
+  assert.deepEqual([asking.error, silent.error, crossing.error], [null, null, null]);
+  assert.equal(silent.text + crossing.text, '');
+  assert.deepEqual(await other.process.ended, { code: 0, signal: null }, other.log);
+  assert.equal((await data.versions('things')).find((row) => row.current).version, version, 'it was not done');
+});
+
 test('SIGTERM under load ends the server with 0, and every answer that has begun is whole', async () => {
   await data.ingest('things', { things: data.file('2.csv', csv([{ id: 'one', colour: 'red', weight: 6, made: '2024-01-01' }])) });
   const control = ['/v1/datasets', '/v1/datasets/things', '/v1/datasets/things/versions'].map((path) => ({ method: 'GET', path }));
