@@ -20,7 +20,7 @@
 #define CATALOG_KEY_SIZE 256
 
 enum catalog_table {
-    CATALOG_COUNTERS,    /* name                       -> {"next"} */
+    CATALOG_COUNTERS,    /* name                       -> {"next"}; format -> {"format"} */
     CATALOG_TENANTS,     /* tenant                     -> tenant row */
     CATALOG_DEFINITIONS, /* tenant/dataset             -> {"definition","created_at","updated_at"}
                           */

@@ -28,6 +28,15 @@ enum st catalog_lmdb_fail(struct catalog *c, int rc, const char *what);
 
 extern const char *const catalog_table_names[CATALOG_TABLES];
 
+#define CATALOG_FORMAT 1
+
+/* ST_CONFLICT, code CATALOG_FORMAT: the catalog is of another format, and both numbers are said.
+ * Before anything of it is changed, its tables too. */
+enum st catalog_format_check(struct catalog *c) ST_MUST_USE;
+/* The value, made before the transaction that puts it; LMDB's code. */
+void catalog_format_make(struct buf *value);
+int catalog_format_put(MDB_txn *txn, MDB_dbi counters, const struct buf *value);
+
 /* Opens the environment of c->path, checked, with its tables; and the opposite, which keeps the
  * writers' lock: after a commit whose outcome is unknown nobody else may commit before it is known.
  * No transaction may be open. */

@@ -8,40 +8,59 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int open_tables_in(struct catalog *c, unsigned txn_flags, unsigned table_flags)
+struct tables {
+    struct catalog *catalog;
+    unsigned txn_flags, table_flags;
+    struct buf format; /* of a catalog that is being made */
+};
+
+static int open_tables_in(void *ctx)
 {
+    struct tables *tables = ctx;
+    struct catalog *c = tables->catalog;
     MDB_txn *txn = NULL;
-    int rc = mdb_txn_begin(c->env, NULL, txn_flags, &txn);
+    int rc = mdb_txn_begin(c->env, NULL, tables->txn_flags, &txn);
 
     for (int i = 0; rc == 0 && i < CATALOG_TABLES; i++)
-        rc = mdb_dbi_open(txn, catalog_table_names[i], table_flags, &c->tables[i]);
+        rc = mdb_dbi_open(txn, catalog_table_names[i], tables->table_flags, &c->tables[i]);
+    if (rc == 0 && tables->format.len)
+        rc = catalog_format_put(txn, c->tables[CATALOG_COUNTERS], &tables->format);
     if (rc == 0)
         return mdb_txn_commit(txn);
     mdb_txn_abort(txn);
     return rc;
 }
 
-static int find_tables(void *ctx)
+static int find_tables(struct catalog *c)
 {
-    return open_tables_in(ctx, MDB_RDONLY, 0);
+    return catalog_guarded(c, open_tables_in,
+                           &(struct tables){.catalog = c, .txn_flags = MDB_RDONLY});
 }
 
-static int make_tables(void *ctx)
+static enum st make_tables(struct catalog *c)
 {
-    return open_tables_in(ctx, 0, MDB_CREATE);
+    struct tables tables = {.catalog = c, .table_flags = MDB_CREATE};
+
+    buf_init(&tables.format, 256);
+    catalog_format_make(&tables.format);
+    enum st st = buf_status(&tables.format);
+    int rc = st ? 0 : catalog_guarded(c, open_tables_in, &tables);
+    buf_release(&tables.format);
+    return st || rc == 0 ? st : catalog_lmdb_fail(c, rc, "making the tables of the catalog");
 }
 
 /* Reading first: who starts must not wait for a writer that is stopped. */
 static enum st open_tables(struct catalog *c)
 {
-    int rc = catalog_guarded(c, find_tables, c);
+    int rc = find_tables(c);
 
     if (rc == MDB_NOTFOUND) {
         enum st st = catalog_lock_take(&c->lock, c->path);
         if (st)
             return st;
-        rc = catalog_guarded(c, make_tables, c);
+        st = make_tables(c);
         catalog_lock_give_back(&c->lock);
+        return st;
     }
     return rc == 0 ? ST_OK : catalog_lmdb_fail(c, rc, "opening the tables of the catalog");
 }
@@ -103,10 +122,8 @@ static enum st make_catalog(const char *path)
     if (st)
         return st;
     st = open_env(&c, temporary, MDB_NOLOCK);
-    if (!st) {
-        int rc = catalog_guarded(&c, make_tables, &c);
-        st = rc == 0 ? ST_OK : catalog_lmdb_fail(&c, rc, "making the tables of the catalog");
-    }
+    if (!st)
+        st = make_tables(&c);
     catalog_close(&c);
     if (st) {
         (void)unlink(temporary);
@@ -128,6 +145,8 @@ enum st catalog_open_whole(struct catalog *c)
         return st;
     catalog_check_readers(c);
     st = catalog_check(c, false);
+    if (!st)
+        st = catalog_format_check(c);
     if (!st)
         st = open_tables(c);
     if (st)

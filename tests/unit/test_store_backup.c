@@ -1,5 +1,6 @@
 /* Backup and restore of a data directory that is used meanwhile. */
 #include "store/backup.h"
+#include "store/document.h"
 #include "store/internal.h"
 #include "store/retention.h"
 #include "store_kit.h"
@@ -450,6 +451,40 @@ static void a_directory_that_is_used_is_not_written_over(void **state)
     teardown(&f);
 }
 
+/* Its checksum holds: it is whole, and this program does not know what it says. */
+static void a_backup_of_another_format_is_refused_with_both_numbers(void **state)
+{
+    static const char *const MEMBERS[] = {"format", "data_format"};
+    static const char *const SAID[] = {"has backup format 9 and data format 1",
+                                       "has backup format 1 and data format 9"};
+    struct fixture f;
+    char path[FS_PATH_MAX];
+
+    (void)state;
+    setup(&f);
+    kit_publish(&f.kit, KIT_THINGS, "red");
+    kit_ok(back_up(&f));
+    kit_ok(fs_path(path, "%s/backup.json", json_string_value(json_object_get(f.report, "backup"))));
+    for (size_t i = 0; i < 2; i++) {
+        json_t *manifest = NULL, *whole = NULL;
+
+        kit_ok(document_read(&manifest, path));
+        whole = json_deep_copy(manifest);
+        assert_int_equal(json_object_set_new(manifest, MEMBERS[i], json_integer(9)), 0);
+        kit_ok(document_write(path, manifest, 0600));
+        assert_int_equal(restore(&f), ST_CONFLICT);
+        assert_string_equal(st_code(), "DATA_FORMAT");
+        assert_non_null(strstr(st_message(), SAID[i]));
+        assert_non_null(strstr(st_message(), "this program reads 1 and 1"));
+        assert_false(is_there(f.restored.dir));
+        kit_ok(document_write(path, whole, 0600));
+        json_decref(manifest);
+        json_decref(whole);
+    }
+    kit_ok(restore(&f));
+    teardown(&f);
+}
+
 static void a_missing_or_wrong_key_is_told(void **state)
 {
     struct fixture f;
@@ -511,6 +546,7 @@ int main(void)
         cmocka_unit_test(without_its_manifest_a_backup_is_refused_and_the_one_before_is_taken),
         cmocka_unit_test(a_damaged_backup_is_refused_whatever_is_damaged),
         cmocka_unit_test(a_directory_that_is_used_is_not_written_over),
+        cmocka_unit_test(a_backup_of_another_format_is_refused_with_both_numbers),
         cmocka_unit_test(a_missing_or_wrong_key_is_told),
         cmocka_unit_test(a_backup_inside_the_data_directory_or_beside_another_is_refused),
     };

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "store/catalog_internal.h"
 #include "store/internal.h"
+#include "store/rebuild.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -506,6 +507,66 @@ static void the_map_grows_before_it_is_full_and_other_processes_follow(void **st
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* ---- another format ---- */
+
+static void put_format(struct kit *kit, json_t *document)
+{
+    struct catalog_txn t;
+
+    kit_open(kit);
+    catalog_begin_write(&t, &kit->store->catalog);
+    if (document)
+        catalog_put(&t, CATALOG_COUNTERS, "format", document);
+    else
+        catalog_delete(&t, CATALOG_COUNTERS, "format");
+    kit_ok(catalog_commit(&t));
+    json_decref(document);
+    kit_close(kit);
+}
+
+static void a_catalog_of_another_format_is_refused_with_both_numbers(void **state)
+{
+    struct store_options options = {0};
+    struct store *s = NULL;
+    json_t *report = NULL;
+    struct kit kit;
+
+    (void)state;
+    kit_new(&kit);
+    kit_dataset(&kit, KIT_THINGS);
+    kit_close(&kit);
+    options.data_dir = kit.dir;
+    put_format(&kit, NULL); /* as it was before there was a number */
+    put_format(&kit, json_pack("{s:i}", "format", CATALOG_FORMAT + 1));
+    assert_int_equal(store_open(&s, &options), ST_CONFLICT);
+    assert_string_equal(st_code(), "CATALOG_FORMAT");
+    assert_non_null(strstr(st_message(), "has catalog format 2"));
+    assert_non_null(strstr(st_message(), "reads and writes format 1"));
+    assert_non_null(strstr(st_hint_text(), "newer everline"));
+    /* Nor is it taken for a damaged one. */
+    assert_int_equal(store_rebuild(&report, &(struct store_rebuild_options){.data_dir = kit.dir,
+                                                                            .actor = "cli:test"}),
+                     ST_CONFLICT);
+    assert_string_equal(st_code(), "CATALOG_FORMAT");
+    assert_null(report);
+    kit_free(&kit);
+}
+
+static void a_new_catalog_says_its_format(void **state)
+{
+    struct catalog_txn t;
+    struct kit kit;
+
+    (void)state;
+    kit_new(&kit);
+    catalog_begin_read(&t, &kit.store->catalog);
+    json_t *document = catalog_get(&t, CATALOG_COUNTERS, "format");
+    kit_ok(catalog_end(&t));
+    assert_int_equal(json_integer_value(json_object_get(document, "format")), CATALOG_FORMAT);
+    json_decref(document);
+    kit_free(&kit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -523,6 +584,8 @@ int main(void)
         TEST(an_outcome_that_cannot_be_read_back_is_said_to_be_unknown),
         TEST(a_full_table_of_readers_is_an_error_until_they_are_dead),
         TEST(a_reader_that_was_killed_does_not_make_the_file_grow),
+        TEST(a_new_catalog_says_its_format),
+        TEST(a_catalog_of_another_format_is_refused_with_both_numbers),
         TEST(the_map_grows_before_it_is_full_and_other_processes_follow),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
