@@ -153,11 +153,12 @@ enum st batch_run(struct batch *b, struct task *t)
                                                                .spec = spec,
                                                                .local = true,
                                                                .actor = {.name = actor}});
-    if (!st)
-        st = lease_in_turn(&lease, b, job);
     json_decref(spec);
     if (st)
         return st;
+    st = lease_in_turn(&lease, b, job);
+    if (st)
+        return job_give_up(b->store, job, st);
     st = check_definition(b, t);
     if (st)
         return job_refuse(b->store, &lease, st);

@@ -229,10 +229,15 @@ static void add_error(json_t *result, uint64_t version, const struct st_report *
                                   report->message, "place", report->place, "hint", report->hint));
 }
 
+static const char *failed_state(const struct st_report *report)
+{
+    return strcmp(report->code, "CANCELED") == 0 ? "canceled" : "failed";
+}
+
 static const char *end_state(const struct job_run *r, const struct st_report *report)
 {
     if (report->status)
-        return strcmp(report->code, "CANCELED") == 0 ? "canceled" : "failed";
+        return failed_state(report);
     return r->outcome == STORE_HELD_BACK ? "held" : "succeeded";
 }
 
@@ -284,5 +289,20 @@ enum st job_refuse(struct store *s, const struct store_lease *lease, enum st sta
     if (end(&r, &report, timeline))
         log_failure(LOG_LEVEL_ERROR, "job", "the job's end could not be recorded");
     json_decref(timeline);
+    return st_restore(&report);
+}
+
+/* When the catalog is busy, whoever finds the process gone ends it: nobody waits a second time. */
+enum st job_give_up(struct store *s, const char *job, enum st status)
+{
+    json_t *result = json_object();
+    struct st_report report;
+
+    st_save(&report, status);
+    add_error(result, 0, &report);
+    if (strcmp(report.code, "CATALOG_BUSY") != 0 &&
+        store_job_give_up(s, job, failed_state(&report), result))
+        log_failure(LOG_LEVEL_ERROR, "job", "the job's end could not be recorded");
+    json_decref(result);
     return st_restore(&report);
 }

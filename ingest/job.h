@@ -31,6 +31,9 @@ enum st job_run(struct job_run *r, struct task *t) ST_MUST_USE;
  */
 enum st job_refuse(struct store *s, const struct store_lease *lease, enum st status) ST_MUST_USE;
 
+/* The same of a job that waits in the queue for this process, and for nobody else. */
+enum st job_give_up(struct store *s, const char *job, enum st status) ST_MUST_USE;
+
 /* SIGINT and SIGTERM are noted from here on. */
 void job_catch_signals(void);
 const volatile sig_atomic_t *job_interrupted(void); /* not 0 then */

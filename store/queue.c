@@ -435,6 +435,20 @@ enum st store_lease_finish(struct store *s, const struct store_lease *lease, con
     return st ? st : store_uploads_purge(s);
 }
 
+enum st store_job_give_up(struct store *s, const char *job, const char *state, const json_t *result)
+{
+    struct catalog_txn t;
+
+    catalog_begin_write(&t, &s->catalog);
+    json_t *row = catalog_get(&t, CATALOG_JOBS, job);
+    if (row && queue_is(row, "queued")) {
+        add_result(&t, row, result);
+        queue_end_job(&t, row, state, false);
+    }
+    json_decref(row);
+    return catalog_commit(&t);
+}
+
 enum st store_lease_release(struct store *s, const struct store_lease *lease,
                             const struct st_report *error)
 {

@@ -81,6 +81,12 @@ enum st store_lease_finish(struct store *s, const struct store_lease *lease, con
 enum st store_lease_release(struct store *s, const struct store_lease *lease,
                             const struct st_report *error) ST_MUST_USE;
 
+/* Ends a job that is queued still, for a process that was to run it itself and waits no longer;
+ * `state` and the members of `result` are as those of store_lease_finish. Nothing happens to a job
+ * that has ended. */
+enum st store_job_give_up(struct store *s, const char *job, const char *state,
+                          const json_t *result) ST_MUST_USE;
+
 /* ---- what people see and do; another tenant's job is one that is not there: ST_NOT_FOUND, code
  * UNKNOWN_JOB. `tenant` NULL: any. *out is as of store_job_get; NULL where it is not wanted: who
  * changes a job is told so by the change, since in a group of commits it cannot be read yet. ----

@@ -278,6 +278,12 @@ test('ingests of one dataset at the same time wait for each other, in order', as
       await until(`${name} waits`, () => /waiting/.test(other.stderr) || other.exited);
       assert.equal(readFileSync(`/proc/${other.pid}/limits`, 'utf8').match(/Max core file size +(\d+)/)[1], '0');
     }
+    const last = begin('fourth.csv', things(5));
+    await until('the fourth waits', () => /waiting/.test(last.stderr) || last.exited);
+    last.child.kill('SIGINT');
+    assert.equal((await last.ended).code, 1, last.stderr);
+    const [job] = (await data.json(['jobs', 'list', '--dataset', 'burst'])).items;
+    assert.deepEqual([job.state, job.error.code, job.error.message], ['canceled', 'CANCELED', 'cancelled by signal 2']);
   } finally {
     first.child.kill('SIGCONT');
   }

@@ -253,6 +253,29 @@ static void a_job_released_with_an_error_is_dead_after_three_attempts(void **sta
     assert_state(kit, job, "failed");
 }
 
+static void a_job_that_its_process_gives_up_while_it_waits_says_why(void **state)
+{
+    struct kit *kit = *state;
+    struct store_lease lease;
+    job_id ours, theirs;
+    json_t *row = NULL, *why = json_pack("{s:{s:s}}", "error", "code", "TOO_LATE");
+
+    enqueue(theirs, kit, "acme", "a", 0);
+    kit_ok(enqueue_with(ours, NULL, kit, "acme", "a", "{}",
+                        (struct store_job_request){.local = true}));
+    kit_ok(store_job_give_up(kit->store, ours, "failed", why));
+    kit_ok(store_job_settle(NULL, kit->store));
+    assert_state(kit, ours, "failed");
+    kit_ok(store_job_get(&row, kit->store, "acme", ours));
+    assert_string_equal(json_string_value(json_object_get(json_object_get(row, "error"), "code")),
+                        "TOO_LATE");
+    json_decref(row);
+    assert_next(kit, &lease, theirs);
+    kit_ok(store_job_give_up(kit->store, theirs, "failed", why)); /* it does not wait any more */
+    assert_state(kit, theirs, "running");
+    json_decref(why);
+}
+
 static void cancelling(void **state)
 {
     struct kit *kit = *state;
@@ -495,6 +518,7 @@ int main(void)
         TEST(a_job_of_a_killed_worker_is_redelivered_at_once_three_times_and_then_dead),
         TEST(a_released_job_is_somebody_elses_and_the_attempt_does_not_count),
         TEST(a_job_released_with_an_error_is_dead_after_three_attempts),
+        TEST(a_job_that_its_process_gives_up_while_it_waits_says_why),
         TEST(cancelling),
         TEST(a_retried_job_keeps_its_place_in_the_order),
         TEST(the_same_request_with_the_same_key_is_the_same_job),
