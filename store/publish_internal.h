@@ -1,4 +1,10 @@
-/* The parts of publishing: what a build remembers, and the judgement. Room-private. */
+/* The parts of publishing: what a build remembers, and what its files do for each other:
+ *
+ *   publish.c       a build's life, and the order of it all
+ *   publish_seal.c  from the build directory into segments/
+ *   publish_swap.c  the judgement, and the swap of the head
+ *
+ * Room-private. */
 #ifndef EVERLINE_STORE_PUBLISH_INTERNAL_H
 #define EVERLINE_STORE_PUBLISH_INTERNAL_H
 
@@ -30,5 +36,17 @@ struct store_build {
 
 /* What publishing `b` on top of `h` would do. Pure. `gates_pass`: against what is current in it. */
 enum store_outcome build_judge(const struct store_build *b, const struct head *h, bool gates_pass);
+
+/* Would it flip, as the head is now? */
+enum st build_would_flip(bool *flips, struct store_build *b) ST_MUST_USE;
+enum st build_swap_head(enum store_outcome *outcome, struct store_build *b) ST_MUST_USE;
+
+/* Parts of a transaction that ends a build. `error` NULL: none. */
+struct store_actor build_actor(const struct store_build *b, const char *reason);
+void build_finish_row(struct catalog_txn *t, const struct store_build *b, const struct head *h,
+                      const char *outcome, const struct st_report *error);
+void build_give_back_pins(struct catalog_txn *t, const struct store_build *b);
+/* Its files were hashed when they were sealed: nobody needs to do it again. */
+void build_note_verified(struct catalog_txn *t, const struct store_build *b);
 
 #endif
