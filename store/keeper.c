@@ -3,7 +3,6 @@
 #include "base/clock.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define BLIND_MS 5000 /* not having looked for so long, the process is not ready */
 
