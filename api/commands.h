@@ -11,6 +11,7 @@ enum st dataset_check_cmd(const struct cmd_args *args);
 enum st dataset_get_cmd(const struct cmd_args *args);
 enum st dataset_list_cmd(const struct cmd_args *args);
 enum st versions_cmd(const struct cmd_args *args);
+enum st rejects_cmd(const struct cmd_args *args);
 enum st diff_cmd(const struct cmd_args *args);
 enum st rollback_cmd(const struct cmd_args *args);
 enum st promote_cmd(const struct cmd_args *args);

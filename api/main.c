@@ -206,6 +206,8 @@ static const struct cmd COMMANDS[] = {
      "everline dataset list --data DIR --tenant dev", LISTS, dataset_list_cmd},
     {"versions", "DATASET", 1, 1, "Show the version-info table", NULL,
      "everline versions lifeline --data DIR --tenant dev --output json", LISTS, versions_cmd},
+    {"rejects", "DATASET VERSION", 2, 2, "Show where the records are that a version leaves out",
+     NULL, "everline rejects lifeline 42 --data DIR --tenant dev", LISTS, rejects_cmd},
     {"jobs list", "", 0, 0, "Show jobs, newest first", NULL,
      "everline jobs list --data DIR --tenant dev --state failed", JOBS_LIST, jobs_list_cmd},
     {"jobs show", "JOB", 1, 1, "Show a job as JSON", NULL,

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-/* The version-info table, and the two moves that people make. */
+/* The version-info table, what a version leaves out, and the two moves that people make. */
 
 static enum st print_table(json_t *items)
 {
@@ -52,6 +52,56 @@ enum st versions_cmd(const struct cmd_args *args)
         return commands_print_items(items);
     st = print_table(items);
     json_decref(items);
+    return st;
+}
+
+static enum st print_rejects(const json_t *rejects)
+{
+    static const char *const HEADINGS[] = {"FILE", "LINE", "COLUMN", "RULE", "SOURCE", NULL};
+    static const char *const MEMBERS[] = {"file", "line", "column", "rule", "source"};
+    struct cmd_table *table;
+    char scratch[64];
+    json_t *item;
+    size_t i;
+    enum st st = cmd_table_new(&table, HEADINGS);
+
+    if (st)
+        return st;
+    json_array_foreach(json_object_get(rejects, "items"), i, item)
+    {
+        for (size_t m = 0; m < sizeof MEMBERS / sizeof *MEMBERS; m++)
+            cmd_table_cell(table, "%s", commands_cell(item, MEMBERS[m], scratch));
+    }
+    cmd_table_print(table, stdout);
+    cmd_table_free(table);
+    json_array_foreach(json_object_get(rejects, "rules"), i, item)
+        fprintf(stderr, "%s: %s\n", json_string_value(json_object_get(item, "rule")),
+                commands_cell(item, "rows", scratch));
+    return ST_OK;
+}
+
+enum st rejects_cmd(const struct cmd_args *args)
+{
+    json_t *rejects = NULL;
+    struct store *s = NULL;
+    uint64_t version = 0;
+    bool json, more;
+    enum st st = cmd_output_json(&json, args);
+
+    if (!st)
+        st = commands_version(&version, args, 1, "VERSION");
+    if (!st)
+        st = commands_open(&s, args, false);
+    if (!st)
+        st = store_rejects_get(&rejects, &more, s, cmd_string(args, "tenant"), cmd_operand(args, 0),
+                               version, 0, SIZE_MAX);
+    store_close(s);
+    if (st)
+        return st;
+    if (json)
+        return commands_print(rejects);
+    st = print_rejects(rejects);
+    json_decref(rejects);
     return st;
 }
 

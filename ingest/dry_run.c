@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define PLACES_SAID 10 /* --output json has them all */
+
 static enum st tell(const char *phase, uint64_t done, uint64_t total, void *ctx)
 {
     ingest_tell(ctx, phase, done, total);
@@ -60,6 +62,24 @@ static long long number(const json_t *object, const char *name)
     return (long long)json_number_value(json_object_get(object, name));
 }
 
+/* By rule, and the first places. */
+static void print_rejects(const json_t *rejects)
+{
+    size_t i;
+    json_t *item;
+
+    json_array_foreach(json_object_get(rejects, "rules"), i, item)
+        printf("rejected by %s: %lld\n", json_string_value(json_object_get(item, "rule")),
+               number(item, "rows"));
+    json_array_foreach(json_object_get(rejects, "places"), i, item)
+    {
+        if (i == PLACES_SAID)
+            break;
+        printf("  %s:%lld %s\n", json_string_value(json_object_get(item, "file")),
+               number(item, "line"), json_string_value(json_object_get(item, "rule")));
+    }
+}
+
 static void print_summary(const struct batch *b, const json_t *report, uint64_t current)
 {
     const json_t *rows = json_object_get(report, "rows"), *diff = json_object_get(report, "diff");
@@ -68,6 +88,7 @@ static void print_summary(const struct batch *b, const json_t *report, uint64_t 
     printf("%s: not published; %lld rows read, %lld accepted, %lld rejected, %lld duplicates\n",
            b->dataset, number(rows, "read"), number(rows, "accepted"), number(rows, "rejected"),
            number(rows, "duplicates"));
+    print_rejects(json_object_get(report, "rejects"));
     print_states("check", json_object_get(report, "checks"));
     print_states("gate", json_object_get(report, "gates"));
     if (json_is_object(records))

@@ -23,6 +23,7 @@ const char *const catalog_table_names[CATALOG_TABLES] = {
     [CATALOG_DEFINITIONS] = "definitions",
     [CATALOG_HEADS] = "heads",
     [CATALOG_VERSIONS] = "versions",
+    [CATALOG_REJECTS] = "rejects",
     [CATALOG_EVENTS] = "events",
     [CATALOG_JOBS] = "jobs",
     [CATALOG_TENANT_JOBS] = "tenant_jobs",

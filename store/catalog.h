@@ -26,6 +26,7 @@ enum catalog_table {
                           */
     CATALOG_HEADS,       /* tenant/dataset             -> head (store/head.h) */
     CATALOG_VERSIONS,    /* tenant/dataset/%020version -> version row */
+    CATALOG_REJECTS,     /* tenant/dataset/%020version -> {"places"} (store/rejects.c) */
     CATALOG_EVENTS,      /* tenant/dataset/%020seq     -> event */
     CATALOG_JOBS,        /* job                        -> job row */
     CATALOG_TENANT_JOBS, /* tenant/job                 -> {}: to list them */

@@ -74,6 +74,10 @@ json_t *store_row_load(struct catalog_txn *t, const char *tenant, const char *da
 void store_row_save(struct catalog_txn *t, const char *tenant, const char *dataset,
                     uint64_t version, json_t *row);
 
+/* Takes "places" out of the row's rejects, and keeps them. */
+void store_rejects_save(struct catalog_txn *t, const char *tenant, const char *dataset,
+                        uint64_t version, json_t *row);
+
 /* The head as a move's answer shows it. */
 enum st store_head_answer(json_t **out, const struct head *h, uint64_t previous) ST_MUST_USE;
 

@@ -108,6 +108,7 @@ void build_finish_row(struct catalog_txn *t, const struct store_build *b, const 
         store_set(t, row, "bytes", json_integer(bytes));
         store_set(t, row, "outcome", json_string(outcome));
         put_report(t, row, b);
+        store_rejects_save(t, b->lease.tenant, b->lease.dataset, b->version, row);
         if (error)
             store_set(t, row, "error",
                       json_pack("{s:s, s:s, s:s, s:s}", "code", error->code, "message",

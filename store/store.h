@@ -118,6 +118,15 @@ enum st store_version_get(json_t **row, struct store *s, const char *tenant, con
 /* Newest first, below `before` (0: from the newest), at most `limit`. */
 enum st store_version_list(json_t **items, bool *more, struct store *s, const char *tenant,
                            const char *dataset, uint64_t before, size_t limit) ST_MUST_USE;
+
+/* Records of the files that a version was built without: {"unparsable","rejected","rules","listed",
+ * "items":[{"source","file","line","column","rule"}]}; counts are null when its build did not come
+ * so far. Items from number `after` (0: the first) on, at most `limit`; *more: there are others.
+ * They are listed for the newest STORE_REJECTS_KEPT versions, and at most 1,000 of each. */
+#define STORE_REJECTS_KEPT 100
+enum st store_rejects_get(json_t **out, bool *more, struct store *s, const char *tenant,
+                          const char *dataset, uint64_t version, uint64_t after,
+                          size_t limit) ST_MUST_USE;
 /* Newest first by sequence, below `before` (0: from the newest). */
 enum st store_event_list(json_t **items, bool *more, struct store *s, const char *tenant,
                          const char *dataset, uint64_t before, size_t limit) ST_MUST_USE;

@@ -1,0 +1,56 @@
+#include "api/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The records that a version was built without, by their places. A cursor is how many of them came
+ * before: what is kept of a version does not change. */
+
+static enum st take_cursor(uint64_t *after, const char *cursor)
+{
+    *after = 0;
+    if (!cursor)
+        return ST_OK;
+    if (*cursor >= '1' && *cursor <= '9' && strspn(cursor, "0123456789") == strlen(cursor) &&
+        strlen(cursor) < 10)
+        *after = strtoull(cursor, NULL, 10);
+    return *after ? ST_OK
+                  : st_place(st_fail(ST_INVALID, "INVALID_CURSOR", "this is not a cursor of ours"),
+                             "query/cursor");
+}
+
+static json_int_t number(const json_t *object, const char *name)
+{
+    return json_integer_value(json_object_get(object, name));
+}
+
+enum st api_op_list_rejects(struct api_reply *reply, struct api_request *request, struct store *s,
+                            struct store_wait *wait)
+{
+    const char *dataset = request->path_params[0];
+    uint64_t version = strtoull(request->path_params[1], NULL, 10), after;
+    json_t *answer = NULL;
+    bool more = false;
+    char next[32] = "null";
+    enum st st = api_visible(request);
+
+    (void)wait;
+    if (!st)
+        st = take_cursor(&after, api_query(request, "cursor"));
+    if (!st)
+        st = api_hide_name(store_rejects_get(&answer, &more, s, request->identity->tenant, dataset,
+                                             version, after, (size_t)api_query_limit(request)));
+    if (st)
+        return st;
+    uint64_t seen = after + json_array_size(json_object_get(answer, "items"));
+    json_object_set_new(answer, "dataset", json_string(dataset));
+    json_object_set_new(answer, "version", json_integer((json_int_t)version));
+    if (more)
+        snprintf(next, sizeof next, "%llu", (unsigned long long)seen);
+    json_object_set_new(answer, "next", more ? json_string(next) : json_null());
+    json_object_set_new(answer, "complete",
+                        json_boolean(!more && seen == (uint64_t)number(answer, "unparsable")));
+    jx_write(&reply->body, answer, false);
+    json_decref(answer);
+    return buf_status(&reply->body);
+}
