@@ -351,6 +351,8 @@ static enum st gather(struct build *b)
     if (!st)
         st = judge_rows(b, d);
     plan_release(&plan);
+    if (st)
+        st = source_blame(st, d, t);
     duck_close(d);
     /* A file that changed meanwhile explains whatever else went wrong. */
     st_save(&report, st);

@@ -50,10 +50,26 @@ const char *csv_scan_name(const struct csv_scan *s, size_t i)
     return name;
 }
 
+/* How it is mended. */
+static const char *const hints[][2] = {
+    {"CSV_HEADER", "the first line names every column once; for files without such a line the "
+                   "source says \"header\": false and \"names\""},
+    {"CSV_NEWLINE", "end all lines in the same way: dos2unix or unix2dos does it"},
+    {"CSV_NUL", "is it UTF-16? convert it: iconv -f UTF-16 -t UTF-8"},
+    {"CSV_QUOTE",
+     "quotes begin and end a field; within them they are escaped as the source's "
+     "\"escape\" says, by default doubled; files without quoting have \"quote\": \"\""},
+    {"CSV_RECORD_TOO_LONG", "is there a quote before it that is not closed?"},
+    {"CSV_UTF8", "convert the file: iconv -f ENCODING -t UTF-8"},
+};
+
 static enum st bad(const struct csv_scan *s, uint64_t line, const char *code, const char *what)
 {
     enum st st =
         st_fail(ST_INVALID, code, "%s line %llu: %s", s->file, (unsigned long long)line, what);
+    for (size_t i = 0; i < sizeof hints / sizeof *hints; i++)
+        if (!strcmp(hints[i][0], code))
+            st = st_hint(st, "%s", hints[i][1]);
     return st_place(st, "%s:%llu", s->file, (unsigned long long)line);
 }
 
@@ -62,8 +78,7 @@ static enum st finish_header(struct csv_scan *s)
     if (buf_status(&s->header))
         return bad(s, 1, "CSV_HEADER", "the header is too long");
     if (!utf8_is_valid(s->header.data, s->header.len))
-        return st_hint(bad(s, 1, "CSV_UTF8", "is not valid UTF-8"),
-                       "convert the file: iconv -f ENCODING -t UTF-8");
+        return bad(s, 1, "CSV_UTF8", "is not valid UTF-8");
     const char *name = s->header.data;
     for (size_t i = 0; i < s->fields; i++, name += strlen(name) + 1) {
         if (!*name)
@@ -160,8 +175,7 @@ static enum st step(struct csv_scan *s, unsigned char c)
     unsigned char k = s->kinds[c];
     enum st st;
     if (k == NUL)
-        return st_hint(bad(s, s->line, "CSV_NUL", "contains a NUL byte"),
-                       "is it UTF-16? convert it: iconv -f UTF-16 -t UTF-8");
+        return bad(s, s->line, "CSV_NUL", "contains a NUL byte");
     if (s->state == CR && k != LF)
         return bad(s, s->line, "CSV_NEWLINE", "a CR is not followed by LF");
     if (s->state == QUOTED || s->state == ESCAPED)
@@ -196,9 +210,7 @@ static enum st step(struct csv_scan *s, unsigned char c)
         /* fall through */
     default:
         if (s->state == CLOSED)
-            return st_hint(bad(s, s->line, "CSV_QUOTE", "there is text after a quoted field's end"),
-                           "quotes within quotes are escaped as the source's \"escape\" says; by "
-                           "default they are doubled");
+            return bad(s, s->line, "CSV_QUOTE", "there is text after a quoted field's end");
         if (s->state == START || s->state == SPACE)
             s->state = c == ' ' || c == '\t' ? SPACE : PLAIN;
     }

@@ -40,12 +40,15 @@ static enum st print_summary(const struct batch *b)
 
     if (!st) {
         const json_t *rows = json_object_get(row, "rows");
+        long long unparsable = (long long)json_integer_value(json_object_get(rows, "unparsable"));
         long long rejected = (long long)json_integer_value(json_object_get(rows, "rejected"));
         printf("%s version %llu: %s, %lld rows (%lld read, %lld duplicates", b->dataset,
                (unsigned long long)b->version, store_outcome_name(b->outcome),
                (long long)json_integer_value(json_object_get(rows, "accepted")),
                (long long)json_integer_value(json_object_get(rows, "read")),
                (long long)json_integer_value(json_object_get(rows, "duplicates")));
+        if (unparsable)
+            printf(", %lld unreadable", unparsable);
         if (rejected)
             printf(", %lld rejected", rejected);
         puts(")");
@@ -123,6 +126,8 @@ static enum st check_limits(const struct cmd_args *args)
     if (!st)
         st = within("memory", cmd_bytes(args, "memory"), 64ull << 20, 1ull << 50,
                     "64MiB to 1024TiB");
+    if (!st)
+        st = within("inflate-ratio", cmd_uint(args, "inflate-ratio"), 1, 1000000, "1 to 1000000");
     if (!st)
         st = within("adopt-timeout", cmd_duration_ms(args, "adopt-timeout"), 0, 7 * 86400000ull,
                     "at most 7d");

@@ -176,6 +176,18 @@ enum st source_load(struct source_ledger *ledgers, struct duck *d, const struct 
     return st;
 }
 
+enum st source_blame(enum st status, struct duck *d, const struct task *t)
+{
+    struct st_report report;
+    enum st st = ST_OK;
+    st_save(&report, status);
+    bool reading = !strcmp(report.code, "SQL_RUNTIME") || !strcmp(report.code, "SOURCE_READ");
+    for (size_t i = 0; reading && !st && i < t->definition->source_count; i++)
+        if (t->definition->sources[i].format == STORE_PARQUET)
+            st = source_parquet_blame(d, &t->sources[i]);
+    return st ? st : st_restore(&report);
+}
+
 enum st source_check(const struct task *t)
 {
     enum st st = ST_OK;

@@ -40,6 +40,10 @@ enum st source_bind(struct duck *d, const struct task *t) ST_MUST_USE;
 enum st source_load(struct source_ledger *ledgers, struct duck *d, const struct task *t,
                     const struct ingest_progress *progress) ST_MUST_USE;
 
+/* After a failure while rows were read: ST_INVALID, code PARQUET, when it was for a file that
+ * cannot be read to its end; else `status`, whose report is the thread's last one. */
+enum st source_blame(enum st status, struct duck *d, const struct task *t) ST_MUST_USE;
+
 /* After all rows were collected: files that were read until then (Parquet) are still the ones that
  * were counted and hashed. ST_CONFLICT, code SOURCE_CHANGED. */
 enum st source_check(const struct task *t) ST_MUST_USE;

@@ -31,6 +31,7 @@ enum st source_text_load(struct source_ledger *ledger, struct duck *d, const str
 
 enum st source_parquet_bind(struct duck *d, const struct store_source *s,
                             const struct task_source *files) ST_MUST_USE;
+enum st source_parquet_blame(struct duck *d, const struct task_source *files) ST_MUST_USE;
 enum st source_parquet_load(struct source_ledger *ledger, struct duck *d,
                             const struct store_source *s, const struct task_source *files,
                             const struct ingest_progress *progress) ST_MUST_USE;

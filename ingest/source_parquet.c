@@ -40,7 +40,7 @@ static enum st open_file(struct duck_statement **out, struct duck *d, const stru
         st = buf_status(&sql);
     if (!st && duck_prepare(out, d, sql.data)) {
         st = st_fail(ST_INVALID, "PARQUET", "%s cannot be read as a Parquet file", f->label);
-        st = st_place(st, "%s", f->label);
+        st = st_place(st_hint(st, "is it whole? write or transfer it again"), "%s", f->label);
     }
     buf_release(&sql);
     return st;
@@ -173,6 +173,28 @@ static enum st hash_file(struct source_ledger *ledger, const struct task_file *f
     if (!st)
         st = source_note_file(ledger, f, sum);
     fs_close(&fd);
+    return st;
+}
+
+/* Reads every value of every file: only to find the one that cannot be. */
+enum st source_parquet_blame(struct duck *d, const struct task_source *files)
+{
+    enum st st = ST_OK;
+    for (size_t i = 0; !st && i < files->file_count; i++) {
+        const struct task_file *f = &files->files[i];
+        struct buf sql;
+        buf_init(&sql, 1u << 16);
+        buf_addstr(&sql, "SELECT bit_xor(hash(\"#t\")) FROM (");
+        add_read(&sql, f, 1);
+        buf_addstr(&sql, ") AS \"#t\"");
+        st = buf_status(&sql);
+        if (!st && duck_run(d, "reading a Parquet file", sql.data)) {
+            st = st_fail(ST_INVALID, "PARQUET", "%s is damaged: it cannot be read to its end",
+                         f->label);
+            st = st_place(st_hint(st, "write or transfer it again"), "%s", f->label);
+        }
+        buf_release(&sql);
+    }
     return st;
 }
 

@@ -298,7 +298,7 @@ test('ingests of one dataset at the same time wait for each other, in order', as
 
 test('limits that cannot be are wrong usage', async () => {
   const path = data.file('x.csv', GOOD);
-  for (const flags of [['--threads', '0'], ['--threads', '4294967297'], ['--memory', '0'], ['--memory', '1'],
+  for (const flags of [['--threads', '0'], ['--threads', '4294967297'], ['--inflate-ratio', '0'], ['--memory', '0'], ['--memory', '1'],
     ['--memory', '9999999TiB'], ['--adopt-timeout', '99999999d']]) {
     const result = await data.cli(['ingest', 'people', '--source', path, ...flags], { tenant: 'dev' });
     await assertNothingChanged(result, new RegExp(flags[0]), { rowsLeft: 0, code: 2 });

@@ -317,6 +317,31 @@ static void a_parquet_file_that_changes_is_refused(void **state)
     }
 }
 
+static void a_parquet_file_that_is_cut_or_damaged_is_refused(void **state)
+{
+    struct kit *kit = *state;
+    struct buf text;
+    json_t *rows;
+    write_parquet(kit, "a.parquet",
+                  "SELECT md5(i::VARCHAR) AS id, 'red' AS colour FROM range(50000) r(i)");
+    char path[FS_PATH_MAX];
+    kit_path(path, kit, "a.parquet");
+    buf_init(&text, 64u << 20);
+    kit_ok(fs_read(&text, path));
+    for (size_t eighths = 0; eighths < 8; eighths++) {
+        kit_write_bytes(kit, "cut.parquet", text.data, text.len / 8 * eighths + 4);
+        kit_define(kit, THINGS("parquet"));
+        add(kit, "cut.parquet");
+        kit_fails(build_bind(&kit->task), "PARQUET", "cut.parquet", NULL);
+    }
+    memset(text.data + 20, 0x5a, 1000); /* in the first page */
+    kit_write_bytes(kit, "damaged.parquet", text.data, text.len);
+    kit_define(kit, THINGS("parquet"));
+    add(kit, "damaged.parquet");
+    kit_fails(build(&rows, kit, NULL), "PARQUET", "damaged.parquet", NULL);
+    buf_release(&text);
+}
+
 static void assert_sum(const json_t *rows, size_t file, const struct kit *kit, const char *name)
 {
     json_t *source = json_array_get(json_object_get(rows, "sources"), 0);
@@ -373,6 +398,7 @@ int main(void)
         kit_test(a_faulty_header_is_named_before_any_SQL),
         kit_test(parquet_columns_are_those_that_are_declared),
         kit_test(a_parquet_file_that_changes_is_refused),
+        kit_test(a_parquet_file_that_is_cut_or_damaged_is_refused),
         kit_test(the_ledger_has_the_sha256_of_every_file),
     };
     return cmocka_run_group_tests_name("ingest_source", tests, NULL, NULL);
