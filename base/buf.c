@@ -65,7 +65,7 @@ char *buf_reserve(struct buf *b, size_t len)
     return b->data + b->len;
 }
 
-void buf_add(struct buf *b, const void *bytes, size_t len)
+void buf_grow_add(struct buf *b, const void *bytes, size_t len)
 {
     char *at = buf_reserve(b, len);
 
@@ -80,11 +80,6 @@ void buf_add(struct buf *b, const void *bytes, size_t len)
 void buf_addstr(struct buf *b, const char *s)
 {
     buf_add(b, s, strlen(s));
-}
-
-void buf_addch(struct buf *b, char c)
-{
-    buf_add(b, &c, 1);
 }
 
 void buf_addf(struct buf *b, const char *fmt, ...)

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct buf {
     char *data;
@@ -23,9 +24,24 @@ void buf_release(struct buf *b); /* accepts a zeroed struct; leaves it zeroed */
 void buf_release_secret(struct buf *b);
 void buf_reset(struct buf *b); /* empties, keeps memory and cap, clears a failure */
 
-void buf_add(struct buf *b, const void *bytes, size_t len);
+void buf_grow_add(struct buf *b, const void *bytes, size_t len);
+/* Inline, because records are made of many small ones: there is room unless the buffer grows. */
+static inline void buf_add(struct buf *b, const void *bytes, size_t len)
+{
+    if (b->status || b->cap - b->len <= len) {
+        buf_grow_add(b, bytes, len);
+        return;
+    }
+    if (len)
+        memcpy(b->data + b->len, bytes, len);
+    b->len += len;
+    b->data[b->len] = '\0';
+}
+static inline void buf_addch(struct buf *b, char c)
+{
+    buf_add(b, &c, 1);
+}
 void buf_addstr(struct buf *b, const char *s);
-void buf_addch(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *fmt, ...) ST_PRINTF(2, 3);
 void buf_addu64(struct buf *b, uint64_t value); /* decimal */
 void buf_addi64(struct buf *b, int64_t value);  /* decimal */
