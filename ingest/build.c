@@ -334,6 +334,7 @@ static enum st gather(struct build *b)
 {
     const struct task *t = b->task;
     struct duck *d = NULL;
+    struct sources *sources = NULL;
     struct plan plan = {0};
     struct st_report report;
     ingest_tell(b->progress, "reading", 0, 0);
@@ -343,21 +344,22 @@ static enum st gather(struct build *b)
     if (!st)
         st = plan_bind(&plan, d, t->definition);
     if (!st)
-        st = source_load(b->sources, d, t, b->progress);
+        st = source_open(&sources, d, t, b->progress);
+    bool opened = !st;
     if (!st)
         st =
             collect_rows(&b->collected, &plan, t->definition,
                          &(struct collect_options){b->sorter, t->tenant, hmac_key(t), b->progress});
     if (!st)
         st = judge_rows(b, d);
-    plan_release(&plan);
     if (st)
         st = source_blame(st, d, t);
-    duck_close(d);
-    /* A file that changed meanwhile explains whatever else went wrong. */
     st_save(&report, st);
-    enum st changed = source_check(t);
-    return changed == ST_CONFLICT || !st ? changed : st_restore(&report);
+    enum st found = opened ? source_finish(b->sources, sources, st != ST_OK) : ST_OK;
+    plan_release(&plan);
+    source_close(sources);
+    duck_close(d);
+    return found || !st ? found : st_restore(&report);
 }
 
 enum st build_run(json_t **report, const struct task *t, const struct ingest_progress *progress)

@@ -84,24 +84,28 @@ static inline bool duck_is_null(const struct duck_column *c, size_t row)
 }
 struct store_text duck_varchar(const struct duck_column *c, size_t row);
 
-/* Rows that our own code makes. While duck_feed runs, "#read"() in its SQL has the columns "#0",
- * "#1" ... of text and "#place", a BIGINT; "#keep"(column, place) is true for column 0, and asks
- * reject_fn otherwise. All functions may be called by several threads at once; a worker is one
- * thread's. */
+/* A relation whose rows our own code makes: "#read"(number) in our SQL has the columns "#0", "#1"
+ * ... of text and "#place", a BIGINT; "#keep"(number, column, place) is true for column 0, and
+ * tells see_fn of every row. All functions may be called by several threads at once; a worker is
+ * one thread's. */
 struct duck_rows;
 struct duck_feed {
     size_t columns;
+    uint64_t rows; /* about so many, for the planner */
     void *ctx;
-    enum st (*open_fn)(void **worker, void *ctx);
+    /* Each time that the relation is read: */
+    enum st (*begin_fn)(void **reading, void *ctx);
+    void (*end_fn)(void *reading); /* after its workers */
+    enum st (*open_fn)(void **worker, void *reading);
     /* At most duck_rows_max rows, by duck_rows_put; none: the end. */
     enum st (*fill_fn)(size_t *count, struct duck_rows *rows, void *worker);
-    void (*close_fn)(void *worker);
-    void (*reject_fn)(int64_t place, int32_t column, void *ctx);
+    void (*close_fn)(void *worker); /* accepts NULL */
+    void (*see_fn)(const int32_t *columns, const int64_t *places, size_t count, void *ctx);
 };
-/* Our own SQL, an INSERT of rows that are fed. *rows: how many were inserted. What a function of
- * the feed fails with is what fails. */
-enum st duck_feed(int64_t *rows, struct duck *d, const struct duck_feed *feed, const char *what,
-                  const char *sql) ST_MUST_USE;
+/* `feed` is borrowed until close. `number` below STORE_SOURCES_MAX. */
+void duck_feed(struct duck *d, size_t number, const struct duck_feed *feed);
+/* What one of its functions failed with since then; otherwise `st`, as it is. */
+enum st duck_feed_failure(const struct duck *d, size_t number, enum st st) ST_MUST_USE;
 size_t duck_rows_max(void);
 void duck_rows_put(struct duck_rows *rows, size_t row, const struct store_text *fields,
                    int64_t place);

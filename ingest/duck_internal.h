@@ -14,11 +14,11 @@ struct duck {
     unsigned takers;     /* functions that were registered for duck_each */
     const json_t *guard; /* the document whose words may be said; NULL: anything */
     unsigned threads;
-    /* What runs now, and its first failure. */
-    const struct duck_feed *feed;
-    pthread_mutex_t feed_lock;
-    bool feed_failed;
-    struct st_report feed_failure;
+    pthread_mutex_t feed_lock; /* of the feeds' failures */
+    struct duck_feed_slot {
+        const struct duck_feed *feed; /* NULL: none has this number */
+        struct st_report failure;     /* its first */
+    } feeds[STORE_SOURCES_MAX];
 };
 
 /* Makes "#read" and "#keep" known. */

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -139,14 +140,11 @@ enum st source_note_file(struct source_ledger *ledger, const struct task_file *f
     return ST_OK;
 }
 
-static const struct {
-    enum st (*bind)(struct duck *d, const struct store_source *s, const struct task_source *files);
-    enum st (*load)(struct source_ledger *ledger, struct duck *d, const struct store_source *s,
-                    const struct task_source *files, const struct ingest_progress *progress);
-} formats[] = {
-    [STORE_CSV] = {source_csv_bind, source_text_load},
-    [STORE_PARQUET] = {source_parquet_bind, source_parquet_load},
-    [STORE_NDJSON] = {source_ndjson_bind, source_text_load},
+static enum st (*const binds[])(struct duck *d, const struct store_source *s,
+                                const struct task_source *files) = {
+    [STORE_CSV] = source_csv_bind,
+    [STORE_PARQUET] = source_parquet_bind,
+    [STORE_NDJSON] = source_ndjson_bind,
 };
 
 enum st source_bind(struct duck *d, const struct task *t)
@@ -158,20 +156,31 @@ enum st source_bind(struct duck *d, const struct task *t)
             return st_fail(ST_INVALID, "MISSING_SOURCE", "the source %s has no file", s->name);
         enum st st = check_types(d, s);
         if (!st)
-            st = formats[s->format].bind(d, s, &t->sources[i]);
+            st = binds[s->format](d, s, &t->sources[i]);
         if (st)
             return st;
     }
     return ST_OK;
 }
 
-enum st source_load(struct source_ledger *ledgers, struct duck *d, const struct task *t,
+struct sources {
+    struct duck *duck;
+    const struct task *task;
+    const struct ingest_progress *progress;
+    struct source_text *texts[STORE_SOURCES_MAX]; /* NULL: of another format */
+};
+
+enum st source_open(struct sources **out, struct duck *d, const struct task *t,
                     const struct ingest_progress *progress)
 {
-    enum st st = ST_OK;
+    struct sources *all = *out = calloc(1, sizeof *all);
+    enum st st = all ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
+    if (all)
+        *all = (struct sources){.duck = d, .task = t, .progress = progress};
     for (size_t i = 0; !st && i < t->definition->source_count; i++) {
         const struct store_source *s = &t->definition->sources[i];
-        st = formats[s->format].load(&ledgers[i], d, s, &t->sources[i], progress);
+        if (s->format != STORE_PARQUET)
+            st = source_text_open(&all->texts[i], d, s, &t->sources[i], i, progress);
     }
     return st;
 }
@@ -188,12 +197,32 @@ enum st source_blame(enum st status, struct duck *d, const struct task *t)
     return st ? st : st_restore(&report);
 }
 
-enum st source_check(const struct task *t)
+void source_close(struct sources *all)
+{
+    for (size_t i = 0; all && i < STORE_SOURCES_MAX; i++)
+        source_text_close(all->texts[i]);
+    free(all);
+}
+
+static enum st check_files(const struct task_source *s)
 {
     enum st st = ST_OK;
-    for (size_t i = 0; i < t->definition->source_count; i++)
-        for (size_t j = 0; !st && j < t->sources[i].file_count; j++)
-            if (t->definition->sources[i].format == STORE_PARQUET)
-                st = task_file_check(&t->sources[i].files[j]);
+    for (size_t i = 0; !st && i < s->file_count; i++)
+        st = task_file_check(&s->files[i]);
+    return st;
+}
+
+enum st source_finish(struct source_ledger *ledgers, struct sources *all, bool failed)
+{
+    const struct task *t = all->task;
+    enum st st = ST_OK;
+    for (size_t i = 0; !st && i < t->definition->source_count; i++)
+        st = check_files(&t->sources[i]);
+    for (size_t i = 0; !st && i < t->definition->source_count; i++)
+        if (all->texts[i])
+            st = source_text_finish(&ledgers[i], all->texts[i], all->duck, failed);
+        else if (!failed)
+            st = source_parquet_load(&ledgers[i], all->duck, &t->definition->sources[i],
+                                     &t->sources[i], all->progress);
     return st;
 }

@@ -33,19 +33,21 @@ enum st source_declare(struct duck *d, const struct task *t) ST_MUST_USE;
  * on the database is guarded (duck_guard): a file without a header line has values for names. */
 enum st source_bind(struct duck *d, const struct task *t) ST_MUST_USE;
 
-/* Counts, hashes and loads the files; `ledgers` has one per source, zeroed. More records that
- * cannot be read than a source's max_reject_ratio: the code of the first one (rejects_code), with
- * its place. A file in which nobody can say where records begin: the codes of csv_scan_feed and
- * ndjson_scan_feed. LEDGER when the counts do not agree. */
-enum st source_load(struct source_ledger *ledgers, struct duck *d, const struct task *t,
+/* The bound relations get rows, which come out of the files whenever they are asked for. */
+struct sources;
+enum st source_open(struct sources **out, struct duck *d, const struct task *t,
                     const struct ingest_progress *progress) ST_MUST_USE;
+void source_close(struct sources *s); /* before the database */
 
 /* After a failure while rows were read: ST_INVALID, code PARQUET, when it was for a file that
  * cannot be read to its end; else `status`, whose report is the thread's last one. */
 enum st source_blame(enum st status, struct duck *d, const struct task *t) ST_MUST_USE;
 
-/* After all rows were collected: files that were read until then (Parquet) are still the ones that
- * were counted and hashed. ST_CONFLICT, code SOURCE_CHANGED. */
-enum st source_check(const struct task *t) ST_MUST_USE;
+/* After all rows were collected, or that failed: fills the ledgers, one per source, zeroed. What it
+ * finds explains whatever else went wrong: files that changed meanwhile (ST_CONFLICT, code
+ * SOURCE_CHANGED); more records that cannot be read than a source's max_reject_ratio: the code of
+ * the first one (rejects_code), with its place; a file in which nobody can say where records begin:
+ * the codes of csv_scan_feed and ndjson_scan_feed; LEDGER when the counts do not agree. */
+enum st source_finish(struct source_ledger *ledgers, struct sources *s, bool failed) ST_MUST_USE;
 
 #endif

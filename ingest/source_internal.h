@@ -24,10 +24,14 @@ enum st source_csv_bind(struct duck *d, const struct store_source *s,
                         const struct task_source *files) ST_MUST_USE;
 enum st source_ndjson_bind(struct duck *d, const struct store_source *s,
                            const struct task_source *files) ST_MUST_USE;
-/* CSV and NDJSON. */
-enum st source_text_load(struct source_ledger *ledger, struct duck *d, const struct store_source *s,
-                         const struct task_source *files,
+/* CSV and NDJSON: the relation, once it is bound. `number`: of the source. */
+struct source_text;
+enum st source_text_open(struct source_text **out, struct duck *d, const struct store_source *s,
+                         const struct task_source *files, size_t number,
                          const struct ingest_progress *progress) ST_MUST_USE;
+enum st source_text_finish(struct source_ledger *ledger, struct source_text *t, struct duck *d,
+                           bool failed) ST_MUST_USE;
+void source_text_close(struct source_text *t); /* before the database */
 
 enum st source_parquet_bind(struct duck *d, const struct store_source *s,
                             const struct task_source *files) ST_MUST_USE;

@@ -209,6 +209,52 @@ static void the_same_rows_give_the_same_bytes(void **state)
     }
 }
 
+/* With a rollup of one cell per two records, and duplicates; spilling, where memory is short. */
+static void memory_threads_and_order_leave_no_trace(void **state)
+{
+    static const struct {
+        uint64_t memory;
+        unsigned threads, step;
+        bool spills;
+    } rounds[] = {{1u << 30, 1, 1, false},
+                  {1u << 30, 3, 7919, false},
+                  {40u << 20, 1, 7919, true},
+                  {40u << 20, 2, 104729, true}};
+    enum { ROWS = 200000 };
+    struct kit *kit = *state;
+    char first[DIGEST_HEX_SIZE], other[DIGEST_HEX_SIZE];
+    for (size_t r = 0; r < sizeof rounds / sizeof *rounds; r++) {
+        struct buf text;
+        json_t *report = NULL, *rows = NULL;
+        buf_init(&text, 64u << 20);
+        buf_addstr(&text, "id,name,n,day\n");
+        for (uint64_t i = 0; i < ROWS; i++) {
+            uint64_t n = i * rounds[r].step % ROWS / 100 * 99 + i * rounds[r].step % 100 % 99;
+            buf_addf(&text, "%llu,person of the number %llu,%llu,2020-01-03\n",
+                     (unsigned long long)n, (unsigned long long)n, (unsigned long long)n / 2);
+        }
+        kit_ok(buf_status(&text));
+        kit_define(kit, PEOPLE);
+        kit->task.threads = rounds[r].threads;
+        kit_add(kit, 0, "a.csv", text.data);
+        buf_release(&text);
+        kit->task.memory_bytes = rounds[r].memory;
+        kit_path(kit->task.directory, kit, "build");
+        kit_ok(fs_remove_tree(kit->task.directory));
+        kit_ok(fs_mkdir(kit->task.directory, 0700));
+        kit_ok(kit_build(&rows, &report, &kit->task, NULL));
+        counts(rows, "200000 200000 0 200000 198000 0 2000 ");
+        assert_int_equal(json_integer_value(json_object_get(json_object_get(report, "used"),
+                                                            "temporary_bytes")) > 0,
+                         rounds[r].spills);
+        json_decref(rows);
+        json_decref(report);
+        segment_hash(r ? other : first, kit);
+        if (r)
+            assert_string_equal(first, other);
+    }
+}
+
 static void several_files_of_a_source_are_one_batch(void **state)
 {
     struct kit *kit = *state;
@@ -447,6 +493,7 @@ int main(void)
         kit_test(a_batch_becomes_a_segment),
         kit_test(rollups_count_each_record_once),
         kit_test(the_same_rows_give_the_same_bytes),
+        kit_test(memory_threads_and_order_leave_no_trace),
         kit_test(several_files_of_a_source_are_one_batch),
         kit_test(a_batch_without_records_is_a_version_without_records),
         kit_test(malformed_files_fail_at_their_line),
