@@ -61,6 +61,14 @@ static void accept_task(struct store_keeper *k, struct store_task *task)
         push_last(&k->waiting, task);
 }
 
+static void settle_task(struct store_keeper *k, struct store_task *task)
+{
+    if (task->wait.again)
+        push_last(&k->repeated, task);
+    else
+        accept_task(k, task);
+}
+
 static void run_task(struct store_keeper *k, struct store_task *task)
 {
     struct catalog_group *group = &k->store->catalog.group;
@@ -71,12 +79,10 @@ static void run_task(struct store_keeper *k, struct store_task *task)
         .can_wait = waited_ms < STORE_WRITE_WAIT_MS && !atomic_load(&k->hurried),
     };
     task->run_fn(k->store, &task->wait, task->ctx);
-    if (task->wait.again)
-        push_last(&k->repeated, task);
-    else if (group->written != written)
+    if (group->written != written)
         push_last(&k->grouped, task);
     else
-        accept_task(k, task);
+        settle_task(k, task);
 }
 
 /* All that waits at this moment shares one commit. */
@@ -99,10 +105,10 @@ static void run_tasks(struct store_keeper *k, struct store_task *tasks)
     k->grouped = NULL;
     for (; tasks; tasks = next) {
         next = tasks->next;
-        if (report.status)
+        if (report.status) /* also one that would go on: it would find nothing of what it did */
             tasks->done_fn(st_restore(&report), tasks->ctx);
         else
-            accept_task(k, tasks);
+            settle_task(k, tasks);
     }
 }
 

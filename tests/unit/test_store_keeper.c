@@ -12,6 +12,7 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -460,6 +461,44 @@ static void chore_write(struct store *s, struct store_wait *wait, void *ctx)
         sem_post(&c->entered);
 }
 
+/* As who offers a version does, and looks for the acknowledgement later. */
+static void chore_write_and_look_again(struct store *s, struct store_wait *wait, void *ctx)
+{
+    struct chore *c = ctx;
+
+    chore_write(s, wait, ctx);
+    c->refused++;
+    wait->again = c->move == ST_OK && c->refused < 3;
+}
+
+static void a_task_that_looks_again_hears_that_its_commit_failed(void **state)
+{
+    struct rlimit whole, short_of;
+    struct store_keeper *k = start(*state);
+    struct chore *well = chore_new(chore_write_and_look_again),
+                 *failing = chore_new(chore_write_and_look_again);
+
+    store_keeper_post(k, &well->task);
+    await(&well->done);
+    assert_int_equal(well->status, ST_OK);
+    assert_int_equal(well->refused, 3);
+
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &whole), 0);
+    short_of = whole;
+    short_of.rlim_cur = 4096;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &short_of), 0);
+    store_keeper_post(k, &failing->task);
+    await(&failing->done);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &whole), 0);
+    signal(SIGXFSZ, SIG_DFL);
+    assert_int_not_equal(failing->status, ST_OK);
+    assert_int_equal(failing->refused, 1);
+    store_keeper_stop(k);
+    free(well);
+    free(failing);
+}
+
 static void what_waits_at_the_same_time_is_one_commit(void **state)
 {
     enum { COUNT = 5 };
@@ -650,6 +689,7 @@ int main(void)
         TEST(a_damaged_segment_takes_away_its_dataset_and_no_other),
         TEST(a_stopped_writer_stops_no_reader_and_its_death_frees_the_lock),
         TEST(a_task_that_finds_the_catalog_busy_is_run_again),
+        TEST(a_task_that_looks_again_hears_that_its_commit_failed),
         TEST(what_waits_at_the_same_time_is_one_commit),
         TEST(another_unicode_version_makes_the_dataset_unavailable_instead_of_empty),
         TEST(a_start_can_be_stopped),
