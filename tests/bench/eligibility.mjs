@@ -7,7 +7,7 @@ import { Data } from '../kit/everline.mjs';
 import { buildDir } from '../kit/process.mjs';
 
 export const DATASET = 'eligibility';
-const DEFINITION = {
+export const DEFINITION = {
   name: DATASET,
   description: 'Is this person enrolled?',
   sources: { people: { format: 'csv', columns: { eligible: 'BOOLEAN' } } },
@@ -41,7 +41,7 @@ export async function versions(count, records, directory) {
   await data.put(DEFINITION);
   for (let batch = 0; batch < count; batch++) {
     const file = await generate(join(data.files, 'people.csv'), { rows: records, batch });
-    const result = await data.cli(['ingest', DATASET, '--source', file, '--memory', `${Math.ceil(records / 2500) + 512}MiB`],
+    const result = await data.cli(['ingest', DATASET, '--source', file, '--memory', '2GiB'],
       { tenant: 'dev', deadlineMs: 3600_000 });
     assert.equal(result.code, 0, result.stderr);
     rmSync(file);

@@ -9,58 +9,15 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Server } from '../kit/everline.mjs';
 import { segmentPath } from '../kit/files.mjs';
-import { buildDir, run, start, tempDir, until } from '../kit/process.mjs';
+import { run, until } from '../kit/process.mjs';
 import { DATASET, generate, versions } from './eligibility.mjs';
+import { Load, nowUs, quantile, sleep, within } from './load.mjs';
 
-const CONNECTIONS = 32, CAPACITY_S = 4, CALM_S = 1.5, STARTS = 5;
+const CAPACITY_S = 4, CALM_S = 1.5, STARTS = 5;
 const PATH = `/v1/datasets/${DATASET}/lookup`;
 
-const nowUs = () => Number(process.hrtime.bigint()) / 1e3; // CLOCK_MONOTONIC, as bench_load's
-const sleep = (seconds) => new Promise((resolve) => { setTimeout(resolve, seconds * 1e3); });
-const sorted = (numbers) => Float64Array.from(numbers).sort();
-const quantile = (numbers, q) => { const all = sorted(numbers); return all[Math.min(all.length - 1, Math.floor(all.length * q))]; };
 const median = (numbers) => quantile(numbers, 0.5);
 const max = (numbers) => numbers.reduce((a, b) => Math.max(a, b), 0);
-
-// ---- load ---------------------------------------------------------------------------------------
-
-class Load {
-  constructor(server, token, bodies, rate, seconds) {
-    this.result = join(tempDir('load'), 'result');
-    this.process = start(join(buildDir, 'tests', 'bench_load'),
-      [server.port, PATH, token, bodies, CONNECTIONS, rate, seconds, this.result].map(String));
-  }
-
-  /** [{due, sent, done, status, version}], times in microseconds, in the order of `due`. */
-  async samples() {
-    const { code } = await this.process.ended;
-    assert.equal(code, 0, this.process.stderr);
-    const { buffer, byteOffset, length } = readFileSync(this.result);
-    const all = new Float64Array(buffer.slice(byteOffset, byteOffset + length));
-    const samples = Array.from({ length: all.length / 5 }, (_, i) => {
-      const [due, sent, done, status, version] = all.subarray(i * 5, i * 5 + 5);
-      return { due, sent, done, status, version };
-    });
-    return samples.sort((a, b) => a.due - b.due);
-  }
-
-  stop() {
-    this.process.child.kill('SIGTERM');
-    return this.samples();
-  }
-}
-
-/** The times of those who should have been sent in [from, to), in milliseconds. */
-function within(samples, from, to) {
-  let low = 0, high = samples.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (samples[middle].due < from) low = middle + 1; else high = middle;
-  }
-  const times = [];
-  for (; low < samples.length && samples[low].due < to; low++) times.push((samples[low].done - samples[low].due) / 1e3);
-  return times;
-}
 
 const p999 = (samples, [from, to]) => quantile(within(samples, from, to), 0.999);
 const around = (us) => [us - 0.5e6, us + 0.5e6];
@@ -86,10 +43,10 @@ async function evict(path) {
 }
 
 async function halfOfCapacity(server, token, bodies) {
-  await new Load(server, token, bodies, 0, 1).samples();
-  const closed = await new Load(server, token, bodies, 0, CAPACITY_S).samples();
+  await new Load(server, PATH, token, bodies, 0, 1).samples();
+  const closed = await new Load(server, PATH, token, bodies, 0, CAPACITY_S).samples();
   const capacity = closed.length / CAPACITY_S, rate = Math.floor(capacity / 2);
-  console.log(`capacity ${Math.round(capacity)} requests/s (closed loop, ${CONNECTIONS} connections); load ${rate}/s`);
+  console.log(`capacity ${Math.round(capacity)} requests/s (closed loop); load ${rate}/s`);
   return rate;
 }
 
@@ -103,7 +60,7 @@ async function underLoad(data, rounds, records, wantedRate) {
   if (last.current) assert.equal((await rollback()).status, 200);
   const rate = wantedRate || await halfOfCapacity(server, token, bodies);
 
-  const load = new Load(server, token, bodies, rate, 3600);
+  const load = new Load(server, PATH, token, bodies, rate, 3600);
   const seen = [];
   let anonKb = 0;
   await sleep(1);

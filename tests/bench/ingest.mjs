@@ -1,0 +1,141 @@
+// How long an ingest takes, from a file to a version that a server has verified, opened and serves; beside what
+// PostgreSQL 15 needs to copy the same file into an unlogged table and to make a unique index. And what lookups feel
+// of it: an open-loop client asks a steady rate, alone and while the ingest runs.
+import assert from 'node:assert/strict';
+import { chmodSync, statSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { Data } from '../kit/everline.mjs';
+import { buildDir, run, tempDir } from '../kit/process.mjs';
+import { DATASET, DEFINITION, generate } from './eligibility.mjs';
+import { Load, nowUs, quantile, sleep, within } from './load.mjs';
+
+const RATE = 500, ALONE_S = 10;
+const PG = '/usr/lib/postgresql/15/bin';
+const DEADLINE_MS = 3600_000;
+const CHECKED = {
+  ...DEFINITION,
+  max_reject_ratio: 0.01, // the generator's typos
+  checks: [
+    { name: 'ssn_shape', expect: 'length(ssn_last4) = 4', on_fail: 'reject', max_ratio: 0.01 },
+    { name: 'state_shape', expect: 'length(state) = 2', on_fail: 'reject', max_ratio: 0.01 },
+  ],
+  gates: [{ name: 'row_drift', metric: 'count(*)', max_change_ratio: 0.2 }],
+};
+const PARQUET = {
+  ...CHECKED, name: `${DATASET}_parquet`, sources: { people: { format: 'parquet' } },
+  prepare: CHECKED.prepare.replace(' eligible,', ' eligible::BOOLEAN AS eligible,'),
+};
+
+async function must(program, args, options) {
+  const result = await run(program, args, { deadlineMs: DEADLINE_MS, ...options });
+  assert.equal(result.code, 0, `${program} ${args.join(' ')}: ${result.stderr}`);
+  return result.stdout;
+}
+
+const mib = (bytes) => `${Math.round(bytes / 2 ** 20)} MiB`;
+const row = (...cells) => console.log(cells.map((cell, i) => (i ? String(cell).padStart(13) : cell.padEnd(46))).join(''));
+
+async function ingest(data, dataset, file, { memory, threads }) {
+  const began = performance.now();
+  const args = ['ingest', dataset, '--source', file, '--memory', memory, '--threads', threads, '--output', 'json'];
+  const result = await data.cli(args, { tenant: 'dev', deadlineMs: DEADLINE_MS });
+  assert.equal(result.code, 0, result.stderr);
+  const version = JSON.parse(result.stdout);
+  assert.equal(version.outcome, 'flipped');
+  return { seconds: (performance.now() - began) / 1e3, version };
+}
+
+// ---- PostgreSQL ---------------------------------------------------------------------------------
+
+/** It does not run as root. */
+const asPostgres = (program, args, options) => (process.getuid() === 0
+  ? must('setpriv', ['--reuid=postgres', '--regid=postgres', '--clear-groups', program, ...args], options)
+  : must(program, args, options));
+
+async function postgres(file) {
+  const directory = tempDir('postgres'), data = join(directory, 'data');
+  if (process.getuid() === 0) await must('chown', ['postgres', directory]);
+  await asPostgres(`${PG}/initdb`, ['-D', data, '--no-sync', '-A', 'trust', '-U', 'bench'], { cwd: directory });
+  const settings = ['shared_buffers=1GB', 'maintenance_work_mem=1GB', 'max_wal_size=8GB', 'listen_addresses=',
+    `unix_socket_directories=${directory}`];
+  await asPostgres(`${PG}/pg_ctl`, ['-D', data, '-w', '-l', join(directory, 'log'), '-o',
+    settings.map((one) => `-c ${one}`).join(' '), 'start'], { cwd: directory });
+  const sql = (text) => must('psql', ['-h', directory, '-U', 'bench', '-d', 'postgres', '-q', '-v', 'ON_ERROR_STOP=1', '-c', text]);
+  try {
+    await sql('CREATE UNLOGGED TABLE people (id bigint, first_name text, last_name text, birth_date date, ' +
+      'ssn_last4 text, eligible boolean, state text)');
+    const began = performance.now();
+    await sql(`COPY people FROM '${file}' (FORMAT csv, HEADER)`);
+    const copied = performance.now();
+    await sql('CREATE UNIQUE INDEX ON people (id)');
+    return { copy: (copied - began) / 1e3, index: (performance.now() - copied) / 1e3 };
+  } finally {
+    await asPostgres(`${PG}/pg_ctl`, ['-D', data, '-w', '-m', 'immediate', 'stop'], { cwd: directory });
+  }
+}
+
+// ---- lookups ------------------------------------------------------------------------------------
+
+/** p99 in milliseconds, alone and while `work` runs. */
+async function feel(server, data, rows, work) {
+  const bodies = await generate(join(data.files, 'bodies'), { rows, requests: 100_000 });
+  const load = new Load(server, `/v1/datasets/${DATASET}/lookup`, await data.token(), bodies, RATE, 3600);
+  await sleep(2);
+  const alone = [nowUs()];
+  await sleep(ALONE_S);
+  alone.push(nowUs());
+  const during = [alone[1]];
+  await work();
+  during.push(nowUs());
+  const samples = await load.stop();
+  const p99 = ([from, to]) => quantile(within(samples, from, to), 0.99);
+  return { alone: p99(alone), during: p99(during), failed: samples.filter((one) => one.status !== 200).length };
+}
+
+// ---- the run ------------------------------------------------------------------------------------
+
+async function main() {
+  const { values } = parseArgs({ options: {
+    rows: { type: 'string', default: '20000000' }, memory: { type: 'string', default: '4GiB' },
+    threads: { type: 'string', default: '2' },
+    'no-postgres': { type: 'boolean', default: false }, 'no-lookups': { type: 'boolean', default: false },
+  } });
+  const rows = Number(values.rows);
+  assert.ok(rows > 0, '--rows is a number');
+  const data = await Data.make(), server = await data.serve();
+  chmodSync(data.files, 0o755); // PostgreSQL reads the file itself
+  const csv = await generate(join(data.files, 'people.csv'), { rows, typos: 100 });
+  const parquet = join(data.files, 'people.parquet');
+  await must(join(buildDir, 'tests', 'bench_parquet'), [csv, parquet]);
+  await data.put(CHECKED);
+  await data.put(PARQUET);
+  console.log(`${cpus().length} cores, ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB; ` +
+    `${new Date().toISOString().slice(0, 10)}; ${rows} rows, CSV ${mib(statSync(csv).size)}, Parquet ${mib(statSync(parquet).size)}`);
+
+  const pg = values['no-postgres'] ? null : await postgres(csv);
+  const whole = pg && pg.copy + pg.index;
+  row('', 'seconds', 'rows/s', 'x PostgreSQL', 'memory', 'temporary');
+  if (pg) {
+    row('PostgreSQL: COPY, unlogged table', pg.copy.toFixed(1), Math.round(rows / pg.copy));
+    row('PostgreSQL: and unique index', whole.toFixed(1), Math.round(rows / whole), '1.00');
+  }
+  for (const [what, dataset, file] of [['CSV', DATASET, csv], ['Parquet', PARQUET.name, parquet]]) {
+    const { seconds, version } = await ingest(data, dataset, file, values);
+    row(`everline: ${what}, to the served version`, seconds.toFixed(1), Math.round(rows / seconds),
+      whole ? (whole / seconds).toFixed(2) : '-', mib(version.used.memory_bytes), mib(version.used.temporary_bytes));
+  }
+  if (!values['no-lookups']) {
+    const next = await generate(join(data.files, 'next.csv'), { rows, typos: 100, batch: 1 });
+    const { alone, during, failed } = await feel(server, data, rows, () => ingest(data, DATASET, next, values));
+    assert.equal(failed, 0, `${failed} lookups failed`);
+    console.log(`lookups, ${RATE}/s: p99 ${alone.toFixed(2)} ms alone, ${during.toFixed(2)} ms while it runs (${(during / alone).toFixed(2)} x)`);
+  }
+  assert.equal(await server.stop(), 0, server.log);
+}
+
+main().then(() => process.exit(), (error) => {
+  console.error(`ingest: ${error.stack}`);
+  process.exit(1);
+});
