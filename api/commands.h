@@ -18,6 +18,7 @@ enum st promote_cmd(const struct cmd_args *args);
 enum st tenant_put_cmd(const struct cmd_args *args);
 enum st tenant_get_cmd(const struct cmd_args *args);
 enum st tenant_list_cmd(const struct cmd_args *args);
+enum st tenant_secret_cmd(const struct cmd_args *args);
 enum st token_cmd(const struct cmd_args *args);
 enum st token_inspect_cmd(const struct cmd_args *args);
 enum st token_verify_cmd(const struct cmd_args *args);

@@ -34,6 +34,7 @@ struct api_server {
     struct api_pool *pool;
     struct api_workers *ingest_workers;
     struct api_watch *watch;
+    struct api_hooks *hooks;
     struct api_followers *followers; /* NULL: there is no server */
     const char *run_name;            /* of this process in DATA/run */
     struct api_links *links;

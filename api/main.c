@@ -48,6 +48,8 @@ static const struct cmd_option TENANT_PUT[] = {
     {"audience", CMD_STRING, "TEXT", NULL, "accepted audience of tokens", false},
     {"jwks", CMD_STRING, "URL", NULL,
      "where its issuer publishes keys: https://..., or a file; \"none\" for none", false},
+    {"webhook", CMD_STRING, "URL", NULL,
+     "where the ends of its jobs are told: https://...; \"none\" for nowhere", false},
     {"max-batch-keys", CMD_UINT, "N", NULL, "largest batch; 0: the server's", false},
     {"max-datasets", CMD_UINT, "N", NULL, "most datasets; 0: no limit", false},
     {"max-concurrent-jobs", CMD_UINT, "N", NULL, "jobs that run at a time; 0: no limit", false},
@@ -60,6 +62,7 @@ static const struct cmd_option TENANT_PUT[] = {
 };
 static const struct cmd_option TENANT_SHOW[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_OUTPUT,
                                                 COMMANDS_END};
+static const struct cmd_option TENANT_SECRET[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_END};
 static const struct cmd_option TOKEN[] = {
     COMMANDS_DATA,
     COMMANDS_KEYS,
@@ -180,6 +183,8 @@ static const struct cmd COMMANDS[] = {
      "everline tenant put dev --data DIR", TENANT_PUT, tenant_put_cmd},
     {"tenant get", "NAME", 1, 1, "Show a tenant", NULL, "everline tenant get dev --data DIR",
      TENANT_SHOW, tenant_get_cmd},
+    {"tenant webhook-secret", "NAME", 1, 1, "Print the secret that signs a tenant's webhooks", NULL,
+     "everline tenant webhook-secret dev --data DIR", TENANT_SECRET, tenant_secret_cmd},
     {"tenant list", "", 0, 0, "List tenants", NULL, "everline tenant list --data DIR", TENANT_SHOW,
      tenant_list_cmd},
     {"token", "", 0, 0, "Mint a token; prints it and nothing else", NULL,

@@ -2,6 +2,7 @@
 
 #include "api/followers.h"
 #include "api/helper.h"
+#include "api/hooks.h"
 #include "api/production.h"
 #include "api/watch.h"
 #include "api/workers.h"
@@ -376,6 +377,8 @@ enum st api_serve(const struct api_options *options)
     if (!st)
         st = api_watch_start(&server.watch, server.options.inbox, server.keeper);
     if (!st)
+        st = api_hooks_start(&server.hooks, server.keeper);
+    if (!st)
         st = api_links_new(&server.links, server.options.request_timeout_ms);
     if (!st) {
         errno = 0;
@@ -393,6 +396,7 @@ enum st api_serve(const struct api_options *options)
     if (daemon)
         MHD_stop_daemon(daemon);
     api_links_free(server.links);
+    api_hooks_stop(server.hooks);
     api_watch_stop(server.watch);
     api_workers_stop(server.ingest_workers);
     api_followers_stop(server.followers);

@@ -1,6 +1,8 @@
 #include "api/commands.h"
 
+#include "auth/http.h"
 #include "auth/jwks.h"
+#include "store/hook.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -45,6 +47,21 @@ static enum st change_jwks(struct store_tenant *t, const struct cmd_args *args)
     return st;
 }
 
+static enum st change_webhook(struct store_tenant *t, const struct cmd_args *args)
+{
+    const char *url = cmd_string(args, "webhook");
+
+    if (!url)
+        return ST_OK;
+    if (strcmp(url, "none") == 0)
+        url = "";
+    else if (!auth_http_takes(url) || strlen(url) >= sizeof t->webhook)
+        return st_hint(st_fail(ST_USAGE, NULL, "--webhook: this is no URL that can be told"),
+                       "https://..., or http:// to this machine");
+    snprintf(t->webhook, sizeof t->webhook, "%s", url);
+    return ST_OK;
+}
+
 /* What the options say; the rest stays. */
 static enum st change(struct store_tenant *t, const struct cmd_args *args)
 {
@@ -57,6 +74,8 @@ static enum st change(struct store_tenant *t, const struct cmd_args *args)
         st = change_text(t->audience, sizeof t->audience, args, "audience");
     if (!st)
         st = change_jwks(t, args);
+    if (!st)
+        st = change_webhook(t, args);
     if (!st)
         st = change_number(&t->max_batch_keys, args, "max-batch-keys");
     if (!st)
@@ -84,6 +103,8 @@ enum st tenant_put_cmd(const struct cmd_args *args)
         st = commands_make_tenant(&t, s, cmd_operand(args, 0));
     if (!st)
         st = change(&t, args);
+    if (!st && t.webhook[0])
+        st = store_hook_key_create(s, t.name);
     if (!st)
         st = store_tenant_put(s, &t);
     if (!st)
@@ -141,4 +162,32 @@ enum st tenant_get_cmd(const struct cmd_args *args)
 enum st tenant_list_cmd(const struct cmd_args *args)
 {
     return print_rows(args, NULL);
+}
+
+/* As receivers' libraries want it: "whsec_" and base64. */
+enum st tenant_secret_cmd(const struct cmd_args *args)
+{
+    char text[4 * STORE_HOOK_KEY_BYTES];
+    struct store_tenant t;
+    struct secret key = {0};
+    struct store *s = NULL;
+    enum st st = commands_open(&s, args, false);
+
+    if (!st)
+        st = store_tenant_get(&t, s, cmd_operand(args, 0));
+    if (!st)
+        st = store_hook_key_read(&key, store_keys_dir(s), t.name);
+    store_close(s);
+    if (st == ST_NOT_FOUND)
+        st = st_hint(st, "everline tenant put %s --webhook URL makes one", cmd_operand(args, 0));
+    if (!st && key.len > STORE_HOOK_KEY_BYTES * 2)
+        st = st_fail(ST_INVALID, "BAD_KEY", "webhook.key is longer than %d bytes",
+                     STORE_HOOK_KEY_BYTES * 2);
+    if (!st) {
+        digest_base64(text, key.bytes, key.len);
+        printf("whsec_%s\n", text);
+        secret_wipe(text, sizeof text);
+    }
+    secret_release(&key);
+    return st;
 }

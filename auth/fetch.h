@@ -1,4 +1,4 @@
-/* A document from a URL or a file. The only user of libcurl. Private to auth/. */
+/* A document from a URL or a file. Private to auth/. */
 #ifndef EVERLINE_AUTH_FETCH_H
 #define EVERLINE_AUTH_FETCH_H
 

@@ -287,6 +287,11 @@ enum st digest_hmac_sum(unsigned char out[DIGEST_BYTES], struct digest_hmac *h, 
     return ST_OK;
 }
 
+void digest_base64(char *out, const void *bytes, size_t len)
+{
+    EVP_EncodeBlock((unsigned char *)out, bytes, (int)len);
+}
+
 void digest_hex(char *out, const void *bytes, size_t len)
 {
     static const char DIGITS[] = "0123456789abcdef";

@@ -54,6 +54,9 @@ enum st digest_hmac_sum(unsigned char out[DIGEST_BYTES], struct digest_hmac *h, 
 
 enum st digest_random(void *out, size_t len) ST_MUST_USE;
 
+/* Standard base64 with padding (RFC 4648 section 4); `out` takes (len + 2) / 3 * 4 + 1 bytes. */
+void digest_base64(char *out, const void *bytes, size_t len);
+
 /* `out` takes 2 * len + 1 bytes. */
 void digest_hex(char *out, const void *bytes, size_t len);
 /* Exactly 2 * len lower-case hex digits; ST_INVALID otherwise. */

@@ -36,6 +36,7 @@ const char *const catalog_table_names[CATALOG_TABLES] = {
     [CATALOG_UPLOADS] = "uploads",
     [CATALOG_REPEATS] = "repeats",
     [CATALOG_STARTS] = "starts",
+    [CATALOG_HOOKS] = "hooks",
 };
 
 static MDB_env *abandoned; /* the last one: its lock must stay mapped while this thread lives */

@@ -33,6 +33,9 @@ void store_set(struct catalog_txn *t, json_t *object, const char *name, json_t *
 enum st store_tenant_to_json(json_t **out, const struct store_tenant *t) ST_MUST_USE;
 enum st store_tenant_from_json(struct store_tenant *t, const json_t *row) ST_MUST_USE;
 
+/* Writes a random key of 32 bytes to a new file; ST_CONFLICT when there is one. */
+enum st store_key_file_create(const char *path) ST_MUST_USE;
+
 /* A time as the API shows it. */
 json_t *store_time_json(int64_t wall_us);
 

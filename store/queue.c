@@ -284,6 +284,7 @@ void queue_end_job(struct catalog_txn *t, json_t *job, const char *state, bool d
     catalog_put(t, CATALOG_JOBS, queue_text(job, "job"), job);
     store_order_key(key, (uint64_t)queue_number(job, "order"));
     catalog_delete(t, CATALOG_QUEUE, key);
+    hook_add(t, job);
     if (!dead)
         upload_give_up(t, queue_text(job, "tenant"), json_object_get(job, "spec"));
 }

@@ -41,6 +41,9 @@ bool start_find(char job[STORE_JOB_ID_SIZE], struct catalog_txn *t,
 void start_remember(struct catalog_txn *t, const struct store_job_request *request,
                     const char *job);
 
+/* The message that tells the tenant of the end of this job (store/hook.c), if it wants any. */
+void hook_add(struct catalog_txn *t, const json_t *job);
+
 /* ---- between the queue's files ---- */
 
 const char *queue_text(const json_t *object, const char *name); /* "" when absent */

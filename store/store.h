@@ -64,6 +64,7 @@ struct store_tenant {
     char issuer[256];                  /* accepted `iss`; default "everline" */
     char audience[256];                /* accepted `aud`; default "everline" */
     char jwks[512];                    /* where its issuer publishes keys, or empty */
+    char webhook[512];                 /* where the ends of its jobs are told, or empty */
     char hmac_key_id[STORE_NAME_SIZE]; /* the key that new protected versions use */
     char hmac_key_check[33];           /* what it gave when it was registered; "" before that */
     /* Caps; 0 is "the server's default". Later work fills in more. */

@@ -23,14 +23,14 @@ void store_tenant_init(struct store_tenant *t, const char *name)
 
 enum st store_tenant_to_json(json_t **out, const struct store_tenant *t)
 {
-    *out = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:{s:I, s:I, s:I, s:I, s:I}}", "tenant",
-                     t->name, "enabled", t->enabled ? 1 : 0, "issuer", t->issuer, "audience",
-                     t->audience, "jwks", t->jwks, "hmac_key_id", t->hmac_key_id, "hmac_key_check",
-                     t->hmac_key_check, "limits", "max_batch_keys", (json_int_t)t->max_batch_keys,
-                     "max_datasets", (json_int_t)t->max_datasets, "max_concurrent_jobs",
-                     (json_int_t)t->max_concurrent_jobs, "max_queued_jobs",
-                     (json_int_t)t->max_queued_jobs, "max_upload_bytes",
-                     (json_int_t)t->max_upload_bytes);
+    *out = json_pack(
+        "{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:I, s:I, s:I, s:I, s:I}}", "tenant", t->name,
+        "enabled", t->enabled ? 1 : 0, "issuer", t->issuer, "audience", t->audience, "jwks",
+        t->jwks, "webhook", t->webhook, "hmac_key_id", t->hmac_key_id, "hmac_key_check",
+        t->hmac_key_check, "limits", "max_batch_keys", (json_int_t)t->max_batch_keys,
+        "max_datasets", (json_int_t)t->max_datasets, "max_concurrent_jobs",
+        (json_int_t)t->max_concurrent_jobs, "max_queued_jobs", (json_int_t)t->max_queued_jobs,
+        "max_upload_bytes", (json_int_t)t->max_upload_bytes);
     return *out ? ST_OK
                 : st_fail(ST_INVALID, "INVALID_TENANT",
                           "issuer or audience of the tenant is not valid UTF-8");
@@ -38,7 +38,7 @@ enum st store_tenant_to_json(json_t **out, const struct store_tenant *t)
 
 enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
 {
-    const char *name, *issuer, *audience, *jwks = "", *key_id, *key_check = NULL;
+    const char *name, *issuer, *audience, *jwks = "", *webhook = "", *key_id, *key_check = NULL;
     int64_t batch = 0, datasets = 0, concurrent = 0, queued = 0, upload_bytes = 0;
     json_t *limits = NULL;
     bool enabled;
@@ -52,6 +52,8 @@ enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
         st = jx_need_string(&audience, row, "", "audience");
     if (!st)
         st = jx_string(&jwks, row, "", "jwks", "");
+    if (!st)
+        st = jx_string(&webhook, row, "", "webhook", "");
     if (!st)
         st = jx_need_string(&key_id, row, "", "hmac_key_id");
     if (!st)
@@ -75,6 +77,7 @@ enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
     snprintf(t->issuer, sizeof t->issuer, "%s", issuer);
     snprintf(t->audience, sizeof t->audience, "%s", audience);
     snprintf(t->jwks, sizeof t->jwks, "%s", jwks);
+    snprintf(t->webhook, sizeof t->webhook, "%s", webhook);
     snprintf(t->hmac_key_id, sizeof t->hmac_key_id, "%s", key_id);
     snprintf(t->hmac_key_check, sizeof t->hmac_key_check, "%s", key_check);
     t->max_batch_keys = (uint32_t)batch;
@@ -192,23 +195,34 @@ enum st store_tenant_list(json_t **items, struct store *s)
     return st;
 }
 
+enum st store_key_file_create(const char *path)
+{
+    unsigned char key[HMAC_KEY_BYTES];
+    char hex[HMAC_KEY_BYTES * 2 + 2];
+    enum st st = digest_random(key, sizeof key);
+
+    if (st)
+        return st;
+    digest_hex(hex, key, sizeof key);
+    hex[HMAC_KEY_BYTES * 2] = '\n';
+    st = fs_write_new(path, hex, HMAC_KEY_BYTES * 2 + 1, 0600);
+    secret_wipe(key, sizeof key);
+    secret_wipe(hex, sizeof hex);
+    return st;
+}
+
 /* Ids count the days and a random tail: they sort by age and never collide with a removed one. */
 enum st store_hmac_key_create(char id[STORE_NAME_SIZE], struct store *s, const char *tenant)
 {
-    unsigned char key[HMAC_KEY_BYTES], tail[4];
-    char hex[HMAC_KEY_BYTES * 2 + 2], tail_hex[sizeof tail * 2 + 1];
-    char path[FS_PATH_MAX], text[CLOCK_TEXT_SIZE];
+    unsigned char tail[4];
+    char path[FS_PATH_MAX], text[CLOCK_TEXT_SIZE], tail_hex[sizeof tail * 2 + 1];
     enum st st = store_name_check("tenant", tenant);
 
-    if (!st)
-        st = digest_random(key, sizeof key);
     if (!st)
         st = digest_random(tail, sizeof tail);
     if (st)
         return st;
-    digest_hex(hex, key, sizeof key);
     digest_hex(tail_hex, tail, sizeof tail);
-    hex[HMAC_KEY_BYTES * 2] = '\n';
     clock_format(text, clock_wall_us());
     snprintf(id, STORE_NAME_SIZE, "hmac-%.10s-%s", text, tail_hex);
     st = fs_path(path, "%s/%s/hmac", s->keys_dir, tenant);
@@ -216,11 +230,7 @@ enum st store_hmac_key_create(char id[STORE_NAME_SIZE], struct store *s, const c
         st = fs_mkdir_all(path, 0700);
     if (!st)
         st = fs_path(path, "%s/%s/hmac/%s.key", s->keys_dir, tenant, id);
-    if (!st)
-        st = fs_write_new(path, hex, HMAC_KEY_BYTES * 2 + 1, 0600);
-    secret_wipe(key, sizeof key);
-    secret_wipe(hex, sizeof hex);
-    return st;
+    return st ? st : store_key_file_create(path);
 }
 
 enum st store_hmac_key_read(struct secret *out, const char *keys_dir, const char *tenant,

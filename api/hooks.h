@@ -1,0 +1,13 @@
+/* The sender of webhooks (store/hook.h), signed as Standard Webhooks 1.0 says: webhook-id,
+ * webhook-timestamp, and webhook-signature, v1, of "id.timestamp.body". */
+#ifndef EVERLINE_API_HOOKS_H
+#define EVERLINE_API_HOOKS_H
+
+#include "store/keeper.h"
+
+struct api_hooks;
+
+enum st api_hooks_start(struct api_hooks **out, struct store_keeper *keeper) ST_MUST_USE;
+void api_hooks_stop(struct api_hooks *h); /* accepts NULL; breaks off what is being sent */
+
+#endif

@@ -1,0 +1,240 @@
+#include "store/hook.h"
+
+#include "base/clock.h"
+#include "store/internal.h"
+#include "store/queue_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* CATALOG_HOOKS: tenant/MESSAGE -> {"payload","tries","due_us"}. Taking one moves its time on, so
+ * that whoever dies with it in hand delays it, and no more. The URL is the tenant's of the moment:
+ * messages of a tenant without one are not written, and those that wait then go. */
+
+#define PAUSE_US 60000000
+
+/* After the first try, the second ...: those that Standard Webhooks names, three days in all. */
+static const int64_t AGAIN_S[] = {5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400};
+enum { TRIES = 1 + sizeof AGAIN_S / sizeof AGAIN_S[0] };
+
+/* ---- writing one ---- */
+
+static const char *text_or_null(const json_t *object, const char *name)
+{
+    return json_string_value(json_object_get(object, name));
+}
+
+/* One line for people, in chat hooks: names, numbers and codes, no value of a record. */
+static void describe(char out[512], const json_t *job, const char *state)
+{
+    const json_t *result = json_object_get(job, "result");
+    const json_t *error = json_object_get(result, "error");
+    const char *dataset = queue_text(job, "dataset"), *outcome = text_or_null(result, "outcome");
+    const char *code = text_or_null(error ? error : json_object_get(job, "error"), "code");
+    json_int_t version = queue_number(result, "version");
+
+    if (strcmp(state, "succeeded") == 0)
+        snprintf(out, 512, "%s: version %lld is built (%s)", dataset, (long long)version,
+                 outcome ? outcome : "succeeded");
+    else if (strcmp(state, "held") == 0)
+        snprintf(out, 512, "%s: version %lld is HELD and waits for a promotion", dataset,
+                 (long long)version);
+    else
+        snprintf(out, 512, "%s: job %s %s (%s)", dataset, queue_text(job, "job"), state,
+                 code ? code : "no reason");
+}
+
+static json_t *payload_of(const json_t *job, const char *state)
+{
+    static const char *const COPIED[] = {"job",     "tenant",     "dataset",  "state",
+                                         "attempt", "created_at", "ended_at", "actor"};
+    const json_t *result = json_object_get(job, "result");
+    json_t *error = json_object_get(result, "error"), *data = json_object();
+    char text[512], type[64];
+
+    for (size_t i = 0; i < sizeof COPIED / sizeof COPIED[0]; i++)
+        json_object_set(data, COPIED[i], json_object_get(job, COPIED[i]));
+    json_object_set(data, "version", json_object_get(result, "version"));
+    json_object_set(data, "outcome", json_object_get(result, "outcome"));
+    json_object_set(data, "error", error ? error : json_object_get(job, "error"));
+    describe(text, job, state);
+    snprintf(type, sizeof type, "job.%s", state);
+    return json_pack("{s:s, s:O, s:o, s:s}", "type", type, "timestamp",
+                     json_object_get(job, "ended_at"), "data", data, "text", text);
+}
+
+void hook_add(struct catalog_txn *t, const json_t *job)
+{
+    const char *tenant = queue_text(job, "tenant"), *state = queue_text(job, "state");
+    char key[CATALOG_KEY_SIZE];
+    json_t *row = catalog_get(t, CATALOG_TENANTS, tenant);
+    bool wanted = *queue_text(row, "webhook") && strcmp(state, "canceled") != 0;
+
+    json_decref(row);
+    if (!wanted)
+        return;
+    json_t *payload = payload_of(job, state), *message = json_object();
+    char *text = payload ? jx_text(payload, false) : NULL;
+    snprintf(key, sizeof key, "%s/msg_%s_%lld_%s", tenant, queue_text(job, "job"),
+             (long long)queue_number(job, "attempt"), state);
+    store_set(t, message, "payload", text ? json_string(text) : NULL);
+    store_set(t, message, "tries", json_integer(0));
+    store_set(t, message, "due_us", json_integer(clock_wall_us()));
+    catalog_put(t, CATALOG_HOOKS, key, message);
+    free(text);
+    json_decref(payload);
+    json_decref(message);
+}
+
+/* ---- delivering ---- */
+
+static void hook_key(char out[CATALOG_KEY_SIZE], const struct store_hook *h)
+{
+    snprintf(out, CATALOG_KEY_SIZE, "%s/%s", h->tenant, h->id);
+}
+
+/* The key of the one that is due first; *next_us is when. */
+static bool find_first(char out[CATALOG_KEY_SIZE], int64_t *next_us, struct catalog_txn *t)
+{
+    char key[CATALOG_KEY_SIZE] = "";
+    json_t *message;
+
+    *next_us = INT64_MAX;
+    while ((message = catalog_after(t, CATALOG_HOOKS, "", key))) {
+        json_int_t due_us = queue_number(message, "due_us");
+        if (due_us < *next_us) {
+            *next_us = due_us;
+            memcpy(out, key, CATALOG_KEY_SIZE);
+        }
+        json_decref(message);
+    }
+    return *next_us != INT64_MAX;
+}
+
+static void fill(struct store_hook *out, struct catalog_txn *t, const char *key, json_t *message)
+{
+    size_t tenant_len = strcspn(key, "/");
+
+    snprintf(out->tenant, sizeof out->tenant, "%.*s", (int)tenant_len, key);
+    snprintf(out->id, sizeof out->id, "%s", key + tenant_len + 1);
+    json_t *row = catalog_get(t, CATALOG_TENANTS, out->tenant);
+    snprintf(out->url, sizeof out->url, "%s", queue_text(row, "webhook"));
+    json_decref(row);
+    out->payload = strdup(queue_text(message, "payload"));
+    out->tries = (unsigned)queue_number(message, "tries") + 1;
+    if (!out->payload)
+        catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
+}
+
+enum st store_hook_take(struct store_hook *out, struct store_hook_round *round, struct store *s,
+                        int64_t now_us)
+{
+    char key[CATALOG_KEY_SIZE];
+    struct catalog_txn t;
+
+    *out = (struct store_hook){0};
+    if (round->seen && !catalog_moved(&s->catalog, round->seen) && round->next_us > now_us)
+        return ST_NOT_FOUND;
+    catalog_begin_read(&t, &s->catalog);
+    round->seen = catalog_txn_id(&t);
+    bool due = find_first(key, &round->next_us, &t) && round->next_us <= now_us;
+    enum st st = catalog_end(&t);
+    if (st || !due)
+        return st ? st : ST_NOT_FOUND;
+    catalog_begin_write(&t, &s->catalog);
+    json_t *message = find_first(key, &round->next_us, &t) && round->next_us <= now_us
+                          ? catalog_get(&t, CATALOG_HOOKS, key)
+                          : NULL;
+    bool found = message != NULL;
+    if (found) {
+        fill(out, &t, key, message);
+        store_set(&t, message, "tries", json_integer(out->tries));
+        store_set(&t, message, "due_us", json_integer(now_us + PAUSE_US));
+        catalog_put(&t, CATALOG_HOOKS, key, message);
+    }
+    json_decref(message);
+    st = catalog_commit(&t);
+    if (st)
+        store_hook_release(out);
+    return st || found ? st : ST_NOT_FOUND;
+}
+
+void store_hook_release(struct store_hook *h)
+{
+    free(h->payload);
+    *h = (struct store_hook){0};
+}
+
+enum st store_hook_delivered(struct store *s, const struct store_hook *h)
+{
+    char key[CATALOG_KEY_SIZE];
+    struct catalog_txn t;
+
+    hook_key(key, h);
+    catalog_begin_write(&t, &s->catalog);
+    catalog_delete(&t, CATALOG_HOOKS, key);
+    return catalog_commit(&t);
+}
+
+static void put_off(struct catalog_txn *t, const char *key, json_t *message, int64_t due_us)
+{
+    store_set(t, message, "due_us", json_integer(due_us));
+    catalog_put(t, CATALOG_HOOKS, key, message);
+}
+
+enum st store_hook_failed(bool *last, struct store *s, const struct store_hook *h, int64_t now_us)
+{
+    char mine[CATALOG_KEY_SIZE], prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
+    struct catalog_txn t;
+    json_t *message;
+
+    *last = h->tries >= TRIES;
+    if (*last)
+        return store_hook_delivered(s, h);
+    hook_key(mine, h);
+    store_dataset_key(prefix, h->tenant, "");
+    catalog_begin_write(&t, &s->catalog);
+    while ((message = catalog_after(&t, CATALOG_HOOKS, prefix, key))) {
+        if (strcmp(key, mine) == 0)
+            put_off(&t, key, message, now_us + AGAIN_S[h->tries - 1] * 1000000);
+        else if (queue_number(message, "due_us") < now_us + PAUSE_US)
+            put_off(&t, key, message, now_us + PAUSE_US);
+        json_decref(message);
+    }
+    return catalog_commit(&t);
+}
+
+/* ---- the key ---- */
+
+static enum st key_path(char out[FS_PATH_MAX], const char *keys_dir, const char *tenant)
+{
+    enum st st = store_name_check("tenant", tenant);
+
+    return st ? st : fs_path(out, "%s/%s/webhook.key", keys_dir, tenant);
+}
+
+enum st store_hook_key_create(struct store *s, const char *tenant)
+{
+    char path[FS_PATH_MAX];
+    enum st st = key_path(path, s->keys_dir, tenant);
+
+    if (!st)
+        st = store_key_file_create(path);
+    return st == ST_CONFLICT ? ST_OK : st;
+}
+
+enum st store_hook_key_read(struct secret *out, const char *keys_dir, const char *tenant)
+{
+    char path[FS_PATH_MAX];
+    enum st st = key_path(path, keys_dir, tenant);
+
+    if (!st)
+        st = secret_read_file(out, path);
+    if (!st && out->len < STORE_HOOK_KEY_BYTES) {
+        secret_release(out);
+        st = st_fail(ST_INVALID, "BAD_KEY", "webhook.key of tenant \"%s\" is shorter than %d bytes",
+                     tenant, STORE_HOOK_KEY_BYTES);
+    }
+    return st;
+}

@@ -1,0 +1,114 @@
+// Webhooks: what a receiver gets, that its signature can be verified, and that nothing is lost when it
+// refuses and the server ends.
+import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
+import http from 'node:http';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { Data } from '../kit/everline.mjs';
+import { until } from '../kit/process.mjs';
+import { csv, THINGS, things } from '../kit/samples.mjs';
+
+let data, receiver, url, secret, server, token;
+let answer = 200;
+const got = [];
+
+before(async () => {
+  receiver = http.createServer((request, response) => {
+    const parts = [];
+    request.on('data', (part) => parts.push(part));
+    request.on('end', () => {
+      got.push({ headers: request.headers, body: Buffer.concat(parts).toString(), path: request.url, answered: answer });
+      response.writeHead(answer).end('x');
+    });
+  }).listen(0, '127.0.0.1');
+  await new Promise((resolve) => { receiver.on('listening', resolve); });
+  url = `http://127.0.0.1:${receiver.address().port}/told`;
+  data = await Data.make('dev', 'other');
+  await data.put(THINGS);
+  await data.put({ ...THINGS, name: 'held', require_promotion: true });
+  await data.put(THINGS, { tenant: 'other' });
+  await data.ok(['tenant', 'put', 'dev', '--webhook', url]);
+  secret = (await data.ok(['tenant', 'webhook-secret', 'dev'])).trim();
+  server = await data.serve();
+  token = await data.token();
+});
+after(async () => {
+  await server?.stop();
+  receiver.close();
+});
+
+/** As the Standard Webhooks 1.0 say that a receiver does. */
+function verify({ headers, body }) {
+  const key = Buffer.from(secret.replace(/^whsec_/, ''), 'base64');
+  const signed = createHmac('sha256', key).update(`${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`).digest('base64');
+  assert.equal(headers['webhook-signature'], `v1,${signed}`);
+  assert.ok(Math.abs(Date.now() / 1000 - headers['webhook-timestamp']) < 300);
+  assert.equal(headers['content-type'], 'application/json');
+  return JSON.parse(body);
+}
+
+const told = (test_, what) => until(what, () => got.find((one) => one.answered === 200 && test_(JSON.parse(one.body))));
+const ingest = (dataset, body) => server.post(`/v1/datasets/${dataset}/ingests`, token, body, { 'content-type': 'text/csv' });
+
+test('the end of a job is told, signed', async () => {
+  assert.match(secret, /^whsec_[A-Za-z0-9+/]{43}=$/);
+  const { job } = (await ingest('things', csv(things(3)))).json;
+  const message = await told(({ data: { job: id } }) => id === job, 'it was told');
+  const payload = verify(message);
+  assert.equal(message.path, '/told');
+  assert.equal(payload.type, 'job.succeeded');
+  assert.deepEqual([payload.data.tenant, payload.data.dataset, payload.data.version, payload.data.outcome], ['dev', 'things', 1, 'flipped']);
+  assert.match(payload.text, /^things: version 1 is built \(flipped\)$/);
+  assert.equal(payload.timestamp, payload.data.ended_at);
+});
+
+test('HELD and failed are told, and no value of a record is', async () => {
+  const held = (await ingest('held', csv(things(3)))).json.job;
+  assert.match(verify(await told(({ data: { job } }) => job === held, 'HELD was told')).text, /^held: version 1 is HELD/);
+  const failed = (await ingest('things', 'id,colour,weight,made\nx,SecretValue,notanumber,2024-01-01\n')).json.job;
+  const message = await told(({ data: { job } }) => job === failed, 'the failure was told');
+  const payload = verify(message);
+  assert.equal(payload.type, 'job.failed');
+  assert.ok(payload.data.error.code);
+  assert.ok(payload.text.includes(payload.data.error.code), payload.text);
+  assert.ok(!message.body.includes('SecretValue') && !message.body.includes('notanumber'), message.body);
+});
+
+test('a local ingest is told too, another tenant hears nothing', async () => {
+  const row = await data.ingest('things', { things: data.file('a.csv', csv(things(5))) });
+  await told(({ data: { version, dataset } }) => dataset === 'things' && version === row.version, 'it was told');
+  await data.ingest('things', { things: data.file('b.csv', csv(things(6))) }, { tenant: 'other' });
+  await data.ingest('things', { things: data.file('c.csv', csv(things(7))) });
+  await told(({ data: { version, dataset } }) => dataset === 'things' && version === row.version + 1, 'the next one was told');
+  assert.ok(got.every(({ body }) => JSON.parse(body).data.tenant === 'dev'));
+});
+
+test('what is refused is told again, by another server if need be', async () => {
+  answer = 500;
+  const { job } = (await ingest('things', csv(things(8)))).json;
+  const first = await until('it was tried', () => got.find(({ body }) => JSON.parse(body).data.job === job));
+  await until('that was seen', () => /msg_.* of dev, try 1/.test(server.log));
+  assert.equal(await server.stop(), 0);
+  answer = 200;
+  server = await data.serve();
+  const again = await told(({ data: { job: id } }) => id === job, 'it was told again');
+  assert.equal(again.headers['webhook-id'], first.headers['webhook-id']);
+  verify(again);
+});
+
+test('what cannot be a webhook is refused', async () => {
+  for (const wrong of ['http://example.org/x', 'ftp://127.0.0.1/', 'file:///etc/passwd', 'https://', `https://${'x'.repeat(600)}`, 'https://a b/'])
+    assert.equal((await data.cli(['tenant', 'put', 'dev', '--webhook', wrong])).code, 2, wrong);
+  const none = await data.cli(['tenant', 'webhook-secret', 'other']);
+  assert.equal(none.code, 1);
+  assert.match(none.stderr, /--webhook/);
+  assert.ok(!readFileSync(`${data.directory}/catalog.mdb`).includes(secret.slice(6, 40)));
+  await data.ok(['tenant', 'put', 'dev', '--webhook', 'none']);
+  const count = got.length, { job } = (await ingest('things', csv(things(9)))).json;
+  await until('it has ended', async () => (await server.get(`/v1/jobs/${job}`, token)).json.ended_at);
+  await data.ok(['tenant', 'put', 'dev', '--webhook', url]);
+  const row = await data.ingest('things', { things: data.file('d.csv', csv(things(10))) });
+  await told(({ data: { version, dataset } }) => dataset === 'things' && version === row.version, 'the next one was told');
+  assert.equal(got.length, count + 1);
+});

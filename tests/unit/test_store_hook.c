@@ -1,0 +1,189 @@
+/* Messages for webhooks: written with the job's end, kept until they are delivered or given up. */
+#include "store_kit.h"
+
+#include "base/clock.h"
+#include "store/hook.h"
+#include "store/internal.h"
+#include "store/queue.h"
+
+#define SECOND_US 1000000ll
+
+static void put_tenant(struct kit *kit, const char *name, const char *url)
+{
+    struct store_tenant tenant;
+
+    store_tenant_init(&tenant, name);
+    snprintf(tenant.webhook, sizeof tenant.webhook, "%s", url);
+    kit_ok(store_tenant_put(kit->store, &tenant));
+}
+
+static void put_dataset(struct kit *kit, const char *tenant)
+{
+    struct store_definition *d = kit_definition(
+        "{\"name\":\"things\",\"sources\":{\"a\":{\"format\":\"csv\"}},"
+        "\"prepare\":\"SELECT * FROM a\",\"key\":{\"fields\":[\"id\"],\"protect\":\"none\"},"
+        "\"record\":{\"colour\":\"VARCHAR\"}}");
+
+    kit_ok(store_dataset_put(NULL, kit->store, tenant, d, false, &KIT_ACTOR));
+    store_definition_free(d);
+}
+
+/* A job that ends in `state`. */
+static void end_job(struct kit *kit, const char *tenant, const char *state)
+{
+    json_t *spec = json_object(), *unused = NULL,
+           *result = json_pack("{s:{s:s}}", "error", "code", "SOME_CODE");
+    struct store_job_request request = {
+        .tenant = tenant, .dataset = "things", .spec = spec, .actor = KIT_ACTOR};
+    char job[STORE_JOB_ID_SIZE];
+    struct store_lease lease;
+
+    kit_ok(store_job_enqueue(job, NULL, NULL, kit->store, &request));
+    kit_ok(store_job_lease(&lease, &unused, kit->store, job, STORE_LEASE_MS));
+    kit_ok(store_lease_finish(kit->store, &lease, state, result));
+    json_decref(result);
+    json_decref(unused);
+    json_decref(spec);
+}
+
+static int set_up(void **state)
+{
+    struct kit *kit = calloc(1, sizeof *kit);
+
+    assert_non_null(kit);
+    kit_new(kit);
+    put_tenant(kit, "acme", "https://acme.example/hook");
+    put_tenant(kit, "bravo", "https://bravo.example/hook");
+    put_dataset(kit, "acme");
+    put_dataset(kit, "bravo");
+    *state = kit;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    kit_free(*state);
+    free(*state);
+    return 0;
+}
+
+/* Whose message is taken at that time; "" when none is due. */
+static const char *take(struct store_hook *hook, struct kit *kit, int64_t now_us)
+{
+    struct store_hook_round round = {0};
+    enum st st = store_hook_take(hook, &round, kit->store, now_us);
+
+    assert_true(st == ST_OK || st == ST_NOT_FOUND);
+    return st ? "" : hook->tenant;
+}
+
+static void a_message_is_there_until_it_is_delivered(void **state)
+{
+    struct kit *kit = *state;
+    struct store_hook hook, again;
+
+    end_job(kit, "acme", "failed");
+    int64_t now_us = clock_wall_us();
+    assert_string_equal(take(&hook, kit, now_us), "acme");
+    assert_string_equal(hook.url, "https://acme.example/hook");
+    assert_string_equal(hook.id, "msg_job-000000000001_1_failed");
+    assert_non_null(
+        strstr(hook.payload, "\"text\":\"things: job job-000000000001 failed (SOME_CODE)\""));
+    /* Who has it in hand may be dead: a minute later it is somebody else's. */
+    assert_string_equal(take(&again, kit, now_us + 59 * SECOND_US), "");
+    assert_string_equal(take(&again, kit, now_us + 60 * SECOND_US), "acme");
+    assert_string_equal(again.id, hook.id);
+    assert_int_equal(again.tries, 2);
+    kit_ok(store_hook_delivered(kit->store, &hook));
+    assert_string_equal(take(&(struct store_hook){0}, kit, INT64_MAX), "");
+    store_hook_release(&hook);
+    store_hook_release(&again);
+}
+
+static void it_is_tried_for_three_days_and_given_up(void **state)
+{
+    struct kit *kit = *state;
+    struct store_hook hook;
+    int64_t now_us = clock_wall_us(), first_us = now_us;
+    bool last = false;
+    unsigned tries = 0;
+
+    end_job(kit, "acme", "held");
+    now_us = clock_wall_us();
+    for (; !last; tries++) {
+        while (!*take(&hook, kit, now_us))
+            now_us += 5 * SECOND_US;
+        assert_int_equal(hook.tries, tries + 1);
+        kit_ok(store_hook_failed(&last, kit->store, &hook, now_us));
+        store_hook_release(&hook);
+    }
+    assert_int_equal(tries, 10);
+    assert_true(now_us - first_us > 3 * 86400 * SECOND_US &&
+                now_us - first_us < 4 * 86400 * SECOND_US);
+    assert_string_equal(take(&hook, kit, INT64_MAX), "");
+}
+
+static void who_does_not_answer_holds_up_nobody_else(void **state)
+{
+    struct kit *kit = *state;
+    struct store_hook hook;
+    bool last;
+
+    for (int i = 0; i < 3; i++)
+        end_job(kit, "acme", "failed");
+    end_job(kit, "bravo", "failed");
+    int64_t now_us = clock_wall_us();
+    assert_string_equal(take(&hook, kit, now_us), "acme");
+    kit_ok(store_hook_failed(&last, kit->store, &hook, now_us));
+    store_hook_release(&hook);
+    assert_string_equal(take(&hook, kit, now_us), "bravo");
+    kit_ok(store_hook_delivered(kit->store, &hook));
+    store_hook_release(&hook);
+    assert_string_equal(take(&hook, kit, now_us + 4 * SECOND_US), "");
+    assert_string_equal(take(&hook, kit, now_us + 5 * SECOND_US), "acme"); /* the first, again */
+    assert_int_equal(hook.tries, 2);
+    store_hook_release(&hook);
+}
+
+static void who_wants_none_has_none(void **state)
+{
+    struct kit *kit = *state;
+    struct store_hook hook;
+
+    end_job(kit, "acme", "canceled");
+    put_tenant(kit, "bravo", "");
+    end_job(kit, "bravo", "failed");
+    assert_string_equal(take(&hook, kit, INT64_MAX), "");
+}
+
+static void a_look_costs_nothing_while_nothing_happens(void **state)
+{
+    struct kit *kit = *state;
+    struct store_hook_round round = {0};
+    struct store_hook hook;
+    int64_t now_us = clock_wall_us();
+
+    assert_int_equal(store_hook_take(&hook, &round, kit->store, now_us), ST_NOT_FOUND);
+    assert_true(round.next_us == INT64_MAX);
+    uint64_t seen = round.seen;
+    assert_int_equal(store_hook_take(&hook, &round, kit->store, now_us), ST_NOT_FOUND);
+    assert_int_equal(round.seen, seen);
+    end_job(kit, "acme", "failed");
+    kit_ok(store_hook_take(&hook, &round, kit->store, clock_wall_us()));
+    store_hook_release(&hook);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_message_is_there_until_it_is_delivered, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(it_is_tried_for_three_days_and_given_up, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_does_not_answer_holds_up_nobody_else, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(who_wants_none_has_none, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_look_costs_nothing_while_nothing_happens, set_up,
+                                        tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
