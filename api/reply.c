@@ -31,6 +31,8 @@ static struct MHD_Response *whole(struct api_reply *reply)
         return MHD_create_response_from_buffer(reply->fixed_len, (void *)(uintptr_t)reply->fixed,
                                                MHD_RESPMEM_PERSISTENT);
 
+    if (reply->body.status) /* not even a problem could be written */
+        return NULL;
     size_t len = reply->status == 304 ? 0 : reply->body.len;
     char *body = buf_take(&reply->body);
     struct MHD_Response *response =

@@ -29,6 +29,7 @@
  *   eio:N          the N-th call fails
  *   enospc:N       likewise, if it needs room
  *   enospc-from:N  every call that needs room fails from the N-th on
+ *   warm           when the test arms it, a process stops in the middle of warming a segment
  *   memory         allocations fail, as the state file says: inject_memory.c
  *
  * The number is counted over all processes of the run: execve hands the variables on, also to a
@@ -420,6 +421,14 @@ EXPORT void *mmap(void *address, size_t len, int protection, int flags, int fd, 
 EXPORT void *mmap64(void *address, size_t len, int protection, int flags, int fd, off64_t at)
 {
     return mmap(address, len, protection, flags, fd, at);
+}
+
+/* Pages are mapped before they are needed: that is warming. */
+EXPORT int madvise(void *address, size_t len, int advice)
+{
+    if (advice == MADV_POPULATE_READ)
+        call_warm();
+    return (int)syscall(SYS_madvise, address, len, advice);
 }
 
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])

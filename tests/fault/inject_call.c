@@ -24,6 +24,7 @@ enum fault {
     FAULT_ENOSPC,
     FAULT_ENOSPC_FROM,
     FAULT_MEMORY,
+    FAULT_WARM,
 };
 
 static const char *const FAULT_NAMES[] = {
@@ -32,7 +33,7 @@ static const char *const FAULT_NAMES[] = {
     [FAULT_CRASH] = "crash",   [FAULT_SHORT] = "short",
     [FAULT_STOP] = "stop",     [FAULT_EIO] = "eio",
     [FAULT_ENOSPC] = "enospc", [FAULT_ENOSPC_FROM] = "enospc-from",
-    [FAULT_MEMORY] = "memory",
+    [FAULT_MEMORY] = "memory", [FAULT_WARM] = "warm",
 };
 
 /* At the beginning of the state file. The test reads count and fired. */
@@ -124,6 +125,15 @@ struct memory_plan *call_memory_plan(void)
                : NULL;
 }
 
+void call_warm(void)
+{
+    if (self.fault != FAULT_WARM ||
+        !__atomic_exchange_n(&self.shared->memory.armed, 0, __ATOMIC_SEQ_CST))
+        return;
+    __atomic_add_fetch(&self.shared->fired, 1, __ATOMIC_SEQ_CST);
+    kill(getpid(), SIGSTOP);
+}
+
 size_t call_environment(char **out)
 {
     memcpy(out, self.environment, self.environment_count * sizeof *out);
@@ -134,7 +144,7 @@ size_t call_environment(char **out)
 
 bool call_watching(void)
 {
-    return self.fault != FAULT_NONE && self.fault != FAULT_MEMORY;
+    return self.fault != FAULT_NONE && self.fault != FAULT_MEMORY && self.fault != FAULT_WARM;
 }
 
 static bool is_below(const char *path)

@@ -54,6 +54,9 @@ struct memory_plan {
 struct memory_plan *call_memory_plan(void);
 bool call_memory_fails(void);
 
+/* A segment is being warmed: the process stops, if the fault is "warm" and `armed` is set, once. */
+void call_warm(void);
+
 /* The strings that a program which is given an environment of its own must have in it as well. */
 size_t call_environment(char **out);
 #define CALL_ENVIRONMENT_MAX 5

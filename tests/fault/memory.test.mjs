@@ -25,11 +25,17 @@ const { keys, answers } = DATASETS.people;
 const LETTERS = { 1: 'a', 2: 'b' }; /* the batch that a version of "two" was built from */
 const operation = (name) => OPERATIONS.find((one) => one.name === name);
 
-/** Where allocations fail: each of `count` alone, and from each one on. */
-function pointsOf(count, samples) {
+/* With EVERLINE_FAULT_ALL=1 every allocation fails alone. But only so many do of what takes a second (a
+ * flip, an ingest: their every point is tried in the unit tests), and only so many of a command's fail with
+ * all that follow, which are nearly all the same. */
+const MANY = 400;
+
+/** Where allocations fail: of `count` each alone (`alone`), and from each one on (`onwards`). */
+function pointsOf(count, samples, alone = sample, onwards = alone) {
   const numbers = Array.from({ length: count }, (_, n) => n);
-  return [...sample(numbers, samples).map((n) => [n, n + 1]), ...sample(numbers, samples).map((n) => [n, Infinity])];
+  return [...alone(numbers, samples).map((n) => [n, n + 1]), ...onwards(numbers, samples).map((n) => [n, Infinity])];
 }
+const many = (list, samples) => spread(list, everyPoint ? MANY : samples);
 
 const pointName = ([from, to]) => (to === Infinity ? `allocation ${from} and all after it` : `allocation ${from}`);
 
@@ -180,13 +186,17 @@ async function settle(s, letters, problems) {
   return version;
 }
 
+const RETRIES = 30;
+
 async function tryRollback(s, point) {
   const problems = [];
   s.run.failMemory(...point);
   const asked = outcome(s.server.request('POST', `${PEOPLE}/rollback`, { token: s.token(), body: { from: 2, reason: 'a test' }, agent: false }));
   const meanwhile = await outcome(s.server.request('POST', `${PEOPLE}/lookup/batch`, { token: s.token(), body: { keys }, agent: false }));
-  const reply = await asked;
+  /* What is done is said when it is served here, which is when there is memory again. */
+  await Promise.race([asked, until('it has tried for a while', () => s.run.memory.fired > RETRIES)]);
   const { fired } = s.run.restoreMemory();
+  const reply = await asked;
   const fault = batchFault(meanwhile, LETTERS);
   if (fault) problems.push(fault);
   if (reply.status !== 200 && !isError(reply)) problems.push(`answered ${reply.status} ${reply.text}`);
@@ -248,7 +258,7 @@ test('without memory a server serves what was flipped before, and what was flipp
   const { count } = s.run.restoreMemory();
   versions[versions.next++] = 'c';
   const results = [];
-  for (const point of pointsOf(count, 6)) {
+  for (const point of pointsOf(count, 6, many)) {
     results.push(await tryFlip(s, point, versions));
     if (!s.server.alive) break;
   }
@@ -285,18 +295,11 @@ async function tryCommand(name, args, point, judgeIt, prepare) {
   return { fired: counted.fired, failed: word !== 'success', problems: problems.map((text) => `${name}, ${pointName(point)}: ${text}`) };
 }
 
-/* With EVERLINE_FAULT_ALL=1 every allocation fails alone; but of an ingest, which takes half a second,
- * and of those with all that follow, which are nearly all the same, only so many. */
-const MANY = 400;
-
 async function commandPoints(name, args, samples) {
   const first = await runOnce(name, args, []);
   clean(first);
   assert.equal(first.result.code, 0, first.result.stderr);
-  const numbers = Array.from({ length: first.counted.count }, (_, n) => n);
-  const many = spread(numbers, everyPoint ? MANY : samples);
-  const alone = name === 'ingest' ? many : sample(numbers, samples);
-  return [...alone.map((n) => [n, n + 1]), ...many.map((n) => [n, Infinity])];
+  return pointsOf(first.counted.count, samples, name === 'ingest' ? many : sample, many);
 }
 
 /* Looks with fresh processes. The whole aftermath is for some: it takes two seconds. */

@@ -48,12 +48,21 @@ export class Run {
     this.#writeMemory([0n, 0n, 1n]);
   }
 
-  /** Gives {count, fired}: how many there were since then, and how many failed. */
-  restoreMemory() {
+  /** {count, fired}: how many there were since then, and how many failed. */
+  get memory() {
     const state = readFileSync(this.state);
-    this.#writeMemory([0n, 0n, 0n]);
     return { count: Number(state.readBigUInt64LE(MEMORY_AT)), fired: Number(state.readBigUInt64LE(MEMORY_AT + 8)) };
   }
+
+  /** From now on there is memory. */
+  restoreMemory() {
+    const { memory } = this;
+    this.#writeMemory([0n, 0n, 0n]);
+    return memory;
+  }
+
+  /** The next process that warms a segment stops in the middle of it. Only with what = 'warm'. */
+  stopWarming() { this.failMemory(); }
 
   #writeMemory(numbers) {
     const fd = openSync(this.state, 'r+');

@@ -1,8 +1,6 @@
 // Processes that are stopped (SIGSTOP), at a chosen call or while they wait: who waits for them and for
 // how long, and what they do when they go on. Nothing is published twice, late, or by the wrong one.
 import assert from 'node:assert/strict';
-import { readFileSync, rmSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { test } from 'node:test';
 import { assertProblem, Server } from '../kit/everline.mjs';
 import { leftovers } from '../kit/files.mjs';
@@ -10,10 +8,10 @@ import { everlinePath, start, until } from '../kit/process.mjs';
 import { copy, ingest, promote, put, rollback } from './operations.mjs';
 import { Run } from './preload.mjs';
 import { DATASETS } from './samples.mjs';
+import { isStopped } from './stop.mjs';
 
 const REASON = { reason: 'a test of faults' };
 const key = DATASETS.people.keys[3];
-const isStopped = (pid) => / [Tt] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8').split(')')[1].slice(0, 3));
 const served = async (server, token) => (await server.lookup('people', key, token)).json.version;
 const follows = (version, server, token) =>
   until(`version ${version} is served`, async () => (await served(server, token)) === version);
