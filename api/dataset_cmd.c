@@ -66,6 +66,23 @@ enum st dataset_check_cmd(const struct cmd_args *args)
     return st;
 }
 
+/* Only the worker program can read sources; it prints the definition, or its own error. */
+enum st dataset_init_cmd(const struct cmd_args *args)
+{
+    char path[FS_PATH_MAX], *argv[2 + STORE_SOURCES_MAX + 1] = {
+                                (char *)(uintptr_t) "everline-ingest", (char *)(uintptr_t) "init"};
+    int exit_code = 0;
+    enum st st = commands_sibling(path, "everline-ingest");
+
+    for (unsigned i = 0; i < STORE_SOURCES_MAX; i++)
+        argv[2 + i] = (char *)(uintptr_t)cmd_operand(args, i);
+    if (!st)
+        st = commands_run(&exit_code, path, argv);
+    if (!st && exit_code)
+        st = st_fail(ST_INVALID, "SAMPLE", "there is no definition of these files");
+    return st;
+}
+
 enum st dataset_get_cmd(const struct cmd_args *args)
 {
     json_t *dataset = NULL;

@@ -202,6 +202,10 @@ static const struct cmd COMMANDS[] = {
      "everline token revoke --data DIR --tenant dev --subject ada", TOKEN_REVOKE, token_revoke_cmd},
     {"dataset put", "FILE", 1, 1, "Create or change a dataset's definition", NULL,
      "everline dataset put definition.json --data DIR --tenant dev", DATASET_PUT, dataset_put_cmd},
+    {"dataset init", "FILE...", 1, STORE_SOURCES_MAX, "Print a definition as a start, from samples",
+     "CSV, NDJSON and Parquet, compressed or not. Types and a delimiter are guessed: look at them. "
+     "The first file is prepared, and its first column is the key, unprotected.",
+     "everline dataset init members.csv >members.json", NONE, dataset_init_cmd},
     {"dataset check", "FILE", 1, 1, "Tell whether a definition would be taken, and change nothing",
      "Without columns of all sources declared, what depends on a file's header is told by ingest.",
      "everline dataset check definition.json", DATASET_CHECK, dataset_check_cmd},

@@ -4,6 +4,7 @@
 #include "base/progress.h"
 #include "ingest/batch.h"
 #include "ingest/child.h"
+#include "ingest/draft.h"
 #include "ingest/dry_run.h"
 #include "ingest/job.h"
 #include "ingest/spawn.h"
@@ -206,6 +207,31 @@ static enum st worker(const struct cmd_args *args)
     return st ? st : worker_run(&options);
 }
 
+static enum st init(const struct cmd_args *args)
+{
+    struct task t = {0};
+    struct buf text;
+    json_t *document = NULL;
+    const char *path;
+    enum st st = ST_OK;
+
+    buf_init(&text, 1u << 20);
+    for (unsigned i = 0; !st && (path = cmd_operand(args, i)); i++)
+        st = task_add_file(&t, 0, path, NULL);
+    if (!st)
+        st = draft_make(&document, &t);
+    if (!st) {
+        jx_write_pretty(&text, document);
+        st = buf_status(&text);
+    }
+    if (!st)
+        fputs(text.data, stdout);
+    buf_release(&text);
+    json_decref(document);
+    task_release(&t);
+    return st;
+}
+
 static enum st check(const struct cmd_args *args)
 {
     const char *file = cmd_operand(args, 0);
@@ -265,6 +291,8 @@ static const struct cmd COMMANDS[] = {
     {"worker", "", 0, 0, "Run the queue's jobs, one at a time",
      "`everline serve` starts workers by itself. SIGTERM gives the job at hand back to the queue.",
      "everline-ingest worker --data DIR", WORKER, worker},
+    {"init", "FILE...", 1, STORE_SOURCES_MAX, "Print a definition as a start, from sample files",
+     NULL, "everline-ingest init members.csv", NONE, init},
     {"check", "FILE", 1, 1, "Check a dataset's definition and its SQL", NULL,
      "everline-ingest check definition.json", NONE, check},
     {"config example", "", 0, 0, "Print the worker's part of a configuration file", NULL,
