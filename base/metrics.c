@@ -103,6 +103,18 @@ void metric_observe_ns(struct metric *metric, unsigned label_index, uint64_t dur
                               memory_order_relaxed);
 }
 
+void metric_set_histogram(struct metric *metric, unsigned label_index, const uint64_t *counts,
+                          uint64_t sum_ns)
+{
+    _Atomic int64_t *cells = metric ? cells_of(metric, label_index) : NULL;
+
+    for (unsigned i = 0; cells && i <= metric->info.bound_count; i++)
+        atomic_store_explicit(&cells[i], (int64_t)counts[i], memory_order_relaxed);
+    if (cells)
+        atomic_store_explicit(&cells[metric->info.bound_count + 1], (int64_t)sum_ns,
+                              memory_order_relaxed);
+}
+
 static void add_escaped(struct buf *b, const char *text, bool quotes)
 {
     for (; *text; text++) {

@@ -34,6 +34,10 @@ enum st metrics_register(struct metric **out, struct metrics *m,
 /* `label_index` is the index into label_values, 0 without a label. */
 void metric_add(struct metric *metric, unsigned label_index, uint64_t amount);
 void metric_set(struct metric *metric, unsigned label_index, int64_t value);
+/* What was counted elsewhere: `counts` has bound_count + 1 observations, each in one bucket only.
+ */
+void metric_set_histogram(struct metric *metric, unsigned label_index, const uint64_t *counts,
+                          uint64_t sum_ns);
 void metric_observe_ns(struct metric *metric, unsigned label_index, uint64_t duration_ns);
 
 void metrics_render(const struct metrics *m, struct buf *out);

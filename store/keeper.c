@@ -37,7 +37,9 @@ static enum st register_metrics(struct store_keeper *k)
 
     for (size_t i = 0; !st && k->options.metrics && i < sizeof rows / sizeof rows[0]; i++)
         st = metrics_register(rows[i].out, k->options.metrics, &rows[i].info);
-    return st;
+    return st || !k->options.metrics
+               ? st
+               : queue_metrics_register(&k->queue_metrics, k->options.metrics);
 }
 
 /* A catalog that was restored from an older copy would serve an older state, and be swept. */

@@ -11,6 +11,7 @@
 #define EVERLINE_STORE_KEEPER_INTERNAL_H
 
 #include "store/keeper.h"
+#include "store/queue_tally.h"
 #include "store/refresh.h"
 #include "store/scrub.h"
 #include "store/upkeep.h"
@@ -55,6 +56,7 @@ struct store_keeper {
     bool again, forced; /* a round is due, with a new view in any case */
     uint64_t retry_ms;  /* not before; after a round that failed */
     struct upkeep upkeep;
+    struct queue_metrics queue_metrics;
     struct scrub *scrub;
     struct {
         struct metric *flips, *segments, *late, *unavailable, *catalog_damaged;

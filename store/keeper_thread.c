@@ -238,6 +238,9 @@ void *keeper_main(void *arg)
         if (!k->catalog_damaged && upkeep_step(&k->upkeep, k->store, clock_steady_ns() / 1000000u))
             adopter_purge(k->adopter, store_build_dir(k->store));
         note_queue(k);
+        if (k->options.metrics)
+            queue_metrics_step(&k->queue_metrics, k->store, &k->upkeep.queue,
+                               atomic_load(&k->current));
         if (!k->catalog_damaged)
             scrub_step(k->scrub, k->store, clock_steady_ns() / 1000000u);
     }

@@ -1,6 +1,7 @@
 #include "store/queue_internal.h"
 
 #include "base/clock.h"
+#include "store/queue_tally.h"
 #include "store/upload_internal.h"
 
 #include <stdio.h>
@@ -277,6 +278,7 @@ void queue_end_job(struct catalog_txn *t, json_t *job, const char *state, bool d
 {
     char key[CATALOG_KEY_SIZE];
 
+    queue_tally_end(t, job, state);
     queue_set_state(t, job, state);
     store_set(t, job, "dead", json_boolean(dead));
     store_set(t, job, "ended_at", store_time_json(clock_wall_us()));

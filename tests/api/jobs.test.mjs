@@ -277,3 +277,30 @@ test('the commands: list, show, cancel, retry', async () => {
   assert.equal((await data.cli(['jobs', 'show', id], { tenant: 'other' })).code, 1);
   assert.ok(readFileSync(file).length > 0);
 });
+
+test('metrics tell what became of all jobs, in every server, and name nobody', async (t) => {
+  const ends = (await server.get('/v1/jobs?limit=1000', token)).json.items;
+  const retried = ends.find((row) => row.attempt === 2); /* it had failed before */
+  ends.push({ ...retried, state: 'failed' });
+  const fields = (text) => new Map(text.split('\n').filter((line) => /^everline_(job|datasets_)/.test(line))
+    .map((line) => line.split(/ (?=\S+$)/)).map(([name, value]) => [name, Number(value)]));
+  const second = await data.serve('--ingest-workers', '0');
+  t.after(() => second.stop());
+  for (const one of [server, second]) {
+    const seen = await until('all jobs are counted', async () => {
+      const now = fields((await one.get('/metrics')).text);
+      const right = ENDED.every((state) =>
+        now.get(`everline_jobs_total{state="${state}"}`) === ends.filter((row) => row.state === state).length);
+      return right && now;
+    });
+    assert.equal(seen.get('everline_jobs_queued'), 0);
+    assert.equal(seen.get('everline_jobs_running'), 0);
+    assert.equal(seen.get('everline_jobs_oldest_queued_seconds'), 0);
+    assert.equal(seen.get('everline_job_seconds_count'), ends.filter((row) => row.started_at).length);
+    assert.ok(seen.get('everline_job_seconds_sum') > 0);
+    assert.ok(seen.get('everline_job_rows_total{outcome="accepted"}') >= 61_000);
+    const current = (await one.get('/v1/datasets', token)).json.items.filter((row) => row.current).length;
+    assert.equal(seen.get('everline_datasets_by_age{age="1h"}'), current);
+    assert.doesNotMatch([...seen.keys()].join('\n'), /dev|things|other/);
+  }
+});

@@ -1,0 +1,93 @@
+// A tenant that floods the queue: nobody else waits longer than its turn, and no job that was
+// acknowledged is lost when every process is killed. EVERLINE_FLOOD=1000 sends the whole flood.
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Data } from '../kit/everline.mjs';
+import { tempDir, until } from '../kit/process.mjs';
+import { csv, THINGS, things } from '../kit/samples.mjs';
+
+const JOBS = Number(process.env.EVERLINE_FLOOD ?? 12), DATASETS = 3;
+const DEADLINE_MS = 120_000 + JOBS * 10_000;
+
+/** Those that the process made, by any of its threads, and theirs. */
+function descendants(pid) {
+  try {
+    return readdirSync(`/proc/${pid}/task`)
+      .flatMap((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number))
+      .flatMap((child) => [child, ...descendants(child)]);
+  } catch {
+    return []; /* it has ended */
+  }
+}
+
+test('a flood is taken, a second tenant gets its turn, and nothing is lost when everything is killed', async (t) => {
+  const data = await Data.make('dev', 'other');
+  const inbox = tempDir('inbox');
+  for (const tenant of ['dev', 'other']) {
+    mkdirSync(join(inbox, tenant));
+    for (let i = 0; i < 3; i++) writeFileSync(join(inbox, tenant, `${i}.csv`), csv(things(50, i)));
+  }
+  for (let i = 0; i < DATASETS; i++) await data.put({ ...THINGS, name: `d${i}` });
+  await data.put(THINGS, { tenant: 'other' });
+  await data.ingest('d0', { things: join(inbox, 'dev', '0.csv') });
+  const [token, other] = [await data.token(), await data.token({ tenant: 'other' })];
+  let server = await data.serve('--inbox', inbox);
+  t.after(() => server.stop());
+
+  let asking = true, asked = 0;
+  const asks = (async () => {
+    for (; asking; asked++) assert.equal((await server.get('/v1/datasets/d0/records/t00000', token)).status, 200);
+  })();
+  const submit = async (dataset, i, as) => {
+    const reply = await server.post(`/v1/datasets/${dataset}/ingests`, as, { sources: [{ path: `${i % 3}.csv` }] });
+    assert.equal(reply.status, 202, reply.text);
+    return reply.json.job;
+  };
+  const jobs = [], took = [];
+  for (let i = 0; i < JOBS; i++) {
+    const start = performance.now();
+    jobs.push(await submit(`d${i % DATASETS}`, i, token));
+    took.push(performance.now() - start);
+  }
+  t.diagnostic(`202 after ${took.sort((a, b) => a - b)[JOBS >> 1].toFixed(1)} ms at the median of ${JOBS}`);
+  const gauge = async (name) => Number((await server.get('/metrics')).text.match(new RegExp(`^${name} (\\d+)`, 'm'))[1]);
+  await until('the metrics tell of the flood', async () => await gauge('everline_jobs_queued') > 1 && await gauge('everline_jobs_running') === 1);
+
+  const job = async (id, as) => (await server.get(`/v1/jobs/${id}`, as)).json;
+  const theirs = await submit('things', 0, other);
+  const mine = await until('the other tenant\'s job has started', async () => {
+    const row = await job(theirs, other);
+    return row.started_at && row;
+  }, DEADLINE_MS);
+  const rows = await Promise.all(jobs.map((id) => job(id, token)));
+  const between = rows.filter((row) => row.started_at > mine.created_at && row.started_at < mine.started_at);
+  assert.ok(between.length <= 1, `${between.length} of the flood were begun while it waited`); /* one may be begun as it comes */
+  assert.ok(rows.some((row) => row.state === 'queued'));
+  asking = false;
+  await asks;
+  assert.ok(asked > 0);
+
+  const victims = await until('a batch is being built', () => {
+    const found = descendants(server.process.pid);
+    return found.length > 1 && found;
+  });
+  for (const pid of [server.process.pid, ...victims]) {
+    try { process.kill(pid, 'SIGKILL'); } catch { /* it died with its parent */ }
+  }
+  await server.process.ended;
+  server = await data.serve('--inbox', inbox);
+  const ends = await Promise.all([...jobs.map((id) => [id, token]), [theirs, other]].map(([id, as]) =>
+    until(`${id} has ended`, async () => {
+      const row = await job(id, as);
+      return row.ended_at && row;
+    }, DEADLINE_MS, 100)));
+  for (const row of ends) assert.equal(row.state, 'succeeded', JSON.stringify(row));
+  t.diagnostic(`begun twice: ${ends.filter((row) => row.attempt === 2).map((row) => row.job)}`);
+  assert.ok(ends.every((row) => row.attempt <= 2));
+  for (let i = 0; i < DATASETS; i++) {
+    const begun = ends.filter((row) => row.dataset === `d${i}`).map((row) => row.ended_at);
+    assert.deepEqual(begun, [...begun].sort(), 'the order of a dataset is kept');
+  }
+});
