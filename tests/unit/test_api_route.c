@@ -95,6 +95,7 @@ static void every_operation_of_the_contract_has_its_path(void **state)
         {"GET", "/v1/datasets/d/versions", "listVersions"},
         {"GET", "/v1/datasets/d/versions/1", "getVersion"},
         {"DELETE", "/v1/datasets/d/versions/1", "retireVersion"},
+        {"GET", "/v1/datasets/d/versions/1/rejects", "listRejects"},
         {"GET", "/v1/datasets/d/versions/1/diff", "diffVersions"},
         {"POST", "/v1/datasets/d/versions/1/promote", "promoteVersion"},
         {"POST", "/v1/datasets/d/rollback", "rollBack"},
