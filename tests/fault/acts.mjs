@@ -8,6 +8,10 @@ import { batchFile } from './samples.mjs';
 const REASON = 'a test of faults';
 
 const NEVER_HEARD = { code: null, signal: 'SIGKILL', stderr: '' };
+const STILL_RUNNING = { code: 1, signal: null, stderr: 'everline: the disk stays full: whether it happened is open' };
+
+/** Nothing can be written down, the end of a job neither, and the server has said so again and again. */
+const staysFull = (server) => (server.log.match(/"event":"upkeep".*"code":"FULL"/g) ?? []).length >= 5;
 
 /** What a request said, in the words of a command's end. */
 async function asked(request) {
@@ -32,8 +36,9 @@ async function ingestOver(server, token, told) {
     told?.('accepted');
     const job = await until('the job has ended', async () => {
       const { status, json } = await server.get(`/v1/jobs/${reply.json.job}`, token);
-      return status === 200 && !['queued', 'running'].includes(json.state) && json;
+      return status === 200 && (!['queued', 'running'].includes(json.state) || staysFull(server)) && json;
     });
+    if (['queued', 'running'].includes(job.state)) return STILL_RUNNING;
     return { code: job.state === 'succeeded' ? 0 : 1, signal: null, stderr: `everline: the job: ${JSON.stringify(job.error)}` };
   } catch (error) {
     if (!['ECONNRESET', 'ECONNREFUSED', 'EPIPE'].includes(error.code)) throw error;

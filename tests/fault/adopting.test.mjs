@@ -23,8 +23,8 @@ async function serve(data, run) {
 }
 
 /** A server that has stopped in the middle of warming what `command` publishes. */
-async function warming(data) {
-  const run = new Run(data.directory, 'warm');
+async function warming(data, fault = 'warm') {
+  const run = new Run(data.directory, fault);
   const server = await serve(data, run);
   run.stopWarming();
   const command = publish(data, 'b');
@@ -32,7 +32,7 @@ async function warming(data) {
     assert.ok(!command.exited, `nobody waited for it: ${command.stderr}`);
     return run.fired > 0 && isStopped(server.process.pid);
   });
-  return { server, command };
+  return { server, command, run };
 }
 
 /** Everything that must hold, with fresh processes. */
@@ -93,37 +93,15 @@ test('when the publisher dies while a server warms, the server goes on with the 
   }
 });
 
-/** The number of the call with which a server commits its acknowledgement: it commits nothing else while
- *  the publisher waits, here for another server that is stopped. */
-async function acknowledgement() {
-  const data = await copy(INGEST);
-  const run = new Run(data.directory);
-  const server = await serve(data, run), other = await data.serve();
-  const before = run.count;
-  other.process.child.kill('SIGSTOP');
-  const command = publish(data, 'b');
-  try {
-    /* LMDB commits with a synchronous write of its meta page. */
-    const commit = (call) => call.number > before && call.path === 'catalog.mdb' && call.synced;
-    const { number } = await until('it has acknowledged', () => run.calls().find(commit));
-    assert.equal(await current(data), 1);
-    return number;
-  } finally {
-    for (const one of [command.child, other.process.child, server.process.child]) one.kill('SIGKILL');
-    await Promise.all([command.ended, other.process.ended, server.process.ended]);
-  }
-}
-
 test('a server that is killed just after its acknowledgement changes nothing for the others', async () => {
-  const number = await acknowledgement();
   const data = await copy(INGEST);
-  const run = new Run(data.directory, `killafter:${number}`);
-  const server = await serve(data, run), alive = await data.serve(), token = await data.token();
+  const alive = await data.serve(), token = await data.token();
+  const { server, command, run } = await warming(data, 'warm-kill');
   alive.process.child.kill('SIGSTOP');
-  const command = publish(data, 'b');
   try {
+    server.process.child.kill('SIGCONT');
     await server.process.ended;
-    assert.equal(run.fired, 1);
+    assert.equal(run.fired, 2);
     assert.equal(await current(data), 1, 'the publisher waits for the other one');
     assert.ok(!command.exited, command.stderr);
     alive.process.child.kill('SIGCONT');

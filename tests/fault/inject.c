@@ -30,6 +30,8 @@
  *   enospc:N       likewise, if it needs room
  *   enospc-from:N  every call that needs room fails from the N-th on
  *   warm           when the test arms it, a process stops in the middle of warming a segment
+ *   warm-stop      likewise, and once more at the call with which it begins its acknowledgement
+ *   warm-kill      likewise, but it is killed after the call that commits its acknowledgement
  *   memory         allocations fail, as the state file says: inject_memory.c
  *
  * The number is counted over all processes of the run: execve hands the variables on, also to a

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,15 +26,18 @@ enum fault {
     FAULT_ENOSPC_FROM,
     FAULT_MEMORY,
     FAULT_WARM,
+    FAULT_WARM_STOP,
+    FAULT_WARM_KILL,
 };
 
 static const char *const FAULT_NAMES[] = {
-    [FAULT_COUNT] = "count",   [FAULT_RECORD] = "record",
-    [FAULT_KILL] = "kill",     [FAULT_KILL_AFTER] = "killafter",
-    [FAULT_CRASH] = "crash",   [FAULT_SHORT] = "short",
-    [FAULT_STOP] = "stop",     [FAULT_EIO] = "eio",
-    [FAULT_ENOSPC] = "enospc", [FAULT_ENOSPC_FROM] = "enospc-from",
-    [FAULT_MEMORY] = "memory", [FAULT_WARM] = "warm",
+    [FAULT_COUNT] = "count",         [FAULT_RECORD] = "record",
+    [FAULT_KILL] = "kill",           [FAULT_KILL_AFTER] = "killafter",
+    [FAULT_CRASH] = "crash",         [FAULT_SHORT] = "short",
+    [FAULT_STOP] = "stop",           [FAULT_EIO] = "eio",
+    [FAULT_ENOSPC] = "enospc",       [FAULT_ENOSPC_FROM] = "enospc-from",
+    [FAULT_MEMORY] = "memory",       [FAULT_WARM] = "warm",
+    [FAULT_WARM_STOP] = "warm-stop", [FAULT_WARM_KILL] = "warm-kill",
 };
 
 /* At the beginning of the state file. The test reads count and fired. */
@@ -52,6 +56,7 @@ static struct {
     char root[PATH_MAX];
     size_t root_len;
     struct shared *shared;
+    atomic_bool was_warming; /* it was stopped there, and its acknowledgement follows */
     int log_fd;
     char *environment[CALL_ENVIRONMENT_MAX];
     size_t environment_count;
@@ -127,9 +132,11 @@ struct memory_plan *call_memory_plan(void)
 
 void call_warm(void)
 {
-    if (self.fault != FAULT_WARM ||
+    if ((self.fault != FAULT_WARM && self.fault != FAULT_WARM_STOP &&
+         self.fault != FAULT_WARM_KILL) ||
         !__atomic_exchange_n(&self.shared->memory.armed, 0, __ATOMIC_SEQ_CST))
         return;
+    atomic_store(&self.was_warming, true);
     __atomic_add_fetch(&self.shared->fired, 1, __ATOMIC_SEQ_CST);
     kill(getpid(), SIGSTOP);
 }
@@ -242,6 +249,13 @@ static bool is_stop_at(const struct call *c)
     return true;
 }
 
+/* LMDB ends a commit with a synchronous write of its meta page. */
+static bool is_acknowledgement(const struct call *c)
+{
+    return (self.fault == FAULT_WARM_STOP || (self.fault == FAULT_WARM_KILL && c->is_synced)) &&
+           strcmp(c->path, "catalog.mdb") == 0 && atomic_exchange(&self.was_warming, false);
+}
+
 bool call_enter(struct call *c, unsigned traits)
 {
     c->traits = traits;
@@ -249,7 +263,7 @@ bool call_enter(struct call *c, unsigned traits)
         while (__atomic_exchange_n(&self.shared->locked, 1, __ATOMIC_ACQUIRE))
             sched_yield();
     c->number = __atomic_add_fetch(&self.shared->count, 1, __ATOMIC_SEQ_CST);
-    c->hit = c->number == self.number || is_stop_at(c);
+    c->hit = c->number == self.number || is_stop_at(c) || is_acknowledgement(c);
     if (self.fault != FAULT_RECORD)
         note(c, (long long)traits, 0, NULL, 0, 0);
     if (self.fault == FAULT_ENOSPC_FROM && c->number > self.number)
@@ -258,7 +272,7 @@ bool call_enter(struct call *c, unsigned traits)
         return true;
     if (self.fault == FAULT_KILL || self.fault == FAULT_CRASH)
         die();
-    if (self.fault == FAULT_STOP) {
+    if (self.fault == FAULT_STOP || self.fault == FAULT_WARM_STOP) {
         __atomic_add_fetch(&self.shared->fired, 1, __ATOMIC_SEQ_CST);
         kill(getpid(), SIGSTOP);
         return true;
@@ -287,7 +301,7 @@ long call_leave_with(const struct call *c, long result, long long a, long long b
             note(c, a, b, bytes, bytes_count, bytes ? (size_t)result : 0);
         __atomic_store_n(&self.shared->locked, 0, __ATOMIC_RELEASE);
     }
-    if (c->hit && (self.fault == FAULT_KILL_AFTER ||
+    if (c->hit && (self.fault == FAULT_KILL_AFTER || self.fault == FAULT_WARM_KILL ||
                    (self.fault == FAULT_SHORT && (c->traits & CALL_PUTS_BYTES))))
         die();
     errno = error;

@@ -54,7 +54,8 @@ struct memory_plan {
 struct memory_plan *call_memory_plan(void);
 bool call_memory_fails(void);
 
-/* A segment is being warmed: the process stops, if the fault is "warm" and `armed` is set, once. */
+/* A segment is being warmed: the process stops, if the fault is "warm" or one of its kinds and
+ * `armed` is set, once. */
 void call_warm(void);
 
 /* The strings that a program which is given an environment of its own must have in it as well. */

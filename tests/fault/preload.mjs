@@ -61,7 +61,8 @@ export class Run {
     return memory;
   }
 
-  /** The next process that warms a segment stops in the middle of it. Only with what = 'warm'. */
+  /** The next process that warms a segment stops in the middle of it. Only with what = 'warm'
+   *  and its kinds. */
   stopWarming() { this.failMemory(); }
 
   #writeMemory(numbers) {
