@@ -36,7 +36,7 @@ static _Thread_local int thread_slot = -1;
 static unsigned slot_of_thread(const struct api_server *server)
 {
     if (thread_slot < 0)
-        thread_slot = (int)(atomic_fetch_add(&next_slot, 1) % server->options.workers);
+        thread_slot = (int)(atomic_fetch_add(&next_slot, 1) % server->slots);
     return (unsigned)thread_slot;
 }
 
@@ -61,13 +61,16 @@ static void give_back(struct api_worker *w, struct api_exchange *x)
 
 void *api_on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
 {
-    struct api_server *server = cls;
+    const struct api_listener *listener = cls;
+    struct api_server *server = listener->server;
     unsigned slot = slot_of_thread(server);
     struct api_exchange *x = take_exchange(&server->workers[slot]);
 
     if (!x)
         return NULL; /* seen by api_on_request */
     x->server = server;
+    x->listener = listener;
+    x->settings = atomic_load(&server->settings);
     x->request.slot = slot;
     x->received.directory[0] = '\0';
     x->received.bytes = 0;
@@ -182,7 +185,7 @@ static enum st too_large(uint64_t limit)
 /* A form would be taken for a file with all that stands around it. */
 static enum st check_stream(struct api_exchange *x, uint64_t length)
 {
-    uint64_t limit = x->server->options.upload_limit_bytes;
+    uint64_t limit = x->settings->upload_limit_bytes;
 
     if (is_media_type(x->head.content_type, "multipart/form-data"))
         return st_hint(st_fail(ST_MEDIA_TYPE, "MEDIA_TYPE", "the body must be the file itself"),
@@ -213,7 +216,7 @@ static enum st check_body(struct api_exchange *x)
 
 static size_t body_limit(const struct api_exchange *x)
 {
-    uint64_t all = x->server->options.body_limit_bytes;
+    uint64_t all = x->settings->body_limit_bytes;
     size_t limit = x->request.route->body_limit;
 
     return all && all < limit ? (size_t)all : limit;
@@ -227,6 +230,20 @@ static enum st check_expectation(const char *expect)
                : st_fail(ST_EXPECTATION, "EXPECTATION", "Expect can only be 100-continue");
 }
 
+/* Probes are answered everywhere, metrics where they are alone if there is such a place. */
+static bool is_here(const struct api_exchange *x, const struct api_route *route)
+{
+    switch (route->place) {
+    case API_ROUTE_API:
+        return !x->listener->probes;
+    case API_ROUTE_METRICS:
+        return x->listener->probes || !x->server->listeners.has_probes;
+    case API_ROUTE_PROBE:
+        break;
+    }
+    return true;
+}
+
 /* Everything that is decided before a handler runs, in this order: shape of the head, route, token
  * and scope, parameters (by the router), expectation, body. */
 static enum st judge_head(struct api_exchange *x, char allow[64], const char *method)
@@ -234,6 +251,10 @@ static enum st judge_head(struct api_exchange *x, char allow[64], const char *me
     struct api_server *server = x->server;
     enum st st = api_route_match(&x->request, &x->target, allow, method, x->raw);
     const struct api_route *route = x->request.route;
+    if (route && !is_here(x, route)) {
+        x->request.route = NULL;
+        return st_fail(ST_NOT_FOUND, "NO_ROUTE", "there is no such path here");
+    }
     if (route && route->scope) {
         /* Who may not ask does not learn what was wrong with the question. */
         struct st_report report;
@@ -316,7 +337,7 @@ static enum MHD_Result on_head(struct api_exchange *x, const char *method, const
 /* A streamed body has the request timeout for each of its pieces. */
 static bool take_streamed(struct api_exchange *x, const char *data, size_t *len)
 {
-    uint64_t limit = x->server->options.upload_limit_bytes;
+    uint64_t limit = x->settings->upload_limit_bytes;
 
     if (limit && x->received.bytes + x->body.len + *len > limit) {
         refuse(x, too_large(limit));

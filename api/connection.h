@@ -24,6 +24,8 @@ enum exchange_state {
 
 struct api_exchange {
     struct api_server *server;
+    const struct api_listener *listener;
+    const struct api_settings *settings; /* in force when it began */
     struct MHD_Connection *connection;
     struct api_link *link;
     enum exchange_state state;
@@ -56,7 +58,7 @@ void api_exchange_resume(struct api_exchange *x, enum exchange_state state);
 /* The only place that queues responses. Leaves the exchange's body empty. */
 enum MHD_Result api_reply_queue(struct api_exchange *x);
 
-/* libmicrohttpd's callbacks; cls is the struct api_server. */
+/* libmicrohttpd's callbacks; cls is the struct api_server, but of the first the listener. */
 void *api_on_uri(void *cls, const char *uri, struct MHD_Connection *connection);
 enum MHD_Result api_on_request(void *cls, struct MHD_Connection *connection, const char *url,
                                const char *method, const char *version, const char *upload_data,

@@ -155,9 +155,11 @@ enum st dev_cmd(const struct cmd_args *args)
         st = load_dataset(&store, sample, "lifeline", YEAR_2);
     if (!st && !has_flights)
         st = load_dataset(&store, sample, "flights", FLIGHTS);
+    const char *listen[] = {cmd_string(args, "listen"), NULL};
     struct api_options options = {
         .store = store,
-        .listen = cmd_string(args, "listen"),
+        .log_level = LOG_LEVEL_INFO,
+        .listen = listen,
         .port_file = cmd_string(args, "port-file"),
         .ready_fn = show,
         .ctx = &dev,

@@ -3,9 +3,11 @@
 #define EVERLINE_API_INTERNAL_H
 
 #include "api/exchange.h"
+#include "api/listener.h"
 #include "api/metrics.h"
 #include "api/route.h"
 #include "api/server.h"
+#include "api/settings.h"
 #include "auth/cache.h"
 #include "auth/jwks.h"
 #include "auth/keyset.h"
@@ -26,6 +28,9 @@ struct api_worker {
 
 struct api_server {
     struct api_options options;
+    struct api_listeners listeners;
+    _Atomic(struct api_settings *) settings;
+    _Atomic bool settings_failed; /* to be read again: those of before are in force */
     struct store_keeper *keeper;
     _Atomic(struct store_keeper *) reloadable; /* the same, once it can be told of new keys */
     struct auth_jwks *jwks;                    /* NULL: this process serves nobody */
@@ -42,6 +47,7 @@ struct api_server {
     struct api_metrics counts;
     char keys_dir[FS_PATH_MAX];
     struct api_worker *workers; /* by slot */
+    unsigned slots;             /* request threads of all listeners */
     uint64_t keys_made;         /* the catalog thread's */
     _Atomic bool stopping;
     _Atomic bool closing;       /* nothing is begun any more: what comes gets 503 */

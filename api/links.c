@@ -33,22 +33,28 @@ struct api_link {
 struct api_links {
     pthread_mutex_t mutex; /* the list; who holds it knows that no descriptor in it gets closed */
     struct api_link *first;
-    uint64_t timeout_ns, period_ns, swept_ns;
+    _Atomic uint64_t timeout_ns;
+    uint64_t period_ns, swept_ns;
 };
 
-enum st api_links_new(struct api_links **out, uint64_t timeout_ms)
+enum st api_links_new(struct api_links **out)
 {
     struct api_links *l = calloc(1, sizeof *l);
-    uint64_t period_ms = timeout_ms / 8;
 
     *out = l;
     if (!l)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     pthread_mutex_init(&l->mutex, NULL);
-    l->timeout_ns = timeout_ms * NS_PER_MS;
+    return ST_OK;
+}
+
+void api_links_set_timeout(struct api_links *l, uint64_t timeout_ms)
+{
+    uint64_t period_ms = timeout_ms / 8;
+
+    atomic_store(&l->timeout_ns, timeout_ms * NS_PER_MS);
     period_ms = period_ms < PERIOD_MIN_MS ? PERIOD_MIN_MS : period_ms;
     l->period_ns = (period_ms < PERIOD_MAX_MS ? period_ms : PERIOD_MAX_MS) * NS_PER_MS;
-    return ST_OK;
 }
 
 void api_links_free(struct api_links *l)

@@ -19,7 +19,10 @@
 struct api_link; /* one connection */
 struct api_links;
 
-enum st api_links_new(struct api_links **out, uint64_t timeout_ms) ST_MUST_USE;
+enum st api_links_new(struct api_links **out) ST_MUST_USE;
+/* Before the first connection, and then at any time, for requests that begin afterwards; by the
+ * thread that sweeps. */
+void api_links_set_timeout(struct api_links *l, uint64_t timeout_ms);
 void api_links_free(struct api_links *l); /* no connection may be left */
 
 /* libmicrohttpd's MHD_OPTION_NOTIFY_CONNECTION; cls is the struct api_links. */

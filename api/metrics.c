@@ -50,6 +50,10 @@ enum st api_metrics_register(struct api_metrics *out, struct metrics *m)
           .kind = METRIC_COUNTER,
           .label = "outcome",
           .label_values = TOKENS}},
+        {&out->certificate_end,
+         {.name = "everline_tls_certificate_end_timestamp_seconds",
+          .help = "When the certificate of the server expires; 0: there is none.",
+          .kind = METRIC_GAUGE}},
     };
     enum st st = ST_OK;
 

@@ -11,6 +11,7 @@ struct api_metrics {
     struct metric *in_flight;
     struct metric *matches; /* lookups by outcome */
     struct metric *tokens;  /* cached, verified, refused */
+    struct metric *certificate_end;
 };
 
 enum st api_metrics_register(struct api_metrics *out, struct metrics *m) ST_MUST_USE;

@@ -60,9 +60,12 @@ static void add_counts(struct api_reply *reply, const struct api_request *reques
              jwks.failing);
     buf_addf(&reply->body, ",\"damaged_segments\":%u",
              store_keeper_damaged_segments(request->server->keeper));
-    buf_addf(&reply->body, ",\"late\":%zu,\"unavailable\":%u,\"bad_keys\":%u,\"catalog\":\"%s\"",
+    buf_addf(&reply->body,
+             ",\"late\":%zu,\"unavailable\":%u,\"bad_keys\":%u,\"catalog\":\"%s\","
+             "\"configuration\":\"%s\"",
              lines > unavailable ? lines - unavailable : 0, unavailable, keys->bad,
-             store_keeper_catalog_damaged(request->server->keeper) ? "damaged" : "ok");
+             store_keeper_catalog_damaged(request->server->keeper) ? "damaged" : "ok",
+             atomic_load(&request->server->settings_failed) ? "failed" : "ok");
     add_reasons(&reply->body, request->view);
 }
 

@@ -2,23 +2,11 @@
 
 #include "base/fs.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-static bool is_loopback(const struct sockaddr *address)
-{
-    if (address->sa_family == AF_INET) {
-        const struct sockaddr_in *in = (const void *)address;
-        return ntohl(in->sin_addr.s_addr) >> 24 == 127;
-    }
-    const struct sockaddr_in6 *in6 = (const void *)address;
-    return address->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
-}
 
 static bool is_inside(const char *inner, const char *outer)
 {
@@ -59,18 +47,27 @@ static enum st refuse_keys_in_data(const char *data, const char *keys)
                    keys, data);
 }
 
-enum st api_check_production(const struct api_options *options, const struct sockaddr *listen)
+/* Probes and metrics carry neither tokens nor anything of a tenant. */
+static enum st check_plain(const struct api_listeners *listeners)
 {
-    const char *data_dir = options->store.data_dir, *keys_dir = options->store.keys_dir;
+    for (size_t i = 0; i < listeners->count; i++) {
+        const struct api_listener *l = &listeners->list[i];
+        if (!l->tls && !l->probes && api_listener_is_exposed(l))
+            return st_hint(st_fail(ST_INVALID, "PLAIN_HTTP",
+                                   "plain HTTP on %s, an address that is not loopback", l->text),
+                           "serve with --tls-cert FILE --tls-key FILE, or with --listen "
+                           "127.0.0.1:8080 behind a proxy that speaks TLS");
+    }
+    return ST_OK;
+}
+
+static enum st check_keys(const char *data_dir, const char *keys_dir)
+{
     char data[PATH_MAX], keys[PATH_MAX], inside[FS_PATH_MAX];
     enum st st = fs_path(inside, "%s/keys", data_dir);
 
     if (st)
         return st;
-    if (!is_loopback(listen))
-        return st_hint(
-            st_fail(ST_INVALID, "PLAIN_HTTP", "plain HTTP on an address that is not loopback"),
-            "serve with --listen 127.0.0.1:8080, behind a proxy that speaks TLS");
     if (!keys_dir)
         return refuse_keys_in_data(data_dir, inside);
     if (!realpath(data_dir, data))
@@ -81,4 +78,14 @@ enum st api_check_production(const struct api_options *options, const struct soc
     if (is_inside(keys, data))
         return refuse_keys_in_data(data, keys);
     return check_modes(keys);
+}
+
+enum st api_check_production(const struct api_options *options,
+                             const struct api_listeners *listeners)
+{
+    enum st st = check_plain(listeners);
+
+    if (!st && options->tls_key)
+        st = check_modes(options->tls_key);
+    return st ? st : check_keys(options->store.data_dir, options->store.keys_dir);
 }

@@ -16,6 +16,12 @@ struct api_param {
     int64_t min, max; /* of an integer, or of a text's length in bytes */
 };
 
+enum api_place {
+    API_ROUTE_API,     /* not where probes and metrics are alone */
+    API_ROUTE_PROBE,   /* everywhere */
+    API_ROUTE_METRICS, /* where they are alone, if there is such a place */
+};
+
 struct api_route {
     const char *operation; /* operationId */
     const char *method;
@@ -25,7 +31,8 @@ struct api_route {
     size_t path_param_count;
     struct api_param query_params[API_QUERY_PARAMS_MAX];
     size_t query_param_count;
-    bool free_query;        /* other query parameters are the handler's to judge */
+    bool free_query; /* other query parameters are the handler's to judge */
+    enum api_place place;
     uint32_t scope;         /* enum auth_scope; 0: no token needed */
     size_t body_limit;      /* bytes; 0: no body */
     const char *media_type; /* of the body; NULL: no body, or any */

@@ -1,45 +1,134 @@
 #include "api/commands.h"
+#include "api/listener.h"
 #include "api/server.h"
-#include "base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 #define WORKERS_MAX 256
 #define CONNECTIONS_MAX 1000000
 #define TIMEOUT_MAX_MS (24u * 3600 * 1000)
 #define SCRUB_INTERVAL_MAX_MS (400ull * TIMEOUT_MAX_MS)
 
-enum st serve_cmd(const struct cmd_args *args)
-{
-    uint64_t workers = 0, connections = 0, ingest_workers = 0;
-    struct api_options options = {
-        .store = commands_store_options(args, false),
-        .listen = cmd_string(args, "listen"),
-        .port_file = cmd_string(args, "port-file"),
-        .body_limit_bytes = cmd_bytes(args, "body-limit"),
-        .scrub.bytes_per_s = cmd_bytes(args, "scrub-rate"),
-        .jwks_ca = cmd_string(args, "jwks-ca"),
-        .upload_limit_bytes = cmd_bytes(args, "upload-limit"),
-        .inbox = cmd_string(args, "inbox"),
-        .config_file = cmd_config_file(args),
-        .production = cmd_flag(args, "production"),
-    };
+/* Options as they were read, at the start and by each reload since; the server borrows from all. */
+struct reading {
+    const struct cmd_args *args;
+    struct cmd_args *own; /* `args` of a reload, to be freed */
+    const char *listen[API_LISTENERS_MAX + 2];
+    struct reading *before;
+};
 
+/* What a running server cannot change. */
+static const char *const FIXED[] = {"data",      "keys",       "listen",      "metrics-listen",
+                                    "port-file", "workers",    "connections", "ingest-workers",
+                                    "inbox",     "scrub-rate", "production",  "scrub-interval",
+                                    "jwks-ca",   NULL};
+
+static enum st read_word(unsigned *out, const struct cmd_args *args, const char *name,
+                         const char *const *words)
+{
+    const char *text = cmd_string(args, name);
+
+    for (*out = 0; words[*out]; ++*out)
+        if (strcmp(words[*out], text) == 0)
+            return ST_OK;
+    return st_fail(ST_USAGE, NULL, "--%s: \"%.32s\" is none of those that --help names", name,
+                   text);
+}
+
+static enum st read_log(struct api_options *o, const struct cmd_args *args)
+{
+    static const char *const LEVELS[] = {"debug", "info", "warn", "error", NULL};
+    static const char *const FORMATS[] = {"auto", "json", "text", NULL};
+    unsigned level = 0, format = 0;
+    enum st st = read_word(&level, args, "log-level", LEVELS);
+
+    if (!st)
+        st = read_word(&format, args, "log-format", FORMATS);
+    o->log_level = (enum log_level)level;
+    o->log_format = (enum log_format)format;
+    return st;
+}
+
+/* What a reload reads too. */
+static enum st read_settings(struct api_options *o, const struct cmd_args *args)
+{
+    o->body_limit_bytes = cmd_bytes(args, "body-limit");
+    o->upload_limit_bytes = cmd_bytes(args, "upload-limit");
+    o->tls_cert = cmd_string(args, "tls-cert");
+    o->tls_key = cmd_string(args, "tls-key");
+    enum st st = cmd_range(&o->drain_timeout_ms, args, "drain-timeout", 1, TIMEOUT_MAX_MS);
+    if (!st)
+        st = cmd_range(&o->request_timeout_ms, args, "request-timeout", 1, TIMEOUT_MAX_MS);
+    return st ? st : read_log(o, args);
+}
+
+static enum st read_options(struct api_options *o, struct reading *r)
+{
+    const struct cmd_args *args = r->args;
+    uint64_t workers = 0, connections = 0, ingest_workers = 0;
+
+    for (unsigned i = 0; i <= API_LISTENERS_MAX; i++) /* one too many is told by the server */
+        r->listen[i] = cmd_list(args, "listen", i);
+    o->store = commands_store_options(args, false);
+    o->listen = r->listen;
+    o->metrics_listen = cmd_string(args, "metrics-listen");
+    o->port_file = cmd_string(args, "port-file");
+    o->scrub.bytes_per_s = cmd_bytes(args, "scrub-rate");
+    o->jwks_ca = cmd_string(args, "jwks-ca");
+    o->inbox = cmd_string(args, "inbox");
+    o->config_file = cmd_config_file(args);
+    o->production = cmd_flag(args, "production");
     enum st st = cmd_range(&workers, args, "workers", 0, WORKERS_MAX);
     if (!st)
         st = cmd_range(&ingest_workers, args, "ingest-workers", 0, WORKERS_MAX);
     if (!st)
         st = cmd_range(&connections, args, "connections", 1, CONNECTIONS_MAX);
     if (!st)
-        st = cmd_range(&options.drain_timeout_ms, args, "drain-timeout", 1, TIMEOUT_MAX_MS);
+        st = cmd_range(&o->scrub.interval_ms, args, "scrub-interval", 1, SCRUB_INTERVAL_MAX_MS);
+    o->workers = (unsigned)workers;
+    o->ingest_workers = (unsigned)ingest_workers;
+    o->connection_limit = (unsigned)connections;
+    return st ? st : read_settings(o, args);
+}
+
+static enum st reload(struct api_options *o, void *ctx)
+{
+    struct reading *first = ctx, *r = calloc(1, sizeof *r);
+    enum st st =
+        r ? cmd_read_again(&r->own, first->args) : st_fail(ST_NOMEM, NULL, "out of memory");
+
     if (!st)
-        st = cmd_range(&options.request_timeout_ms, args, "request-timeout", 1, TIMEOUT_MAX_MS);
-    if (!st)
-        st =
-            cmd_range(&options.scrub.interval_ms, args, "scrub-interval", 1, SCRUB_INTERVAL_MAX_MS);
-    if (st)
+        st = read_settings(o, r->own);
+    if (st) {
+        if (r)
+            cmd_free(r->own);
+        free(r);
         return st;
-    options.workers = (unsigned)workers;
-    options.ingest_workers = (unsigned)ingest_workers;
-    options.connection_limit = (unsigned)connections;
-    log_configure(LOG_LEVEL_INFO, LOG_FORMAT_AUTO);
-    return api_serve(&options);
+    }
+    for (const char *const *name = FIXED; *name; name++)
+        if (!cmd_same(first->args, r->own, *name))
+            log_event(LOG_LEVEL_WARN, "reload", "--%s has changed: it counts after a restart",
+                      *name);
+    r->before = first->before;
+    first->before = r;
+    return ST_OK;
+}
+
+enum st serve_cmd(const struct cmd_args *args)
+{
+    struct reading first = {.args = args}, *before;
+    struct api_options options = {.reload_fn = reload, .ctx = &first};
+    enum st st = read_options(&options, &first);
+
+    if (!st) {
+        log_configure(options.log_level, options.log_format);
+        st = api_serve(&options);
+    }
+    for (struct reading *r = first.before; r; r = before) {
+        before = r->before;
+        cmd_free(r->own);
+        free(r);
+    }
+    return st;
 }

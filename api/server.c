@@ -10,7 +10,6 @@
 #include "base/log.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,100 +23,52 @@
  * goodbye to idle connections, and stops daemon and keeper in that order. The main thread waits for
  * signals, and sweeps the connections (api/links.h). */
 
-#define CONNECTION_MEMORY (16u << 10)
-#define IDLE_TIMEOUT_S 60
 #define DRAIN_POLL_MS 5
 #define ALONE_MS 50
 #define OPEN_MS 1000
 #define NS_PER_MS 1000000u
 
-static enum st parse_listen(struct addrinfo **out, const char *listen)
+static enum st publish_place(struct api_server *server)
 {
-    char host[256];
-    const char *colon = strrchr(listen, ':');
-    size_t len = colon ? (size_t)(colon - listen) : 0;
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
-                             .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE};
-
-    if (!colon || len >= sizeof host)
-        return st_fail(ST_USAGE, NULL, "--listen: ADDRESS:PORT expected, such as 127.0.0.1:8080");
-    if (len > 1 && listen[0] == '[' && colon[-1] == ']')
-        snprintf(host, sizeof host, "%.*s", (int)len - 2, listen + 1);
-    else
-        snprintf(host, sizeof host, "%.*s", (int)len, listen);
-    /* getaddrinfo takes a larger port modulo 65536. */
-    if (strspn(colon + 1, "0123456789") != strlen(colon + 1) || strlen(colon + 1) > 5 ||
-        atoi(colon + 1) > 65535 || getaddrinfo(len ? host : NULL, colon + 1, &hints, out) != 0)
-        return st_fail(ST_USAGE, NULL, "--listen: \"%.100s\" is not a numeric address and port",
-                       listen);
-    return ST_OK;
-}
-
-static struct MHD_Daemon *start_daemon(struct api_server *server, const struct addrinfo *address)
-{
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-                     (address->ai_family == AF_INET6 ? (unsigned)MHD_USE_IPv6 : 0u);
-    struct MHD_OptionItem options[] = {
-        {MHD_OPTION_SOCK_ADDR, 0, address->ai_addr},
-        {MHD_OPTION_THREAD_POOL_SIZE, server->options.workers, NULL},
-        {MHD_OPTION_CONNECTION_LIMIT, server->options.connection_limit, NULL},
-        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY, NULL},
-        {MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_S, NULL},
-        {MHD_OPTION_URI_LOG_CALLBACK, (intptr_t)api_on_uri, server},
-        {MHD_OPTION_UNESCAPE_CALLBACK, (intptr_t)api_on_unescape, NULL},
-        {MHD_OPTION_NOTIFY_COMPLETED, (intptr_t)api_on_completed, server},
-        {MHD_OPTION_NOTIFY_CONNECTION, (intptr_t)api_on_connection, server->links},
-        {MHD_OPTION_END, 0, NULL},
-    };
-
-    /* A pool of one is refused by libmicrohttpd: one thread is its ordinary mode. */
-    if (server->options.workers == 1)
-        options[1] = (struct MHD_OptionItem){MHD_OPTION_STRICT_FOR_CLIENT, 0, NULL};
-    return MHD_start_daemon(flags, 0, NULL, NULL, api_on_request, server, MHD_OPTION_ARRAY, options,
-                            MHD_OPTION_END);
-}
-
-static enum st publish_port(const struct api_server *server, struct MHD_Daemon *daemon,
-                            const struct addrinfo *address)
-{
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT);
-    char host[128], text[16], url[192];
+    char text[16], url[192], first[192] = "";
+    unsigned port, published = 0;
     enum st st = ST_OK;
 
-    if (!info)
-        return st_fail(ST_IO, NULL, "the port that was bound is not known");
-    if (getnameinfo(address->ai_addr, address->ai_addrlen, host, sizeof host, NULL, 0,
-                    NI_NUMERICHOST))
-        snprintf(host, sizeof host, "localhost");
-    snprintf(url, sizeof url, address->ai_family == AF_INET6 ? "http://[%s]:%u" : "http://%s:%u",
-             host, info->port);
-    log_event(LOG_LEVEL_INFO, "serving", "%s with %u workers", url, server->options.workers);
-    if (server->options.port_file) {
-        int n = snprintf(text, sizeof text, "%u\n", info->port);
+    for (size_t i = 0; !st && i < server->listeners.count; i++) {
+        const struct api_listener *l = &server->listeners.list[i];
+        st = api_listener_url(url, &port, l);
+        if (st)
+            break;
+        log_event(LOG_LEVEL_INFO, "serving", l->probes ? "%s: probes and metrics" : "%s", url);
+        if (!*first)
+            snprintf(first, sizeof first, "%s", url);
+        if (!published && !l->probes)
+            published = port;
+    }
+    if (!st && server->options.port_file) {
+        int n = snprintf(text, sizeof text, "%u\n", published);
         st = fs_write_atomic(server->options.port_file, text, (size_t)n, 0644);
     }
     if (!st && server->options.ready_fn)
-        server->options.ready_fn(url, server->options.ctx);
+        server->options.ready_fn(first, server->options.ctx);
     return st;
 }
 
 /* This thread sweeps while it waits, here and in the drain. */
 static void wait_for_signal(struct api_server *server, const sigset_t *signals)
 {
-    uint64_t period_ms = api_links_period_ms(server->links);
-    struct timespec period = {.tv_sec = (time_t)(period_ms / 1000),
-                              .tv_nsec = (long)(period_ms % 1000 * 1000000)};
-
     for (;;) {
+        uint64_t period_ms = api_links_period_ms(server->links);
+        struct timespec period = {.tv_sec = (time_t)(period_ms / 1000),
+                                  .tv_nsec = (long)(period_ms % 1000 * 1000000)};
+
         api_links_sweep(server->links);
         int signal_number = sigtimedwait(signals, NULL, &period);
         if (signal_number < 0 && (errno == EAGAIN || errno == EINTR))
             continue;
         if (signal_number != SIGHUP)
             return;
-        log_event(LOG_LEVEL_INFO, "reload", "reading the token keys again");
-        auth_jwks_reload(server->jwks);
-        api_keys_changed(server);
+        api_settings_reload(server);
     }
 }
 
@@ -127,52 +78,33 @@ static void nap(struct api_server *server)
     api_links_sweep(server->links);
 }
 
-static unsigned connection_count(struct MHD_Daemon *daemon)
-{
-    const union MHD_DaemonInfo *info =
-        MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
-
-    return info ? info->num_connections : 0;
-}
-
-/* From here on whoever wants to connect is refused, and a balancer goes elsewhere. The workers'
- * epoll keeps telling them of the dead socket, which they do not take out: they spin until they are
- * stopped. MHD_quiesce_daemon would take it out, and races with them. */
-static void close_door(struct MHD_Daemon *daemon)
-{
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_LISTEN_FD);
-
-    if (info)
-        shutdown(info->listen_fd, SHUT_RDWR);
-}
-
 /* The door stays open until nobody has been there for a moment, at most for OPEN_MS: so long a
  * balancer has to hear of the stop, and each connection to ask once more and to be told that it
  * ends with the answer. Who was never busy need not wait. */
-static void wait_for_word(struct api_server *server, struct MHD_Daemon *daemon, uint64_t start_ns,
-                          uint64_t until_ns)
+static void wait_for_word(struct api_server *server, uint64_t start_ns, uint64_t until_ns)
 {
-    uint64_t now_ns = start_ns, busy_ns = connection_count(daemon) ? start_ns : 0;
+    uint64_t now_ns = start_ns,
+             busy_ns = api_listeners_connections(&server->listeners) ? start_ns : 0;
     unsigned seen = 0;
 
     while (now_ns < until_ns && now_ns - busy_ns < ALONE_MS * NS_PER_MS) {
         nap(server);
         now_ns = clock_steady_ns();
         unsigned late = atomic_load(&server->late_requests);
-        if (late != seen || connection_count(daemon))
+        if (late != seen || api_listeners_connections(&server->listeners))
             busy_ns = now_ns;
         seen = late;
     }
 }
 
 /* Who is still there has asked nothing for OPEN_MS, or has only just come, and is waited for. */
-static void say_goodbye(struct api_server *server, struct MHD_Daemon *daemon, uint64_t end_ns)
+static void say_goodbye(struct api_server *server, uint64_t end_ns)
 {
     uint64_t start_ns = clock_steady_ns();
 
     for (unsigned i = 1; i <= 2; i++) {
         api_links_part(server->links);
-        while (connection_count(daemon) && clock_steady_ns() < end_ns &&
+        while (api_listeners_connections(&server->listeners) && clock_steady_ns() < end_ns &&
                clock_steady_ns() - start_ns < i * OPEN_MS * NS_PER_MS)
             nap(server);
     }
@@ -180,14 +112,14 @@ static void say_goodbye(struct api_server *server, struct MHD_Daemon *daemon, ui
 
 /* Those that have begun get their answers. When others keep coming, the door is closed: each of
  * their answers ends its connection, so that there is an end. */
-static void wait_for_requests(struct api_server *server, struct MHD_Daemon *daemon, uint64_t end_ns)
+static void wait_for_requests(struct api_server *server, uint64_t end_ns)
 {
     unsigned late = atomic_load(&server->late_requests);
 
     while (atomic_load(&server->in_flight) && clock_steady_ns() < end_ns) {
         nap(server);
         if (atomic_load(&server->late_requests) != late)
-            close_door(daemon);
+            api_listeners_close(&server->listeners);
     }
 }
 
@@ -213,7 +145,7 @@ static void arm_deadline(uint64_t timeout_ms)
     setitimer(ITIMER_REAL, &timer, NULL);
 }
 
-static void drain(struct api_server *server, struct MHD_Daemon *daemon)
+static void drain(struct api_server *server)
 {
     uint64_t start_ns = clock_steady_ns(), timeout_ms = server->options.drain_timeout_ms;
     uint64_t end_ns = start_ns + timeout_ms * NS_PER_MS / 10 * 9; /* the rest is for stopping */
@@ -226,14 +158,14 @@ static void drain(struct api_server *server, struct MHD_Daemon *daemon)
     arm_deadline(timeout_ms);
     log_event(LOG_LEVEL_INFO, "drain", "%u requests in flight", atomic_load(&server->in_flight));
     api_links_part(server->links); /* nobody yet: it sees who asks from now on */
-    wait_for_word(server, daemon, start_ns, open_ns < end_ns ? open_ns : end_ns);
-    wait_for_requests(server, daemon, end_ns);
-    close_door(daemon);
-    say_goodbye(server, daemon, end_ns);
+    wait_for_word(server, start_ns, open_ns < end_ns ? open_ns : end_ns);
+    wait_for_requests(server, end_ns);
+    api_listeners_close(&server->listeners);
+    say_goodbye(server, end_ns);
     atomic_store(&server->closing, true);
     while (atomic_load(&server->suspended)) /* libmicrohttpd aborts when it is stopped with one */
         nap(server);
-    wait_for_requests(server, daemon, end_ns);
+    wait_for_requests(server, end_ns);
     if (atomic_load(&server->in_flight))
         log_event(LOG_LEVEL_WARN, "drain", "%u requests are cut off",
                   atomic_load(&server->in_flight));
@@ -264,21 +196,22 @@ static enum st find_keys(struct api_server *server)
 /* What was made is released by the caller, also after a failure. */
 static enum st make_workers(struct api_server *server)
 {
-    size_t bytes = server->options.workers * sizeof *server->workers;
     enum st st = ST_OK;
 
+    server->slots = api_listeners_threads(&server->listeners);
+    size_t bytes = server->slots * sizeof *server->workers;
     server->workers = aligned_alloc(_Alignof(struct api_worker), bytes);
     if (!server->workers)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     memset(server->workers, 0, bytes);
-    for (unsigned i = 0; !st && i < server->options.workers; i++)
+    for (unsigned i = 0; !st && i < server->slots; i++)
         st = auth_cache_new(&server->workers[i].tokens, API_TOKENS_BYTES);
     return st;
 }
 
 static void release_workers(struct api_server *server)
 {
-    for (unsigned i = 0; server->workers && i < server->options.workers; i++) {
+    for (unsigned i = 0; server->workers && i < server->slots; i++) {
         auth_cache_free(server->workers[i].tokens);
         free(server->workers[i].spare);
     }
@@ -345,8 +278,6 @@ static enum st start_workers(struct api_server *server)
 enum st api_serve(const struct api_options *options)
 {
     struct api_server server = {.options = *options};
-    struct addrinfo *address = NULL;
-    struct MHD_Daemon *daemon = NULL;
     sigset_t signals;
     enum st st;
 
@@ -358,13 +289,13 @@ enum st api_serve(const struct api_options *options)
     pthread_sigmask(SIG_BLOCK, &signals, NULL); /* inherited by every thread */
     signal(SIGPIPE, SIG_IGN);
 
-    st = parse_listen(&address, server.options.listen);
+    st = api_listeners_read(&server.listeners, &server);
     if (!st && server.options.production)
-        st = api_check_production(&server.options, address->ai_addr);
+        st = api_check_production(&server.options, &server.listeners);
     if (!st)
         st = make_workers(&server);
     if (!st)
-        st = api_start_keeper(&server, server.options.workers);
+        st = api_start_keeper(&server, server.slots);
     bool stopped = st == ST_UNAVAILABLE && strcmp(st_code(), "STOPPING") == 0;
     if (!st)
         st = api_helper_start(&server.helper);
@@ -379,22 +310,19 @@ enum st api_serve(const struct api_options *options)
     if (!st)
         st = api_hooks_start(&server.hooks, server.keeper);
     if (!st)
-        st = api_links_new(&server.links, server.options.request_timeout_ms);
-    if (!st) {
-        errno = 0;
-        daemon = start_daemon(&server, address);
-        if (!daemon)
-            st =
-                st_fail_errno(errno ? errno : EADDRINUSE, "listening on %s", server.options.listen);
-    }
+        st = api_links_new(&server.links);
     if (!st)
-        st = publish_port(&server, daemon, address);
+        st = api_settings_apply(&server, &server.options);
+    if (!st)
+        st = api_listeners_start(&server.listeners);
+    if (!st)
+        st = publish_place(&server);
     if (!st) {
         wait_for_signal(&server, &signals);
-        drain(&server, daemon);
+        drain(&server);
     }
-    if (daemon)
-        MHD_stop_daemon(daemon);
+    api_listeners_stop(&server.listeners);
+    api_settings_release(&server);
     api_links_free(server.links);
     api_hooks_stop(server.hooks);
     api_watch_stop(server.watch);
@@ -407,8 +335,6 @@ enum st api_serve(const struct api_options *options)
     auth_jwks_free(server.jwks);
     release_workers(&server);
     metrics_free(server.metrics);
-    if (address)
-        freeaddrinfo(address);
     arm_deadline(0);
     if (stopped)
         st = ST_OK; /* as it was told to */

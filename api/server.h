@@ -3,6 +3,7 @@
 #define EVERLINE_API_SERVER_H
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "store/keeper.h"
 
@@ -10,9 +11,12 @@
 
 struct api_options {
     struct store_options store;
-    const char *listen;          /* "127.0.0.1:0", "[::1]:8080" */
-    const char *port_file;       /* written (atomically) once ready: the port in decimal; or NULL */
-    unsigned workers;            /* request threads; 0: one per CPU */
+    /* "127.0.0.1:0", "[::1]:8080", "unix:/run/everline.sock"; NULL ends */
+    const char *const *listen;
+    const char *metrics_listen;     /* such a place for probes and metrics alone; or NULL */
+    const char *tls_cert, *tls_key; /* PEM: TLS on the addresses of `listen`; or both NULL */
+    const char *port_file; /* written (atomically) once ready: the first port in decimal; or NULL */
+    unsigned workers;      /* request threads of each place; 0: one per CPU */
     unsigned connection_limit;   /* 0: 4096 */
     uint64_t body_limit_bytes;   /* of any request; 0: 1 MiB */
     uint64_t upload_limit_bytes; /* of a streamed one; 0: no limit */
@@ -24,6 +28,11 @@ struct api_options {
     struct store_scrub_options scrub;
     const char *jwks_ca; /* PEM of who may vouch for issuers' servers; NULL: the system's */
     bool production;
+    enum log_level log_level;
+    enum log_format log_format;
+    /* Reads the options again, for SIGHUP; what it cannot change it leaves. Main thread; or NULL.
+     */
+    enum st (*reload_fn)(struct api_options *options, void *ctx);
     /* Called on the main thread once the server answers, with its base URL; or NULL. */
     void (*ready_fn)(const char *url, void *ctx);
     void *ctx;

@@ -234,6 +234,26 @@ const char *cmd_list(const struct cmd_args *args, const char *name, unsigned i)
     return NULL;
 }
 
+static bool is_same(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+bool cmd_same(const struct cmd_args *a, const struct cmd_args *b, const char *name)
+{
+    size_t i = index_of(a, name);
+
+    if (a->cmd->options[i].type != CMD_LIST)
+        return is_same(a->values[i].text, b->values[i].text);
+    for (unsigned n = 0;; n++) {
+        const char *one = cmd_list(a, name, n), *other = cmd_list(b, name, n);
+        if (!is_same(one, other))
+            return false;
+        if (!one)
+            return true;
+    }
+}
+
 enum st cmd_output_json(bool *json, const struct cmd_args *args)
 {
     const char *output = cmd_string(args, "output");

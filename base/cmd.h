@@ -63,6 +63,13 @@ enum st cmd_config_dump(const struct cmd_args *args) ST_MUST_USE;
 /* The configuration file that was read; NULL: none. */
 const char *cmd_config_file(const struct cmd_args *args);
 
+/* The same command line again, with the environment and the file as they are now. `out` is to be
+ * freed; what is got from it lives as long. */
+enum st cmd_read_again(struct cmd_args **out, const struct cmd_args *args) ST_MUST_USE;
+void cmd_free(struct cmd_args *args);
+/* Has the option the same value, or values, in both? */
+bool cmd_same(const struct cmd_args *a, const struct cmd_args *b, const char *name);
+
 const char *cmd_operand(const struct cmd_args *args, unsigned i); /* NULL when absent */
 bool cmd_flag(const struct cmd_args *args, const char *name);
 const char *cmd_string(const struct cmd_args *args,

@@ -4,7 +4,7 @@
 
 #include "base/cmd.h"
 
-#define CMD_OPTIONS_MAX 32
+#define CMD_OPTIONS_MAX 64
 #define CMD_OPERANDS_MAX 64
 #define CMD_LIST_MAX 256
 
@@ -25,6 +25,8 @@ enum cmd_origin { CMD_ABSENT, CMD_GIVEN, CMD_ENVIRONMENT, CMD_FILE, CMD_PRESET }
 struct cmd_args {
     const struct cmd_program *program;
     const struct cmd *cmd;
+    int argc; /* the command line after the command's name; borrowed */
+    char **argv;
     const char *config; /* --config */
     struct cmd_file file;
     const char *operands[CMD_OPERANDS_MAX];

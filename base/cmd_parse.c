@@ -219,6 +219,8 @@ enum st cmd_parse(struct cmd_args *out, const struct cmd_program *program, const
     memset(out, 0, sizeof *out);
     out->program = program;
     out->cmd = cmd;
+    out->argc = argc;
+    out->argv = argv;
     for (int at = 0; !st && at < argc; at++) {
         if (!operands_only && strcmp(argv[at], "--") == 0)
             operands_only = true;
@@ -252,4 +254,26 @@ enum st cmd_without_line(struct cmd_args *out, const struct cmd_args *like, cons
 void cmd_args_release(struct cmd_args *args)
 {
     cmd_file_release(&args->file);
+}
+
+enum st cmd_read_again(struct cmd_args **out, const struct cmd_args *args)
+{
+    struct cmd_args *again = malloc(sizeof *again);
+
+    *out = NULL;
+    if (!again)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    enum st st = cmd_parse(again, args->program, args->cmd, args->argc, args->argv);
+    if (st)
+        cmd_free(again);
+    else
+        *out = again;
+    return st;
+}
+
+void cmd_free(struct cmd_args *args)
+{
+    if (args)
+        cmd_args_release(args);
+    free(args);
 }

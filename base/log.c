@@ -12,8 +12,8 @@
 #define LINE_MAX_BYTES 8192
 #define REQUEST_ID_SIZE 80
 
-static enum log_level log_threshold = LOG_LEVEL_INFO;
-static enum log_format log_output = LOG_FORMAT_AUTO;
+static _Atomic enum log_level log_threshold = LOG_LEVEL_INFO;
+static _Atomic enum log_format log_output = LOG_FORMAT_AUTO;
 static _Thread_local char request[REQUEST_ID_SIZE];
 
 static const struct {

@@ -9,7 +9,7 @@
 enum log_level { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARN, LOG_LEVEL_ERROR };
 enum log_format { LOG_FORMAT_AUTO, LOG_FORMAT_JSON, LOG_FORMAT_TEXT };
 
-/* Set once, before threads start. Default: INFO, AUTO. */
+/* By any thread, at any time. Default: INFO, AUTO. */
 void log_configure(enum log_level threshold, enum log_format format);
 
 /* The request this thread works for, shown as request_id in its lines; NULL clears. Copied. */

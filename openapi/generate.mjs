@@ -23,6 +23,8 @@ const HANDLERS = {
   catalog: (handler) => `.control = ${handler}`,
   helper: (handler) => `.control = ${handler},\n     .later = ${handler}_later`,
 };
+/** By x-everline-place: on which listeners it is. */
+const PLACES = { undefined: 'API_ROUTE_API', probe: 'API_ROUTE_PROBE', metrics: 'API_ROUTE_METRICS' };
 const STREAM = 'application/octet-stream';
 const METHODS = ['get', 'put', 'post', 'delete'];
 
@@ -61,6 +63,7 @@ function operationRow(document, path, method, operation) {
   if (isPublic !== (scope === '0')) fail(where, 'security and x-everline-scope disagree');
   const thread = operation['x-everline-thread'];
   if (!HANDLERS[thread]) fail(where, `x-everline-thread is one of ${Object.keys(HANDLERS).join(', ')}`);
+  const place = PLACES[operation['x-everline-place']] ?? fail(where, 'no known x-everline-place');
   const limit = operation['x-everline-body-limit'];
   if (!Number.isInteger(limit)) fail(where, 'no x-everline-body-limit');
   if ((limit > 0) !== Boolean(operation.requestBody)) fail(where, 'requestBody and its limit disagree');
@@ -94,6 +97,7 @@ function operationRow(document, path, method, operation) {
      .query_params = {${inQuery.join(', ') || '{0}'}},
      .query_param_count = ${inQuery.length},
      .free_query = ${operation['x-everline-free-query'] === true},
+     .place = ${place},
      .scope = ${scope},
      .body_limit = ${limit},
      .media_type = ${types.length ? `"${types[0]}"` : 'NULL'},

@@ -25,7 +25,7 @@ after(() => server?.stop());
 test('probes need no token', async () => {
   assert.deepEqual((await server.get('/livez')).json, { status: 'ok' });
   assert.deepEqual((await server.get('/readyz')).json, { status: 'ok' });
-  assert.deepEqual((await server.get('/readyz?verbose=true')).json, { status: 'ok', jwks_sources: 0, jwks_failing: 0, damaged_segments: 0, late: 0, unavailable: 0, bad_keys: 0, catalog: 'ok', reasons: {} });
+  assert.deepEqual((await server.get('/readyz?verbose=true')).json, { status: 'ok', jwks_sources: 0, jwks_failing: 0, damaged_segments: 0, late: 0, unavailable: 0, bad_keys: 0, catalog: 'ok', configuration: 'ok', reasons: {} });
 });
 
 test('the contract that is served names exactly the routes that answer', async () => {

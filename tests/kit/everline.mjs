@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import net from 'node:net';
 import { join } from 'node:path';
 import { Contract } from './contract.mjs';
@@ -95,9 +96,10 @@ export class Data {
 const contract = new Contract();
 
 export class Server {
-  constructor(data, args = [], options = {}) {
+  /** `listen` null: the arguments say where. */
+  constructor(data, args = [], { listen = '127.0.0.1:0', ...options } = {}) {
     this.portFile = join(tempDir('port'), 'port');
-    this.process = start(everlinePath, ['serve', '--data', data.directory, '--listen', '127.0.0.1:0',
+    this.process = start(everlinePath, ['serve', '--data', data.directory, ...(listen ? ['--listen', listen] : []),
       '--port-file', this.portFile, ...args], options);
     this.agent = new http.Agent({ keepAlive: true });
   }
@@ -115,8 +117,8 @@ export class Server {
   get alive() { return !this.process.exited; }
 
   /** One request. A body that is not a string or buffer is sent as JSON. Every answer must be one that
-   *  the contract allows. */
-  request(method, path, { token, body, headers = {}, agent = this.agent } = {}) {
+   *  the contract allows. `via`: options of node's request for another way than to this.port, `ca` for TLS. */
+  request(method, path, { token, body, headers = {}, agent = this.agent, via = {} } = {}) {
     const payload = body === undefined || typeof body === 'string' || Buffer.isBuffer(body)
       ? body : JSON.stringify(body);
     const all = { ...headers };
@@ -127,15 +129,16 @@ export class Server {
     }
     for (const name of Object.keys(all)) if (all[name] === null) delete all[name];
     return new Promise((resolve, reject) => {
-      const request = http.request(
-        { host: '127.0.0.1', port: this.port, method, path, headers: all, agent },
+      const request = (via.ca ? https : http).request(
+        { host: '127.0.0.1', port: this.port, method, path, headers: all, agent, ...via },
         (response) => {
-          const chunks = [];
+          const chunks = [], { socket } = response;
           response.on('data', (chunk) => chunks.push(chunk));
           response.on('error', reject);
           response.on('end', () => {
             const text = Buffer.concat(chunks).toString('utf8');
             const reply = { status: response.statusCode, headers: response.headers, text };
+            Object.defineProperty(reply, 'socket', { value: socket });
             Object.defineProperty(reply, 'json', { get: () => JSON.parse(text) });
             const faults = contract.faults(method, path, reply);
             if (faults.length === 0) resolve(reply);

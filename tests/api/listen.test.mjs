@@ -1,0 +1,95 @@
+// Where a server listens, and what a reload of its configuration changes.
+import assert from 'node:assert/strict';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { assertProblem, Data, Server } from '../kit/everline.mjs';
+import { start, tempDir, until } from '../kit/process.mjs';
+
+const directory = tempDir('listen');
+const path = join(directory, 'api.sock'), config = join(directory, 'everline.conf');
+const BASE = `[serve]\nlisten = 127.0.0.1:0\nlisten = unix:${path}\nmetrics-listen = 127.0.0.1:0\n`;
+let data, server, token, probes;
+
+const say = (text) => writeFileSync(config, `${BASE}${text}`);
+async function reload() {
+  const from = server.log.length;
+  server.process.child.kill('SIGHUP');
+  await until('it has reloaded', () => /"event":"reload","message":"(nothing of|configuration)/.test(server.log.slice(from)));
+  return server.log.slice(from);
+}
+const configuration = async () => (await server.get('/readyz?verbose')).json.configuration;
+const overSocket = (method, target, more) => server.request(method, target, { agent: false, via: { socketPath: path }, ...more });
+const atProbes = (target, more) => server.request('GET', target, { agent: false, via: { port: probes }, ...more });
+
+before(async () => {
+  data = await Data.make('dev');
+  say('');
+  const killed = start(process.execPath, ['-e', `require('net').createServer().listen(${JSON.stringify(path)})`]);
+  await until('it listens', () => existsSync(path));
+  killed.child.kill('SIGKILL');
+  await killed.ended;
+  assert.ok(existsSync(path), 'a killed server leaves its socket');
+  server = new Server(data, ['--config', config], { listen: null });
+  await server.ready();
+  token = await data.token();
+  probes = Number(server.log.match(/http:\/\/127\.0\.0\.1:(\d+): probes and metrics/)[1]);
+});
+after(() => server?.stop());
+
+test('the API is at an address and at a unix socket of its owner and group', async () => {
+  assert.equal(statSync(path).mode & 0o777, 0o660);
+  assert.equal((await server.get('/v1/datasets', token)).status, 200);
+  assert.equal((await overSocket('GET', '/v1/datasets', { token })).status, 200);
+  assertProblem(await overSocket('GET', '/v1/datasets'), 401);
+  assert.equal((await overSocket('GET', '/livez')).status, 200);
+});
+
+test('probes are everywhere, metrics where they are alone, and there is nothing else there', async () => {
+  for (const target of ['/livez', '/readyz', '/metrics']) assert.equal((await atProbes(target)).status, 200, target);
+  for (const target of ['/v1/datasets', '/openapi.json', '/docs', '/v1/tenants']) assertProblem(await atProbes(target, { token }), 404, 'NO_ROUTE');
+  assertProblem(await server.get('/metrics'), 404, 'NO_ROUTE');
+  assertProblem(await overSocket('GET', '/metrics'), 404, 'NO_ROUTE');
+});
+
+test('an unix socket that somebody listens on is not taken away', async () => {
+  const other = await data.cli(['serve', '--config', config], { deadlineMs: 10_000 });
+  assert.equal(other.code, 1);
+  assert.match(other.stderr, /api\.sock/);
+  assert.equal((await overSocket('GET', '/livez')).status, 200);
+});
+
+test('SIGHUP reads the configuration again: what can change does, what cannot is told', async () => {
+  const ask = () => server.post('/v1/datasets/none/lookup', token, { key: { id: 'x'.repeat(2000) } });
+  assertProblem(await ask(), 404, 'UNKNOWN_DATASET');
+  say('body-limit = 1KiB\nworkers = 7\n');
+  assert.match(await reload(), /--workers has changed: it counts after a restart/);
+  assertProblem(await ask(), 413, 'BODY_TOO_LARGE');
+  assert.equal(await configuration(), 'ok');
+});
+
+test('a configuration that is wrong changes nothing, and is told with its line', async () => {
+  for (const [text, why] of [['body-limit = 1KiB\nbody-limt = 2KiB\n', /has no option.*everline\.conf:6/],
+    ['body-limit = 64KiB\nrequest-timeout = 0s\n', /--request-timeout: from 1/], ['log-level = loud\n', /--log-level/],
+    ['body-limit = 64KiB\ntls-cert = /none\ntls-key = /none\n', /restart/]]) {
+    say(text);
+    assert.match(await reload(), why);
+    assert.equal(await configuration(), 'failed');
+    assertProblem(await server.post('/v1/datasets/none/lookup', token, { key: { id: 'x'.repeat(2000) } }), 413, 'BODY_TOO_LARGE');
+  }
+  say('');
+  await reload();
+  assert.equal(await configuration(), 'ok');
+  assertProblem(await server.post('/v1/datasets/none/lookup', token, { key: { id: 'x'.repeat(2000) } }), 404, 'UNKNOWN_DATASET');
+});
+
+test('the socket is gone when the server has ended', async () => {
+  assert.equal(await server.stop(), 0);
+  assert.ok(!existsSync(path));
+  for (const [args, why] of [[['--listen', 'unix:'], /path/], [['--listen', `unix:${'x'.repeat(200)}`], /path/], [['--listen', 'localhost'], /unix:PATH/],
+    [Array(9).fill(['--listen', '127.0.0.1:0']).flat(), /at most 8/]]) {
+    const result = await data.cli(['serve', ...args], { deadlineMs: 10_000 });
+    assert.equal(result.code, 2, result.stderr);
+    assert.match(result.stderr, why);
+  }
+});

@@ -1,0 +1,129 @@
+// TLS: versions, a certificate that is replaced while connections live, and what is refused.
+import assert from 'node:assert/strict';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import https from 'node:https';
+import net from 'node:net';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import tls from 'node:tls';
+import { Data } from '../kit/everline.mjs';
+import { run, tempDir, until } from '../kit/process.mjs';
+
+const directory = tempDir('tls');
+const cert = join(directory, 'cert.pem'), key = join(directory, 'key.pem');
+const ALGORITHMS = { one: ['ec', '-pkeyopt', 'ec_paramgen_curve:P-256'], two: ['rsa:2048'] };
+let data, server, ca;
+
+const use = (name) => { copyFileSync(join(directory, `${name}.cert`), cert); copyFileSync(join(directory, `${name}.key`), key); };
+const via = (more = {}) => ({ ca, servername: 'localhost', ...more });
+/** The name in the certificate that a new connection meets. */
+const subject = () => new Promise((resolve, reject) => {
+  const socket = tls.connect({ host: '127.0.0.1', port: server.port, ca, servername: 'localhost' }, () => {
+    resolve(socket.getPeerCertificate().subject.O);
+    socket.destroy();
+  });
+  socket.on('error', reject);
+});
+const metric = async (name) => Number((await server.request('GET', '/metrics', { via: via(), agent: false })).text
+  .match(new RegExp(`^${name} (\\S+)`, 'm'))[1]);
+async function reload(outcome) {
+  const from = server.log.length;
+  server.process.child.kill('SIGHUP');
+  await until('it has reloaded', () => server.log.slice(from).includes('"event":"reload"'));
+  assert.match(server.log.slice(from), outcome);
+}
+
+before(async () => {
+  for (const [name, algorithm] of Object.entries(ALGORITHMS)) {
+    const made = await run('openssl', ['req', '-x509', '-newkey', ...algorithm, '-nodes', '-days', '2', '-subj', `/O=${name}/CN=localhost`,
+      '-addext', 'subjectAltName=DNS:localhost', '-keyout', join(directory, `${name}.key`), '-out', join(directory, `${name}.cert`)]);
+    assert.equal(made.code, 0, made.stderr);
+  }
+  ca = ['one', 'two'].map((name) => readFileSync(join(directory, `${name}.cert`)));
+  use('one');
+  data = await Data.make('dev');
+  server = await data.serve('--tls-cert', cert, '--tls-key', key);
+});
+after(() => server?.stop());
+
+test('requests are answered over TLS 1.2 and 1.3, and over nothing else', async () => {
+  const token = await data.token();
+  for (const version of ['TLSv1.2', 'TLSv1.3']) {
+    const reply = await server.request('GET', '/v1/datasets', { token, agent: false, via: via({ minVersion: version, maxVersion: version }) });
+    assert.equal(reply.status, 200);
+    assert.deepEqual(reply.json.items, []);
+  }
+  await assert.rejects(server.request('GET', '/livez', { agent: false, via: via({ minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'ALL:@SECLEVEL=0' }) }));
+  await assert.rejects(server.request('GET', '/livez', { agent: false }), 'plain HTTP');
+  assert.equal((await server.request('GET', '/livez', { agent: false, via: via() })).status, 200);
+  assert.match(server.log, /"message":"https:\/\/127\.0\.0\.1:\d+"/);
+});
+
+test('another certificate is taken by SIGHUP while connections live and requests come', async () => {
+  const agent = new https.Agent({ keepAlive: true, maxSockets: 1 });
+  const ask = async () => (await server.request('GET', '/livez', { agent, via: via() })).socket;
+  const kept = await ask();
+  assert.equal(await subject(), 'one');
+  let going = true, asked = 0;
+  const clients = Array.from({ length: 4 }, async (_, i) => {
+    while (going) {
+      assert.equal((await server.request('GET', '/livez', { agent: i % 2 ? agent : false, via: via() })).status, 200);
+      asked++;
+    }
+  });
+  for (const name of ['two', 'one', 'two']) {
+    const before = asked;
+    use(name);
+    await reload(/"level":"info"/);
+    assert.equal(await subject(), name);
+    await until('requests go on', () => asked > before + 10);
+  }
+  going = false;
+  await Promise.all(clients);
+  assert.equal(await ask(), kept, 'the connection of before is still there');
+  assert.equal(kept.getPeerCertificate().subject.O, 'one');
+  agent.destroy();
+  assert.ok(Math.abs(await metric('everline_tls_certificate_end_timestamp_seconds') - Date.now() / 1000 - 2 * 86400) < 3600);
+});
+
+test('a certificate that cannot be used leaves the old one in force, and everybody is told', async () => {
+  const configuration = async () => (await server.request('GET', '/readyz?verbose', { agent: false, via: via() })).json.configuration;
+  use('one');
+  await reload(/"level":"info"/);
+  for (const [spoil, code] of [[() => copyFileSync(join(directory, 'two.key'), key), 'TLS_PAIR'],
+    [() => writeFileSync(cert, 'rubbish'), 'TLS_FILE'], [() => writeFileSync(key, ''), 'TLS_FILE']]) {
+    use('one');
+    spoil();
+    await reload(new RegExp(`"level":"error".*"code":"${code}"`));
+    assert.equal(await configuration(), 'failed');
+    assert.equal(await subject(), 'one');
+  }
+  use('two');
+  await reload(/"level":"info"/);
+  assert.equal(await configuration(), 'ok');
+  assert.equal(await subject(), 'two');
+});
+
+test('a client that does not finish its handshake is closed by the request timeout', async (t) => {
+  const other = await data.serve('--tls-cert', cert, '--tls-key', key, '--request-timeout', '300ms');
+  t.after(() => other.stop());
+  const socket = net.connect(other.port, '127.0.0.1');
+  let closed = false;
+  socket.on('error', () => {}).on('close', () => { closed = true; });
+  socket.write(Buffer.from('1603010200010001fc0303', 'hex'));
+  await until('it is closed', () => closed);
+});
+
+test('a server does not start with a pair that is none, or half of one', async () => {
+  use('one');
+  const serve = (...args) => data.cli(['serve', '--listen', '127.0.0.1:0', ...args], { deadlineMs: 10_000 });
+  const alone = await serve('--tls-cert', cert);
+  assert.equal(alone.code, 2);
+  assert.match(alone.stderr, /given together/);
+  const wrong = await serve('--tls-cert', cert, '--tls-key', join(directory, 'two.key'));
+  assert.equal(wrong.code, 1);
+  assert.match(wrong.stderr, /is not the key of[^]*hint: /);
+  const none = await serve('--tls-cert', join(directory, 'none'), '--tls-key', key);
+  assert.equal(none.code, 1);
+  assert.match(none.stderr, /none/);
+});
