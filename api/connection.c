@@ -47,7 +47,7 @@ static struct api_exchange *take_exchange(struct api_worker *w)
 
     w->spare = NULL;
     if (x)
-        memset(x, 0, offsetof(struct api_exchange, identity));
+        memset(x, 0, offsetof(struct api_exchange, allow));
     return x;
 }
 
@@ -72,6 +72,7 @@ void *api_on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
     x->listener = listener;
     x->settings = atomic_load(&server->settings);
     x->request.slot = slot;
+    x->allow[0] = '\0';
     x->received.directory[0] = '\0';
     x->received.bytes = 0;
     x->connection = connection;
@@ -246,10 +247,10 @@ static bool is_here(const struct api_exchange *x, const struct api_route *route)
 
 /* Everything that is decided before a handler runs, in this order: shape of the head, route, token
  * and scope, parameters (by the router), expectation, body. */
-static enum st judge_head(struct api_exchange *x, char allow[64], const char *method)
+static enum st judge_head(struct api_exchange *x, const char *method)
 {
     struct api_server *server = x->server;
-    enum st st = api_route_match(&x->request, &x->target, allow, method, x->raw);
+    enum st st = api_route_match(&x->request, &x->target, x->allow, method, x->raw);
     const struct api_route *route = x->request.route;
     if (route && !is_here(x, route)) {
         x->request.route = NULL;
@@ -296,10 +297,17 @@ static enum st refuse_work(void)
     return st_fail(ST_UNAVAILABLE, "STOPPING", "the server is stopping");
 }
 
+/* RFC 9110 section 9.3.7. Browsers ask so before they send what a form could not, and send no token
+ * with it. */
+static void answer_options(struct api_exchange *x)
+{
+    x->options = true;
+    x->refused = true;
+    x->reply.status = 204;
+}
+
 static enum MHD_Result on_head(struct api_exchange *x, const char *method, const char *version)
 {
-    char allow[64] = "";
-
     x->start_ns = clock_steady_ns();
     x->state = EXCHANGE_BODY;
     x->counted = true;
@@ -324,11 +332,14 @@ static enum MHD_Result on_head(struct api_exchange *x, const char *method, const
         refuse(x, refuse_work());
         return answer_and_close(x);
     }
-    enum st st = judge_head(x, allow, method);
-    if (st)
+    enum st st = judge_head(x, method);
+    bool asks_methods = st == ST_METHOD && strcmp(method, "OPTIONS") == 0;
+    if (asks_methods)
+        answer_options(x);
+    else if (st)
         refuse(x, st);
     if (st == ST_METHOD)
-        api_reply_header(&x->reply, "Allow", "%s", allow);
+        api_reply_header(&x->reply, "Allow", "%s%s", x->allow, asks_methods ? ", OPTIONS" : "");
     if (st == ST_MEDIA_TYPE && x->head.content_encoding)
         api_reply_header(&x->reply, "Accept-Encoding", "identity"); /* RFC 9110 section 12.5.3 */
     return st && api_head_length(&x->head) > API_BODY_DRAIN_MAX ? answer_and_close(x) : MHD_YES;

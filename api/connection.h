@@ -38,12 +38,14 @@ struct api_exchange {
     struct store_task task;
     uint64_t start_ns, drained;
     unsigned opened; /* how often a kept version was opened for it */
-    bool refused;    /* `reply` is a problem already: the handler does not run */
+    bool refused;    /* `reply` is there already, mostly a problem: the handler does not run */
+    bool options;    /* it answers OPTIONS */
     bool close;
     bool counted;
     char *raw; /* the request target as it was sent */
 
     /* Large, and written before they are read: not zeroed for each request. */
+    char allow[64]; /* the methods of the path, when the one that was sent is none of them */
     struct auth_identity identity;
     struct api_target target;
     struct store_incoming received; /* the body of a streamed request; begins without a directory */

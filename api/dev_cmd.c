@@ -156,8 +156,10 @@ enum st dev_cmd(const struct cmd_args *args)
     if (!st && !has_flights)
         st = load_dataset(&store, sample, "flights", FLIGHTS);
     const char *listen[] = {cmd_string(args, "listen"), NULL};
+    static const char *const NO_ORIGINS[] = {NULL};
     struct api_options options = {
         .store = store,
+        .cors_origins = NO_ORIGINS,
         .log_level = LOG_LEVEL_INFO,
         .listen = listen,
         .port_file = cmd_string(args, "port-file"),

@@ -136,8 +136,12 @@ static bool has_tag(const char *list, const char *tag)
 
 bool api_tag(struct api_reply *reply, const struct api_request *request, const char *tag)
 {
-    api_reply_header(reply, "ETag", "%s", tag);
-    if (!has_tag(request->if_none_match, tag))
+    char packed[64]; /* the tag of the same by gzip (api/reply.c) */
+
+    snprintf(packed, sizeof packed, "%.*s-gzip\"", (int)strlen(tag) - 1, tag);
+    bool is_packed = has_tag(request->if_none_match, packed);
+    api_reply_header(reply, "ETag", "%s", is_packed ? packed : tag);
+    if (!is_packed && !has_tag(request->if_none_match, tag))
         return false;
     reply->status = 304;
     return true;

@@ -13,7 +13,7 @@
 
 #define API_PATH_PARAMS_MAX 4
 #define API_QUERY_MAX 32
-#define API_HEADERS_MAX 8
+#define API_HEADERS_MAX 12
 #define API_REQUEST_ID_SIZE 65
 
 struct api_route; /* generated */
@@ -46,14 +46,23 @@ struct api_request {
     int socket;                    /* the client's, in a long part; -1: there is none */
 };
 
+/* Bytes that are part of the program, the same by gzip, and their entity tag. */
+struct api_fixed {
+    const unsigned char *bytes;
+    size_t len;
+    const unsigned char *gzip;
+    size_t gzip_len;
+    const char *tag;
+};
+
 struct api_reply {
     unsigned status;          /* HTTP; 0 means 200 */
     const char *content_type; /* NULL: application/json */
     struct buf body;
-    const unsigned char *fixed; /* static bytes instead of `body`, sent without a copy; or NULL */
-    size_t fixed_len;
+    const struct api_fixed *fixed;            /* instead of `body`, sent without a copy; or NULL */
     struct api_pair headers[API_HEADERS_MAX]; /* values copied by api_reply_header */
     size_t header_count;
+    bool packed;                    /* by gzip: api/reply.c's */
     char follow[STORE_JOB_ID_SIZE]; /* the body goes on with this job's events; or "" */
     char header_text[1024];
     size_t header_text_len;

@@ -27,6 +27,8 @@ static const struct {
     {"Content-Encoding", 16, VALUE(content_encoding), NOT_COUNTED},
     {"Expect", 6, VALUE(expect), NOT_COUNTED},
     {"Idempotency-Key", 15, VALUE(idempotency_key), NOT_COUNTED},
+    {"Accept-Encoding", 15, VALUE(accept_encoding), NOT_COUNTED},
+    {"Origin", 6, VALUE(origin), NOT_COUNTED},
 };
 
 /* RFC 9110 section 5.6.2; what names are mostly made of comes first. */

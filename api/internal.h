@@ -22,6 +22,7 @@
 struct api_worker {
     _Alignas(64) struct auth_cache *tokens; /* that it has verified */
     struct api_exchange *spare;             /* of its last request; or NULL */
+    struct api_gzip *gzip;                  /* NULL until it compresses */
     unsigned char random[1024];             /* for request ids */
     size_t random_left;
 };

@@ -99,7 +99,7 @@ enum st api_get(struct buf *out, unsigned *status, const struct store_options *s
         answer(&server, &reply, &request, target);
         *status = reply.status;
         if (reply.fixed)
-            buf_add(out, reply.fixed, reply.fixed_len);
+            buf_add(out, reply.fixed->bytes, reply.fixed->len);
         else
             buf_add(out, reply.body.data ? reply.body.data : "", reply.body.len);
         st = buf_status(out);

@@ -9,27 +9,24 @@
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 static void give(struct api_reply *reply, const struct api_request *request, const char *type,
-                 const char *tag, const unsigned char *bytes, size_t len)
+                 const struct api_fixed *fixed)
 {
     reply->content_type = type;
     api_reply_header(reply, "X-Content-Type-Options", "nosniff");
-    if (api_tag(reply, request, tag))
-        return;
-    reply->fixed = bytes;
-    reply->fixed_len = len;
+    if (!api_tag(reply, request, fixed->tag))
+        reply->fixed = fixed;
 }
 
 enum st api_op_get_docs(struct api_reply *reply, struct api_request *request)
 {
     api_reply_header(reply, "Content-Security-Policy", "%s", DOCS_POLICY);
     api_reply_header(reply, "Referrer-Policy", "no-referrer");
-    give(reply, request, "text/html; charset=utf-8", DOCS_PAGE_TAG, DOCS_PAGE, sizeof DOCS_PAGE);
+    give(reply, request, "text/html; charset=utf-8", &DOCS_PAGE);
     return ST_OK;
 }
 
 enum st api_op_get_docs_script(struct api_reply *reply, struct api_request *request)
 {
-    give(reply, request, "text/javascript; charset=utf-8", DOCS_SCRIPT_TAG, DOCS_SCRIPT,
-         sizeof DOCS_SCRIPT);
+    give(reply, request, "text/javascript; charset=utf-8", &DOCS_SCRIPT);
     return ST_OK;
 }

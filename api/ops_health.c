@@ -106,8 +106,7 @@ enum st api_op_readyz(struct api_reply *reply, struct api_request *request)
 enum st api_op_get_contract(struct api_reply *reply, struct api_request *request)
 {
     (void)request;
-    reply->fixed = API_OPENAPI;
-    reply->fixed_len = sizeof API_OPENAPI;
+    reply->fixed = &API_OPENAPI;
     return ST_OK;
 }
 

@@ -1,25 +1,95 @@
 #include "api/connection.h"
 
+#include "api/cors.h"
 #include "api/followers.h"
+#include "api/gzip.h"
+#include "api/negotiate.h"
 #include "base/clock.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* The one file that queues responses. */
+
+#define GZIP_TAG "-gzip"
+
+static const char *header_of(const struct api_reply *reply, const char *name)
+{
+    for (size_t i = 0; i < reply->header_count; i++)
+        if (strcmp(reply->headers[i].name, name) == 0)
+            return reply->headers[i].value;
+    return NULL;
+}
+
+static const char *type_of(const struct api_reply *reply)
+{
+    return reply->content_type ? reply->content_type : "application/json";
+}
+
+/* May it be compressed, for whoever takes that? Not what nobody may keep: answers of protected
+ * datasets and problems. In them a secret can stand beside what a client has chosen, and the length
+ * of both together would tell of the secret (BREACH). */
+static bool is_packable(const struct api_exchange *x)
+{
+    const struct api_reply *reply = &x->reply;
+    const char *control = header_of(reply, "Cache-Control");
+    uint64_t min = x->settings->gzip_min_bytes;
+    size_t len = reply->fixed ? reply->fixed->len : reply->body.len;
+
+    return min && len >= min && reply->status == 200 && !*reply->follow && x->request.route &&
+           strcmp(x->request.route->method, "GET") == 0 && (reply->fixed || len <= API_GZIP_MAX) &&
+           (strncmp(type_of(reply), "text/", 5) == 0 || strstr(type_of(reply), "json")) &&
+           !(control && strcmp(control, "no-store") == 0);
+}
+
+/* Another representation has another tag (RFC 9110 section 8.8.3.3). */
+static void retag(struct api_reply *reply)
+{
+    const char *tag = header_of(reply, "ETag");
+
+    for (size_t i = 0; tag && i < reply->header_count; i++)
+        if (reply->headers[i].value == tag) {
+            reply->headers[i] = reply->headers[--reply->header_count];
+            api_reply_header(reply, "ETag", "%.*s" GZIP_TAG "\"", (int)strlen(tag) - 1, tag);
+            return;
+        }
+}
+
+static void pack(struct api_exchange *x)
+{
+    struct api_reply *reply = &x->reply;
+
+    if (!reply->fixed && !api_gzip_body(&reply->body, &x->server->workers[x->request.slot].gzip))
+        return;
+    reply->packed = true;
+    retag(reply);
+    api_reply_header(reply, "Content-Encoding", "gzip");
+}
+
+/* What else than the target decides about the answer (RFC 9110 section 12.5.5). */
+static void add_vary(struct api_exchange *x, bool packable)
+{
+    const char *const *origins = x->settings->cors_origins;
+    bool origin = *origins && strcmp(*origins, "*") != 0;
+
+    if (packable || origin)
+        api_reply_header(&x->reply, "Vary", "%s%s%s", packable ? "Accept-Encoding" : "",
+                         packable && origin ? ", " : "", origin ? "Origin" : "");
+}
 
 /* All of them, or there is no answer: without Cache-Control it could be kept where it must not be.
  */
 static bool add_headers(struct MHD_Response *response, const struct api_exchange *x)
 {
     const struct api_reply *reply = &x->reply;
-    const char *type = reply->content_type ? reply->content_type : "application/json";
     bool added = MHD_add_response_header(response, "X-Request-Id", x->request.request_id);
 
-    if (reply->status != 304)
-        added = added && MHD_add_response_header(response, "Content-Type", type);
+    if (reply->status != 304 && reply->status != 204)
+        added = added && MHD_add_response_header(response, "Content-Type", type_of(reply));
     for (size_t i = 0; i < reply->header_count; i++)
         added = added &&
                 MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value);
+    added = added && api_cors_add(response, x);
     if (x->close || atomic_load(&x->server->stopping))
         added = added && MHD_add_response_header(response, "Connection", "close");
     return added;
@@ -28,9 +98,10 @@ static bool add_headers(struct MHD_Response *response, const struct api_exchange
 static struct MHD_Response *whole(struct api_reply *reply)
 {
     if (reply->fixed)
-        return MHD_create_response_from_buffer(reply->fixed_len, (void *)(uintptr_t)reply->fixed,
-                                               MHD_RESPMEM_PERSISTENT);
-
+        return MHD_create_response_from_buffer(
+            reply->packed ? reply->fixed->gzip_len : reply->fixed->len,
+            (void *)(uintptr_t)(reply->packed ? reply->fixed->gzip : reply->fixed->bytes),
+            MHD_RESPMEM_PERSISTENT);
     if (reply->body.status) /* not even a problem could be written */
         return NULL;
     size_t len = reply->status == 304 ? 0 : reply->body.len;
@@ -50,6 +121,11 @@ static struct MHD_Response *stream(struct api_exchange *x)
 
 enum MHD_Result api_reply_queue(struct api_exchange *x)
 {
+    bool packable = is_packable(x);
+
+    if (packable && api_weight_gzip(x->head.accept_encoding))
+        pack(x);
+    add_vary(x, packable);
     struct MHD_Response *response = *x->reply.follow ? stream(x) : whole(&x->reply);
 
     if (!response || !add_headers(response, x)) {

@@ -7,6 +7,7 @@
 
 #define WORKERS_MAX 256
 #define CONNECTIONS_MAX 1000000
+#define CORS_ORIGINS_MAX 64
 #define TIMEOUT_MAX_MS (24u * 3600 * 1000)
 #define SCRUB_INTERVAL_MAX_MS (400ull * TIMEOUT_MAX_MS)
 
@@ -14,7 +15,8 @@
 struct reading {
     const struct cmd_args *args;
     struct cmd_args *own; /* `args` of a reload, to be freed */
-    const char *listen[API_LISTENERS_MAX + 2];
+    const char *listen[API_LISTENERS_MAX + 1];
+    const char *cors_origins[CORS_ORIGINS_MAX + 1];
     struct reading *before;
 };
 
@@ -50,9 +52,27 @@ static enum st read_log(struct api_options *o, const struct cmd_args *args)
     return st;
 }
 
-/* What a reload reads too. */
-static enum st read_settings(struct api_options *o, const struct cmd_args *args)
+/* All that were given, NULL at the end. */
+static enum st read_list(const char **out, size_t max, const struct cmd_args *args,
+                         const char *name)
 {
+    size_t n = 0;
+
+    while (n < max && (out[n] = cmd_list(args, name, (unsigned)n)))
+        n++;
+    out[n] = NULL;
+    return cmd_list(args, name, (unsigned)n)
+               ? st_fail(ST_USAGE, NULL, "--%s: at most %zu", name, max)
+               : ST_OK;
+}
+
+/* What a reload reads too. */
+static enum st read_settings(struct api_options *o, struct reading *r)
+{
+    const struct cmd_args *args = r->args;
+
+    o->gzip_min_bytes = cmd_bytes(args, "gzip-min");
+    o->cors_origins = r->cors_origins;
     o->body_limit_bytes = cmd_bytes(args, "body-limit");
     o->upload_limit_bytes = cmd_bytes(args, "upload-limit");
     o->tls_cert = cmd_string(args, "tls-cert");
@@ -60,6 +80,8 @@ static enum st read_settings(struct api_options *o, const struct cmd_args *args)
     enum st st = cmd_range(&o->drain_timeout_ms, args, "drain-timeout", 1, TIMEOUT_MAX_MS);
     if (!st)
         st = cmd_range(&o->request_timeout_ms, args, "request-timeout", 1, TIMEOUT_MAX_MS);
+    if (!st)
+        st = read_list(r->cors_origins, CORS_ORIGINS_MAX, args, "cors-origin");
     return st ? st : read_log(o, args);
 }
 
@@ -68,8 +90,6 @@ static enum st read_options(struct api_options *o, struct reading *r)
     const struct cmd_args *args = r->args;
     uint64_t workers = 0, connections = 0, ingest_workers = 0;
 
-    for (unsigned i = 0; i <= API_LISTENERS_MAX; i++) /* one too many is told by the server */
-        r->listen[i] = cmd_list(args, "listen", i);
     o->store = commands_store_options(args, false);
     o->listen = r->listen;
     o->metrics_listen = cmd_string(args, "metrics-listen");
@@ -79,7 +99,9 @@ static enum st read_options(struct api_options *o, struct reading *r)
     o->inbox = cmd_string(args, "inbox");
     o->config_file = cmd_config_file(args);
     o->production = cmd_flag(args, "production");
-    enum st st = cmd_range(&workers, args, "workers", 0, WORKERS_MAX);
+    enum st st = read_list(r->listen, API_LISTENERS_MAX, args, "listen");
+    if (!st)
+        st = cmd_range(&workers, args, "workers", 0, WORKERS_MAX);
     if (!st)
         st = cmd_range(&ingest_workers, args, "ingest-workers", 0, WORKERS_MAX);
     if (!st)
@@ -89,7 +111,7 @@ static enum st read_options(struct api_options *o, struct reading *r)
     o->workers = (unsigned)workers;
     o->ingest_workers = (unsigned)ingest_workers;
     o->connection_limit = (unsigned)connections;
-    return st ? st : read_settings(o, args);
+    return st ? st : read_settings(o, r);
 }
 
 static enum st reload(struct api_options *o, void *ctx)
@@ -98,8 +120,10 @@ static enum st reload(struct api_options *o, void *ctx)
     enum st st =
         r ? cmd_read_again(&r->own, first->args) : st_fail(ST_NOMEM, NULL, "out of memory");
 
-    if (!st)
-        st = read_settings(o, r->own);
+    if (!st) {
+        r->args = r->own;
+        st = read_settings(o, r);
+    }
     if (st) {
         if (r)
             cmd_free(r->own);

@@ -1,6 +1,7 @@
 #include "api/connection.h"
 
 #include "api/followers.h"
+#include "api/gzip.h"
 #include "api/helper.h"
 #include "api/hooks.h"
 #include "api/production.h"
@@ -214,6 +215,7 @@ static void release_workers(struct api_server *server)
     for (unsigned i = 0; server->workers && i < server->slots; i++) {
         auth_cache_free(server->workers[i].tokens);
         free(server->workers[i].spare);
+        api_gzip_free(server->workers[i].gzip);
     }
     free(server->workers);
 }

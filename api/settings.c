@@ -1,5 +1,6 @@
 #include "api/internal.h"
 
+#include "api/cors.h"
 #include "api/links.h"
 #include "api/tls.h"
 
@@ -7,13 +8,16 @@
 
 static enum st make(struct api_settings **out, const struct api_options *o)
 {
-    struct api_settings *s = calloc(1, sizeof *s);
-
-    *out = s;
+    for (const char *const *origin = o->cors_origins; *origin; origin++)
+        if (api_cors_check(*origin))
+            return ST_USAGE;
+    struct api_settings *s = *out = calloc(1, sizeof *s);
     if (!s)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     s->body_limit_bytes = o->body_limit_bytes;
     s->upload_limit_bytes = o->upload_limit_bytes;
+    s->gzip_min_bytes = o->gzip_min_bytes;
+    s->cors_origins = o->cors_origins;
     return ST_OK;
 }
 

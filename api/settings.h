@@ -11,9 +11,11 @@ struct api_options;
 struct api_server;
 
 struct api_settings {
-    uint64_t body_limit_bytes;   /* of any request; 0: what the contract says */
-    uint64_t upload_limit_bytes; /* of a streamed one; 0: no limit */
-    struct api_settings *before; /* kept until the end: a request may still use it */
+    uint64_t body_limit_bytes;       /* of any request; 0: what the contract says */
+    uint64_t upload_limit_bytes;     /* of a streamed one; 0: no limit */
+    uint64_t gzip_min_bytes;         /* smaller answers go as they are; 0: all of them */
+    const char *const *cors_origins; /* that browsers' pages may come from; NULL ends */
+    struct api_settings *before;     /* kept until the end: a request may still use it */
 };
 
 /* Makes settings, certificate and log of the options, and puts all in force or, on a failure,

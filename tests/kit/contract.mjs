@@ -86,6 +86,7 @@ export class Contract {
 
   /** What is wrong with an answer: [] or texts. `reply`: {status, headers, text}. */
   faults(method, target, reply) {
+    if (method === 'OPTIONS' && reply.status === 204) return reply.text === '' && reply.headers.allow ? [] : ['OPTIONS without Allow, or with a body'];
     const operation = this.operation(method, target);
     const responses = operation?.responses ?? { '4XX': this.document.components.responses.Problem };
     const response = this.resolve(responses[reply.status] ?? responses[`${String(reply.status)[0]}XX`]);

@@ -5,6 +5,7 @@ import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { Contract } from './contract.mjs';
 import { DEADLINE_MS, everlinePath, run, start, tempDir, until } from './process.mjs';
 
@@ -136,9 +137,11 @@ export class Server {
           response.on('data', (chunk) => chunks.push(chunk));
           response.on('error', reject);
           response.on('end', () => {
-            const text = Buffer.concat(chunks).toString('utf8');
+            const sent = Buffer.concat(chunks);
+            const text = (response.headers['content-encoding'] === 'gzip' && sent.length ? gunzipSync(sent) : sent).toString('utf8');
             const reply = { status: response.statusCode, headers: response.headers, text };
             Object.defineProperty(reply, 'socket', { value: socket });
+            Object.defineProperty(reply, 'sent', { value: sent.length });
             Object.defineProperty(reply, 'json', { get: () => JSON.parse(text) });
             const faults = contract.faults(method, path, reply);
             if (faults.length === 0) resolve(reply);
