@@ -1,11 +1,13 @@
 #include "api/cursor.h"
 
 #include "base/digest.h"
+#include "store/view.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define VERSION_DIGITS_MAX 19
+#define QUERY_MAX 16384
 
 static enum st refuse(const char *why)
 {
@@ -60,6 +62,33 @@ void api_cursor_write(struct buf *out, const struct api_cursor *cursor)
     buf_addch(out, '.');
     digest_hex(hex, cursor->tuple, cursor->tuple_len);
     buf_addstr(out, hex);
+}
+
+void api_cursor_query(struct buf *out, const struct api_request *request, const char *what)
+{
+    buf_addstr(out, what);
+    for (size_t i = 0; i < request->query_count; i++) {
+        const struct api_pair *pair = &request->query[i];
+        if (strcmp(pair->name, "cursor") != 0 && strcmp(pair->name, "limit") != 0)
+            buf_addf(out, "&%s=%zu:%s", pair->name, pair->value_len, pair->value);
+    }
+}
+
+enum st api_cursor_sum(unsigned char out[API_CHECK_BYTES], const struct store_served *d,
+                       const char *query)
+{
+    unsigned char digest[DIGEST_BYTES];
+    struct buf b;
+
+    buf_init(&b, QUERY_MAX);
+    buf_addf(&b, "%s/%s/%s", d->tenant, d->dataset, query);
+    enum st st = buf_status(&b);
+    if (!st)
+        st = digest_sha256(digest, b.data, b.len);
+    if (!st)
+        memcpy(out, digest, API_CHECK_BYTES);
+    buf_release(&b);
+    return st;
 }
 
 enum st api_cursor_check(const struct api_cursor *cursor, uint64_t version,

@@ -112,6 +112,10 @@ enum st api_hide_name(enum st st) ST_MUST_USE;
 /* The version that the request reads, ready to be read. When it fails with `request->pin` set, the
  * version has to be opened first, and the handler is run again. */
 enum st api_dataset(const struct store_served **out, struct api_request *request) ST_MUST_USE;
+/* The key that the path names, hashed. ST_CONFLICT, NOT_ADDRESSABLE: protected, or of several
+ * fields. */
+enum st api_path_key(unsigned char key[STORE_KEY_BYTES], const struct store_served *d,
+                     const struct api_request *request) ST_MUST_USE;
 enum st api_body_object(json_t **out, const struct api_request *request) ST_MUST_USE;
 int64_t api_query_limit(const struct api_request *request);
 

@@ -108,28 +108,34 @@ enum st api_op_lookup_batch(struct api_reply *reply, struct api_request *request
     return st;
 }
 
-enum st api_op_get_record(struct api_reply *reply, struct api_request *request)
+enum st api_path_key(unsigned char key[STORE_KEY_BYTES], const struct store_served *d,
+                     const struct api_request *request)
 {
-    const char *text = request->path_params[1];
-    unsigned char key[STORE_KEY_BYTES];
-    const struct store_served *d;
-    struct store_hasher *hasher;
-    const void *row;
-    size_t row_len;
-    enum st st = api_dataset(&d, request);
-
-    if (st)
-        return st;
     const struct store_key_spec *spec = &d->definition->key;
+    const char *text = request->path_params[1];
+    struct store_hasher *hasher;
+
     if (spec->protect != STORE_PROTECT_NONE || spec->field_count != 1)
         return st_hint(
             st_fail(ST_CONFLICT, "NOT_ADDRESSABLE",
                     "records of this dataset have no address: its key is protected or has "
                     "several fields"),
-            "use POST lookup");
-    st = store_served_hasher(&hasher, d, request->slot);
+            "use POST lookup%s", spec->sort ? " or lookup/series" : "");
+    enum st st = store_served_hasher(&hasher, d, request->slot);
+    return st ? st : store_hasher_sum(key, hasher, &(struct store_text){text, strlen(text)});
+}
+
+enum st api_op_get_record(struct api_reply *reply, struct api_request *request)
+{
+    const char *text = request->path_params[1];
+    unsigned char key[STORE_KEY_BYTES];
+    const struct store_served *d;
+    const void *row;
+    size_t row_len;
+    enum st st = api_dataset(&d, request);
+
     if (!st)
-        st = store_hasher_sum(key, hasher, &(struct store_text){text, strlen(text)});
+        st = api_path_key(key, d, request);
     if (st)
         return st;
     st = store_served_get(d, request->slot, key, &row, &row_len);

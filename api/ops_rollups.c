@@ -210,35 +210,6 @@ enum st api_rollup_query_read(struct api_rollup_query *q, const struct store_rol
     return st;
 }
 
-/* Which items the query asks for, as it was sent: what a cursor is bound to besides the version.
- * How many a page has may change from page to page. */
-static void add_query(struct buf *out, const struct api_request *request, const char *rollup)
-{
-    buf_addstr(out, rollup);
-    for (size_t i = 0; i < request->query_count; i++) {
-        const struct api_pair *pair = &request->query[i];
-        if (strcmp(pair->name, "cursor") != 0 && strcmp(pair->name, "limit") != 0)
-            buf_addf(out, "&%s=%zu:%s", pair->name, pair->value_len, pair->value);
-    }
-}
-
-static enum st query_check(unsigned char out[API_CHECK_BYTES], const struct store_served *d,
-                           const char *query)
-{
-    unsigned char digest[DIGEST_BYTES];
-    struct buf b;
-
-    buf_init(&b, QUERY_MAX);
-    buf_addf(&b, "%s/%s/%s", d->tenant, d->dataset, query);
-    enum st st = buf_status(&b);
-    if (!st)
-        st = digest_sha256(digest, b.data, b.len);
-    if (!st)
-        memcpy(out, digest, API_CHECK_BYTES);
-    buf_release(&b);
-    return st;
-}
-
 static void add_page_end(struct scan *s)
 {
     buf_addstr(s->out, "],\"next\":");
@@ -256,7 +227,7 @@ static enum st read_page(struct api_reply *reply, struct api_request *request,
                          const struct api_cursor *from)
 {
     const char *text = api_query(request, "cursor");
-    enum st st = query_check(s->next.check, d, query->data);
+    enum st st = api_cursor_sum(s->next.check, d, query->data);
 
     s->next.version = d->version;
     if (!st && text)
@@ -337,7 +308,7 @@ enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
         return st;
     buf_init(&s.scratch, 4 * STORE_TUPLE_MAX);
     buf_init(&query, QUERY_MAX);
-    add_query(&query, request, s.rollup->name);
+    api_cursor_query(&query, request, s.rollup->name);
     st = buf_status(&query);
     if (!st)
         st = api_rollup_query_read(&s.query, s.rollup, request);

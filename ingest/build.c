@@ -119,6 +119,10 @@ static enum st note_contradiction(struct build *b, const void *payload)
         buf_addf(&b->example, "%s%s=", i ? ", " : "", def->key.fields[i].name);
         store_value_json(&b->example, STORE_VARCHAR, &values[i]);
     }
+    if (!st && def->key.sort) {
+        buf_addf(&b->example, ", %s=", def->key.sort->name);
+        store_value_json(&b->example, def->key.sort->type, &values[store_sort_index(def)]);
+    }
     return st;
 }
 
@@ -135,14 +139,15 @@ static enum st fail_contradictions(const struct build *b)
 
 /* A record whose key may come again. */
 struct last {
-    unsigned char key[STORE_KEY_BYTES];
+    unsigned char key[STORE_RECORD_KEY_MAX];
+    size_t key_bytes;
     struct buf payload;
     bool some;
 };
 
 static enum st keep(struct last *last, const unsigned char *key, const void *payload, size_t len)
 {
-    memcpy(last->key, key, STORE_KEY_BYTES);
+    memcpy(last->key, key, last->key_bytes);
     buf_reset(&last->payload);
     buf_add(&last->payload, payload, len);
     last->some = true;
@@ -160,7 +165,7 @@ static enum st merge(struct build *b, struct last *last)
     size_t len;
     enum st st;
     while (!(st = sorter_next(b->sorter, &key, &payload, &len))) {
-        bool again = last->some && !memcmp(last->key, key, STORE_KEY_BYTES);
+        bool again = last->some && !memcmp(last->key, key, last->key_bytes);
         bool same = again && last->payload.len == len && !memcmp(last->payload.data, payload, len);
         if (again && (rule != STORE_DUPLICATES_FAIL || same)) {
             b->duplicates++;
@@ -190,7 +195,7 @@ static enum st merge(struct build *b, struct last *last)
 /* From the sorter to the segment's records, the rollups' cells, and the judged metrics. */
 static enum st merge_records(struct build *b)
 {
-    struct last last = {0};
+    struct last last = {.key_bytes = store_record_key_bytes(&b->task->definition->key)};
     buf_init(&last.payload, MERGE_RECORD_MAX);
     enum st st = merge(b, &last);
     buf_release(&last.payload);
@@ -375,7 +380,8 @@ enum st build_run(json_t **report, const struct task *t, const struct ingest_pro
     buf_init(&b->example, 1u << 20);
     store_cell_init(&b->judged);
     if ((st = spill_open(&b->spill, t->directory)) ||
-        (st = sorter_new(&b->sorter, b->spill, t->memory_bytes / 8 * 3, t->threads)) ||
+        (st = sorter_new(&b->sorter, b->spill, store_record_key_bytes(&def->key),
+                         t->memory_bytes / 8 * 3, t->threads)) ||
         (st = gather(b)))
         goto done;
     ingest_tell(progress, "sorting", b->collected.prepared, b->collected.prepared);

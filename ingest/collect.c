@@ -14,6 +14,9 @@ static void init_rules(struct collector *c)
     struct collect_rule *r = c->rules;
     for (size_t i = 0; i < def->key.field_count; i++)
         snprintf((r++)->name, COLLECT_RULE_NAME, "key_%s", def->key.fields[i].name);
+    c->sort = (size_t)(r - c->rules);
+    if (def->key.sort)
+        snprintf((r++)->name, COLLECT_RULE_NAME, "key_%s", def->key.sort->name);
     c->first_cast = (size_t)(r - c->rules);
     for (size_t i = 0; i < c->plan->cast_count; i++)
         snprintf((r++)->name, COLLECT_RULE_NAME, "cast_%s", c->plan->casts[i].field);
@@ -158,8 +161,8 @@ enum st collect_rows(struct collect_ledger *ledger, struct plan *plan,
     struct collector c = {.definition = definition, .plan = plan, .progress = o->progress};
     pthread_mutex_init(&c.lock, NULL);
     pthread_cond_init(&c.is_idle, NULL);
-    c.rule_count = definition->key.field_count + plan->cast_count + 2 + definition->rollup_count +
-                   definition->check_count;
+    c.rule_count = definition->key.field_count + (definition->key.sort ? 1 : 0) + plan->cast_count +
+                   2 + definition->rollup_count + definition->check_count;
     c.rules = calloc(c.rule_count, sizeof *c.rules);
     enum st st = c.rules ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
     if (st)

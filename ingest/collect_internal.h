@@ -29,10 +29,11 @@ struct collect_worker {
 struct collector {
     const struct store_definition *definition;
     const struct plan *plan;
-    /* key_<field>..., cast_<field>..., row_size, dimensions_<rollup>..., not_finite, <check>... */
+    /* key_<field>..., of a series key_<sort>, cast_<field>..., row_size, dimensions_<rollup>...,
+     * not_finite, <check>... */
     struct collect_rule *rules;
     size_t rule_count;
-    size_t first_cast, row_size, first_dimensions, not_finite, first_check;
+    size_t sort, first_cast, row_size, first_dimensions, not_finite, first_check;
     struct collect_worker *workers;
     size_t worker_count;
     const struct ingest_progress *progress;

@@ -86,7 +86,18 @@ static size_t refused_field(const struct collect_worker *w)
     return 0;
 }
 
-static enum st add_key(unsigned char key[STORE_KEY_BYTES], struct store_text *fields,
+static enum st add_sort(unsigned char *key, struct collect_worker *w, size_t row)
+{
+    const struct store_definition *def = w->shared->definition;
+    size_t column = def->key.field_count + (size_t)(def->key.sort - def->record);
+    struct store_value v = value_at(&w->columns[column], def->key.sort->type, row);
+    if (v.null)
+        return reject(w, w->shared->sort);
+    store_sort_encode(key + STORE_KEY_BYTES, v.as.i);
+    return ST_OK;
+}
+
+static enum st add_key(unsigned char key[STORE_RECORD_KEY_MAX], struct store_text *fields,
                        struct collect_worker *w, size_t row)
 {
     size_t count = w->shared->definition->key.field_count;
@@ -96,7 +107,9 @@ static enum st add_key(unsigned char key[STORE_KEY_BYTES], struct store_text *fi
             return reject(w, i);
     }
     enum st st = store_hasher_sum(key, w->hasher, fields);
-    return st == ST_INVALID ? reject(w, refused_field(w)) : st;
+    if (st)
+        return st == ST_INVALID ? reject(w, refused_field(w)) : st;
+    return w->shared->definition->key.sort ? add_sort(key, w, row) : ST_OK;
 }
 
 static enum st add_row(struct collect_worker *w, const struct store_text *fields, size_t row)
@@ -178,7 +191,7 @@ static enum st add_record(struct collect_worker *w, size_t row)
 {
     const struct store_definition *def = w->shared->definition;
     struct store_text fields[STORE_KEY_FIELDS_MAX];
-    unsigned char key[STORE_KEY_BYTES];
+    unsigned char key[STORE_RECORD_KEY_MAX];
     size_t at = def->key.field_count + def->record_count;
     int32_t bad = ((const int32_t *)w->columns[at++].data)[row];
     uint64_t broken = ((const uint64_t *)w->columns[at++].data)[row];

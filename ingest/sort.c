@@ -1,7 +1,8 @@
 /* A lane's buffer is filled from both ends: records, head and bytes, from the front; from the back
  * an entry for each, its key's first eight bytes beside its place, so that comparing seldom leaves
  * the entries. Keys are hashes, hence evenly spread: a radix sort in place ("American flag sort",
- * McIlroy, Bostic and McIlroy 1993) deals the entries out byte by byte until heaps are small.
+ * McIlroy, Bostic and McIlroy 1993) deals the entries out byte by byte until heaps are small. The
+ * records of one entity of a series have the same hash: they are dealt out by their sort values.
  */
 #include "ingest/sort.h"
 
@@ -33,6 +34,7 @@ struct sort_lane {
 
 struct sorter {
     struct spill *spill;
+    size_t key_bytes;
     uint64_t limit;
     struct sort_lane *lanes;
     size_t lane_count;
@@ -40,12 +42,14 @@ struct sorter {
     struct merge *merge;
 };
 
-enum st sorter_new(struct sorter **out, struct spill *spill, uint64_t memory_bytes, size_t lanes)
+enum st sorter_new(struct sorter **out, struct spill *spill, size_t key_bytes,
+                   uint64_t memory_bytes, size_t lanes)
 {
     struct sorter *s = *out = calloc(1, sizeof *s);
     if (!s)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     s->spill = spill;
+    s->key_bytes = key_bytes;
     s->limit = memory_bytes;
     if (lanes > memory_bytes / SORT_LANE_MIN)
         lanes = memory_bytes / SORT_LANE_MIN;
@@ -118,6 +122,36 @@ static void sort_few(struct entry *e, size_t count, unsigned char *bytes)
     }
 }
 
+static void sort_entries(struct entry *e, size_t count, int shift, unsigned char *bytes);
+
+static uint64_t sort_value(const struct record *r)
+{
+    uint64_t value;
+    memcpy(&value, r->bytes + STORE_KEY_BYTES, sizeof value);
+    return be64toh(value);
+}
+
+/* Records that have the same prefix. Where it is that of one hash, and sort values are behind it,
+ * these become the prefix; where it is that already, only the payloads are left. */
+static void sort_alike(struct entry *e, size_t count, unsigned char *bytes)
+{
+    struct record first = record_at(bytes + e->place), r;
+    bool again = first.key_len == STORE_RECORD_KEY_MAX && e->prefix != sort_value(&first);
+    for (size_t i = 1; again && i < count; i++) {
+        r = record_at(bytes + e[i].place);
+        again = !memcmp(r.bytes, first.bytes, STORE_KEY_BYTES);
+    }
+    if (!again) {
+        qsort_r(e, count, sizeof *e, compare, bytes);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        r = record_at(bytes + e[i].place);
+        e[i].prefix = sort_value(&r);
+    }
+    sort_entries(e, count, 56, bytes);
+}
+
 /* All have the same prefix in front of these 8 bits and those below. */
 static void sort_entries(struct entry *e, size_t count, int shift, unsigned char *bytes)
 {
@@ -127,7 +161,7 @@ static void sort_entries(struct entry *e, size_t count, int shift, unsigned char
         return;
     }
     if (shift < 0) {
-        qsort_r(e, count, sizeof *e, compare, bytes);
+        sort_alike(e, count, bytes);
         return;
     }
     for (size_t i = 0; i < count; i++)
@@ -204,10 +238,11 @@ static enum st make_buffer(struct sort_lane *lane)
     return ST_OK;
 }
 
-enum st sort_lane_add(struct sort_lane *lane, const unsigned char key[STORE_KEY_BYTES],
-                      const void *payload, size_t len)
+enum st sort_lane_add(struct sort_lane *lane, const unsigned char *key, const void *payload,
+                      size_t len)
 {
-    size_t need = RECORD_HEAD_BYTES + STORE_KEY_BYTES + len;
+    size_t key_bytes = lane->sorter->key_bytes;
+    size_t need = RECORD_HEAD_BYTES + key_bytes + len;
     if (need + sizeof(struct entry) > lane->size || need > MERGE_RECORD_MAX)
         return st_fail(ST_TOO_LARGE, NULL, "a record is too large to be sorted");
     enum st st = lane->bytes ? ST_OK : make_buffer(lane);
@@ -216,10 +251,10 @@ enum st sort_lane_add(struct sort_lane *lane, const unsigned char key[STORE_KEY_
     if (st)
         return st;
     unsigned char *at = lane->bytes + lane->used;
-    uint32_t head = record_head(STORE_KEY_BYTES, (uint32_t)(STORE_KEY_BYTES + len));
+    uint32_t head = record_head((uint32_t)key_bytes, (uint32_t)(key_bytes + len));
     memcpy(at, &head, sizeof head);
-    memcpy(at + sizeof head, key, STORE_KEY_BYTES);
-    memcpy(at + sizeof head + STORE_KEY_BYTES, payload, len);
+    memcpy(at + sizeof head, key, key_bytes);
+    memcpy(at + sizeof head + key_bytes, payload, len);
     uint64_t prefix;
     memcpy(&prefix, key, sizeof prefix);
     lane->count++;

@@ -14,9 +14,10 @@ struct sort_lane;
 
 #define SORT_LANE_MIN (3u << 20) /* bytes; no lane is smaller, whatever the memory */
 
-/* At most `lanes` lanes, fewer where memory is short. `spill` is borrowed. */
-enum st sorter_new(struct sorter **out, struct spill *spill, uint64_t memory_bytes,
-                   size_t lanes) ST_MUST_USE;
+/* At most `lanes` lanes, fewer where memory is short. Keys have `key_bytes`: a hash, and in a
+ * series the sort value. `spill` is borrowed. */
+enum st sorter_new(struct sorter **out, struct spill *spill, size_t key_bytes,
+                   uint64_t memory_bytes, size_t lanes) ST_MUST_USE;
 void sorter_free(struct sorter *s);
 
 size_t sorter_lane_count(const struct sorter *s);
@@ -24,8 +25,8 @@ size_t sorter_lane_count(const struct sorter *s);
 struct sort_lane *sorter_lane(struct sorter *s, size_t i);
 
 /* Copies. ST_TOO_LARGE: the record does not fit a lane. */
-enum st sort_lane_add(struct sort_lane *lane, const unsigned char key[STORE_KEY_BYTES],
-                      const void *payload, size_t len) ST_MUST_USE;
+enum st sort_lane_add(struct sort_lane *lane, const unsigned char *key, const void *payload,
+                      size_t len) ST_MUST_USE;
 /* After the last add. */
 enum st sorter_finish(struct sorter *s) ST_MUST_USE;
 /* In order; ST_END after the last. Borrowed until the next call. */

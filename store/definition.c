@@ -101,7 +101,7 @@ static enum st parse_normalizers(struct store_key_spec *key, const json_t *norma
 
 static enum st parse_key(struct store_key_spec *key, const json_t *value)
 {
-    static const char *const MEMBERS[] = {"fields", "normalize", "protect", NULL};
+    static const char *const MEMBERS[] = {"fields", "normalize", "protect", "sort", NULL};
     json_t *fields, *normalize, *item;
     const char *protect;
     char pointer[64];
@@ -171,6 +171,29 @@ static enum st parse_record(struct store_definition *d, const json_t *record)
                            "types: %s", store_type_names());
         d->record_count++;
     }
+    return ST_OK;
+}
+
+/* After the record. */
+static enum st parse_sort(struct store_definition *d, const json_t *key)
+{
+    const char *name;
+
+    if (jx_string(&name, key, "/key", "sort", NULL))
+        return definition_adopt("/key/sort");
+    if (!name)
+        return ST_OK;
+    size_t i = DEFINITION_FIND(d->record, d->record_count, name);
+    if (i == d->record_count)
+        return st_hint(definition_fail("/key/sort", "\"%.*s\" is not a field of the record",
+                                       utf8_cut(name, STORE_NAME_SIZE), name),
+                       "a series is in the order of one field of \"record\"");
+    if (!store_type_is_sortable(d->record[i].type))
+        return definition_fail("/key/sort",
+                               "a series is in the order of an integer, a DATE or a TIMESTAMP, "
+                               "and \"%s\" is %s",
+                               d->record[i].name, store_type_name(d->record[i].type));
+    d->key.sort = &d->record[i];
     return ST_OK;
 }
 
@@ -284,6 +307,8 @@ static enum st parse_members(struct store_definition *d)
     if (!st)
         st = parse_record(d, record);
     if (!st)
+        st = parse_sort(d, key);
+    if (!st)
         st = make_row(d);
     if (!st && rollups)
         st = definition_parse_rollups(d, rollups);
@@ -331,6 +356,11 @@ void store_definition_free(struct store_definition *d)
     definition_free_checks(d);
     json_decref(d->document);
     free(d);
+}
+
+size_t store_sort_index(const struct store_definition *d)
+{
+    return d->row_count - d->record_count + (size_t)(d->key.sort - d->record);
 }
 
 const struct store_rollup *store_definition_rollup(const struct store_definition *d,

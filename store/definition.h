@@ -58,6 +58,9 @@ struct store_key_spec {
     struct store_key_field fields[STORE_KEY_FIELDS_MAX];
     size_t field_count;
     enum store_protect protect;
+    /* A key with a sort is a series, of many records in this order: a field of the definition's
+     * `record`, integer, DATE or TIMESTAMP. NULL: a key has one record. */
+    const struct store_field *sort;
 };
 
 enum store_bucket {
@@ -203,6 +206,7 @@ void store_definition_free(struct store_definition *d);
 enum st store_definition_compatible(const struct store_definition *old,
                                     const struct store_definition *next) ST_MUST_USE;
 
+size_t store_sort_index(const struct store_definition *d); /* of key.sort in `row` */
 const struct store_rollup *store_definition_rollup(const struct store_definition *d,
                                                    const char *name); /* NULL: none */
 /* The grouping set of exactly these dimensions (in any order), with the rollup's time unless

@@ -80,6 +80,9 @@ enum st store_definition_compatible(const struct store_definition *old,
             definition_pointer(pointer, "/record", old->row[i].name);
         return breaking(pointer, "lacks or retypes this field");
     }
+    if (old->key.sort &&
+        (!next->key.sort || strcmp(old->key.sort->name, next->key.sort->name) != 0))
+        return breaking("/key/sort", "lacks or changes the order of the series");
     for (size_t i = 0; i < old->rollup_count; i++) {
         enum st st = compatible_rollup(&old->rollups[i],
                                        store_definition_rollup(next, old->rollups[i].name));

@@ -229,6 +229,13 @@ enum st diff_open(struct store_diff *d)
     return ST_OK;
 }
 
+static bool same_member(const json_t *a, const json_t *b, const char *name)
+{
+    const json_t *of_a = json_object_get(a, name), *of_b = json_object_get(b, name);
+
+    return of_a == of_b || json_equal(of_a, of_b); /* `sort` may be in neither */
+}
+
 /* What the segments say of their keys must be the same in every point. */
 enum st diff_check_keys(const struct store_diff *d)
 {
@@ -240,6 +247,7 @@ enum st diff_check_keys(const struct store_diff *d)
         {"fields", "their keys have other fields or normalisers"},
         {"unicode", "their keys were normalised by different Unicode versions"},
         {"check", "the same key has another hash in each"},
+        {"sort", "their keys are not series in the order of the same field"},
     };
     const json_t *first = NULL;
 
@@ -250,8 +258,7 @@ enum st diff_check_keys(const struct store_diff *d)
             if (!first)
                 first = key;
             for (size_t k = 0; k < sizeof REASONS / sizeof REASONS[0]; k++)
-                if (!json_equal(json_object_get(first, REASONS[k].member),
-                                json_object_get(key, REASONS[k].member)))
+                if (!same_member(first, key, REASONS[k].member))
                     return st_hint(
                         st_fail(ST_CONFLICT, "KEYS_NOT_COMPARABLE",
                                 "the records of versions %llu and %llu cannot be compared: %s",

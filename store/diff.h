@@ -9,7 +9,8 @@
  * meanwhile. They are verified and opened apart from what is being served. The records of both are
  * merged by their keys' hashes; memory does not grow with them.
  *
- * A record that both versions have is `changed` when a lookup of its key gives another record. With
+ * A record that both versions have is `changed` when its key gives another record (in a series: its
+ * key and sort value). With
  * the same fields and types in both, that is when its bytes differ. Otherwise the fields that both
  * have are compared, each as its value in JSON (an INTEGER 5 and a BIGINT 5 are equal); a field
  * that only one version has is listed in `fields`, and changes no record.

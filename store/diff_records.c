@@ -84,8 +84,8 @@ static enum st same_value(bool *same, struct comparison *c, const struct field_p
     return c->texts[0].status ? buf_status(&c->texts[0]) : buf_status(&c->texts[1]);
 }
 
-static enum st same_record(bool *same, struct comparison *c, const struct store_scan_record *a,
-                           const struct store_scan_record *b)
+static enum st same_record(bool *same, struct comparison *c, const struct store_record *a,
+                           const struct store_record *b)
 {
     *same = true;
     if (c->same_layout) {
@@ -102,10 +102,22 @@ static enum st same_record(bool *same, struct comparison *c, const struct store_
 
 /* ---- samples ---- */
 
-/* The key as a lookup takes it: without protection its fields are the first of the row. */
+static void add_member(struct buf *text, const struct store_definition *definition, size_t i,
+                       const struct store_value *values)
+{
+    const struct store_field *f = &definition->row[i];
+
+    buf_addch(text, text->len ? ',' : '{');
+    buf_add_json_string(text, f->name, strlen(f->name));
+    buf_addch(text, ':');
+    store_value_json(text, f->type, &values[i]);
+}
+
+/* The key as a lookup takes it: without protection its fields are the first of the row. Of a series
+ * with the field that it is in the order of. */
 static enum st take_sample(struct store_diff_result *r, enum store_diff_kind kind,
                            const struct store_definition *definition,
-                           const struct store_scan_record *record)
+                           const struct store_record *record)
 {
     struct store_value values[STORE_FIELDS_MAX];
     struct buf text;
@@ -113,12 +125,10 @@ static enum st take_sample(struct store_diff_result *r, enum store_diff_kind kin
                                   record->row_len);
 
     buf_init(&text, 8 * (size_t)STORE_ROW_MAX);
-    for (size_t i = 0; !st && i < definition->key.field_count; i++) {
-        buf_addstr(&text, i ? "," : "{");
-        buf_add_json_string(&text, definition->row[i].name, strlen(definition->row[i].name));
-        buf_addch(&text, ':');
-        store_value_json(&text, definition->row[i].type, &values[i]);
-    }
+    for (size_t i = 0; !st && i < definition->key.field_count; i++)
+        add_member(&text, definition, i, values);
+    if (!st && definition->key.sort)
+        add_member(&text, definition, store_sort_index(definition), values);
     buf_addch(&text, '}');
     if (!st)
         st = buf_status(&text);
@@ -130,7 +140,7 @@ static enum st take_sample(struct store_diff_result *r, enum store_diff_kind kin
 
 static enum st count_record(struct store_diff_result *r, enum store_diff_kind kind,
                             const struct store_definition *definition,
-                            const struct store_scan_record *record)
+                            const struct store_record *record)
 {
     bool wanted =
         r->sampled && kind != STORE_DIFF_UNCHANGED && r->sample_counts[kind] < STORE_DIFF_SAMPLES;
@@ -145,8 +155,9 @@ struct merge {
     struct store_diff *diff;
     struct comparison comparison;
     struct store_scan *scans[DIFF_SIDES];
-    struct store_scan_record at[DIFF_SIDES];
+    struct store_record at[DIFF_SIDES];
     bool more[DIFF_SIDES];
+    size_t key_bytes;
     uint64_t total, told, cooled;
 };
 
@@ -164,11 +175,11 @@ static enum st step(struct merge *m, size_t side)
 static enum st judge(struct merge *m)
 {
     struct store_diff_result *r = &m->diff->result;
-    const struct store_scan_record *a = &m->at[DIFF_FROM], *b = &m->at[DIFF_TO];
+    const struct store_record *a = &m->at[DIFF_FROM], *b = &m->at[DIFF_TO];
     bool same;
     int order = !m->more[DIFF_FROM] ? 1
                 : !m->more[DIFF_TO] ? -1
-                                    : memcmp(a->key, b->key, STORE_KEY_BYTES);
+                                    : memcmp(a->key, b->key, m->key_bytes);
     enum st st = ST_OK;
 
     if (order < 0) {
@@ -213,6 +224,7 @@ enum st diff_records(struct store_diff *d)
     if (!m)
         return st;
     m->diff = d;
+    m->key_bytes = store_record_key_bytes(&d->sides[DIFF_TO].definition->key);
     comparison_init(&m->comparison, d->sides[DIFF_FROM].definition, d->sides[DIFF_TO].definition);
     d->result.sampled = d->sides[DIFF_FROM].definition->key.protect == STORE_PROTECT_NONE &&
                         d->sides[DIFF_TO].definition->key.protect == STORE_PROTECT_NONE;

@@ -23,6 +23,27 @@
 #define ENCODING_MAX (1u << 20) /* more than the longest normal forms of all fields */
 #define ENCODING_USUAL 4096     /* room from the start, so that growing leaves no copies behind */
 
+size_t store_record_key_bytes(const struct store_key_spec *spec)
+{
+    return spec->sort ? STORE_RECORD_KEY_MAX : STORE_KEY_BYTES;
+}
+
+/* Big-endian, the sign flipped, so that negative values come first. */
+void store_sort_encode(unsigned char out[STORE_SORT_BYTES], int64_t value)
+{
+    uint64_t bits = htobe64((uint64_t)value ^ 1ull << 63);
+
+    memcpy(out, &bits, sizeof bits);
+}
+
+int64_t store_sort_decode(const unsigned char bytes[STORE_SORT_BYTES])
+{
+    uint64_t bits;
+
+    memcpy(&bits, bytes, sizeof bits);
+    return (int64_t)(be64toh(bits) ^ 1ull << 63);
+}
+
 struct store_hasher {
     const struct store_key_spec *spec;
     struct digest_hmac *hmac; /* NULL: plain SHA-256 */

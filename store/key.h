@@ -10,6 +10,14 @@
 #include "store/definition.h"
 
 #define STORE_KEY_BYTES 16
+#define STORE_SORT_BYTES 8
+#define STORE_RECORD_KEY_MAX (STORE_KEY_BYTES + STORE_SORT_BYTES)
+
+/* What records are in the order of: a key's hash, and in a series the sort value behind it. */
+size_t store_record_key_bytes(const struct store_key_spec *spec);
+/* A sort value in bytes that compare as the values do. */
+void store_sort_encode(unsigned char out[STORE_SORT_BYTES], int64_t value);
+int64_t store_sort_decode(const unsigned char bytes[STORE_SORT_BYTES]);
 
 /* Hashes keys of one dataset. One per thread: it holds scratch memory and the HMAC state. */
 struct store_hasher;

@@ -38,6 +38,7 @@ enum store_type {
 enum st store_type_parse(enum store_type *out, const char *name) ST_MUST_USE;
 const char *store_type_name(enum store_type type); /* static */
 bool store_type_is_text(enum store_type type);     /* a value's `text`, not `i` or `d` */
+bool store_type_is_sortable(enum store_type type); /* integer, DATE, TIMESTAMP: a series' order */
 const char *store_type_names(void);                /* for messages */
 
 struct store_field {

@@ -9,13 +9,14 @@
  * build has one), so that the smallest key is looked for one by one. */
 
 struct leg {
+    const struct store_segment *segment;
     MDB_cursor *cursor; /* NULL once it is at its end */
-    struct store_scan_record at;
+    struct store_record at;
     bool used; /* `at` was given, or is hidden by what was given */
 };
 
 struct store_scan {
-    size_t count;
+    size_t count, key_bytes;
     uint64_t position;
     struct leg legs[];
 };
@@ -29,6 +30,8 @@ enum st store_scan_new(struct store_scan **out, struct store_segment *const *seg
     *out = NULL;
     for (size_t i = 0; !st && i < count; i++) {
         s->legs[i].used = true;
+        s->legs[i].segment = segments[i];
+        s->key_bytes = store_segment_key_bytes(segments[i]);
         st = segment_cursor_open(&s->legs[i].cursor, segments[i], slot);
         s->count++;
     }
@@ -50,8 +53,7 @@ void store_scan_free(struct store_scan *s)
 
 static enum st advance(struct store_scan *s, struct leg *leg)
 {
-    struct store_scan_record *at = &leg->at;
-    enum st st = segment_cursor_next(leg->cursor, &at->key, &at->row, &at->row_len);
+    enum st st = segment_cursor_step(&leg->at, leg->cursor, leg->segment, false);
 
     leg->used = false;
     if (!st)
@@ -76,7 +78,7 @@ static struct leg *first_leg(struct store_scan *s)
         if (!leg->cursor)
             continue;
         if (first)
-            order = memcmp(leg->at.key, first->at.key, STORE_KEY_BYTES);
+            order = memcmp(leg->at.key, first->at.key, s->key_bytes);
         if (order == 0)
             leg->used = true;
         else if (order < 0)
@@ -85,7 +87,7 @@ static struct leg *first_leg(struct store_scan *s)
     return first;
 }
 
-enum st store_scan_next(struct store_scan *s, struct store_scan_record *record)
+enum st store_scan_next(struct store_scan *s, struct store_record *record)
 {
     for (;;) {
         for (size_t i = 0; i < s->count; i++) {

@@ -7,18 +7,11 @@
 
 struct store_scan;
 
-/* Borrowed until the segments are closed. */
-struct store_scan_record {
-    const unsigned char *key; /* STORE_KEY_BYTES */
-    const void *row;
-    size_t row_len;
-};
-
 /* `segments`, newest first, are borrowed until _free; `slot` is the scan's until then. */
 enum st store_scan_new(struct store_scan **out, struct store_segment *const *segments, size_t count,
                        unsigned slot) ST_MUST_USE;
 /* The next record, or ST_END. */
-enum st store_scan_next(struct store_scan *s, struct store_scan_record *record) ST_MUST_USE;
+enum st store_scan_next(struct store_scan *s, struct store_record *record) ST_MUST_USE;
 /* Records of all segments gone through so far, hidden ones and tombstones included. */
 uint64_t store_scan_position(const struct store_scan *s);
 void store_scan_free(struct store_scan *s);

@@ -300,6 +300,9 @@ enum st store_segment_open_checked(struct store_segment **out, const char *path,
         st = store_hasher_check_value(check, hasher);
     if (!st)
         st = store_segment_check(segment, store_segment_key_id(segment), check);
+    if (!st && store_segment_key_bytes(segment) != store_record_key_bytes(&definition->key))
+        st = st_fail(ST_CORRUPT, "SEGMENT_DAMAGED",
+                     "a segment is a series, or not, other than its version's definition says");
     store_hasher_free(hasher);
     secret_release(&key);
     if (st) {

@@ -30,10 +30,10 @@ struct store_segment_writer;
 /* Creates `path` (must not exist). */
 enum st store_segment_writer_open(struct store_segment_writer **out, const char *path,
                                   const struct store_segment_info *info) ST_MUST_USE;
-/* Keys strictly ascending: a repeated or smaller one is ST_CONFLICT (DUPLICATE_KEY). */
-enum st store_segment_writer_add(struct store_segment_writer *w,
-                                 const unsigned char key[STORE_KEY_BYTES], const void *row,
-                                 size_t row_len) ST_MUST_USE;
+/* `key` has store_record_key_bytes. Strictly ascending: a repeated or smaller one is ST_CONFLICT
+ * (DUPLICATE_KEY). */
+enum st store_segment_writer_add(struct store_segment_writer *w, const unsigned char *key,
+                                 const void *row, size_t row_len) ST_MUST_USE;
 /* After the records: grouping set by set in definition order (definition->sets), tuples strictly
  * ascending. */
 enum st store_segment_writer_cell(struct store_segment_writer *w, size_t set_index,
@@ -60,22 +60,31 @@ enum st store_segment_check(const struct store_segment *s, const char *key_id,
                             const unsigned char check_value[STORE_KEY_BYTES]) ST_MUST_USE;
 const char *store_segment_key_id(const struct store_segment *s);
 uint64_t store_segment_records(const struct store_segment *s);
+size_t store_segment_key_bytes(const struct store_segment *s); /* of a record's key */
 
-/* ST_NOT_FOUND leaves no report (it is an answer): *row is NULL when this segment says nothing
- * about the key, and not NULL when it says that the record is gone (a tombstone, which ends a walk
- * through a list of segments). *row is the slot's until its next get. ST_UNAVAILABLE, code
- * SEGMENT_UNREADABLE: a page of the file is gone; so is the segment from now on. */
+/* Not of a series (store/series.h). ST_NOT_FOUND leaves no report (it is an answer): *row is NULL
+ * when this segment says nothing about the key, and not NULL when it says that the record is gone
+ * (a tombstone, which ends a walk through a list of segments). *row is the slot's until its next
+ * get. ST_UNAVAILABLE, code SEGMENT_UNREADABLE: a page of the file is gone; so is the segment from
+ * now on. */
 enum st store_segment_get(struct store_segment *s, unsigned slot,
                           const unsigned char key[STORE_KEY_BYTES], const void **row,
                           size_t *row_len) ST_MUST_USE;
 
 bool store_segment_is_unreadable(const struct store_segment *s);
 
+/* One record; a tombstone has a NULL row. Borrowed until the segment is closed. */
+struct store_record {
+    const unsigned char *key; /* store_segment_key_bytes */
+    const void *row;
+    size_t row_len;
+};
+
 /* All records in key order (a tombstone has a NULL row) / all cells of a grouping set from `from`
  * (inclusive, may be empty) in tuple order; the callback returns ST_OK to go on, ST_END to stop, or
  * an error, which is returned. It runs inside a guard (store/guard.h). */
-typedef enum st (*store_record_fn)(const unsigned char key[STORE_KEY_BYTES], const void *row,
-                                   size_t row_len, void *ctx);
+typedef enum st (*store_record_fn)(const unsigned char *key, const void *row, size_t row_len,
+                                   void *ctx);
 typedef enum st (*store_cell_fn)(const void *tuple, size_t tuple_len, const void *cell,
                                  size_t cell_len, void *ctx);
 enum st store_segment_each_record(struct store_segment *s, unsigned slot, store_record_fn fn,

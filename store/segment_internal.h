@@ -49,6 +49,7 @@ struct store_segment {
     json_t *meta;
     const char *key_id, *check; /* inside meta */
     uint64_t record_count;
+    size_t key_bytes;
     const char *inside; /* some address of the map */
     size_t bytes;
     char *map; /* where the file is mapped; NULL until somebody has looked (store/segment_warm.c) */
@@ -62,9 +63,15 @@ enum st segment_damaged(const char *what);
 enum st segment_unreadable(struct store_segment *s); /* marks it; returns guard_unreadable() */
 
 /* Records one at a time in key order, for who merges several segments. The cursor is closed before
- * the segment. After the last record: ST_END. A tombstone has a NULL row. */
+ * the segment. After the last record: ST_END. A tombstone has a NULL row. All but the opening runs
+ * inside a guard. */
 enum st segment_cursor_open(MDB_cursor **out, struct store_segment *s, unsigned slot) ST_MUST_USE;
-enum st segment_cursor_next(MDB_cursor *cursor, const unsigned char **key, const void **row,
-                            size_t *row_len) ST_MUST_USE;
+/* The next, or with `back` the one before; at first the first or the last. */
+enum st segment_cursor_step(struct store_record *r, MDB_cursor *cursor,
+                            const struct store_segment *s, bool back) ST_MUST_USE;
+/* The first that is not below `key`, or with `back` the last that is not above it. */
+enum st segment_cursor_seek(struct store_record *r, MDB_cursor *cursor,
+                            const struct store_segment *s, const unsigned char *key,
+                            bool back) ST_MUST_USE;
 
 #endif

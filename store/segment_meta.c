@@ -5,7 +5,8 @@
 /* What a segment says of itself, so that it can be read and refused without the catalog:
  *
  *   {"format","tenant","dataset","records",
- *    "key":{"id","protect","unicode","check","fields":[{"name","normalizer","rules"}]},
+ *    "key":{"id","protect","unicode","check","fields":[{"name","normalizer","rules"}],
+ *           "sort":{"name","type"}},      the last of a series only
  *    "row":[{"name","type"}],
  *    "rollups":{DATABASE:{"dimensions":[{"name","type"}],"time":{"name","type","bucket"}|null,
  *                         "metrics":[{"name","terms":["sum",...]}]}},
@@ -33,14 +34,18 @@ static json_t *whole(json_t *value, bool failed)
     return NULL;
 }
 
+static json_t *field_json(const struct store_field *f)
+{
+    return json_pack("{s:s, s:s}", "name", f->name, "type", store_type_name(f->type));
+}
+
 static json_t *fields_json(const struct store_field *fields, size_t count)
 {
     json_t *list = json_array();
     bool failed = !list;
 
     for (size_t i = 0; i < count; i++)
-        failed |= json_array_append_new(list, json_pack("{s:s, s:s}", "name", fields[i].name,
-                                                        "type", store_type_name(fields[i].type)));
+        failed |= json_array_append_new(list, field_json(&fields[i]));
     return whole(list, failed);
 }
 
@@ -110,7 +115,9 @@ static json_t *key_json(const struct store_segment_info *info)
     char check[STORE_KEY_BYTES * 2 + 1];
     json_t *fields = json_array();
     bool failed = !fields;
+    json_t *sort = spec->sort ? field_json(spec->sort) : NULL;
 
+    failed |= spec->sort && !sort;
     digest_hex(check, info->check_value, STORE_KEY_BYTES);
     for (size_t i = 0; i < spec->field_count; i++) {
         const struct store_normalizer *n = spec->fields[i].normalizer;
@@ -118,9 +125,9 @@ static json_t *key_json(const struct store_segment_info *info)
             fields, json_pack("{s:s, s:s, s:i}", "name", spec->fields[i].name, "normalizer",
                               store_normalizer_name(n), "rules", (int)store_normalizer_version(n)));
     }
-    return json_pack("{s:s, s:s, s:s, s:s, s:o}", "id", info->key_id, "protect",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o*}", "id", info->key_id, "protect",
                      is_protected ? "hmac-sha256" : "none", "unicode", store_normalizer_unicode(),
-                     "check", check, "fields", whole(fields, failed));
+                     "check", check, "fields", whole(fields, failed), "sort", sort);
 }
 
 json_t *segment_meta_new(const struct store_segment_info *info, uint64_t records,

@@ -119,6 +119,7 @@ static enum st check_meta(struct store_segment *s, const char *tenant, const cha
     if (strcmp(its_tenant, tenant) != 0 || strcmp(its_dataset, dataset) != 0)
         return st_fail(ST_CORRUPT, "SEGMENT_FOREIGN", "a segment belongs to another dataset");
     s->record_count = (uint64_t)records;
+    s->key_bytes = json_object_get(key, "sort") ? STORE_RECORD_KEY_MAX : STORE_KEY_BYTES;
     return ST_OK;
 }
 
@@ -268,4 +269,9 @@ const char *store_segment_key_id(const struct store_segment *s)
 uint64_t store_segment_records(const struct store_segment *s)
 {
     return s->record_count;
+}
+
+size_t store_segment_key_bytes(const struct store_segment *s)
+{
+    return s->key_bytes;
 }

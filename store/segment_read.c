@@ -149,16 +149,17 @@ static enum st each_pair(struct store_segment *s, unsigned slot, MDB_dbi db, con
     return st;
 }
 
-static enum st open_pair(const unsigned char **key, const void **row, size_t *row_len,
-                         const MDB_val *k, const MDB_val *v)
+static enum st open_pair(struct store_record *r, const struct store_segment *s, const MDB_val *k,
+                         const MDB_val *v)
 {
-    *key = k->mv_data;
-    if (k->mv_size != STORE_KEY_BYTES)
+    r->key = k->mv_data;
+    if (k->mv_size != s->key_bytes)
         return segment_damaged("has a key of another length");
-    return open_record(row, row_len, v);
+    return open_record(&r->row, &r->row_len, v);
 }
 
 struct record_visit {
+    const struct store_segment *segment;
     store_record_fn fn;
     void *ctx;
 };
@@ -166,18 +167,17 @@ struct record_visit {
 static enum st visit_record(const MDB_val *k, const MDB_val *v, void *ctx)
 {
     const struct record_visit *visit = ctx;
-    const unsigned char *key;
-    const void *row;
-    size_t row_len;
-    enum st st = open_pair(&key, &row, &row_len, k, v);
+    struct store_record r;
+    enum st st = open_pair(&r, visit->segment, k, v);
 
-    return st ? st : visit->fn(key, row, row_len, visit->ctx);
+    return st ? st : visit->fn(r.key, r.row, r.row_len, visit->ctx);
 }
 
 enum st store_segment_each_record(struct store_segment *s, unsigned slot, store_record_fn fn,
                                   void *ctx)
 {
-    return each_pair(s, slot, s->records, NULL, 0, visit_record, &(struct record_visit){fn, ctx});
+    return each_pair(s, slot, s->records, NULL, 0, visit_record,
+                     &(struct record_visit){s, fn, ctx});
 }
 
 struct cell_visit {
@@ -218,13 +218,32 @@ enum st segment_cursor_open(MDB_cursor **out, struct store_segment *s, unsigned 
     return rc ? reading_failed(s, rc) : ST_OK;
 }
 
-enum st segment_cursor_next(MDB_cursor *cursor, const unsigned char **key, const void **row,
-                            size_t *row_len)
+static enum st open_at(struct store_record *r, const struct store_segment *s, int rc,
+                       const MDB_val *k, const MDB_val *v)
 {
-    MDB_val k, v;
-    int rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT); /* the first, at first */
-
     if (rc == MDB_NOTFOUND)
         return ST_END;
-    return rc ? store_env_fail(rc, "reading a segment") : open_pair(key, row, row_len, &k, &v);
+    return rc ? store_env_fail(rc, "reading a segment") : open_pair(r, s, k, v);
+}
+
+enum st segment_cursor_step(struct store_record *r, MDB_cursor *cursor,
+                            const struct store_segment *s, bool back)
+{
+    MDB_val k, v;
+    int rc = mdb_cursor_get(cursor, &k, &v, back ? MDB_PREV : MDB_NEXT);
+
+    return open_at(r, s, rc, &k, &v);
+}
+
+enum st segment_cursor_seek(struct store_record *r, MDB_cursor *cursor,
+                            const struct store_segment *s, const unsigned char *key, bool back)
+{
+    MDB_val k = {s->key_bytes, (void *)(uintptr_t)key}, v;
+    int rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+
+    if (back && rc == MDB_NOTFOUND)
+        rc = mdb_cursor_get(cursor, &k, &v, MDB_LAST);
+    else if (back && rc == 0 && (k.mv_size != s->key_bytes || memcmp(k.mv_data, key, k.mv_size)))
+        rc = mdb_cursor_get(cursor, &k, &v, MDB_PREV);
+    return open_at(r, s, rc, &k, &v);
 }

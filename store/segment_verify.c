@@ -31,14 +31,26 @@ static bool is_after(struct walk *w, const void *key, size_t len)
     return after;
 }
 
-static enum st walk_record(const unsigned char key[STORE_KEY_BYTES], const void *row,
-                           size_t row_len, void *ctx)
+/* A series' record stands where its field says. */
+static bool is_in_place(const struct walk *w, const unsigned char *key,
+                        const struct store_value *values)
+{
+    const struct store_definition *d = w->definition;
+    const struct store_value *sort;
+
+    if (!d->key.sort)
+        return true;
+    sort = &values[store_sort_index(d)];
+    return !sort->null && sort->as.i == store_sort_decode(key + STORE_KEY_BYTES);
+}
+
+static enum st walk_record(const unsigned char *key, const void *row, size_t row_len, void *ctx)
 {
     struct store_value values[STORE_FIELDS_MAX];
     struct walk *w = ctx;
     const struct store_definition *d = w->definition;
 
-    if (!is_after(w, key, STORE_KEY_BYTES))
+    if (!is_after(w, key, store_segment_key_bytes(w->segment)))
         return segment_damaged("has keys out of order");
     if (w->count % COOL_RECORDS == 0)
         store_segment_cool(w->segment, NULL);
@@ -50,6 +62,8 @@ static enum st walk_record(const unsigned char key[STORE_KEY_BYTES], const void 
         if (store_type_is_text(d->row[i].type) && !values[i].null &&
             !utf8_is_valid(values[i].as.text.bytes, values[i].as.text.len))
             st = segment_damaged("has text that is not valid UTF-8");
+    if (!st && !is_in_place(w, key, values))
+        st = segment_damaged("has a record of a series out of its place");
     return st;
 }
 

@@ -153,9 +153,8 @@ static enum st append_checked(struct store_segment_writer *w, MDB_dbi db, const 
     return rc ? failed(w, store_env_fail(rc, "writing a segment")) : ST_OK;
 }
 
-enum st store_segment_writer_add(struct store_segment_writer *w,
-                                 const unsigned char key[STORE_KEY_BYTES], const void *row,
-                                 size_t row_len)
+enum st store_segment_writer_add(struct store_segment_writer *w, const unsigned char *key,
+                                 const void *row, size_t row_len)
 {
     if (w->status)
         return w->status;
@@ -163,7 +162,9 @@ enum st store_segment_writer_add(struct store_segment_writer *w,
     buf_reset(&w->value);
     buf_addch(&w->value, SEGMENT_ROW);
     buf_add(&w->value, row, row_len);
-    enum st st = append_checked(w, w->records, key, STORE_KEY_BYTES, "the keys of records");
+    enum st st =
+        append_checked(w, w->records, key, store_record_key_bytes(&w->info.definition->key),
+                       "the keys of records");
     w->record_count += st == ST_OK;
     return st;
 }

@@ -110,6 +110,12 @@ bool store_type_is_text(enum store_type type)
     return type == STORE_VARCHAR || STORE_TYPE_BASE(type) == STORE_LIST;
 }
 
+bool store_type_is_sortable(enum store_type type)
+{
+    return !store_type_is_text(type) && STORE_TYPE_BASE(type) != STORE_DECIMAL &&
+           type != STORE_BOOLEAN && type != STORE_DOUBLE;
+}
+
 bool value_is_signed(enum store_type type)
 {
     return STORE_TYPE_BASE(type) == STORE_DECIMAL || TYPES[type].min < 0;

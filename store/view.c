@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/utf8.h"
+#include "store/series.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -263,6 +264,8 @@ enum st store_served_get(const struct store_served *d, unsigned slot,
                          const unsigned char key[STORE_KEY_BYTES], const void **row,
                          size_t *row_len)
 {
+    if (d->definition->key.sort)
+        return store_series_last(d->segments, d->segment_count, slot, key, row, row_len);
     for (size_t i = 0; i < d->segment_count; i++) {
         enum st st = store_segment_get(d->segments[i], slot, key, row, row_len);
         if (st != ST_NOT_FOUND || *row) /* a tombstone hides what is below */

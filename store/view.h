@@ -62,7 +62,8 @@ enum st store_served_as_of(uint64_t *version, const struct store_served *d,
 enum st store_served_hasher(struct store_hasher **out, const struct store_served *d,
                             unsigned slot) ST_MUST_USE;
 
-/* Newest segment first. ST_NOT_FOUND leaves no report. Borrowed until the slot leaves. */
+/* The record of a key; of a series the last one. Newest segment first. ST_NOT_FOUND leaves no
+ * report. Borrowed until the slot leaves. */
 enum st store_served_get(const struct store_served *d, unsigned slot,
                          const unsigned char key[STORE_KEY_BYTES], const void **row,
                          size_t *row_len) ST_MUST_USE;

@@ -17,9 +17,19 @@ const FLIGHTS = {
   record: { departed_at: 'TIMESTAMP', delay: 'INTEGER', origin: 'VARCHAR' },
   rollups: { by_origin: { dimensions: ['origin'], time: { field: 'departed_at', bucket: 'month' }, metrics: { flights: 'count(*)' } } },
 };
+const TELEMETRY = {
+  name: 'telemetry',
+  sources: { readings: { format: 'csv', columns: { celsius: 'DOUBLE' } } },
+  prepare: 'SELECT * FROM readings',
+  key: { fields: ['device'], sort: 'taken_at' },
+  record: { taken_at: 'TIMESTAMP', celsius: 'DOUBLE' },
+};
 /** The examples of the contract are about lifeline; some are about flights, or need what can be done. */
 const FLIGHTS_HAS = { dataset: 'flights' };
-const OTHERS = { getRecord: FLIGHTS_HAS, lookupBatch: FLIGHTS_HAS, listRollups: FLIGHTS_HAS, readRollup: FLIGHTS_HAS, retireVersion: { version: 3 } };
+const TELEMETRY_HAS = { dataset: 'telemetry' };
+const JOB_IS = { job: 'job-000000000008' }; /* that the example of createIngest makes */
+const OTHERS = { getRecord: FLIGHTS_HAS, getSeries: TELEMETRY_HAS, lookupSeries: TELEMETRY_HAS, lookupBatch: FLIGHTS_HAS, listRollups: FLIGHTS_HAS, readRollup: FLIGHTS_HAS, retireVersion: { version: 3 },
+  getJob: JOB_IS, cancelJob: JOB_IS, watchJob: JOB_IS, retryJob: JOB_IS };
 
 const contract = new Contract();
 let data, server, token;
@@ -32,6 +42,8 @@ before(async () => {
   await data.ingest('flights', { flights: data.file('flights.csv', csv([
     { flight: FLIGHT, departed_at: '2001-01-01 00:01:00', delay: 19, origin: 'ATL' },
     { flight: 'other', departed_at: '2001-02-03 04:05:00', delay: null, origin: 'SEA' }])) });
+  await data.put(TELEMETRY);
+  await data.ingest('telemetry', { readings: data.file('readings.csv', 'device,taken_at,celsius\nmeter-7,2026-01-31 08:00:00,21.5\n') });
   server = await data.serve('--ingest-workers', '0'); /* jobs wait, so that they can be asked for */
   token = await data.token({ scope: ALL_SCOPES });
 });

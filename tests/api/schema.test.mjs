@@ -36,6 +36,7 @@ const FULL = {
   retention: { keep_versions: 5 },
   require_promotion: true,
 };
+const SERIES = { ...THINGS, key: { fields: ['id'], sort: 'made' } };
 const source = (definition) => ({ ...THINGS, sources: { things: definition } });
 const DIALECT = source({
   format: 'csv', delimiter: '|', quote: "'", escape: '\\', null: '\\N', header: false, names: ['id', 'colour', 'weight', 'made'],
@@ -57,6 +58,7 @@ const WRONG = {
   'no sources': { ...FULL, sources: {} },
   'an unknown format': { ...FULL, sources: { things: { format: 'xls' } } },
   'an empty prepare': { ...FULL, prepare: ' ' },
+  'a sort that is no name': { ...SERIES, key: { fields: ['id'], sort: 'a b' } },
   'a key without fields': { ...FULL, key: { fields: [] } },
   'an unknown normaliser': { ...FULL, key: { fields: ['id'], normalize: { id: 'upper' } } },
   'an unknown type': { ...FULL, record: { colour: 'TEXT' } },
@@ -88,7 +90,7 @@ before(async () => {
 
 const check = (definition) => everline(['dataset', 'check', data.file('definition.json', JSON.stringify(definition))]);
 
-for (const [name, definition] of Object.entries({ people: PEOPLE, things: THINGS, full: FULL, dialect: DIALECT, ndjson: NDJSON }))
+for (const [name, definition] of Object.entries({ people: PEOPLE, things: THINGS, full: FULL, dialect: DIALECT, ndjson: NDJSON, series: SERIES }))
   test(`${name} is taken by both`, async () => {
     assert.ok(validate(definition), JSON.stringify(validate.errors));
     const result = await check(definition);

@@ -88,6 +88,8 @@ static void every_operation_of_the_contract_has_its_path(void **state)
         {"POST", "/v1/datasets/d/lookup", "lookup"},
         {"POST", "/v1/datasets/d/lookup/batch", "lookupBatch"},
         {"GET", "/v1/datasets/d/records/k", "getRecord"},
+        {"GET", "/v1/datasets/d/records/k/series", "getSeries"},
+        {"POST", "/v1/datasets/d/lookup/series", "lookupSeries"},
         {"GET", "/v1/datasets/d/rollups", "listRollups"},
         {"GET", "/v1/datasets/d/rollups/r", "readRollup"},
         {"GET", "/v1/datasets", "listDatasets"},

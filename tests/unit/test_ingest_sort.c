@@ -4,6 +4,7 @@
 #include "ingest/cells.h"
 #include "ingest/sort.h"
 
+#include <endian.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -64,7 +65,7 @@ static void the_order_of_arrival_leaves_no_trace(void **state)
         for (int backward = 0; backward < 2; backward++) {
             struct spill *spill = open_spill(*state);
             struct sorter *s;
-            kit_ok(sorter_new(&s, spill, ENOUGH, lanes));
+            kit_ok(sorter_new(&s, spill, STORE_KEY_BYTES, ENOUGH, lanes));
             assert_int_equal(sorter_lane_count(s), lanes);
             for (size_t i = 0; i < COUNT; i++) {
                 size_t at = backward ? COUNT - 1 - i : i;
@@ -86,7 +87,7 @@ static void keys_that_differ_in_their_last_byte_are_in_order(void **state)
     const void *payload;
     struct sorter *s;
     size_t len;
-    kit_ok(sorter_new(&s, spill, ENOUGH, 1));
+    kit_ok(sorter_new(&s, spill, STORE_KEY_BYTES, ENOUGH, 1));
     for (unsigned i = 256; i-- > 0;) {
         key[STORE_KEY_BYTES - 1] = (unsigned char)i;
         kit_ok(sort_lane_add(sorter_lane(s, 0), key, "x", 1));
@@ -106,7 +107,7 @@ static void nothing_sorts_to_nothing(void **state)
     struct spill *spill = open_spill(*state);
     char out[8];
     struct sorter *s;
-    kit_ok(sorter_new(&s, spill, 0, 4));
+    kit_ok(sorter_new(&s, spill, STORE_KEY_BYTES, 0, 4));
     drain(out, sizeof out, s);
     assert_string_equal(out, "");
     sorter_free(s);
@@ -149,7 +150,7 @@ static void sort_many(char hex[DIGEST_HEX_SIZE], struct kit *kit, uint64_t memor
     const void *bytes;
     struct sorter *s;
     size_t len, count = 0;
-    kit_ok(sorter_new(&s, spill, memory, lanes));
+    kit_ok(sorter_new(&s, spill, STORE_KEY_BYTES, memory, lanes));
     for (uint32_t i = 0; i < MANY; i++) {
         uint32_t at = (uint32_t)((uint64_t)i * step % MANY);
         len = make_record(key, payload, at);
@@ -187,13 +188,49 @@ static void memory_lanes_and_order_leave_no_trace(void **state)
     assert_string_equal(other, whole);
 }
 
+/* Two entities whose hashes begin alike, one that is alone; values that are negative, and some that
+ * more records share than are sorted one by one. */
+static void series_come_in_the_order_of_their_sort_values(void **state)
+{
+    static const int64_t edges[] = {INT64_MIN, INT64_MAX, -1, 0, 1};
+    const uint32_t count = 100000;
+    unsigned char key[STORE_RECORD_KEY_MAX], before[STORE_RECORD_KEY_MAX] = {0};
+    struct spill *spill = open_spill(*state);
+    const unsigned char *got;
+    const void *payload;
+    struct sorter *s;
+    uint32_t last = 0, seen = 0;
+    size_t len;
+    kit_ok(sorter_new(&s, spill, STORE_RECORD_KEY_MAX, ENOUGH, 1));
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t n = mixed(i), big_endian = htobe32(i);
+        memset(key, n % 4 ? 7 : 8, STORE_KEY_BYTES);
+        key[STORE_KEY_BYTES - 1] = n % 4 == 1;
+        store_sort_encode(key + STORE_KEY_BYTES,
+                          n % 100 < 5 ? edges[n % 5] : (int64_t)n - (1 << 30));
+        kit_ok(sort_lane_add(sorter_lane(s, 0), key, &big_endian, sizeof big_endian));
+    }
+    kit_ok(sorter_finish(s));
+    for (; sorter_next(s, &got, &payload, &len) == ST_OK; seen++) {
+        int order = memcmp(before, got, STORE_RECORD_KEY_MAX);
+        uint32_t number;
+        memcpy(&number, payload, sizeof number);
+        assert_true(order < 0 || (order == 0 && last < be32toh(number)));
+        last = be32toh(number);
+        memcpy(before, got, STORE_RECORD_KEY_MAX);
+    }
+    assert_int_equal(seen, count);
+    sorter_free(s);
+    spill_close(spill);
+}
+
 static void a_record_that_fits_no_lane_is_refused(void **state)
 {
     static char payload[SORT_LANE_MIN];
     unsigned char key[STORE_KEY_BYTES] = {0};
     struct spill *spill = open_spill(*state);
     struct sorter *s;
-    kit_ok(sorter_new(&s, spill, 0, 1));
+    kit_ok(sorter_new(&s, spill, STORE_KEY_BYTES, 0, 1));
     kit_fails(sort_lane_add(sorter_lane(s, 0), key, payload, sizeof payload), "TOO_LARGE", "",
               NULL);
     sorter_free(s);
@@ -292,7 +329,7 @@ static void a_disk_that_takes_no_more_is_an_error_that_says_so(void **state)
     char payload[1000] = {0};
     struct sorter *s;
     enum st st = ST_OK;
-    kit_ok(sorter_new(&s, spill, 0, 1));
+    kit_ok(sorter_new(&s, spill, STORE_KEY_BYTES, 0, 1));
     signal(SIGXFSZ, SIG_IGN);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
     low = limit;
@@ -399,6 +436,7 @@ int main(void)
         kit_test(keys_that_differ_in_their_last_byte_are_in_order),
         kit_test(nothing_sorts_to_nothing),
         kit_test(memory_lanes_and_order_leave_no_trace),
+        kit_test(series_come_in_the_order_of_their_sort_values),
         kit_test(a_record_that_fits_no_lane_is_refused),
         kit_test(many_runs_become_few),
         kit_test(the_file_is_encrypted_and_damage_is_found),

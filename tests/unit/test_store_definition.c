@@ -1,6 +1,7 @@
 #include "store_format_kit.h"
 
 #include "store/definition.h"
+#include "store/key.h"
 
 static void every_member_is_read(void **state)
 {
@@ -235,7 +236,11 @@ static const struct {
     {"/key/normalize/dob", "null", "/key/normalize/dob", "normaliser"},
     {"/key/protect", "\"md5\"", "/key/protect", "hmac-sha256"},
     {"/key/guess", "{}", "/key/guess", "guess"},
-    {"/key/sort", "\"dob\"", "/key/sort", "sort"},
+    {"/key/sort", "\"dob\"", "/key/sort", "not a field of the record"},
+    {"/key/sort", "1", "/key/sort", "string"},
+    {"/key/sort", "\"\"", "/key/sort", "not a field of the record"},
+    {"/key/sort", "\"state\"", "/key/sort", "VARCHAR"},
+    {"/key/sort", "\"eligible\"", "/key/sort", "BOOLEAN"},
     {"/record", NULL, "/record", "object"},
     {"/record", "[]", "/record", "object"},
     {"/record/eligible", "\"BOOL\"", "/record/eligible", "type"},
@@ -539,6 +544,30 @@ static void what_is_served_may_not_go_away_or_change_its_type(void **state)
     assert_string_equal(st_place_text(), "/key/fields/0");
 }
 
+static void a_series_stays_one(void **state)
+{
+    static const char *const orders[] = {NULL, "\"visits\"", "\"enrolled_on\""};
+
+    (void)state;
+    for (size_t i = 0; i < 3; i++)
+        for (size_t j = 0; j < 3; j++) {
+            struct store_definition *old = NULL, *next = NULL;
+            json_t *a = kit_with(KIT_LIFELINE, "/key/sort", orders[i]),
+                   *b = kit_with(KIT_LIFELINE, "/key/sort", orders[j]);
+            assert_int_equal(store_definition_parse(&old, a), ST_OK);
+            assert_int_equal(store_definition_parse(&next, b), ST_OK);
+            assert_int_equal(store_record_key_bytes(&old->key), i ? 24 : 16);
+            assert_int_equal(store_definition_compatible(old, next),
+                             i == 0 || i == j ? ST_OK : ST_CONFLICT);
+            if (i && i != j)
+                assert_string_equal(st_place_text(), "/key/sort");
+            store_definition_free(old);
+            store_definition_free(next);
+            json_decref(a);
+            json_decref(b);
+        }
+}
+
 static void more_is_welcome(void **state)
 {
     (void)state;
@@ -620,6 +649,7 @@ int main(void)
         cmocka_unit_test(what_is_not_one_metric_of_the_list_is_refused),
         cmocka_unit_test(the_type_of_time_is_that_of_its_field_or_fits_its_bucket),
         cmocka_unit_test(what_is_served_may_not_go_away_or_change_its_type),
+        cmocka_unit_test(a_series_stays_one),
         cmocka_unit_test(more_is_welcome),
         cmocka_unit_test(counts_over_the_caps_are_refused),
         cmocka_unit_test(what_is_no_object_is_no_definition),
