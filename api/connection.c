@@ -146,6 +146,16 @@ static void take_request_id(struct api_exchange *x)
         digest_hex(x->request.request_id, random, RANDOM_ID_BYTES);
 }
 
+static void take_trace(struct api_exchange *x)
+{
+    const char *header = x->head.traceparent;
+    const unsigned char *span =
+        header ? take_random(&x->server->workers[x->request.slot], API_SPAN_BYTES) : NULL;
+
+    if (span)
+        (void)api_trace_continue(x->request.trace, header, span);
+}
+
 static void refuse(struct api_exchange *x, enum st st)
 {
     api_problem(&x->reply, &x->request, st);
@@ -229,6 +239,17 @@ static enum st check_expectation(const char *expect)
     return !expect || strcasecmp(expect, "100-continue") == 0
                ? ST_OK
                : st_fail(ST_EXPECTATION, "EXPECTATION", "Expect can only be 100-continue");
+}
+
+void api_exchange_client(struct sockaddr_in6 *out, const struct api_exchange *x)
+{
+    static const struct sockaddr unknown = {.sa_family = AF_UNSPEC};
+    const struct api_proxies *proxies = &x->settings->proxies;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+    api_client_address(out, proxies, info ? info->client_addr : &unknown,
+                       proxies->forwarded ? x->head.forwarded : x->head.x_forwarded_for);
 }
 
 /* Probes are answered everywhere, metrics where they are alone if there is such a place. */
@@ -321,7 +342,8 @@ static enum MHD_Result on_head(struct api_exchange *x, const char *method, const
     x->request.if_none_match = x->head.if_none_match;
     x->request.idempotency_key = x->head.idempotency_key;
     take_request_id(x);
-    log_set_request_id(x->request.request_id);
+    take_trace(x);
+    api_log_request(&x->request);
     const char *fault = x->raw ? api_head_fault(&x->head, method, x->raw, version) : NULL;
     if (fault || !x->raw) {
         refuse(x, fault ? st_fail(ST_INVALID, "MALFORMED_REQUEST", "%s", fault)
@@ -383,7 +405,7 @@ static void run_control(struct store *s, struct store_wait *wait, void *ctx)
     struct api_exchange *x = ctx;
     bool needs_helper = x->request.route->later != NULL;
 
-    log_set_request_id(x->request.request_id);
+    api_log_request(&x->request);
     enum st st = needs_helper ? api_helper_claim(x->server->helper) : ST_OK;
     if (st)
         api_problem(&x->reply, &x->request, st);
@@ -391,7 +413,7 @@ static void run_control(struct store *s, struct store_wait *wait, void *ctx)
         api_run_control(&x->reply, &x->request, s, wait);
     if (needs_helper && !st && !x->request.work)
         api_helper_release(x->server->helper);
-    log_set_request_id(NULL);
+    api_log_request(NULL);
 }
 
 void api_exchange_resume(struct api_exchange *x, enum exchange_state state)
@@ -407,9 +429,9 @@ static void run_later(void *ctx)
 {
     struct api_exchange *x = ctx;
 
-    log_set_request_id(x->request.request_id);
+    api_log_request(&x->request);
     api_run_later(&x->reply, &x->request);
-    log_set_request_id(NULL);
+    api_log_request(NULL);
     api_helper_release(x->server->helper); /* who has this answer can ask for the next */
     api_exchange_resume(x, EXCHANGE_DONE);
 }
@@ -525,9 +547,9 @@ enum MHD_Result api_on_request(void *cls, struct MHD_Connection *connection, con
         result = MHD_YES;
     } else {
         api_link_pause(x->link);
-        log_set_request_id(x->request.request_id);
+        api_log_request(&x->request);
         result = x->refused || x->state == EXCHANGE_DONE ? api_reply_queue(x) : run(x);
     }
-    log_set_request_id(NULL);
+    api_log_request(NULL);
     return result;
 }

@@ -57,6 +57,9 @@ bool api_exchange_suspend(struct api_exchange *x);
 /* From that thread, as the last thing it does with the exchange. */
 void api_exchange_resume(struct api_exchange *x, enum exchange_state state);
 
+/* Who asks: api_client_address of its connection and head. */
+void api_exchange_client(struct sockaddr_in6 *out, const struct api_exchange *x);
+
 /* The only place that queues responses. Leaves the exchange's body empty. */
 enum MHD_Result api_reply_queue(struct api_exchange *x);
 

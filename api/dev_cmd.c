@@ -156,10 +156,11 @@ enum st dev_cmd(const struct cmd_args *args)
     if (!st && !has_flights)
         st = load_dataset(&store, sample, "flights", FLIGHTS);
     const char *listen[] = {cmd_string(args, "listen"), NULL};
-    static const char *const NO_ORIGINS[] = {NULL};
+    static const char *const NONE[] = {NULL};
     struct api_options options = {
         .store = store,
-        .cors_origins = NO_ORIGINS,
+        .cors_origins = NONE,
+        .trusted_proxies = NONE,
         .log_level = LOG_LEVEL_INFO,
         .listen = listen,
         .port_file = cmd_string(args, "port-file"),

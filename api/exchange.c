@@ -33,6 +33,16 @@ void api_reply_header(struct api_reply *r, const char *name, const char *fmt, ..
     r->header_text_len += (size_t)n + 1;
 }
 
+void api_log_request(const struct api_request *request)
+{
+    char trace_id[API_TRACE_ID_LEN + 1] = "";
+
+    log_set_request_id(request ? request->request_id : NULL);
+    if (request && *request->trace)
+        memcpy(trace_id, request->trace + API_TRACE_ID_AT, API_TRACE_ID_LEN);
+    log_set_trace_id(trace_id);
+}
+
 static void conclude(struct api_reply *reply, const struct api_request *request, enum st st)
 {
     if (!st && reply->body.status)

@@ -5,6 +5,7 @@
 #ifndef EVERLINE_API_EXCHANGE_H
 #define EVERLINE_API_EXCHANGE_H
 
+#include "api/trace.h"
 #include "auth/token.h"
 #include "base/buf.h"
 #include "base/status.h"
@@ -37,6 +38,7 @@ struct api_request {
     const char *idempotency_key;
     struct store_incoming *received; /* the body of a streamed request, synced; or NULL */
     char request_id[API_REQUEST_ID_SIZE];
+    char trace[API_TRACE_SIZE];    /* the traceparent of our span; or "" */
     unsigned slot;                 /* the worker's */
     const struct store_view *view; /* entered; NULL in a control handler */
     uint64_t page_version;         /* of the page before, when its cursor was sent; else 0 */

@@ -29,6 +29,9 @@ static const struct {
     {"Idempotency-Key", 15, VALUE(idempotency_key), NOT_COUNTED},
     {"Accept-Encoding", 15, VALUE(accept_encoding), NOT_COUNTED},
     {"Origin", 6, VALUE(origin), NOT_COUNTED},
+    {"Forwarded", 9, VALUE(forwarded), NOT_COUNTED},
+    {"X-Forwarded-For", 15, VALUE(x_forwarded_for), NOT_COUNTED},
+    {"Traceparent", 11, VALUE(traceparent), NOT_COUNTED},
 };
 
 /* RFC 9110 section 5.6.2; what names are mostly made of comes first. */

@@ -87,6 +87,9 @@ enum st api_start_keeper(struct api_server *server, unsigned slots) ST_MUST_USE;
 enum st api_gate(struct auth_identity *identity, const struct api_request *request,
                  const char *authorization) ST_MUST_USE;
 
+/* The lines that this thread logs belong to this request; NULL: to none. */
+void api_log_request(const struct api_request *request);
+
 /* Turns the thread's last failure into a problem document (RFC 9457) in `reply`. */
 void api_problem(struct api_reply *reply, const struct api_request *request, enum st status);
 

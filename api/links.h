@@ -1,15 +1,22 @@
-/* How long a client may take to send a request. libmicrohttpd's timeout starts anew with each byte,
+/* How long a client may take to send a request and to read its answer, and how many connections one
+ * address may have. libmicrohttpd's timeout starts anew with each byte,
  * so that a head that comes a byte at a time lives for ever. Here a request has the request timeout
  * from its first byte to the last of its body; then the time is ours, and between two requests
  * there is the idle timeout only.
  *
  * Nobody tells of the first byte: a sweep asks the kernel how many have come to each connection
  * that is between two requests. It is late by at most the time between two sweeps, an eighth of the
- * timeout and a second at most. */
+ * timeout and a second at most.
+ *
+ * An answer that the client's side does not take, less of it than API_READ_MIN_BYTES_PER_S over a
+ * request timeout, ends the connection too; a byte now and then is enough for libmicrohttpd. */
 #ifndef EVERLINE_API_LINKS_H
 #define EVERLINE_API_LINKS_H
 
 #include "base/status.h"
+
+#include "api/client.h"
+#include "base/metrics.h"
 
 #include <microhttpd.h>
 
@@ -19,10 +26,19 @@
 struct api_link; /* one connection */
 struct api_links;
 
-enum st api_links_new(struct api_links **out) ST_MUST_USE;
-/* Before the first connection, and then at any time, for requests that begin afterwards; by the
- * thread that sweeps. */
-void api_links_set_timeout(struct api_links *l, uint64_t timeout_ms);
+#define API_READ_MIN_BYTES_PER_S 1024
+
+struct api_links_limits {
+    uint64_t timeout_ms;
+    unsigned per_address;              /* connections; 0: any number */
+    const struct api_proxies *proxies; /* who may have any number; borrowed for ever */
+};
+
+/* `refused` counts connections that were over the limit of their address. */
+enum st api_links_new(struct api_links **out, struct metric *refused) ST_MUST_USE;
+/* Before the first connection, and then at any time, for what begins afterwards; by the thread that
+ * sweeps. */
+void api_links_limit(struct api_links *l, const struct api_links_limits *limits);
 void api_links_free(struct api_links *l); /* no connection may be left */
 
 /* libmicrohttpd's MHD_OPTION_NOTIFY_CONNECTION; cls is the struct api_links. */

@@ -12,6 +12,7 @@ struct api_metrics {
     struct metric *matches; /* lookups by outcome */
     struct metric *tokens;  /* cached, verified, refused */
     struct metric *certificate_end;
+    struct metric *refused; /* connections over the limit of their address */
 };
 
 enum st api_metrics_register(struct api_metrics *out, struct metrics *m) ST_MUST_USE;

@@ -28,7 +28,7 @@ static void after(struct api_exchange *x, enum st st)
         api_problem(&x->reply, &x->request, st);
         x->refused = true;
     }
-    log_set_request_id(NULL);
+    api_log_request(NULL);
     api_exchange_resume(x, EXCHANGE_BODY);
 }
 
@@ -36,7 +36,7 @@ static void run_piece(void *ctx)
 {
     struct api_exchange *x = ctx;
 
-    log_set_request_id(x->request.request_id);
+    api_log_request(&x->request);
     after(x, write_piece(x));
 }
 
@@ -44,7 +44,7 @@ static void run_end(void *ctx)
 {
     struct api_exchange *x = ctx;
 
-    log_set_request_id(x->request.request_id);
+    api_log_request(&x->request);
     enum st st = write_piece(x);
     if (!st)
         st = store_incoming_finish(&x->received);

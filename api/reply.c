@@ -5,7 +5,9 @@
 #include "api/gzip.h"
 #include "api/negotiate.h"
 #include "base/clock.h"
+#include "base/log.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +86,8 @@ static bool add_headers(struct MHD_Response *response, const struct api_exchange
     const struct api_reply *reply = &x->reply;
     bool added = MHD_add_response_header(response, "X-Request-Id", x->request.request_id);
 
+    if (*x->request.trace)
+        added = added && MHD_add_response_header(response, "Traceparent", x->request.trace);
     if (reply->status != 304 && reply->status != 204)
         added = added && MHD_add_response_header(response, "Content-Type", type_of(reply));
     for (size_t i = 0; i < reply->header_count; i++)
@@ -119,6 +123,22 @@ static struct MHD_Response *stream(struct api_exchange *x)
                       x->reply.body.data);
 }
 
+/* Neither target nor header of it: they are a client's, and may name people. */
+static void log_request(const struct api_exchange *x)
+{
+    struct sockaddr_in6 client;
+    char address[INET6_ADDRSTRLEN] = "unix";
+
+    api_exchange_client(&client, x);
+    if (client.sin6_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&client.sin6_addr))
+        inet_ntop(AF_INET, client.sin6_addr.s6_addr + 12, address, sizeof address);
+    else if (client.sin6_family == AF_INET6)
+        inet_ntop(AF_INET6, &client.sin6_addr, address, sizeof address);
+    log_event(LOG_LEVEL_DEBUG, "request", "%s: %u in %llu us, from %s",
+              x->request.route ? x->request.route->operation : "no route", x->reply.status,
+              (unsigned long long)(clock_steady_ns() - x->start_ns) / 1000, address);
+}
+
 enum MHD_Result api_reply_queue(struct api_exchange *x)
 {
     bool packable = is_packable(x);
@@ -132,6 +152,8 @@ enum MHD_Result api_reply_queue(struct api_exchange *x)
         MHD_destroy_response(response);
         return MHD_NO; /* the connection is closed */
     }
+    if (log_is_on(LOG_LEVEL_DEBUG))
+        log_request(x);
     api_metrics_count(&x->server->counts, x->request.route, x->reply.status,
                       clock_steady_ns() - x->start_ns);
     enum MHD_Result queued = MHD_queue_response(x->connection, x->reply.status, response);

@@ -8,6 +8,7 @@
 #define WORKERS_MAX 256
 #define CONNECTIONS_MAX 1000000
 #define CORS_ORIGINS_MAX 64
+#define TRUSTED_PROXIES_MAX 64
 #define TIMEOUT_MAX_MS (24u * 3600 * 1000)
 #define SCRUB_INTERVAL_MAX_MS (400ull * TIMEOUT_MAX_MS)
 
@@ -17,6 +18,7 @@ struct reading {
     struct cmd_args *own; /* `args` of a reload, to be freed */
     const char *listen[API_LISTENERS_MAX + 1];
     const char *cors_origins[CORS_ORIGINS_MAX + 1];
+    const char *trusted_proxies[TRUSTED_PROXIES_MAX + 1];
     struct reading *before;
 };
 
@@ -66,6 +68,23 @@ static enum st read_list(const char **out, size_t max, const struct cmd_args *ar
                : ST_OK;
 }
 
+static enum st read_proxies(struct api_options *o, struct reading *r)
+{
+    static const char *const HEADERS[] = {"x-forwarded-for", "forwarded", NULL};
+    uint64_t per_address = 0;
+    unsigned header = 0;
+    enum st st = read_list(r->trusted_proxies, TRUSTED_PROXIES_MAX, r->args, "trusted-proxy");
+
+    if (!st)
+        st = read_word(&header, r->args, "proxy-header", HEADERS);
+    if (!st)
+        st = cmd_range(&per_address, r->args, "connections-per-address", 0, CONNECTIONS_MAX);
+    o->trusted_proxies = r->trusted_proxies;
+    o->forwarded = header == 1;
+    o->per_address = (unsigned)per_address;
+    return st;
+}
+
 /* What a reload reads too. */
 static enum st read_settings(struct api_options *o, struct reading *r)
 {
@@ -82,6 +101,8 @@ static enum st read_settings(struct api_options *o, struct reading *r)
         st = cmd_range(&o->request_timeout_ms, args, "request-timeout", 1, TIMEOUT_MAX_MS);
     if (!st)
         st = read_list(r->cors_origins, CORS_ORIGINS_MAX, args, "cors-origin");
+    if (!st)
+        st = read_proxies(o, r);
     return st ? st : read_log(o, args);
 }
 

@@ -312,7 +312,7 @@ enum st api_serve(const struct api_options *options)
     if (!st)
         st = api_hooks_start(&server.hooks, server.keeper);
     if (!st)
-        st = api_links_new(&server.links);
+        st = api_links_new(&server.links, server.counts.refused);
     if (!st)
         st = api_settings_apply(&server, &server.options);
     if (!st)

@@ -17,16 +17,19 @@ struct api_options {
     const char *tls_cert, *tls_key; /* PEM: TLS on the addresses of `listen`; or both NULL */
     const char *port_file; /* written (atomically) once ready: the first port in decimal; or NULL */
     unsigned workers;      /* request threads of each place; 0: one per CPU */
-    unsigned connection_limit;       /* 0: 4096 */
-    uint64_t body_limit_bytes;       /* of any request; 0: 1 MiB */
-    uint64_t upload_limit_bytes;     /* of a streamed one; 0: no limit */
-    unsigned ingest_workers;         /* that may run at a time */
-    const char *inbox;               /* or NULL */
-    const char *config_file;         /* or NULL; for the workers */
-    uint64_t gzip_min_bytes;         /* 0: nothing is compressed */
-    const char *const *cors_origins; /* NULL ends */
-    uint64_t request_timeout_ms;     /* from the first byte of a request to its last; 0: 30 s */
-    uint64_t drain_timeout_ms;       /* after SIGTERM: 25 s by default */
+    unsigned connection_limit;          /* 0: 4096 */
+    uint64_t body_limit_bytes;          /* of any request; 0: 1 MiB */
+    uint64_t upload_limit_bytes;        /* of a streamed one; 0: no limit */
+    unsigned ingest_workers;            /* that may run at a time */
+    const char *inbox;                  /* or NULL */
+    const char *config_file;            /* or NULL; for the workers */
+    uint64_t gzip_min_bytes;            /* 0: nothing is compressed */
+    const char *const *cors_origins;    /* NULL ends */
+    unsigned per_address;               /* connections of one; 0: any number */
+    const char *const *trusted_proxies; /* api/client.h; NULL ends */
+    bool forwarded;                     /* they write Forwarded instead of X-Forwarded-For */
+    uint64_t request_timeout_ms;        /* from the first byte of a request to its last; 0: 30 s */
+    uint64_t drain_timeout_ms;          /* after SIGTERM: 25 s by default */
     struct store_scrub_options scrub;
     const char *jwks_ca; /* PEM of who may vouch for issuers' servers; NULL: the system's */
     bool production;

@@ -18,11 +18,13 @@ static enum st make(struct api_settings **out, const struct api_options *o)
     s->upload_limit_bytes = o->upload_limit_bytes;
     s->gzip_min_bytes = o->gzip_min_bytes;
     s->cors_origins = o->cors_origins;
-    return ST_OK;
+    return api_proxies_read(&s->proxies, o->trusted_proxies, o->forwarded);
 }
 
 static void release(struct api_settings *s)
 {
+    if (s)
+        api_proxies_release(&s->proxies);
     free(s);
 }
 
@@ -38,6 +40,7 @@ enum st api_settings_apply(struct api_server *server, const struct api_options *
         st = make(&s, o);
     if (st) {
         api_certificate_free(certificate);
+        release(s);
         return st;
     }
     if (certificate) {
@@ -46,7 +49,9 @@ enum st api_settings_apply(struct api_server *server, const struct api_options *
         api_certificate_use(certificate);
     }
     log_configure(o->log_level, o->log_format);
-    api_links_set_timeout(server->links, o->request_timeout_ms);
+    api_links_limit(server->links, &(struct api_links_limits){.timeout_ms = o->request_timeout_ms,
+                                                              .per_address = o->per_address,
+                                                              .proxies = &s->proxies});
     server->options.drain_timeout_ms = o->drain_timeout_ms;
     s->before = atomic_load(&server->settings);
     atomic_store(&server->settings, s);

@@ -11,10 +11,12 @@
 
 #define LINE_MAX_BYTES 8192
 #define REQUEST_ID_SIZE 80
+#define TRACE_ID_SIZE 33
 
 static _Atomic enum log_level log_threshold = LOG_LEVEL_INFO;
 static _Atomic enum log_format log_output = LOG_FORMAT_AUTO;
 static _Thread_local char request[REQUEST_ID_SIZE];
+static _Thread_local char trace[TRACE_ID_SIZE];
 
 static const struct {
     const char *name;
@@ -32,12 +34,27 @@ void log_configure(enum log_level threshold, enum log_format format)
     log_output = format;
 }
 
+static void keep(char *to, size_t size, const char *id)
+{
+    size_t len = id ? strnlen(id, size - 1) : 0;
+
+    memcpy(to, id ? id : "", len);
+    to[len] = '\0';
+}
+
 void log_set_request_id(const char *request_id)
 {
-    size_t len = request_id ? strnlen(request_id, sizeof request - 1) : 0;
+    keep(request, sizeof request, request_id);
+}
 
-    memcpy(request, request_id ? request_id : "", len);
-    request[len] = '\0';
+void log_set_trace_id(const char *trace_id)
+{
+    keep(trace, sizeof trace, trace_id);
+}
+
+bool log_is_on(enum log_level level)
+{
+    return level >= log_threshold;
 }
 
 struct line {
@@ -64,6 +81,7 @@ static void format_json(struct buf *b, const char *now, const struct line *l)
     add_member(b, "code", l->code);
     add_member(b, "place", l->place);
     add_member(b, "request_id", request);
+    add_member(b, "trace_id", trace);
     buf_addstr(b, "}\n");
 }
 
@@ -120,7 +138,7 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     char message[1024];
     va_list args;
 
-    if (level < log_threshold)
+    if (!log_is_on(level))
         return;
     va_start(args, fmt);
     vsnprintf(message, sizeof message, fmt, args);
@@ -133,7 +151,7 @@ void log_failure(enum log_level level, const char *event, const char *fmt, ...)
     char prefix[512], message[1100];
     va_list args;
 
-    if (level < log_threshold)
+    if (!log_is_on(level))
         return;
     va_start(args, fmt);
     vsnprintf(prefix, sizeof prefix, fmt, args);

@@ -15,6 +15,12 @@ void log_configure(enum log_level threshold, enum log_format format);
 /* The request this thread works for, shown as request_id in its lines; NULL clears. Copied. */
 void log_set_request_id(const char *request_id);
 
+/* The same for the trace that it belongs to, shown as trace_id. */
+void log_set_trace_id(const char *trace_id);
+
+/* Would a line of that level be written? For what is dear to say. */
+bool log_is_on(enum log_level level);
+
 void log_event(enum log_level level, const char *event, const char *fmt, ...) ST_PRINTF(3, 4);
 
 /* A line from the thread's last failure: "fmt: message", with its code and place. */
