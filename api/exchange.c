@@ -16,6 +16,8 @@ void api_reply_init(struct api_reply *reply)
 void api_reply_release(struct api_reply *reply)
 {
     buf_release(&reply->body);
+    store_export_free(reply->export);
+    reply->export = NULL;
 }
 
 void api_reply_header(struct api_reply *r, const char *name, const char *fmt, ...)
@@ -121,13 +123,20 @@ enum st api_list(struct api_reply *reply, json_t *items, const char *next)
     return buf_status(b);
 }
 
+void api_version_headers_of(struct api_reply *reply, uint64_t version, const char *state,
+                            bool is_protected)
+{
+    api_reply_header(reply, "Everline-Version", "%llu", (unsigned long long)version);
+    if (strcmp(state, "SUCCEEDED") != 0)
+        api_reply_header(reply, "Everline-Version-State", "%s", state);
+    if (is_protected)
+        api_reply_header(reply, "Cache-Control", "no-store");
+}
+
 void api_version_headers(struct api_reply *reply, const struct store_served *d)
 {
-    api_reply_header(reply, "Everline-Version", "%llu", (unsigned long long)d->version);
-    if (strcmp(d->state, "SUCCEEDED") != 0)
-        api_reply_header(reply, "Everline-Version-State", "%s", d->state);
-    if (d->definition->key.protect != STORE_PROTECT_NONE)
-        api_reply_header(reply, "Cache-Control", "no-store");
+    api_version_headers_of(reply, d->version, d->state,
+                           d->definition->key.protect != STORE_PROTECT_NONE);
 }
 
 /* If-None-Match is a list of tags or "*" (RFC 9110 section 13.1.2); ours hold no comma. */

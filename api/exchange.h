@@ -9,6 +9,7 @@
 #include "auth/token.h"
 #include "base/buf.h"
 #include "base/status.h"
+#include "store/export.h"
 #include "store/keeper.h"
 #include "store/upload.h"
 
@@ -66,6 +67,8 @@ struct api_reply {
     size_t header_count;
     bool packed;                    /* by gzip: api/reply.c's */
     char follow[STORE_JOB_ID_SIZE]; /* the body goes on with this job's events; or "" */
+    struct store_export *export;    /* is the body; the reply's; or NULL */
+    enum store_export_format export_format;
     char header_text[1024];
     size_t header_text_len;
 };

@@ -185,7 +185,8 @@ enum st api_gate(struct auth_identity *identity, const struct api_request *reque
         return st;
     if (auth_identity_has_scope(identity, (enum auth_scope)request->route->scope))
         return ST_OK;
-    const char *scope = auth_scope_name((enum auth_scope)request->route->scope);
+    uint32_t missing = request->route->scope & ~identity->scopes;
+    const char *scope = auth_scope_name((enum auth_scope)(missing & -missing)); /* the first */
     log_event(LOG_LEVEL_INFO, "denied", "%s: the token of tenant %s lacks %s",
               request->route->operation, identity->tenant, scope);
     return st_hint(st_fail(ST_DENIED, "SCOPE_MISSING", "the token lacks the scope %s", scope),

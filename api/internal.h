@@ -52,6 +52,7 @@ struct api_server {
     uint64_t keys_made;         /* the catalog thread's */
     _Atomic bool stopping;
     _Atomic bool closing;       /* nothing is begun any more: what comes gets 503 */
+    _Atomic unsigned exports;   /* that are being sent */
     _Atomic unsigned in_flight; /* requests whose reply has not gone out */
     /* Of them, those that another thread works on, or will. Who raises it looks at `closing`
      * afterwards, and whoever has set `closing` looks at it: one of the two sees the other. */
@@ -115,6 +116,12 @@ enum st api_hide_name(enum st st) ST_MUST_USE;
 /* The version that the request reads, ready to be read. When it fails with `request->pin` set, the
  * version has to be opened first, and the handler is run again. */
 enum st api_dataset(const struct store_served **out, struct api_request *request) ST_MUST_USE;
+/* What `version` and `as_of` say; 0: nothing. */
+enum st api_asked_version(uint64_t *version, int64_t *as_of_us,
+                          const struct api_request *request) ST_MUST_USE;
+/* Who may not write versions does not see one that is HELD. */
+enum st api_may_read(const struct api_request *request, uint64_t version,
+                     const char *state) ST_MUST_USE;
 /* The key that the path names, hashed. ST_CONFLICT, NOT_ADDRESSABLE: protected, or of several
  * fields. */
 enum st api_path_key(unsigned char key[STORE_KEY_BYTES], const struct store_served *d,
@@ -143,5 +150,7 @@ bool api_tag(struct api_reply *reply, const struct api_request *request, const c
 bool api_etag(struct api_reply *reply, const struct api_request *request,
               const struct store_served *d, const char *query, const char *part);
 void api_version_headers(struct api_reply *reply, const struct store_served *d);
+void api_version_headers_of(struct api_reply *reply, uint64_t version, const char *state,
+                            bool is_protected);
 
 #endif

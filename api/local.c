@@ -72,6 +72,16 @@ static void answer(struct api_server *server, struct api_reply *reply, struct ap
     free(target);
 }
 
+static enum st add_export(struct buf *out, const struct api_reply *reply)
+{
+    uint64_t count = 0;
+    enum st st = store_export_text(out, &count, reply->export, reply->export_format, SIZE_MAX);
+
+    if (st == ST_TOO_LARGE)
+        return st_hint(st, "everline export writes it into a file");
+    return st == ST_END ? ST_OK : st;
+}
+
 enum st api_get(struct buf *out, unsigned *status, const struct store_options *store,
                 const char *tenant, const char *target)
 {
@@ -102,7 +112,7 @@ enum st api_get(struct buf *out, unsigned *status, const struct store_options *s
             buf_add(out, reply.fixed->bytes, reply.fixed->len);
         else
             buf_add(out, reply.body.data ? reply.body.data : "", reply.body.len);
-        st = buf_status(out);
+        st = reply.export ? add_export(out, &reply) : buf_status(out);
     }
     api_reply_release(&reply);
     store_keeper_stop(server.keeper);

@@ -197,6 +197,9 @@ static const struct cmd COMMANDS[] = {
     {"ingest", "DATASET", 1, 1, "Build a new version from files and serve it", NULL,
      "everline ingest lifeline --data DIR --tenant dev --source patients=patients.csv", NULL,
      no_worker},
+    {"export", "DATASET", 1, 1, "Write the records of a version into a file, for analysts", NULL,
+     "everline export flights --format parquet --output flights.parquet --data DIR --tenant dev",
+     NULL, no_worker},
     {"worker", "", 0, 0, "Run the queue's jobs, one at a time; `serve` starts such workers itself",
      NULL, "everline worker --data DIR", NULL, no_worker},
     {"tenant put", "NAME", 1, 1, "Make a tenant and its keys, or change it", NULL,
@@ -296,9 +299,16 @@ static const struct cmd_program PROGRAM = {
     .shared = SHARED,
 };
 
-/* `everline ingest ...` is `everline-ingest ingest ...`, and so is `worker`, as git's subcommands
- * are programs: handed over before any option is looked at, so that only the worker's table says
- * which there are. */
+static bool is_workers(const char *name)
+{
+    for (const struct cmd *c = COMMANDS; c->name; c++)
+        if (strcmp(c->name, name) == 0)
+            return c->run == no_worker;
+    return false;
+}
+
+/* `everline ingest ...` is `everline-ingest ingest ...`, as git's subcommands are programs: handed
+ * over before any option is looked at, so that only the worker's table says which there are. */
 static void hand_over(int argc, char **argv)
 {
     char path[FS_PATH_MAX];
@@ -306,7 +316,7 @@ static void hand_over(int argc, char **argv)
     bool asks = argc == 3 && strcmp(argv[1], "help") == 0;
     char **passed = asks ? help : argv;
 
-    if (argc > 1 && (strcmp(passed[1], "ingest") == 0 || strcmp(passed[1], "worker") == 0) &&
+    if (argc > 1 && passed[1] && is_workers(passed[1]) &&
         commands_sibling(path, "everline-ingest") == ST_OK)
         execv(path, passed);
 }

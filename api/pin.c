@@ -25,22 +25,47 @@ static enum st parse_as_of(int64_t *at_us, const char *text)
     return ST_OK;
 }
 
-/* 0: the current one. */
-static enum st wanted_version(uint64_t *version, const struct api_request *request,
-                              const struct store_served *d)
+enum st api_asked_version(uint64_t *version, int64_t *as_of_us, const struct api_request *request)
 {
     const char *number = api_query(request, "version"), *time = api_query(request, "as_of");
-    int64_t at_us = 0;
 
-    *version = number ? strtoull(number, NULL, 10) : request->page_version;
+    *version = number ? strtoull(number, NULL, 10) : 0;
+    *as_of_us = 0;
     if (!time)
         return ST_OK;
     if (number)
         return st_place(st_fail(ST_INVALID, "INVALID_PARAMETER",
                                 "\"version\" and \"as_of\" exclude each other"),
                         "query/as_of");
-    enum st st = parse_as_of(&at_us, time);
-    return st ? st : store_served_as_of(version, d, at_us);
+    enum st st = parse_as_of(as_of_us, time);
+    if (!st && *as_of_us == 0)
+        *as_of_us = -1; /* nothing was served then, either */
+    return st;
+}
+
+/* 0: the current one. */
+static enum st wanted_version(uint64_t *version, const struct api_request *request,
+                              const struct store_served *d)
+{
+    int64_t as_of_us;
+    enum st st = api_asked_version(version, &as_of_us, request);
+
+    if (!st && api_query(request, "as_of"))
+        st = store_served_as_of(version, d, as_of_us);
+    else if (!*version)
+        *version = request->page_version;
+    return st;
+}
+
+enum st api_may_read(const struct api_request *request, uint64_t version, const char *state)
+{
+    if (!state || strcmp(state, "HELD") != 0 ||
+        auth_identity_has_scope(request->identity, AUTH_VERSIONS_WRITE))
+        return ST_OK;
+    return st_hint(st_fail(ST_DENIED, "SCOPE_MISSING",
+                           "version %llu is HELD: nobody has released it yet",
+                           (unsigned long long)version),
+                   "the scope versions:write lets you look at it");
 }
 
 static void ask_to_open(struct api_request *request, const struct store_served *d, uint64_t version)
@@ -68,13 +93,8 @@ enum st api_dataset(const struct store_served **out, struct api_request *request
         if (st == ST_UNAVAILABLE)
             ask_to_open(request, current, version);
     }
-    if (!st && d->state && strcmp(d->state, "HELD") == 0 &&
-        !auth_identity_has_scope(request->identity, AUTH_VERSIONS_WRITE))
-        st = st_hint(st_fail(ST_DENIED, "SCOPE_MISSING",
-                             "version %llu is HELD: nobody has released "
-                             "it yet",
-                             (unsigned long long)d->version),
-                     "the scope versions:write lets you look at it");
+    if (!st)
+        st = api_may_read(request, d->version, d->state);
     if (!st)
         st = store_served_ready(d);
     *out = st ? NULL : d;

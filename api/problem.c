@@ -83,6 +83,8 @@ void api_problem(struct api_reply *reply, const struct api_request *request, enu
                     request->route ? request->route->operation : "request");
     buf_reset(b);
     reply->follow[0] = '\0';
+    store_export_free(reply->export);
+    reply->export = NULL;
     reply->header_count = 0; /* those of the answer that it is not */
     reply->header_text_len = 0;
     reply->status = p->http;

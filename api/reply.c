@@ -1,6 +1,7 @@
 #include "api/connection.h"
 
 #include "api/cors.h"
+#include "api/export.h"
 #include "api/followers.h"
 #include "api/gzip.h"
 #include "api/negotiate.h"
@@ -119,6 +120,11 @@ static struct MHD_Response *whole(struct api_reply *reply)
 
 static struct MHD_Response *stream(struct api_exchange *x)
 {
+    struct store_export *e = x->reply.export;
+
+    x->reply.export = NULL;
+    if (e)
+        return api_export_response(e, x->reply.export_format, &x->server->exports);
     return api_follow(x->server->followers, x->connection, x->identity.tenant, x->reply.follow,
                       x->reply.body.data);
 }
@@ -146,7 +152,8 @@ enum MHD_Result api_reply_queue(struct api_exchange *x)
     if (packable && api_weight_gzip(x->head.accept_encoding))
         pack(x);
     add_vary(x, packable);
-    struct MHD_Response *response = *x->reply.follow ? stream(x) : whole(&x->reply);
+    struct MHD_Response *response =
+        *x->reply.follow || x->reply.export ? stream(x) : whole(&x->reply);
 
     if (!response || !add_headers(response, x)) {
         MHD_destroy_response(response);

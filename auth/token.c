@@ -28,7 +28,7 @@ bool auth_identity_in_time(const struct auth_identity *id, int64_t now_s)
 
 bool auth_identity_has_scope(const struct auth_identity *id, enum auth_scope scope)
 {
-    return (id->scopes & (uint32_t)scope) != 0;
+    return (id->scopes & (uint32_t)scope) == (uint32_t)scope;
 }
 
 bool auth_identity_sees_dataset(const struct auth_identity *id, const char *dataset)

@@ -51,6 +51,7 @@ enum st auth_token_verify(struct auth_identity *out, const struct auth_keyset *k
                           auth_policy_fn policy_fn, void *ctx) ST_MUST_USE;
 
 bool auth_identity_in_time(const struct auth_identity *id, int64_t now_s); /* AUTH_SKEW_S apart */
+/* All of them, when `scope` is several. */
 bool auth_identity_has_scope(const struct auth_identity *id, enum auth_scope scope);
 bool auth_identity_sees_dataset(const struct auth_identity *id, const char *dataset);
 

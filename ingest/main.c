@@ -6,6 +6,7 @@
 #include "ingest/child.h"
 #include "ingest/draft.h"
 #include "ingest/dry_run.h"
+#include "ingest/export.h"
 #include "ingest/job.h"
 #include "ingest/spawn.h"
 #include "ingest/worker.h"
@@ -279,6 +280,16 @@ static const struct cmd_option WORKER[] = {
     {"idle-exit", CMD_DURATION, "TIME", "0s", "end after so long without a job; 0s: never", false},
     {NULL, CMD_FLAG, NULL, NULL, NULL, false},
 };
+static const struct cmd_option EXPORT[] = {
+    {"data", CMD_STRING, "DIR", NULL, "data directory", true},
+    {"keys", CMD_STRING, "DIR", NULL, "keys directory, if not DATA/keys", false},
+    {"tenant", CMD_STRING, "NAME", NULL, "tenant", true},
+    {"version", CMD_UINT, "N", "0", "version; 0: the current one", false},
+    {"format", CMD_STRING, "FORMAT", "csv", "csv, ndjson or parquet", false},
+    {"output", CMD_STRING, "FILE", "-", "the file to write; -: stdout, not for Parquet", false},
+    {"threads", CMD_UINT, "N", "2", "threads that write Parquet", false},
+    {NULL, CMD_FLAG, NULL, NULL, NULL, false},
+};
 static const struct cmd_option NONE[] = {{NULL, CMD_FLAG, NULL, NULL, NULL, false}};
 
 static const struct cmd COMMANDS[] = {
@@ -291,6 +302,11 @@ static const struct cmd COMMANDS[] = {
     {"worker", "", 0, 0, "Run the queue's jobs, one at a time",
      "`everline serve` starts workers by itself. SIGTERM gives the job at hand back to the queue.",
      "everline-ingest worker --data DIR", WORKER, worker},
+    {"export", "DATASET", 1, 1, "Write the records of a version into a file, for analysts",
+     "Keys that are protected are exported as their hashes.",
+     "everline export flights --version 3 --format parquet --output flights.parquet --data DIR "
+     "--tenant dev",
+     EXPORT, export_cmd},
     {"init", "FILE...", 1, STORE_SOURCES_MAX, "Print a definition as a start, from sample files",
      NULL, "everline-ingest init members.csv", NONE, init},
     {"check", "FILE", 1, 1, "Check a dataset's definition and its SQL", NULL,

@@ -59,7 +59,8 @@ function parameterRow(where, parameter) {
 function operationRow(document, path, method, operation) {
   const where = `${method.toUpperCase()} ${path}`;
   const id = operation.operationId ?? fail(where, 'no operationId');
-  const scope = SCOPES[operation['x-everline-scope']] ?? fail(where, 'no known x-everline-scope');
+  const scope = (operation['x-everline-scope'] ?? '').split(' ')
+    .map((one) => SCOPES[one] ?? fail(where, 'no known x-everline-scope')).join(' | ');
   const isPublic = operation.security?.length === 0;
   if (isPublic !== (scope === '0')) fail(where, 'security and x-everline-scope disagree');
   const thread = operation['x-everline-thread'];

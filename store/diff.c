@@ -1,127 +1,13 @@
 #include "store/diff_internal.h"
 
-#include "base/log.h"
-#include "store/internal.h"
-#include "store/seal.h"
 #include "store/segment_internal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 
-/* The diff's life. Between the moment the versions are found and the moment their segments are
- * mapped, retention may have moved the files away: so they are opened at once, and everything later
- * (the seal, the hash, the map) is of that open file and not of whatever has its name by then.
- *
- * A segment that this process serves is mapped here a second time: without locks (MDB_NOLOCK) two
- * environments on one unchanging file have nothing in common. */
-
-#define FD_PATH_SIZE 32
-
-static void fd_path(char out[FD_PATH_SIZE], int fd)
-{
-    snprintf(out, FD_PATH_SIZE, "/proc/self/fd/%d", fd);
-}
+/* The diff's life. */
 
 /* ---- finding the versions: on the catalog thread ---- */
-
-/* What is wrong is for the log: it names files. */
-static enum st unavailable(const struct store_diff *d, const struct diff_side *side)
-{
-    log_failure(LOG_LEVEL_ERROR, "diff", "version %llu of %s/%s cannot be read",
-                (unsigned long long)side->version, d->tenant, d->dataset);
-    return st_hint(st_fail(ST_UNAVAILABLE, "VERSION_UNAVAILABLE",
-                           "version %llu of \"%s\" is damaged and cannot be read",
-                           (unsigned long long)side->version, d->dataset),
-                   "everline verify --deep says what is wrong with it");
-}
-
-static enum st hold_files(struct store_diff *d, struct diff_side *side, struct catalog_txn *t,
-                          const struct store *s, const struct head_version *v)
-{
-    char path[FS_PATH_MAX], held[FD_PATH_SIZE];
-
-    side->files = calloc(v->segment_count + 1, sizeof *side->files);
-    side->segments = calloc(v->segment_count + 1, sizeof(struct store_segment *));
-    if (!side->files || !side->segments)
-        return st_fail(ST_NOMEM, NULL, "out of memory");
-    for (size_t i = 0; i < v->segment_count; i++) {
-        struct diff_file *file = &side->files[i];
-        enum st st = store_segment_path(path, s, v->segments[i].sha256);
-
-        file->ref = v->segments[i];
-        file->fd = st ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-        side->count++;
-        if (!st && file->fd < 0)
-            st = st_fail_errno(errno, "segment %.12s", file->ref.sha256);
-        if (st)
-            return unavailable(d, side);
-        fd_path(held, file->fd);
-        file->sealed = store_seal_holds(t, file->ref.sha256, held);
-    }
-    return ST_OK;
-}
-
-static enum st check_state(const struct store_diff *d, const struct head_version *v,
-                           uint64_t version)
-{
-    unsigned long long number = version;
-
-    if (!v || v->state == VERSION_RETIRED)
-        return st_hint(st_fail(ST_GONE, "VERSION_RETIRED",
-                               "version %llu of \"%s\" is not kept "
-                               "any more",
-                               number, d->dataset),
-                       "kept versions: everline versions %s", d->dataset);
-    if (v->state == VERSION_IN_PROGRESS || v->state == VERSION_FAILED)
-        return st_fail(ST_NOT_FOUND, "UNKNOWN_VERSION",
-                       "version %llu of \"%s\" is %s: it has no records", number, d->dataset,
-                       version_state_name(v->state));
-    return ST_OK;
-}
-
-static enum st find_version(struct store_diff *d, struct diff_side *side, struct catalog_txn *t,
-                            const struct store *s, const struct head *h)
-{
-    const struct head_version *v = head_find(h, side->version);
-    json_t *row = store_row_load(t, d->tenant, d->dataset, side->version);
-    enum st st = t->status;
-
-    if (!st && !row)
-        st = st_fail(ST_NOT_FOUND, "UNKNOWN_VERSION", "dataset \"%s\" has no version %llu",
-                     d->dataset, (unsigned long long)side->version);
-    if (!st)
-        st = check_state(d, v, side->version);
-    if (!st)
-        st = store_definition_parse(&side->definition, json_object_get(row, "definition"));
-    if (!st)
-        st = hold_files(d, side, t, s, v);
-    json_decref(row);
-    return st;
-}
-
-static enum st hold_unpublished(struct diff_side *side, const json_t *definition, const char *path)
-{
-    struct stat sb;
-    enum st st = store_definition_parse(&side->definition, (json_t *)(uintptr_t)definition);
-
-    if (st)
-        return st;
-    side->files = calloc(1, sizeof *side->files);
-    side->segments = calloc(1, sizeof(struct store_segment *));
-    if (!side->files || !side->segments)
-        return st_fail(ST_NOMEM, NULL, "out of memory");
-    side->files->fd = open(path, O_RDONLY | O_CLOEXEC);
-    side->count = 1;
-    if (side->files->fd < 0 || fstat(side->files->fd, &sb) != 0)
-        return st_fail_errno(errno, "opening the built segment");
-    side->files->ref.bytes = (uint64_t)sb.st_size;
-    side->files->sealed = true;
-    return ST_OK;
-}
 
 static enum st begin(struct store_diff **out, struct store *s, const char *tenant,
                      const char *dataset, uint64_t from, uint64_t to, const json_t *definition,
@@ -141,15 +27,20 @@ static enum st begin(struct store_diff **out, struct store *s, const char *tenan
     snprintf(d->tenant, sizeof d->tenant, "%s", tenant);
     snprintf(d->dataset, sizeof d->dataset, "%s", dataset);
     snprintf(d->keys_dir, sizeof d->keys_dir, "%s", store_keys_dir(s));
-    d->sides[DIFF_FROM].version = d->result.from = from;
-    d->sides[DIFF_TO].version = d->result.to = to;
+    d->result.from = from;
+    d->result.to = to;
+    for (size_t i = 0; i < DIFF_SIDES; i++)
+        d->sides[i] = (struct held_version){.tenant = d->tenant,
+                                            .dataset = d->dataset,
+                                            .reader = "diff",
+                                            .version = i == DIFF_TO ? to : from};
     if (path)
-        st = hold_unpublished(&d->sides[DIFF_TO], definition, path);
+        st = held_find_file(&d->sides[DIFF_TO], definition, path);
     catalog_begin_read(&t, &s->catalog);
     catalog_fail(&t, st);
     store_head_load(&h, &t, tenant, dataset);
     for (size_t i = 0; !t.status && i < (path ? DIFF_TO : DIFF_SIDES); i++)
-        catalog_fail(&t, find_version(d, &d->sides[i], &t, s, &h));
+        catalog_fail(&t, held_find(&d->sides[i], &t, s, &h));
     head_release(&h);
     st = catalog_end(&t);
     if (st) {
@@ -174,8 +65,6 @@ enum st store_diff_begin_file(struct store_diff **out, struct store *s, const ch
     return begin(out, s, tenant, dataset ? dataset : "", from, 0, definition, path);
 }
 
-/* ---- opening them: on the thread that runs ---- */
-
 enum st diff_tell(struct store_diff *d, const char *phase, uint64_t done, uint64_t total)
 {
     if (d->tell_fn)
@@ -183,50 +72,18 @@ enum st diff_tell(struct store_diff *d, const char *phase, uint64_t done, uint64
     return d->stopped;
 }
 
-static enum st tell_hashing(uint64_t bytes, void *ctx)
+static enum st tell_verifying(void *ctx)
 {
-    (void)bytes;
     return diff_tell(ctx, "verifying", 0, 0);
 }
 
-static enum st check_hash(struct store_diff *d, const struct diff_file *file)
+static enum st open_both(struct store_diff *d)
 {
-    unsigned char digest[DIGEST_BYTES];
-    char hex[DIGEST_HEX_SIZE];
-    uint64_t size;
-    enum st st = digest_file_told(digest, &size, file->fd, tell_hashing, d);
+    enum st st = ST_OK;
 
-    if (st)
-        return st;
-    digest_hex(hex, digest, sizeof digest);
-    return strcmp(hex, file->ref.sha256) == 0 ? ST_OK : segment_damaged("does not have its hash");
-}
-
-static enum st open_file(struct store_segment **out, struct store_diff *d,
-                         const struct diff_side *side, const struct diff_file *file)
-{
-    char path[FD_PATH_SIZE];
-
-    fd_path(path, file->fd);
-    enum st st = store_segment_file_check(path, &file->ref);
-    if (!st && !file->sealed)
-        st = check_hash(d, file);
-    return st ? st
-              : store_segment_open_checked(out, path, d->keys_dir, d->tenant, side->definition, 1);
-}
-
-enum st diff_open(struct store_diff *d)
-{
-    for (size_t i = 0; i < DIFF_SIDES; i++) {
-        struct diff_side *side = &d->sides[i];
-
-        for (size_t j = 0; j < side->count; j++) {
-            enum st st = open_file(&side->segments[j], d, side, &side->files[j]);
-            if (st)
-                return st == ST_NOMEM || d->stopped ? st : unavailable(d, side);
-        }
-    }
-    return ST_OK;
+    for (size_t i = 0; !st && i < DIFF_SIDES; i++)
+        st = held_open(&d->sides[i], d->keys_dir, tell_verifying, d);
+    return st;
 }
 
 static bool same_member(const json_t *a, const json_t *b, const char *name)
@@ -299,7 +156,7 @@ enum st store_diff_run(struct store_diff *d, bool rollups_only, store_diff_fn te
                                                d->sides[DIFF_TO].definition->document);
     enum st st = diff_tell(d, "verifying", 0, 0);
     if (!st)
-        st = diff_open(d);
+        st = open_both(d);
     return st ? st : guard_call(compare, &(struct compare){d, rollups_only});
 }
 
@@ -308,23 +165,12 @@ const struct store_diff_result *store_diff_result(const struct store_diff *d)
     return &d->result;
 }
 
-static void free_side(struct diff_side *side)
-{
-    for (size_t i = 0; i < side->count; i++) {
-        store_segment_close(side->segments[i]);
-        fs_close(&side->files[i].fd);
-    }
-    free(side->segments);
-    free(side->files);
-    store_definition_free(side->definition);
-}
-
 void store_diff_free(struct store_diff *d)
 {
     if (!d)
         return;
     for (size_t i = 0; i < DIFF_SIDES; i++)
-        free_side(&d->sides[i]);
+        held_release(&d->sides[i]);
     for (size_t i = 0; i < STORE_DIFF_UNCHANGED; i++)
         for (size_t j = 0; j < d->result.sample_counts[i]; j++)
             free(d->result.samples[i][j]);

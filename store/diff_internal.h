@@ -3,28 +3,13 @@
 #define EVERLINE_STORE_DIFF_INTERNAL_H
 
 #include "store/diff.h"
-#include "store/segment.h"
-
-struct diff_file {
-    struct store_segment_ref ref;
-    int fd;      /* held since the version was found */
-    bool sealed; /* its bytes were verified before */
-};
-
-/* One of the two versions. */
-struct diff_side {
-    uint64_t version;
-    struct store_definition *definition;
-    struct diff_file *files; /* newest first, as the segments */
-    struct store_segment **segments;
-    size_t count;
-};
+#include "store/held.h"
 
 enum { DIFF_FROM, DIFF_TO, DIFF_SIDES };
 
 struct store_diff {
     char tenant[STORE_NAME_SIZE], dataset[STORE_NAME_SIZE], keys_dir[FS_PATH_MAX];
-    struct diff_side sides[DIFF_SIDES];
+    struct held_version sides[DIFF_SIDES];
     store_diff_fn tell_fn;
     void *ctx;
     enum st stopped; /* what tell_fn returned */
@@ -33,9 +18,6 @@ struct store_diff {
 
 enum st diff_tell(struct store_diff *d, const char *phase, uint64_t done,
                   uint64_t total) ST_MUST_USE;
-
-/* Opens every segment of both sides, verified. */
-enum st diff_open(struct store_diff *d) ST_MUST_USE;
 
 /* Whether equal keys have equal hashes: ST_CONFLICT, KEYS_NOT_COMPARABLE. */
 enum st diff_check_keys(const struct store_diff *d) ST_MUST_USE;

@@ -229,7 +229,7 @@ enum st diff_records(struct store_diff *d)
     d->result.sampled = d->sides[DIFF_FROM].definition->key.protect == STORE_PROTECT_NONE &&
                         d->sides[DIFF_TO].definition->key.protect == STORE_PROTECT_NONE;
     for (size_t i = 0; !st && i < DIFF_SIDES; i++) {
-        const struct diff_side *side = &d->sides[i];
+        const struct held_version *side = &d->sides[i];
         for (size_t j = 0; j < side->count; j++)
             m->total += store_segment_records(side->segments[j]);
         st = store_scan_new(&m->scans[i], side->segments, side->count, 0);

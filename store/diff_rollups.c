@@ -47,7 +47,7 @@ static const struct store_rollup *coarsest(const struct store_rollup *rollup)
     return best;
 }
 
-static enum st add_up(struct total *t, struct store_diff *d, const struct diff_side *side,
+static enum st add_up(struct total *t, struct store_diff *d, const struct held_version *side,
                       const struct store_rollup *rollup)
 {
     enum st st = ST_OK;

@@ -74,7 +74,7 @@ export class Contract {
     if (!response.content) return reply.text === '' ? [] : [`a body, where the contract has none`];
     const content = response.content[kind];
     if (!content) return [`Content-Type ${kind}: ${Object.keys(response.content).join(', ')} expected`];
-    if (!/json$/.test(kind)) return [];
+    if (!/[/+]json$/.test(kind)) return [];
     let value;
     try {
       value = JSON.parse(reply.text);

@@ -89,6 +89,7 @@ static void every_operation_of_the_contract_has_its_path(void **state)
         {"POST", "/v1/datasets/d/lookup/batch", "lookupBatch"},
         {"GET", "/v1/datasets/d/records/k", "getRecord"},
         {"GET", "/v1/datasets/d/records/k/series", "getSeries"},
+        {"GET", "/v1/datasets/d/export", "exportVersion"},
         {"POST", "/v1/datasets/d/lookup/series", "lookupSeries"},
         {"GET", "/v1/datasets/d/rollups", "listRollups"},
         {"GET", "/v1/datasets/d/rollups/r", "readRollup"},

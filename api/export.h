@@ -1,0 +1,21 @@
+/* The answers that are exports: text that is made while it is sent, so that neither its length nor
+ * the pace of who reads it costs memory. A piece is made on the worker thread that sends it, and is
+ * small, so that lookups between two pieces do not wait. */
+#ifndef EVERLINE_API_EXPORT_H
+#define EVERLINE_API_EXPORT_H
+
+#include "store/export.h"
+
+#include <microhttpd.h>
+
+#include <stdatomic.h>
+
+#define API_EXPORTS_MAX 16 /* that are being sent by this process: each keeps a version's files */
+
+/* A response that sends `e`, which is open, and frees it; *sending counts it meanwhile. NULL: out
+ * of memory, and `e` is freed, too. A version that cannot be read to its end ends the connection
+ * without the end of the body. */
+struct MHD_Response *api_export_response(struct store_export *e, enum store_export_format format,
+                                         _Atomic unsigned *sending);
+
+#endif

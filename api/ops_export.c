@@ -1,0 +1,99 @@
+#include "api/export.h"
+#include "api/helper.h"
+#include "api/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A version for analysts: found on the catalog thread, verified on the helper thread, and then made
+ * while it is sent (api/export.h). */
+
+static const struct {
+    const char *name, *content_type;
+    enum store_export_format format;
+} FORMATS[] = {
+    {"csv", "text/csv", STORE_EXPORT_CSV},
+    {"ndjson", "application/x-ndjson", STORE_EXPORT_NDJSON},
+};
+#define FORMAT_COUNT (sizeof FORMATS / sizeof FORMATS[0])
+
+/* CSV when the query does not say. */
+static size_t format_of(const struct api_request *request)
+{
+    const char *name = api_query(request, "format");
+    size_t i = 0;
+
+    while (name && i < FORMAT_COUNT && strcmp(FORMATS[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+static enum st check(const struct api_request *request)
+{
+    if (format_of(request) == FORMAT_COUNT)
+        return st_place(
+            st_hint(st_fail(ST_INVALID, "INVALID_PARAMETER", "\"format\" is \"csv\" or \"ndjson\""),
+                    "Parquet is written by the command line: everline export %s "
+                    "--format parquet --output FILE",
+                    request->path_params[0]),
+            "query/format");
+    if (atomic_load(&request->server->exports) >= API_EXPORTS_MAX)
+        return st_hint(
+            st_fail(ST_UNAVAILABLE, "BUSY", "%u exports are being sent", API_EXPORTS_MAX),
+            "try again when one of them has ended");
+    return ST_OK;
+}
+
+enum st api_op_export_version(struct api_reply *reply, struct api_request *request, struct store *s,
+                              struct store_wait *wait)
+{
+    struct store_export *e = NULL;
+    uint64_t version = 0;
+    int64_t as_of_us = 0;
+    enum st st = api_visible(request);
+
+    (void)reply;
+    (void)wait;
+    if (!st)
+        st = check(request);
+    if (!st)
+        st = api_asked_version(&version, &as_of_us, request);
+    if (!st)
+        st = api_hide_name(store_export_begin(&e, s, request->identity->tenant,
+                                              request->path_params[0], version, as_of_us));
+    if (!st)
+        st = api_may_read(request, store_export_version(e), store_export_state(e));
+    if (st) {
+        store_export_free(e);
+        e = NULL;
+    }
+    request->work = e;
+    return st;
+}
+
+static enum st go_on(void *ctx)
+{
+    return api_go_on(ctx);
+}
+
+enum st api_op_export_version_later(struct api_reply *reply, struct api_request *request)
+{
+    struct store_export *e = request->work;
+    size_t i = format_of(request);
+    enum st st = store_export_open(e, go_on, request);
+
+    request->work = NULL;
+    if (st) {
+        store_export_free(e);
+        return st;
+    }
+    const struct store_definition *d = store_export_definition(e);
+    api_version_headers_of(reply, store_export_version(e), store_export_state(e),
+                           d->key.protect != STORE_PROTECT_NONE);
+    api_reply_header(reply, "Content-Disposition", "attachment; filename=\"%s.%llu.%s\"", d->name,
+                     (unsigned long long)store_export_version(e), FORMATS[i].name);
+    reply->content_type = FORMATS[i].content_type;
+    reply->export = e;
+    reply->export_format = FORMATS[i].format;
+    return ST_OK;
+}

@@ -1,0 +1,157 @@
+// A version as a file for analysts: what comes out is what went in, and its recount is what rollups say.
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { ALL_SCOPES, assertProblem, Data } from '../kit/everline.mjs';
+import { cellsByColour, csv, PEOPLE, PERSONS, THINGS, things, totals } from '../kit/samples.mjs';
+
+const TYPES = {
+  ok: 'BOOLEAN', small: 'TINYINT', big: 'BIGINT', unsigned: 'UINTEGER', real: 'DOUBLE', price: 'DECIMAL(12,2)',
+  text: 'VARCHAR', day: 'DATE', moment: 'TIMESTAMP', numbers: 'INTEGER[]', words: 'VARCHAR[]',
+};
+const NOTES = {
+  name: 'notes',
+  sources: { notes: { format: 'ndjson', columns: { id: 'VARCHAR', ...TYPES } } },
+  prepare: 'SELECT * FROM notes',
+  key: { fields: ['id'] },
+  record: TYPES,
+};
+const FULL = {
+  id: 'a,b', ok: true, small: -128, big: 9007199254740991, unsigned: 4294967295, real: 0.1, price: 12.5,
+  text: 'say "no",\nor \u00e9', day: '1969-12-31', moment: '2026-01-31T08:00:00.000001Z', numbers: [1, -2], words: ['x', 'y,"z"'],
+};
+const NULLS = { id: 'b', ...Object.fromEntries(Object.keys(TYPES).map((name) => [name, null])) };
+const EMPTY = { ...NULLS, id: 'c', text: '', words: [] };
+
+const first = things(3000), second = things(3100).slice(40).map((row, i) => (i % 5 ? row : { ...row, weight: 77 }));
+let data, server, token;
+
+before(async () => {
+  data = await Data.make('dev', 'other');
+  await data.put(THINGS);
+  for (const rows of [first, second]) await data.ingest('things', { things: data.file('things.csv', csv(rows)) });
+  await data.put(NOTES);
+  await data.ingest('notes', { notes: data.file('notes.ndjson', [FULL, NULLS, EMPTY].map((row) => JSON.stringify(row)).join('\n')) });
+  await data.put({ ...PEOPLE, require_promotion: true });
+  await data.ingestCli('people', { people: data.file('people.csv', csv(PERSONS)) });
+  server = await data.serve();
+  token = await data.token();
+});
+after(() => server?.stop());
+
+const lines = (text) => text.trimEnd().split('\n').map((line) => JSON.parse(line));
+const byId = (rows) => rows.slice().sort((a, b) => (a.id < b.id ? -1 : 1));
+const url = (dataset, query = '') => `/v1/datasets/${dataset}/export${query}`;
+
+/** What RFC 4180 says, and null is nothing. */
+function parseCsv(text) {
+  const records = [];
+  let record = [];
+  for (const [, quoted, plain, end] of text.matchAll(/(?:"((?:[^"]|"")*)"|([^",\n]*))(,|\n)/g)) {
+    record.push(quoted === undefined ? plain || null : quoted.replaceAll('""', '"'));
+    if (end === '\n') { records.push(record); record = []; }
+  }
+  const [names, ...rows] = records;
+  return rows.map((row) => Object.fromEntries(names.map((name, i) => [name, row[i]])));
+}
+
+async function exported(dataset, format, ...more) {
+  const path = join(data.files, `${dataset}.${format}`);
+  await data.ok(['export', dataset, '--format', format, '--output', path, ...more], { tenant: 'dev' });
+  return path;
+}
+
+for (const [version, rows] of [[2, second], [1, first]])
+  test(`version ${version}: every row is there once, and their recount is what the rollups say`, async () => {
+    for (const query of [`?version=${version}&format=ndjson`, ...(version === 2 ? ['?format=ndjson'] : [])]) {
+      const reply = await server.get(url('things', query), token);
+      assert.equal(reply.status, 200, reply.text);
+      assert.equal(reply.headers['everline-version'], String(version));
+      assert.equal(reply.headers['content-disposition'], `attachment; filename="things.${version}.ndjson"`);
+      const items = lines(reply.text);
+      assert.deepEqual(byId(items), rows);
+      const cells = (await server.get(`/v1/datasets/things/rollups/by_colour?version=${version}&limit=1000`, token)).json.items;
+      const recount = cellsByColour(items);
+      assert.equal(cells.length, recount.length);
+      cells.forEach((cell, i) => {
+        for (const name of ['colour', 'made', 'things', 'weighed', 'weight', 'lightest', 'heaviest'])
+          assert.equal(cell[name], recount[i][name]);
+      });
+      const all = (await server.get(`/v1/datasets/things/rollups/total?version=${version}`, token)).json.items;
+      assert.deepEqual(all, totals(items));
+    }
+  });
+
+test('CSV has the same rows, by the command line as over HTTP', async () => {
+  const reply = await server.get(url('things'), token);
+  assert.match(reply.headers['content-type'], /^text\/csv/);
+  const rows = parseCsv(reply.text).map((row) => ({ ...row, weight: row.weight === null ? null : Number(row.weight) }));
+  assert.deepEqual(byId(rows), second);
+  assert.equal(readFileSync(await exported('things', 'csv'), 'utf8'), reply.text);
+  assert.equal(await data.ok(['export', 'things'], { tenant: 'dev' }), reply.text);
+  assert.equal((await data.ok(['get', url('things')], { tenant: 'dev' })).trimEnd(), reply.text.trimEnd());
+});
+
+test('every type keeps its value, and null is not the empty text', async () => {
+  assert.deepEqual(byId(lines(readFileSync(await exported('notes', 'ndjson'), 'utf8'))), [FULL, NULLS, EMPTY]);
+  const [full, nulls, empty] = byId(parseCsv(readFileSync(await exported('notes', 'csv'), 'utf8')));
+  assert.deepEqual(nulls, NULLS);
+  assert.deepEqual([empty.text, empty.words, empty.day], ['', '[]', null]);
+  assert.deepEqual({ ...full, numbers: JSON.parse(full.numbers), words: JSON.parse(full.words) },
+                   { ...Object.fromEntries(Object.entries(FULL).map(([name, value]) => [name, Array.isArray(value) ? value : String(value)])),
+                     price: '12.50' });
+});
+
+test('Parquet, ingested again, is the same version', async () => {
+  for (const [definition, source] of [[NOTES, 'notes'], [THINGS, 'things']]) {
+    const path = await exported(source, 'parquet');
+    const again = { ...definition, name: `${source}_again`, sources: { [source]: { format: 'parquet' } } };
+    await data.put(again);
+    const version = await data.ingest(again.name, { [source]: path });
+    assert.equal(version.rows.accepted, source === 'notes' ? 3 : second.length);
+    const [before, after] = await Promise.all([source, again.name].map(async (name) =>
+      byId(lines(readFileSync(await exported(name, 'ndjson'), 'utf8')))));
+    assert.deepEqual(after, before);
+  }
+});
+
+test('of protected keys only hashes come out, and what is held needs versions:write', async () => {
+  assertProblem(await server.get(url('people', '?version=1'), await data.token({ scope: 'data:read analytics:read' })), 403, 'SCOPE_MISSING');
+  assertProblem(await server.get(url('people'), token), 404, 'NO_VERSION');
+  const reply = await server.get(url('people', '?version=1&format=ndjson'), token);
+  assert.equal(reply.headers['cache-control'], 'no-store');
+  assert.equal(reply.headers['everline-version-state'], 'HELD');
+  const items = lines(reply.text);
+  assert.deepEqual(items.map(({ score }) => score).sort(), PERSONS.map((person) => person.SCORE).sort());
+  assert.equal(new Set(items.map(({ key_hash: hash }) => hash)).size, PERSONS.length);
+  for (const item of items) {
+    assert.match(item.key_hash, /^[0-9a-f]{32}$/);
+    assert.deepEqual(Object.keys(item), ['key_hash', 'eligible', 'state', 'score']);
+  }
+  await exported('people', 'parquet', '--version', '1');
+});
+
+test('both scopes are needed', async () => {
+  for (const lacking of ['data:read', 'analytics:read']) {
+    const scope = ALL_SCOPES.split(' ').filter((one) => one !== lacking).join(' ');
+    const problem = assertProblem(await server.get(url('things'), await data.token({ scope })), 403, 'SCOPE_MISSING');
+    assert.ok(problem.detail.includes(lacking));
+  }
+});
+
+test('what cannot be exported is refused with the reason, and no file is left', async () => {
+  assertProblem(await server.get(url('things', '?version=9'), token), 404, 'UNKNOWN_VERSION');
+  assertProblem(await server.get(url('things', '?as_of=1970-01-01T00:00:00Z'), token), 404, 'NO_VERSION');
+  assertProblem(await server.get(url('none'), token), 404, 'UNKNOWN_DATASET');
+  assertProblem(await server.get(url('things'), await data.token({ tenant: 'other' })), 404, 'UNKNOWN_DATASET');
+  const problem = assertProblem(await server.get(url('things', '?format=parquet'), token), 400, 'INVALID_PARAMETER');
+  assert.match(problem.hint, /everline export things --format parquet/);
+  const path = join(data.files, 'not-there', 'x.csv');
+  for (const [args, code] of [[['export', 'things', '--format', 'xls'], 2], [['export', 'things', '--format', 'parquet'], 2],
+    [['export', 'things', '--version', '9'], 1], [['export', 'things', '--output', path], 1],
+    [['export', 'things', '--format', 'parquet', '--output', path], 1]])
+    assert.equal((await data.cli(args, { tenant: 'dev' })).code, code, args.join(' '));
+  assert.ok(!existsSync(path));
+  assert.deepEqual(readdirSync(data.files).filter((name) => name.endsWith('.tmp')), []);
+});
