@@ -31,8 +31,7 @@ async function prepared() {
     return { original: data, answers };
   })();
   const { original, answers } = await made;
-  const data = new Data(join(tempDir('data'), 'data'));
-  cpSync(original.directory, data.directory, { recursive: true });
+  const data = original.copy();
   return { data, answers, catalog: join(data.directory, 'catalog.mdb') };
 }
 

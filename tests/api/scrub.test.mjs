@@ -13,11 +13,19 @@ const rows = things(500);
 const KEY = { id: rows[0].id };
 const OFTEN = ['--scrub-interval', '100ms'];
 
-/** Three versions: 3 is current, 2 what a rollback goes to, 1 closed. */
-async function prepared() {
+let original;
+
+async function make() {
   const data = await Data.make('dev');
   await data.put(THINGS);
   for (const n of [100, 200, 500]) await data.ingest('things', { things: data.file(`${n}.csv`, csv(rows.slice(0, n))) });
+  return data;
+}
+
+/** Three versions: 3 is current, 2 what a rollback goes to, 1 closed. */
+async function prepared() {
+  original ??= make();
+  const data = (await original).copy();
   const versions = await data.versions('things');
   const paths = Object.fromEntries(versions.map((v) => [v.version, segmentPath(data, v)]));
   for (const path of Object.values(paths)) chmodSync(path, 0o640);

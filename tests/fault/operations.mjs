@@ -1,6 +1,5 @@
 // The operations that are broken off, and the data directories they start from. A new operation is a
 // row of OPERATIONS; what holds afterwards is the business of state.mjs.
-import { cpSync, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Data } from '../kit/everline.mjs';
 import { tempDir } from '../kit/process.mjs';
@@ -62,12 +61,7 @@ function directory(name) {
   return made.get(name);
 }
 
-async function copyOf(name) {
-  const from = await directory(name);
-  const data = new Data(join(tempDir('run'), 'data'));
-  if (existsSync(from.directory)) cpSync(from.directory, data.directory, { recursive: true });
-  return data;
-}
+const copyOf = async (name) => (await directory(name)).copy();
 
 /** The directory that the operation starts from: nobody may write to it. */
 export const prepared = (operation) => directory(operation.from);

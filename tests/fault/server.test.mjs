@@ -49,6 +49,8 @@ async function attempt({ operation, past, call, kind }) {
     problems.push(...await aftermath(data, operation, expected));
     if (run.fired === 0 && problems.length === 0) return null;
     return problems.map((text) => `${kind}:${call.number} (${call.name} ${call.path}) of a server, ${operation.name} said ${word}: ${text}`);
+  } catch (error) {
+    return [`${kind}:${call.number} (${call.name} ${call.path}) of a server, ${operation.name}: ${error.message}; ${server.log.slice(-1000)}`];
   } finally {
     await server.stop();
     for (const path of [dirname(data.directory), data.files, dirname(run.log)]) rmSync(path, { recursive: true, force: true });

@@ -1,6 +1,6 @@
 // The fixture: a real data directory, the real command line, a real server, requests over real HTTP.
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
@@ -25,6 +25,13 @@ export class Data {
   static async make(...tenants) {
     const data = new Data();
     for (const tenant of tenants.length ? tenants : ['dev']) await data.ok(['tenant', 'put', tenant]);
+    return data;
+  }
+
+  /** A directory of its own with what is in this one, which no process may have open. */
+  copy() {
+    const data = new Data();
+    if (existsSync(this.directory)) cpSync(this.directory, data.directory, { recursive: true });
     return data;
   }
 
