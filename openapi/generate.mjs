@@ -86,7 +86,10 @@ function operationRow(document, path, method, operation) {
     const found = parameters.find((p) => p.in === 'path' && p.name === name);
     return parameterRow(where, found ?? fail(where, `path parameter ${name} is not described`));
   });
-  const inQuery = parameters.filter((p) => p.in === 'query').map((p) => parameterRow(where, p));
+  // An object in the query stands for parameters that the dataset names: the handler's to judge.
+  const query = parameters.filter((p) => p.in === 'query');
+  const isFree = (p) => p.schema?.type === 'object' && p.style === 'form' && p.explode === true;
+  const inQuery = query.filter((p) => !isFree(p)).map((p) => parameterRow(where, p));
   const handler = `api_op_${id.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)}`;
   return {
     id, thread, handler,
@@ -98,7 +101,7 @@ function operationRow(document, path, method, operation) {
      .path_param_count = ${inPath.length},
      .query_params = {${inQuery.join(', ') || '{0}'}},
      .query_param_count = ${inQuery.length},
-     .free_query = ${operation['x-everline-free-query'] === true},
+     .free_query = ${query.some(isFree)},
      .place = ${place},
      .scope = ${scope},
      .body_limit = ${limit},

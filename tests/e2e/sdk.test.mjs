@@ -1,0 +1,133 @@
+// The TypeScript client: compiled as a user would, and tried against a live server with every kind of
+// call and of error. The examples of its README are compiled and run as they stand there.
+import assert from 'node:assert/strict';
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { ALL_SCOPES, Data } from '../kit/everline.mjs';
+import { definitionPath, sources, truth } from '../kit/lifeline.mjs';
+import { run, sourceDir, tempDir } from '../kit/process.mjs';
+import { csv, THINGS, things } from '../kit/samples.mjs';
+
+const home = join(sourceDir, 'openapi', 'sdk', 'typescript');
+const tsc = join(sourceDir, 'openapi', 'node_modules', 'typescript', 'bin', 'tsc');
+const examples = [...readFileSync(join(home, 'README.md'), 'utf8').matchAll(/```ts\n([\s\S]*?)```/g)].map(([, text]) => text);
+const KEY = truth(2019)[0].key;
+
+let data, server, client, sdk, work;
+
+const compile = async (...args) => {
+  const { code, stdout } = await run(process.execPath, [tsc, ...args], { cwd: work });
+  assert.equal(code, 0, stdout);
+};
+
+/** A package that uses the client, the client in its node_modules, and the README's examples. */
+async function install() {
+  work = tempDir('sdk');
+  const at = join(work, 'node_modules', 'everline-client');
+  mkdirSync(at, { recursive: true });
+  cpSync(join(home, 'package.json'), join(at, 'package.json'));
+  writeFileSync(join(work, 'package.json'), '{"type":"module"}');
+  await compile('-p', home, '--outDir', join(at, 'dist'));
+  examples.forEach((text, i) => writeFileSync(join(work, `example${i}.ts`), text));
+  writeFileSync(join(work, 'node.d.ts'), 'declare const process: { env: Record<string, string | undefined> };\n');
+  writeFileSync(join(work, 'tsconfig.json'), JSON.stringify({ compilerOptions: {
+    strict: true, target: 'ES2022', module: 'nodenext', moduleResolution: 'nodenext', lib: ['ES2022', 'DOM', 'DOM.Iterable'], types: [], skipLibCheck: true } }));
+  await compile('-p', work);
+  return import(pathToFileURL(join(at, 'dist', 'index.js')));
+}
+
+const example = async (i) => {
+  const result = await run(process.execPath, [`example${i}.js`],
+    { cwd: work, env: { EVERLINE_URL: server.url, EVERLINE_TOKEN: await data.token() } });
+  assert.equal(result.code, 0, result.stderr);
+  return result.stdout.trimEnd().split('\n');
+};
+
+before(async () => {
+  data = await Data.make('dev');
+  await data.ok(['dataset', 'put', definitionPath], { tenant: 'dev' });
+  await data.put(THINGS);
+  await data.put({ ...THINGS, name: 'empty' });
+  await data.ingest('lifeline', sources(2020));
+  await data.ingest('things', { things: data.file('things.csv', csv(things(40))) });
+  sdk = await install();
+  server = await data.serve();
+  const token = await data.token();
+  client = sdk.connect(server.url, () => token);
+});
+after(() => server?.stop());
+
+test('there is a function for every operation of the contract', () => {
+  const named = [...readFileSync(join(sourceDir, 'openapi', 'everline.yaml'), 'utf8').matchAll(/^ {6}operationId: (\w+)$/gm)];
+  assert.ok(named.length > 20);
+  assert.deepEqual(named.map(([, name]) => name).filter((name) => typeof sdk[name] !== 'function'), []);
+});
+
+test('the first example: lookups, an error as a value, pages, dimensions', async () => {
+  const [found, wrong, ...cells] = await example(0);
+  assert.match(found, /^match \{ eligible: (true|false), program: '[\w ]+', state: 'Alabama' \}$/);
+  assert.equal(wrong, '404 UNKNOWN_DATASET');
+  assert.equal(cells.pop(), '1');
+  const token = await data.token();
+  const all = (await server.get('/v1/datasets/lifeline/rollups/by_program', token)).json.items;
+  assert.ok(all.length > 2, 'several pages');
+  assert.deepEqual(cells, all.map(({ program, people, eligible }) => `${program} ${people} ${eligible}`));
+});
+
+test('the second example: an upload, its job followed, and a rollback', async () => {
+  const served = (await server.get('/v1/datasets/things', await data.token())).json.current;
+  assert.deepEqual(await example(1), [`${served + 1} flipped`, `${served}`]);
+});
+
+test('a batch answers in the order of its keys', async () => {
+  const keys = truth(2020).slice(0, 50).map(({ key }) => key);
+  const { data: answer } = await sdk.lookupBatch({ client, path: { dataset: 'lifeline' },
+    body: { keys: [{ ...KEY, ssn_last4: '0000' }, ...keys] }, throwOnError: true });
+  assert.equal(answer.results[0].outcome, 'no_match');
+  assert.deepEqual(answer.results.slice(1).map(({ record }) => record), truth(2020).slice(0, 50).map(({ record }) => record));
+});
+
+test('a record with its ETag, and 304 when it is unchanged', async () => {
+  const path = { dataset: 'things', key: things(1)[0].id };
+  const first = await sdk.getRecord({ client, path, query: { version: 1 } });
+  assert.equal(first.response.status, 200);
+  const again = await sdk.getRecord({ client, path, query: { version: 1 }, headers: { 'If-None-Match': first.response.headers.get('etag') } });
+  assert.equal(again.response.status, 304);
+});
+
+test('every class of errors is a typed problem', async () => {
+  const path = { dataset: 'lifeline' }, body = { key: KEY };
+  const only = (scope, options) => data.token({ scope, ...options }).then((token) => sdk.connect(server.url, token));
+  const cases = {
+    'UNKNOWN_FIELD 400': sdk.lookup({ client, path, body: { keys: [] } }),
+    'UNAUTHORIZED 401': sdk.lookup({ client: sdk.connect(server.url, 'x.y.z'), path, body }),
+    'SCOPE_MISSING 403': sdk.lookup({ client: await only('audit:read'), path, body }),
+    'UNKNOWN_DATASET 404': sdk.lookup({ client, path: { dataset: 'none' }, body }),
+    'UNKNOWN_VERSION 404': sdk.getVersion({ client, path: { ...path, version: 99 } }),
+    'HEAD_MOVED 412': sdk.rollBack({ client, path: { dataset: 'things' }, body: { reason: 'x', from: 999 } }),
+    'NOT_ALLOWED 409': sdk.promoteVersion({ client, path: { dataset: 'things', version: 1 }, body: { reason: 'x' } }),
+    'FROM_REQUIRED 428': sdk.rollBack({ client, path: { dataset: 'things' }, body: { reason: 'x' } }),
+    'NO_VERSION 404': sdk.lookup({ client, path: { dataset: 'empty' }, body: { key: { id: 'x' } } }),
+  };
+  const seen = [];
+  for (const reply of await Promise.all(Object.values(cases))) {
+    assert.equal(reply.data, undefined);
+    assert.ok(reply.error.detail && reply.error.request_id);
+    seen.push(`${reply.error.code} ${reply.error.status}`);
+    assert.equal(reply.error.status, reply.response.status);
+  }
+  assert.deepEqual(seen, Object.keys(cases));
+  await assert.rejects(sdk.lookup({ client, path: { dataset: 'none' }, body, throwOnError: true }), { code: 'UNKNOWN_DATASET' });
+  await assert.rejects(async () => { for await (const item of sdk.all((cursor) => sdk.listVersions({ client,
+    path: { dataset: 'none' }, query: { cursor }, throwOnError: true }))) assert.fail(`${item}`); }, { code: 'UNKNOWN_DATASET' });
+});
+
+test('a token that ends is fetched again', async () => {
+  const tokens = ['x.y.z', await data.token({ scope: ALL_SCOPES })];
+  const renewing = sdk.connect(server.url, () => tokens.shift());
+  const path = { dataset: 'lifeline' }, body = { key: KEY };
+  assert.equal((await sdk.lookup({ client: renewing, path, body })).response.status, 401);
+  assert.equal((await sdk.lookup({ client: renewing, path, body })).response.status, 200);
+});
