@@ -9,7 +9,7 @@
 
 void api_reply_init(struct api_reply *reply)
 {
-    *reply = (struct api_reply){.status = 200};
+    *reply = (struct api_reply){.status = 200, .file = -1};
     buf_init(&reply->body, API_REPLY_MAX);
 }
 
@@ -18,6 +18,7 @@ void api_reply_release(struct api_reply *reply)
     buf_release(&reply->body);
     store_export_free(reply->export);
     reply->export = NULL;
+    fs_close(&reply->file);
 }
 
 void api_reply_header(struct api_reply *r, const char *name, const char *fmt, ...)

@@ -69,6 +69,7 @@ struct api_reply {
     char follow[STORE_JOB_ID_SIZE]; /* the body goes on with this job's events; or "" */
     struct store_export *export;    /* is the body; the reply's; or NULL */
     enum store_export_format export_format;
+    int file; /* is the body; the reply's; -1: there is none */
     char header_text[1024];
     size_t header_text_len;
 };

@@ -1,21 +1,24 @@
 #include "api/export.h"
+#include "api/export_file.h"
 #include "api/helper.h"
 #include "api/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* A version for analysts: found on the catalog thread, verified on the helper thread, and then made
- * while it is sent (api/export.h). */
+/* A version for analysts: found on the catalog thread, verified on the helper thread. Text is made
+ * while it is sent (api/export.h); Parquet is a file before that (api/export_file.h). */
 
 static const struct {
     const char *name, *content_type;
-    enum store_export_format format;
+    enum store_export_format format; /* of text */
 } FORMATS[] = {
     {"csv", "text/csv", STORE_EXPORT_CSV},
     {"ndjson", "application/x-ndjson", STORE_EXPORT_NDJSON},
+    {"parquet", "application/vnd.apache.parquet", 0},
 };
 #define FORMAT_COUNT (sizeof FORMATS / sizeof FORMATS[0])
+#define PARQUET 2
 
 /* CSV when the query does not say. */
 static size_t format_of(const struct api_request *request)
@@ -30,13 +33,16 @@ static size_t format_of(const struct api_request *request)
 
 static enum st check(const struct api_request *request)
 {
-    if (format_of(request) == FORMAT_COUNT)
-        return st_place(
-            st_hint(st_fail(ST_INVALID, "INVALID_PARAMETER", "\"format\" is \"csv\" or \"ndjson\""),
-                    "Parquet is written by the command line: everline export %s "
-                    "--format parquet --output FILE",
-                    request->path_params[0]),
-            "query/format");
+    size_t format = format_of(request);
+
+    if (format == FORMAT_COUNT)
+        return st_place(st_fail(ST_INVALID, "INVALID_PARAMETER",
+                                "\"format\" is \"csv\", \"ndjson\" or \"parquet\""),
+                        "query/format");
+    if (format == PARQUET && !request->server->run_name)
+        return st_hint(st_fail(ST_CONFLICT, "NEEDS_SERVER", "without a server there is no Parquet"),
+                       "everline export %s --format parquet --output FILE",
+                       request->path_params[0]);
     if (atomic_load(&request->server->exports) >= API_EXPORTS_MAX)
         return st_hint(
             st_fail(ST_UNAVAILABLE, "BUSY", "%u exports are being sent", API_EXPORTS_MAX),
@@ -80,7 +86,8 @@ enum st api_op_export_version_later(struct api_reply *reply, struct api_request 
 {
     struct store_export *e = request->work;
     size_t i = format_of(request);
-    enum st st = store_export_open(e, go_on, request);
+    enum st st = i == PARQUET ? api_export_file(&reply->file, request, e)
+                              : store_export_open(e, go_on, request);
 
     request->work = NULL;
     if (st) {
@@ -93,6 +100,10 @@ enum st api_op_export_version_later(struct api_reply *reply, struct api_request 
     api_reply_header(reply, "Content-Disposition", "attachment; filename=\"%s.%llu.%s\"", d->name,
                      (unsigned long long)store_export_version(e), FORMATS[i].name);
     reply->content_type = FORMATS[i].content_type;
+    if (i == PARQUET) {
+        store_export_free(e);
+        return ST_OK;
+    }
     reply->export = e;
     reply->export_format = FORMATS[i].format;
     return ST_OK;

@@ -85,6 +85,7 @@ void api_problem(struct api_reply *reply, const struct api_request *request, enu
     reply->follow[0] = '\0';
     store_export_free(reply->export);
     reply->export = NULL;
+    fs_close(&reply->file);
     reply->header_count = 0; /* those of the answer that it is not */
     reply->header_text_len = 0;
     reply->status = p->http;

@@ -11,6 +11,7 @@
 #include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* The one file that queues responses. */
 
@@ -118,6 +119,19 @@ static struct MHD_Response *whole(struct api_reply *reply)
     return response;
 }
 
+static struct MHD_Response *file(struct api_reply *reply)
+{
+    struct stat sb;
+    struct MHD_Response *response =
+        fstat(reply->file, &sb) == 0
+            ? MHD_create_response_from_fd64((uint64_t)sb.st_size, reply->file)
+            : NULL;
+
+    if (response)
+        reply->file = -1; /* the response's */
+    return response;
+}
+
 static struct MHD_Response *stream(struct api_exchange *x)
 {
     struct store_export *e = x->reply.export;
@@ -145,6 +159,13 @@ static void log_request(const struct api_exchange *x)
               (unsigned long long)(clock_steady_ns() - x->start_ns) / 1000, address);
 }
 
+static struct MHD_Response *answer(struct api_exchange *x)
+{
+    if (x->reply.file >= 0)
+        return file(&x->reply);
+    return *x->reply.follow || x->reply.export ? stream(x) : whole(&x->reply);
+}
+
 enum MHD_Result api_reply_queue(struct api_exchange *x)
 {
     bool packable = is_packable(x);
@@ -152,8 +173,7 @@ enum MHD_Result api_reply_queue(struct api_exchange *x)
     if (packable && api_weight_gzip(x->head.accept_encoding))
         pack(x);
     add_vary(x, packable);
-    struct MHD_Response *response =
-        *x->reply.follow || x->reply.export ? stream(x) : whole(&x->reply);
+    struct MHD_Response *response = answer(x);
 
     if (!response || !add_headers(response, x)) {
         MHD_destroy_response(response);

@@ -1,6 +1,7 @@
 #include "api/workers.h"
 
 #include "api/commands.h"
+#include "api/spawn.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -11,7 +12,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -57,34 +57,12 @@ static void fill_arguments(struct api_workers *w)
         }
 }
 
-/* Between fork and exec: only async-signal-safe calls. */
-static void become(struct api_workers *w, pid_t parent)
-{
-    static const int RESTORED[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGALRM};
-    sigset_t none;
-
-    for (size_t i = 0; i < sizeof RESTORED / sizeof RESTORED[0]; i++)
-        signal(RESTORED[i], SIG_DFL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    setpgid(0, 0); /* a terminal's Ctrl-C is the server's to handle */
-    prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent || close_range(3, ~0u, 0))
-        _exit(127);
-    execv(w->program, w->argv);
-    _exit(127);
-}
-
 static void start_one(struct api_workers *w, uint64_t now_ms)
 {
-    pid_t parent = getpid();
-
     for (unsigned i = 0; i < w->options.limit; i++) {
         if (w->pids[i])
             continue;
-        pid_t pid = fork();
-        if (pid == 0)
-            become(w, parent);
+        pid_t pid = api_spawn(w->program, w->argv);
         if (pid > 0)
             w->pids[i] = pid;
         else

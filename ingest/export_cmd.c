@@ -79,7 +79,7 @@ static enum st export_file(uint64_t *count, struct store_export *e, const char *
 
 static enum st go_on(void *ctx)
 {
-    progress_view_tell("verifying", 0, 0, ctx);
+    ingest_tell(ctx, "verifying", 0, 0);
     return ST_OK;
 }
 
@@ -111,7 +111,8 @@ enum st export_cmd(const struct cmd_args *args)
 {
     const char *format = cmd_string(args, "format"), *path = cmd_string(args, "output");
     struct progress_view view;
-    const struct ingest_progress progress = {progress_view_tell, &view};
+    bool quiet = cmd_flag(args, "quiet");
+    const struct ingest_progress progress = {quiet ? NULL : progress_view_tell, &view};
     struct store_export *e = NULL;
     uint64_t count = 0;
     bool to_stdout = strcmp(path, "-") == 0;
@@ -121,14 +122,14 @@ enum st export_cmd(const struct cmd_args *args)
     if (st)
         return st;
     progress_view_init(&view, cmd_operand(args, 0));
-    st = store_export_open(e, go_on, &view);
+    st = store_export_open(e, go_on, (void *)(uintptr_t)&progress);
     if (!st && to_stdout)
         st = export_text(&count, e, strcmp(format, "csv") ? STORE_EXPORT_NDJSON : STORE_EXPORT_CSV,
                          STDOUT_FILENO, &progress);
     else if (!st)
         st = export_file(&count, e, format, path, (unsigned)cmd_uint(args, "threads"), &progress);
     progress_view_end(&view);
-    if (!st)
+    if (!st && !quiet)
         fprintf(stderr, "%s version %llu: %llu records%s%s\n", cmd_operand(args, 0),
                 (unsigned long long)store_export_version(e), (unsigned long long)count,
                 to_stdout ? "" : " in ", to_stdout ? "" : path);

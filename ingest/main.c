@@ -288,6 +288,7 @@ static const struct cmd_option EXPORT[] = {
     {"format", CMD_STRING, "FORMAT", "csv", "csv, ndjson or parquet", false},
     {"output", CMD_STRING, "FILE", "-", "the file to write; -: stdout, not for Parquet", false},
     {"threads", CMD_UINT, "N", "2", "threads that write Parquet", false},
+    {"quiet", CMD_FLAG, NULL, NULL, "say nothing but what is wrong", false},
     {NULL, CMD_FLAG, NULL, NULL, NULL, false},
 };
 static const struct cmd_option NONE[] = {{NULL, CMD_FLAG, NULL, NULL, NULL, false}};
