@@ -3,6 +3,7 @@
 #define EVERLINE_API_INTERNAL_H
 
 #include "api/exchange.h"
+#include "api/export.h"
 #include "api/listener.h"
 #include "api/metrics.h"
 #include "api/route.h"
@@ -51,8 +52,8 @@ struct api_server {
     unsigned slots;             /* request threads of all listeners */
     uint64_t keys_made;         /* the catalog thread's */
     _Atomic bool stopping;
-    _Atomic bool closing;       /* nothing is begun any more: what comes gets 503 */
-    _Atomic unsigned exports;   /* that are being sent */
+    _Atomic bool closing; /* nothing is begun any more: what comes gets 503 */
+    struct api_exports exports;
     _Atomic unsigned in_flight; /* requests whose reply has not gone out */
     /* Of them, those that another thread works on, or will. Who raises it looks at `closing`
      * afterwards, and whoever has set `closing` looks at it: one of the two sees the other. */

@@ -43,11 +43,7 @@ static enum st check(const struct api_request *request)
         return st_hint(st_fail(ST_CONFLICT, "NEEDS_SERVER", "without a server there is no Parquet"),
                        "everline export %s --format parquet --output FILE",
                        request->path_params[0]);
-    if (atomic_load(&request->server->exports) >= API_EXPORTS_MAX)
-        return st_hint(
-            st_fail(ST_UNAVAILABLE, "BUSY", "%u exports are being sent", API_EXPORTS_MAX),
-            "try again when one of them has ended");
-    return ST_OK;
+    return api_exports_check(&request->server->exports, request->identity->tenant);
 }
 
 enum st api_op_export_version(struct api_reply *reply, struct api_request *request, struct store *s,

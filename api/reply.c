@@ -138,7 +138,8 @@ static struct MHD_Response *stream(struct api_exchange *x)
 
     x->reply.export = NULL;
     if (e)
-        return api_export_response(e, x->reply.export_format, &x->server->exports);
+        return api_export_response(&x->server->exports, x->identity.tenant, e,
+                                   x->reply.export_format);
     return api_follow(x->server->followers, x->connection, x->identity.tenant, x->reply.follow,
                       x->reply.body.data);
 }

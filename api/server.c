@@ -279,7 +279,7 @@ static enum st start_workers(struct api_server *server)
 
 enum st api_serve(const struct api_options *options)
 {
-    struct api_server server = {.options = *options};
+    struct api_server server = {.options = *options, .exports = API_EXPORTS_INIT};
     sigset_t signals;
     enum st st;
 

@@ -1,9 +1,11 @@
 // A version as a file for analysts: what comes out is what went in, and its recount is what rollups say.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import http from 'node:http';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { ALL_SCOPES, assertProblem, Data } from '../kit/everline.mjs';
+import { until } from '../kit/process.mjs';
 import { cellsByColour, csv, PEOPLE, PERSONS, THINGS, things, totals } from '../kit/samples.mjs';
 
 const TYPES = {
@@ -139,6 +141,26 @@ test('of protected keys only hashes come out, and what is held needs versions:wr
     assert.deepEqual(Object.keys(item), ['key_hash', 'eligible', 'state', 'score']);
   }
   await exported('people', 'parquet', '--version', '1');
+});
+
+/** The head of an answer, whose body nobody reads. */
+const hold = (dataset) => new Promise((resolve, reject) => {
+  const headers = { authorization: `Bearer ${token}` };
+  http.get(`${server.url}${url(dataset)}`, { headers, agent: false }, resolve).on('error', reject);
+});
+
+test('who does not read holds up nobody else, and a tenant sends four at a time', async () => {
+  const text = 'x'.repeat(900_000);
+  await data.put({ name: 'large', sources: NOTES.sources, prepare: 'SELECT id, text FROM notes', key: { fields: ['id'] }, record: { text: 'VARCHAR' } });
+  await data.ingest('large', { notes: data.file('large.ndjson', Array.from({ length: 24 }, (_, i) => JSON.stringify({ id: `${i}`, text })).join('\n')) });
+  await until('the server has it', async () => (await server.get('/v1/datasets/large', token)).json.current === 1);
+  const held = [];
+  while (held.length < 4) held.push(await hold('large'));
+  assert.deepEqual(held.map((reply) => reply.statusCode), [200, 200, 200, 200]);
+  assertProblem(await server.get(url('large'), token), 503, 'BUSY');
+  assert.equal((await server.lookup('things', { id: second[0].id }, token)).json.outcome, 'match');
+  for (const reply of held) reply.destroy();
+  await until('there is room again', async () => (await server.get(url('large'), token)).status === 200);
 });
 
 test('both scopes are needed', async () => {

@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.js';
 import type { Client, Options as Options2, TDataShape } from './client/index.js';
-import type { CancelJobData, CancelJobErrors, CancelJobResponses, CreateIngestData, CreateIngestErrors, CreateIngestResponses, CreateUploadData, CreateUploadErrors, CreateUploadResponses, DiffVersionsData, DiffVersionsErrors, DiffVersionsResponses, GetContractData, GetContractErrors, GetContractResponses, GetDatasetData, GetDatasetErrors, GetDatasetResponses, GetDocsData, GetDocsErrors, GetDocsResponses, GetDocsScriptData, GetDocsScriptErrors, GetDocsScriptResponses, GetJobData, GetJobErrors, GetJobResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetRecordData, GetRecordErrors, GetRecordResponses, GetSeriesData, GetSeriesErrors, GetSeriesResponses, GetVersionData, GetVersionErrors, GetVersionResponses, ListDatasetsData, ListDatasetsErrors, ListDatasetsResponses, ListEventsData, ListEventsErrors, ListEventsResponses, ListJobsData, ListJobsErrors, ListJobsResponses, ListRejectsData, ListRejectsErrors, ListRejectsResponses, ListRollupsData, ListRollupsErrors, ListRollupsResponses, ListVersionsData, ListVersionsErrors, ListVersionsResponses, LivezData, LivezErrors, LivezResponses, LookupBatchData, LookupBatchErrors, LookupBatchResponses, LookupData, LookupErrors, LookupResponses, LookupSeriesData, LookupSeriesErrors, LookupSeriesResponses, PromoteVersionData, PromoteVersionErrors, PromoteVersionResponses, ReadRollupData, ReadRollupErrors, ReadRollupResponses, ReadyzData, ReadyzErrors, ReadyzResponses, RetireVersionData, RetireVersionErrors, RetireVersionResponses, RetryJobData, RetryJobErrors, RetryJobResponses, RevokeData, RevokeErrors, RevokeResponses, RollBackData, RollBackErrors, RollBackResponses, WatchJobData, WatchJobErrors, WatchJobResponses } from './types.gen.js';
+import type { CancelJobData, CancelJobErrors, CancelJobResponses, CreateIngestData, CreateIngestErrors, CreateIngestResponses, CreateUploadData, CreateUploadErrors, CreateUploadResponses, DiffVersionsData, DiffVersionsErrors, DiffVersionsResponses, ExportVersionData, ExportVersionErrors, ExportVersionResponses, GetContractData, GetContractErrors, GetContractResponses, GetDatasetData, GetDatasetErrors, GetDatasetResponses, GetDocsData, GetDocsErrors, GetDocsResponses, GetDocsScriptData, GetDocsScriptErrors, GetDocsScriptResponses, GetJobData, GetJobErrors, GetJobResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetRecordData, GetRecordErrors, GetRecordResponses, GetSeriesData, GetSeriesErrors, GetSeriesResponses, GetVersionData, GetVersionErrors, GetVersionResponses, ListDatasetsData, ListDatasetsErrors, ListDatasetsResponses, ListEventsData, ListEventsErrors, ListEventsResponses, ListJobsData, ListJobsErrors, ListJobsResponses, ListRejectsData, ListRejectsErrors, ListRejectsResponses, ListRollupsData, ListRollupsErrors, ListRollupsResponses, ListVersionsData, ListVersionsErrors, ListVersionsResponses, LivezData, LivezErrors, LivezResponses, LookupBatchData, LookupBatchErrors, LookupBatchResponses, LookupData, LookupErrors, LookupResponses, LookupSeriesData, LookupSeriesErrors, LookupSeriesResponses, PromoteVersionData, PromoteVersionErrors, PromoteVersionResponses, ReadRollupData, ReadRollupErrors, ReadRollupResponses, ReadyzData, ReadyzErrors, ReadyzResponses, RetireVersionData, RetireVersionErrors, RetireVersionResponses, RetryJobData, RetryJobErrors, RetryJobResponses, RevokeData, RevokeErrors, RevokeResponses, RollBackData, RollBackErrors, RollBackResponses, WatchJobData, WatchJobErrors, WatchJobResponses } from './types.gen.js';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean> = Options2<TData, ThrowOnError> & {
     /**
@@ -173,6 +173,23 @@ export const getDataset = <ThrowOnError extends boolean = false>(options: Option
             }
         ],
         url: '/v1/datasets/{dataset}',
+        ...options
+    });
+};
+
+/**
+ * All records of a version, for analysts
+ * The records in the order of their keys' hashes, made while they are sent; of a protected dataset, `key_hash` is what is left of the key. CSV is as in RFC 4180, with LF at the ends of lines: null is an empty field, an empty text is `""`. A body that is cut short has no end: its last chunk is missing. Parquet is written into a file before it is sent. 503, code BUSY, when too many are being sent, or another one is written.
+ */
+export const exportVersion = <ThrowOnError extends boolean = false>(options: Options<ExportVersionData, ThrowOnError>) => {
+    return (options.client ?? client).get<ExportVersionResponses, ExportVersionErrors, ThrowOnError>({
+        security: [
+            {
+                scheme: 'bearer',
+                type: 'http'
+            }
+        ],
+        url: '/v1/datasets/{dataset}/export',
         ...options
     });
 };

@@ -1226,6 +1226,77 @@ export type GetDatasetResponses = {
 
 export type GetDatasetResponse = GetDatasetResponses[keyof GetDatasetResponses];
 
+export type ExportVersionData = {
+    body?: never;
+    path: {
+        /**
+         * Name of a dataset of the token's tenant
+         */
+        dataset: string;
+    };
+    query?: {
+        /**
+         * Read this kept version instead of the current one. A HELD one needs versions:write; one that is not kept any more is 410.
+         */
+        version?: number;
+        /**
+         * Read what was served at this moment (RFC 3339, UTC), also if it was rolled back from since
+         */
+        as_of?: string;
+        /**
+         * csv, as without it, ndjson or parquet
+         */
+        format?: string;
+    };
+    url: '/v1/datasets/{dataset}/export';
+};
+
+export type ExportVersionErrors = {
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    400: Problem;
+    /**
+     * No valid token
+     */
+    401: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    403: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    404: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    410: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    503: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '4XX': Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '5XX': Problem;
+};
+
+export type ExportVersionError = ExportVersionErrors[keyof ExportVersionErrors];
+
+export type ExportVersionResponses = {
+    /**
+     * The records, one a line
+     */
+    200: string;
+};
+
+export type ExportVersionResponse = ExportVersionResponses[keyof ExportVersionResponses];
+
 export type ListVersionsData = {
     body?: never;
     path: {
