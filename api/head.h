@@ -12,6 +12,7 @@ struct api_head {
     const char *request_id, *if_match, *if_none_match, *content_encoding, *expect;
     const char *idempotency_key, *accept_encoding, *origin;
     const char *forwarded, *x_forwarded_for, *traceparent;
+    const char *host;
     unsigned authorizations, lengths, encodings, hosts; /* how often each is there */
     const char *fault; /* NULL, or what is wrong with a header's name or value */
 };

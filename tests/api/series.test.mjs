@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { assertProblem, Data } from '../kit/everline.mjs';
+import { until } from '../kit/process.mjs';
 import { csv } from '../kit/samples.mjs';
 
 const READINGS = {
@@ -110,7 +111,10 @@ test('an earlier version has its own series, and a cursor stays in its version',
   const rest = await read('meter-1', `?version=1&limit=1000&cursor=${next}`);
   assert.deepEqual(rest.items, of(first, 'meter-1').slice(3));
   await data.ok(['rollback', 'readings', '--from', '2', '--reason', 'a test'], { tenant: 'dev' });
-  const onCurrent = await read('meter-1', '?limit=2');
+  const onCurrent = await until('the rollback is served', async () => {
+    const page = await read('meter-1', '?limit=2');
+    return page.version === 1 && page;
+  });
   await data.ok(['promote', 'readings', '2', '--reason', 'a test'], { tenant: 'dev' });
   const after = await read('meter-1', `?limit=1000&cursor=${onCurrent.next}`);
   assert.equal(after.version, 1, 'the pages of one answer are of one version');

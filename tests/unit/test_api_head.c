@@ -16,9 +16,16 @@ static void add(struct api_head *head, const char *name, const char *value)
     api_head_add(head, name, strlen(name), value, value ? strlen(value) : 0);
 }
 
+/* With a Host, unless there is one. */
 static const char *fault(const struct api_head *head)
 {
-    return api_head_fault(head, "POST", "/v1/datasets", "HTTP/1.0");
+    struct api_head whole = *head;
+
+    if (!whole.hosts) {
+        whole.hosts = 1;
+        whole.host = "x";
+    }
+    return api_head_fault(&whole, "POST", "/v1/datasets", "HTTP/1.1");
 }
 
 /* The fault of a head with these one or two headers. */
@@ -248,16 +255,52 @@ static void a_method_is_in_capital_letters(void **state)
         assert_null(api_head_fault(&head, good[i], "/", "HTTP/1.0"));
 }
 
-static void a_target_holds_no_control_character(void **state)
+static void a_value_holds_no_control_character_wherever_it_is(void **state)
+{
+    (void)state;
+    for (size_t len = 1; len < 40; len++)
+        for (size_t at = 0; at < len; at++)
+            for (int c = 0; c < 256; c++) {
+                struct api_head head = {0};
+                char value[40];
+
+                memset(value, 'a', sizeof value);
+                value[at] = (char)c;
+                api_head_add(&head, "X-Any", 5, value, len);
+                assert_int_equal(fault(&head) != NULL, (c < ' ' && c != '\t') || c == 0x7f);
+            }
+}
+
+static void a_host_is_an_authority_and_nothing_else(void **state)
+{
+    static const char *const good[] = {"", "x", "example.org:8080", "[::1]:80", "127.0.0.1", "a_b"};
+    static const char *const bad[] = {"a b", "a\tb", "a,b", "a/b", "a?b", "a#b", "u@a", "a\\b"};
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        assert_null(fault_of("Host", good[i], NULL, NULL));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_non_null(fault_of("Host", bad[i], NULL, NULL));
+}
+
+static void what_only_proxies_or_later_versions_know_is_refused(void **state)
+{
+    struct api_head head = {0};
+    (void)state;
+    assert_non_null(api_head_fault(&head, "CONNECT", "x:80", "HTTP/1.0"));
+    add(&head, "Transfer-Encoding", "chunked");
+    assert_non_null(api_head_fault(&head, "POST", "/", "HTTP/1.0"));
+}
+
+static void a_target_is_visible_ascii_without_a_fragment(void **state)
 {
     const struct api_head head = {0};
     (void)state;
     for (int c = 1; c < 256; c++) {
         char target[] = {'/', 'a', (char)c, 'b', '\0'}, last[] = {'/', (char)c, '\0'};
         assert_int_equal(api_head_fault(&head, "GET", target, "HTTP/1.0") != NULL,
-                         c <= ' ' || c == 0x7f);
+                         c <= ' ' || c >= 0x7f || c == '#');
         assert_int_equal(api_head_fault(&head, "GET", last, "HTTP/1.0") != NULL,
-                         c <= ' ' || c == 0x7f);
+                         c <= ' ' || c >= 0x7f || c == '#');
     }
 }
 
@@ -288,7 +331,10 @@ int main(void)
         cmocka_unit_test(the_only_encoding_is_chunked),
         cmocka_unit_test(a_length_is_digits_and_nothing_else),
         cmocka_unit_test(a_method_is_in_capital_letters),
-        cmocka_unit_test(a_target_holds_no_control_character),
+        cmocka_unit_test(a_value_holds_no_control_character_wherever_it_is),
+        cmocka_unit_test(a_host_is_an_authority_and_nothing_else),
+        cmocka_unit_test(what_only_proxies_or_later_versions_know_is_refused),
+        cmocka_unit_test(a_target_is_visible_ascii_without_a_fragment),
         cmocka_unit_test(a_target_holds_no_escaped_nul),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
