@@ -28,6 +28,7 @@ enum st verify_cmd(const struct cmd_args *args);
 enum st backup_cmd(const struct cmd_args *args);
 enum st restore_cmd(const struct cmd_args *args);
 enum st catalog_rebuild_cmd(const struct cmd_args *args);
+enum st audit_verify_cmd(const struct cmd_args *args);
 enum st get_cmd(const struct cmd_args *args);
 enum st config_example_cmd(const struct cmd_args *args);
 enum st config_check_cmd(const struct cmd_args *args);

@@ -1,5 +1,6 @@
 #include "api/connection.h"
 
+#include "api/address.h"
 #include "api/helper.h"
 #include "api/receive.h"
 
@@ -266,6 +267,17 @@ static bool is_here(const struct api_exchange *x, const struct api_route *route)
     return true;
 }
 
+static void begin_audited(struct api_exchange *x)
+{
+    struct sockaddr_in6 client;
+
+    api_exchange_client(&client, x);
+    api_address_text(x->request.address, (const struct sockaddr *)&client);
+    x->act.version = 0;
+    x->act.reason[0] = x->act.target[0] = '\0';
+    x->request.act = &x->act;
+}
+
 /* Everything that is decided before a handler runs, in this order: shape of the head, route, token
  * and scope, parameters (by the router), expectation, body. */
 static enum st judge_head(struct api_exchange *x, const char *method)
@@ -277,6 +289,8 @@ static enum st judge_head(struct api_exchange *x, const char *method)
         x->request.route = NULL;
         return st_fail(ST_NOT_FOUND, "NO_ROUTE", "there is no such path here");
     }
+    if (route && route->audited)
+        begin_audited(x);
     if (route && route->scope) {
         /* Who may not ask does not learn what was wrong with the question. */
         struct st_report report;
@@ -285,15 +299,18 @@ static enum st judge_head(struct api_exchange *x, const char *method)
         enum st gate = api_gate(&x->identity, &x->request, x->head.authorization);
         store_view_leave(server->keeper, x->request.slot);
         x->request.view = NULL;
+        if (!gate || gate == ST_DENIED) /* who it is, is known */
+            x->request.identity = &x->identity;
         if (gate)
             return gate;
         st = st ? st_restore(&report) : ST_OK;
-        x->request.identity = &x->identity;
     }
     if (st)
         return st;
     buf_init(&x->body, body_limit(x));
     st = check_expectation(x->head.expect);
+    if (!st && route->audited == API_AUDITED_ACT)
+        st = api_audit_ready(server->audit);
     return st ? st : check_body(x);
 }
 
@@ -341,6 +358,7 @@ static enum MHD_Result on_head(struct api_exchange *x, const char *method, const
     x->request.if_match = x->head.if_match;
     x->request.if_none_match = x->head.if_none_match;
     x->request.idempotency_key = x->head.idempotency_key;
+    x->request.purpose = x->head.purpose;
     take_request_id(x);
     take_trace(x);
     api_log_request(&x->request);

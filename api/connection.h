@@ -48,6 +48,7 @@ struct api_exchange {
     char allow[64]; /* the methods of the path, when the one that was sent is none of them */
     struct auth_identity identity;
     struct api_target target;
+    struct api_act act;
     struct store_incoming received; /* the body of a streamed request; begins without a directory */
 };
 

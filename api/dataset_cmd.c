@@ -1,3 +1,4 @@
+#include "api/act.h"
 #include "api/commands.h"
 
 #include <stdio.h>
@@ -24,6 +25,7 @@ enum st dataset_put_cmd(const struct cmd_args *args)
     const char *file = cmd_operand(args, 0);
     struct store_actor actor = commands_actor(args, NULL);
     struct store_definition *definition = NULL;
+    struct act act = {.lock = -1};
     json_t *document = NULL, *dataset = NULL;
     struct store *s = NULL;
     enum st st = jx_parse_file(&document, file, STORE_DEFINITION_MAX);
@@ -35,8 +37,14 @@ enum st dataset_put_cmd(const struct cmd_args *args)
     if (!st)
         st = commands_open(&s, args, false);
     if (!st)
+        st = act_begin(&act, s, cmd_string(args, "tenant"));
+    if (!st)
         st = store_dataset_put(NULL, s, cmd_string(args, "tenant"), definition,
                                cmd_flag(args, "force"), &actor);
+    st = act_end(&act,
+                 &(struct audit_record){.event = "putDataset",
+                                        .dataset = definition ? definition->name : NULL},
+                 st);
     if (!st)
         st = store_dataset_get(&dataset, s, cmd_string(args, "tenant"), definition->name);
     if (!st)

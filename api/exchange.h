@@ -17,6 +17,7 @@
 #define API_QUERY_MAX 32
 #define API_HEADERS_MAX 12
 #define API_REQUEST_ID_SIZE 65
+#define API_REASON_MAX 1000 /* bytes */
 
 struct api_route; /* generated */
 
@@ -24,6 +25,13 @@ struct api_pair {
     const char *name;
     const char *value; /* decoded, NUL-terminated; value_len says if a NUL is inside */
     size_t value_len;
+};
+
+/* What the audit learns of an act from its handler. */
+struct api_act {
+    uint64_t version; /* 0: none */
+    char target[STORE_NAME_SIZE];
+    char reason[API_REASON_MAX + 1];
 };
 
 struct api_request {
@@ -37,6 +45,9 @@ struct api_request {
     const char *if_match; /* header values, or NULL */
     const char *if_none_match;
     const char *idempotency_key;
+    const char *purpose;             /* X-Purpose, or NULL */
+    char address[46];                /* the client's, as text; "" where there is none */
+    struct api_act *act;             /* of an act that is audited: what its handler says of it */
     struct store_incoming *received; /* the body of a streamed request, synced; or NULL */
     char request_id[API_REQUEST_ID_SIZE];
     char trace[API_TRACE_SIZE];    /* the traceparent of our span; or "" */

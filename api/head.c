@@ -32,6 +32,7 @@ static const struct {
     {"Forwarded", 9, VALUE(forwarded), NOT_COUNTED},
     {"X-Forwarded-For", 15, VALUE(x_forwarded_for), NOT_COUNTED},
     {"Traceparent", 11, VALUE(traceparent), NOT_COUNTED},
+    {"X-Purpose", 9, VALUE(purpose), NOT_COUNTED},
 };
 
 /* RFC 9110 section 5.6.2; what names are mostly made of comes first. */

@@ -2,6 +2,7 @@
 #ifndef EVERLINE_API_INTERNAL_H
 #define EVERLINE_API_INTERNAL_H
 
+#include "api/audit.h"
 #include "api/exchange.h"
 #include "api/export.h"
 #include "api/listener.h"
@@ -42,6 +43,7 @@ struct api_server {
     struct api_workers *ingest_workers;
     struct api_watch *watch;
     struct api_hooks *hooks;
+    struct api_audit *audit;         /* NULL: there is no server */
     struct api_followers *followers; /* NULL: there is no server */
     const char *run_name;            /* of this process in DATA/run */
     struct api_links *links;
@@ -105,6 +107,18 @@ void api_run_control(struct api_reply *reply, struct api_request *request, struc
                      struct store_wait *wait);
 /* Runs the long part of a control route, for which there is `request->work`. */
 void api_run_later(struct api_reply *reply, struct api_request *request);
+
+/* ---- the audit ---- */
+
+/* Notes an act that has been answered, whatever came of it. */
+void api_note_act(const struct api_request *request, unsigned status);
+/* Notes a lookup, before it is answered: protected datasets, and those that require a purpose.
+ * `found` has a byte per key. ST_INVALID, PURPOSE_REQUIRED; ST_UNAVAILABLE, AUDIT_UNAVAILABLE. */
+enum st api_note_lookup(const struct api_request *request, const struct store_served *d,
+                        const unsigned char *keys, const unsigned char *found,
+                        size_t count) ST_MUST_USE;
+/* What a handler says of its act. The reason is cut at API_REASON_MAX. */
+void api_act_says(const struct api_request *request, uint64_t version, const char *reason);
 
 /* ---- shared by handlers ---- */
 

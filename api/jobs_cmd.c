@@ -1,3 +1,4 @@
+#include "api/act.h"
 #include "api/commands.h"
 #include "base/progress.h"
 #include "store/queue.h"
@@ -193,12 +194,16 @@ enum st jobs_cancel_cmd(const struct cmd_args *args)
 {
     struct store_actor actor = commands_actor(args, NULL);
     const char *tenant = cmd_string(args, "tenant"), *id = cmd_operand(args, 0);
+    struct act act = {.lock = -1};
     struct store *s = NULL;
     json_t *job = NULL;
     enum st st = commands_open(&s, args, false);
 
     if (!st)
+        st = act_begin(&act, s, tenant);
+    if (!st)
         st = store_job_cancel(NULL, s, tenant, id, &actor);
+    st = act_end(&act, &(struct audit_record){.event = "cancelJob", .target = id}, st);
     if (!st)
         st = follow(&job, s, tenant, id);
     if (!st && strcmp(text_of(job, "state"), "canceled") != 0)
@@ -214,13 +219,18 @@ enum st jobs_cancel_cmd(const struct cmd_args *args)
 enum st jobs_retry_cmd(const struct cmd_args *args)
 {
     struct store_actor actor = commands_actor(args, NULL);
+    const char *tenant = cmd_string(args, "tenant"), *id = cmd_operand(args, 0);
+    struct act act = {.lock = -1};
     struct store *s = NULL;
     enum st st = commands_open(&s, args, false);
 
     if (!st)
-        st = store_job_retry(NULL, s, cmd_string(args, "tenant"), cmd_operand(args, 0), &actor);
+        st = act_begin(&act, s, tenant);
     if (!st)
-        printf("%s waits for its turn\n", cmd_operand(args, 0));
+        st = store_job_retry(NULL, s, tenant, id, &actor);
+    st = act_end(&act, &(struct audit_record){.event = "retryJob", .target = id}, st);
+    if (!st)
+        printf("%s waits for its turn\n", id);
     store_close(s);
     return st;
 }

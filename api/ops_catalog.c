@@ -209,6 +209,7 @@ static enum st run_move(struct api_reply *reply, const struct api_request *reque
     move->dataset = request->path_params[0];
     move->actor.name = actor;
     move->actor.request_id = request->request_id;
+    api_act_says(request, move->to ? move->to : move->from, move->actor.reason);
     enum st st = take_if_match(&move->if_sequence, request->if_match);
     bool ready;
     if (!st)

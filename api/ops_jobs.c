@@ -198,6 +198,7 @@ enum st api_op_create_ingest(struct api_reply *reply, struct api_request *reques
     json_decref(spec);
     if (st)
         return st;
+    snprintf(request->act->target, sizeof request->act->target, "%s", job);
     api_reply_header(reply, "Location", "/v1/jobs/%s", job);
     return write_json(reply, 202, row);
 }

@@ -1,6 +1,7 @@
 #include "api/batch.h"
 #include "api/internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Lookups: one key or many, and the record of one key. */
@@ -50,6 +51,9 @@ enum st api_op_lookup(struct api_reply *reply, struct api_request *request)
         add_head(&reply->body, d);
         st = add_result(&reply->body, d, request->slot, key, &match);
     }
+    unsigned char found = match;
+    if (!st)
+        st = api_note_lookup(request, d, key, &found, 1);
     if (st)
         return st;
     api_metrics_lookups(&request->server->counts, match, !match);
@@ -65,22 +69,26 @@ static size_t batch_limit(const struct api_request *request)
 }
 
 static enum st add_results(struct api_reply *reply, struct api_request *request,
-                           const struct store_served *d, const char *keys, size_t count)
+                           const struct store_served *d, const unsigned char *keys, size_t count)
 {
+    unsigned char *found = malloc(count);
     uint64_t matches = 0;
-    enum st st = ST_OK;
+    enum st st = found ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
 
     add_head(&reply->body, d);
     buf_addstr(&reply->body, "\"results\":[");
     for (size_t i = 0; !st && i < count; i++) {
-        const unsigned char *key = (const unsigned char *)keys + i * STORE_KEY_BYTES;
         bool match = false;
 
         buf_addstr(&reply->body, i ? ",{" : "{");
-        st = add_result(&reply->body, d, request->slot, key, &match);
+        st = add_result(&reply->body, d, request->slot, keys + i * STORE_KEY_BYTES, &match);
+        found[i] = match;
         matches += match;
     }
     buf_addstr(&reply->body, "]}");
+    if (!st)
+        st = api_note_lookup(request, d, keys, found, count);
+    free(found);
     if (!st)
         api_metrics_lookups(&request->server->counts, matches, count - matches);
     return st;
@@ -101,7 +109,7 @@ enum st api_op_lookup_batch(struct api_reply *reply, struct api_request *request
         st = api_batch_read(&keys, &count, hasher, request->body ? request->body : "",
                             request->body_len, limit);
     if (!st)
-        st = add_results(reply, request, d, keys.data, count);
+        st = add_results(reply, request, d, (const unsigned char *)keys.data, count);
     buf_release(&keys);
     if (!st)
         api_version_headers(reply, d);
@@ -139,11 +147,15 @@ enum st api_op_get_record(struct api_reply *reply, struct api_request *request)
     if (st)
         return st;
     st = store_served_get(d, request->slot, key, &row, &row_len);
-    api_metrics_lookups(&request->server->counts, st == ST_OK, st == ST_NOT_FOUND);
-    if (st == ST_NOT_FOUND)
-        return st_fail(ST_NOT_FOUND, "RECORD_NOT_FOUND", "there is no record of this key");
+    if (st && st != ST_NOT_FOUND)
+        return st;
+    unsigned char found = st == ST_OK;
+    st = api_note_lookup(request, d, key, &found, 1);
     if (st)
         return st;
+    api_metrics_lookups(&request->server->counts, found, !found);
+    if (!found)
+        return st_fail(ST_NOT_FOUND, "RECORD_NOT_FOUND", "there is no record of this key");
     api_version_headers(reply, d);
     if (api_etag(reply, request, d, text, ""))
         return ST_OK;

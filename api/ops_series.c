@@ -158,8 +158,11 @@ static enum st find(bool *match, const struct page *p, struct api_request *reque
     *match = st == ST_OK;
     if (st && st != ST_NOT_FOUND)
         return st;
-    api_metrics_lookups(&request->server->counts, *match, !*match);
-    return ST_OK;
+    unsigned char found = *match;
+    st = api_note_lookup(request, p->served, p->key, &found, 1);
+    if (!st)
+        api_metrics_lookups(&request->server->counts, *match, !*match);
+    return st;
 }
 
 enum st api_op_get_series(struct api_reply *reply, struct api_request *request)

@@ -56,6 +56,8 @@ enum st api_op_revoke(struct api_reply *reply, struct api_request *request, stru
     if (!st)
         st = read_revocation(&r, &actor.reason, body);
     if (!st)
+        api_act_says(request, 0, actor.reason);
+    if (!st)
         st = store_revoke(&row, s, &r, &actor);
     if (!st) {
         log_event(LOG_LEVEL_INFO, "revoked", "tenant %s: %s", r.tenant,

@@ -180,6 +180,8 @@ enum MHD_Result api_reply_queue(struct api_exchange *x)
         MHD_destroy_response(response);
         return MHD_NO; /* the connection is closed */
     }
+    if (x->request.identity && x->request.route && x->request.route->audited == API_AUDITED_ACT)
+        api_note_act(&x->request, x->reply.status);
     if (log_is_on(LOG_LEVEL_DEBUG))
         log_request(x);
     api_metrics_count(&x->server->counts, x->request.route, x->reply.status,

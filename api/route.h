@@ -6,7 +6,10 @@
 #include "api/exchange.h"
 
 #define API_SEGMENTS_MAX 8
-#define API_QUERY_PARAMS_MAX 8
+#define API_QUERY_PARAMS_MAX 12
+
+/* What the audit has of an operation: nothing, an act whatever came of it, or each key. */
+enum api_audited { API_AUDITED_NOT, API_AUDITED_ACT, API_AUDITED_LOOKUP };
 
 enum api_type { API_TEXT, API_INTEGER, API_BOOLEAN };
 
@@ -36,8 +39,9 @@ struct api_route {
     uint32_t scope;         /* enum auth_scope; 0: no token needed */
     size_t body_limit;      /* bytes; 0: no body */
     const char *media_type; /* of the body; NULL: no body, or any */
-    bool stream;            /* a body of another media type goes to the spool as it comes */
-    api_data_fn data;       /* one of the two */
+    enum api_audited audited;
+    bool stream;      /* a body of another media type goes to the spool as it comes */
+    api_data_fn data; /* one of the two */
     api_control_fn control;
     api_later_fn later; /* the long part of `control`, or NULL */
 };

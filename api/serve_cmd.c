@@ -9,6 +9,7 @@
 #define CONNECTIONS_MAX 1000000
 #define CORS_ORIGINS_MAX 64
 #define TRUSTED_PROXIES_MAX 64
+#define AUDIT_INTERVAL_MAX_MS 60000
 #define TIMEOUT_MAX_MS (24u * 3600 * 1000)
 #define SCRUB_INTERVAL_MAX_MS (400ull * TIMEOUT_MAX_MS)
 
@@ -23,10 +24,11 @@ struct reading {
 };
 
 /* What a running server cannot change. */
-static const char *const FIXED[] = {"data",      "keys",       "listen",      "metrics-listen",
-                                    "port-file", "workers",    "connections", "ingest-workers",
-                                    "inbox",     "scrub-rate", "production",  "scrub-interval",
-                                    "jwks-ca",   NULL};
+static const char *const FIXED[] = {
+    "data",      "keys",           "listen",          "metrics-listen",
+    "port-file", "workers",        "connections",     "ingest-workers",
+    "inbox",     "scrub-rate",     "production",      "scrub-interval",
+    "jwks-ca",   "audit-interval", "audit-retention", NULL};
 
 static enum st read_word(unsigned *out, const struct cmd_args *args, const char *name,
                          const char *const *words)
@@ -129,6 +131,10 @@ static enum st read_options(struct api_options *o, struct reading *r)
         st = cmd_range(&connections, args, "connections", 1, CONNECTIONS_MAX);
     if (!st)
         st = cmd_range(&o->scrub.interval_ms, args, "scrub-interval", 1, SCRUB_INTERVAL_MAX_MS);
+    if (!st)
+        st = cmd_range(&o->audit_interval_ms, args, "audit-interval", 1, AUDIT_INTERVAL_MAX_MS);
+    if (!st)
+        st = cmd_range(&o->audit_retention_ms, args, "audit-retention", 0, INT64_MAX);
     o->workers = (unsigned)workers;
     o->ingest_workers = (unsigned)ingest_workers;
     o->connection_limit = (unsigned)connections;

@@ -182,6 +182,8 @@ static void set_defaults(struct api_options *o)
         o->connection_limit = 4096;
     if (o->drain_timeout_ms == 0)
         o->drain_timeout_ms = 25000;
+    if (o->audit_interval_ms == 0)
+        o->audit_interval_ms = 100;
     if (o->request_timeout_ms == 0)
         o->request_timeout_ms = 30000;
 }
@@ -277,6 +279,20 @@ static enum st start_workers(struct api_server *server)
     return api_workers_start(&server->ingest_workers, &w, server->keeper);
 }
 
+static enum st start_audit(struct api_server *server)
+{
+    const struct api_options *o = &server->options;
+    struct api_audit_options a = {.data_dir = o->store.data_dir,
+                                  .keys_dir = server->keys_dir,
+                                  .interval_ms = o->audit_interval_ms,
+                                  .retention_ms = o->audit_retention_ms,
+                                  .slots = o->workers,
+                                  .keeper = server->keeper,
+                                  .metrics = server->metrics};
+
+    return api_audit_start(&server->audit, &a);
+}
+
 enum st api_serve(const struct api_options *options)
 {
     struct api_server server = {.options = *options, .exports = API_EXPORTS_INIT};
@@ -312,6 +328,8 @@ enum st api_serve(const struct api_options *options)
     if (!st)
         st = api_hooks_start(&server.hooks, server.keeper);
     if (!st)
+        st = start_audit(&server);
+    if (!st)
         st = api_links_new(&server.links, server.counts.refused);
     if (!st)
         st = api_settings_apply(&server, &server.options);
@@ -326,6 +344,7 @@ enum st api_serve(const struct api_options *options)
     api_listeners_stop(&server.listeners);
     api_settings_release(&server);
     api_links_free(server.links);
+    api_audit_stop(server.audit);
     api_hooks_stop(server.hooks);
     api_watch_stop(server.watch);
     api_workers_stop(server.ingest_workers);

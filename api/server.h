@@ -31,6 +31,7 @@ struct api_options {
     uint64_t request_timeout_ms;        /* from the first byte of a request to its last; 0: 30 s */
     uint64_t drain_timeout_ms;          /* after SIGTERM: 25 s by default */
     struct store_scrub_options scrub;
+    uint64_t audit_interval_ms, audit_retention_ms; /* see api/audit.h */
     const char *jwks_ca; /* PEM of who may vouch for issuers' servers; NULL: the system's */
     bool production;
     enum log_level log_level;

@@ -1,3 +1,4 @@
+#include "api/act.h"
 #include "api/commands.h"
 
 #include "auth/http.h"
@@ -19,15 +20,53 @@ static enum st change_text(char *to, size_t size, const struct cmd_args *args, c
     return ST_OK;
 }
 
-static enum st change_number(uint32_t *to, const struct cmd_args *args, const char *option)
+static enum st change_number(uint64_t *to, const struct cmd_args *args, const char *option,
+                             uint64_t max)
 {
-    uint64_t number;
+    return cmd_string(args, option) ? cmd_range(to, args, option, 0, max) : ST_OK;
+}
 
-    if (!cmd_string(args, option))
-        return ST_OK;
-    enum st st = cmd_range(&number, args, option, 0, UINT32_MAX);
-    if (!st)
-        *to = (uint32_t)number;
+static enum st change_narrow(uint32_t *to, const struct cmd_args *args, const char *option)
+{
+    uint64_t number = *to;
+    enum st st = change_number(&number, args, option, UINT32_MAX);
+
+    *to = (uint32_t)number;
+    return st;
+}
+
+static enum st change_numbers(struct store_tenant *t, const struct cmd_args *args)
+{
+    const struct {
+        uint32_t *to;
+        const char *option;
+    } narrow[] = {
+        {&t->max_batch_keys, "max-batch-keys"},
+        {&t->max_datasets, "max-datasets"},
+        {&t->max_concurrent_jobs, "max-concurrent-jobs"},
+        {&t->max_queued_jobs, "max-queued-jobs"},
+        {&t->max_versions, "max-versions"},
+        {&t->requests_per_second, "requests-per-second"},
+        {&t->requests_burst, "requests-burst"},
+        {&t->subject_requests_per_second, "subject-requests-per-second"},
+        {&t->subject_requests_burst, "subject-requests-burst"},
+    };
+    const struct {
+        uint64_t *to;
+        const char *option;
+    } wide[] = {
+        {&t->max_upload_bytes, "max-upload-bytes"},
+        {&t->max_audit_bytes, "max-audit-bytes"},
+        {&t->max_stored_bytes, "max-stored-bytes"},
+        {&t->requests_per_day, "requests-per-day"},
+        {&t->subject_requests_per_day, "subject-requests-per-day"},
+    };
+    enum st st = ST_OK;
+
+    for (size_t i = 0; !st && i < sizeof narrow / sizeof narrow[0]; i++)
+        st = change_narrow(narrow[i].to, args, narrow[i].option);
+    for (size_t i = 0; !st && i < sizeof wide / sizeof wide[0]; i++)
+        st = change_number(wide[i].to, args, wide[i].option, INT64_MAX);
     return st;
 }
 
@@ -77,15 +116,7 @@ static enum st change(struct store_tenant *t, const struct cmd_args *args)
     if (!st)
         st = change_webhook(t, args);
     if (!st)
-        st = change_number(&t->max_batch_keys, args, "max-batch-keys");
-    if (!st)
-        st = change_number(&t->max_datasets, args, "max-datasets");
-    if (!st)
-        st = change_number(&t->max_concurrent_jobs, args, "max-concurrent-jobs");
-    if (!st)
-        st = change_number(&t->max_queued_jobs, args, "max-queued-jobs");
-    if (!st && cmd_string(args, "max-upload-bytes"))
-        st = cmd_range(&t->max_upload_bytes, args, "max-upload-bytes", 0, INT64_MAX);
+        st = change_numbers(t, args);
     if (!st && (enable || disable))
         t->enabled = enable;
     return st;
@@ -94,6 +125,7 @@ static enum st change(struct store_tenant *t, const struct cmd_args *args)
 enum st tenant_put_cmd(const struct cmd_args *args)
 {
     struct store_tenant t = {0};
+    struct act act = {.lock = -1};
     struct store *s = NULL;
     enum st st = change(&t, args); /* a wrong option makes no tenant */
 
@@ -106,7 +138,10 @@ enum st tenant_put_cmd(const struct cmd_args *args)
     if (!st && t.webhook[0])
         st = store_hook_key_create(s, t.name);
     if (!st)
+        st = act_begin(&act, s, t.name);
+    if (!st)
         st = store_tenant_put(s, &t);
+    st = act_end(&act, &(struct audit_record){.event = "putTenant"}, st);
     if (!st)
         printf("tenant %s is %s\n", t.name, t.enabled ? "enabled" : "disabled");
     store_close(s);

@@ -1,3 +1,4 @@
+#include "api/act.h"
 #include "api/commands.h"
 
 #include "auth/inspect.h"
@@ -193,6 +194,7 @@ enum st token_revoke_cmd(const struct cmd_args *args)
                                  .token_id = cmd_string(args, "jti"),
                                  .subject = cmd_string(args, "subject")};
     struct store_actor actor = commands_actor(args, cmd_string(args, "reason"));
+    struct act act = {.lock = -1};
     json_t *claims = NULL, *row = NULL;
     struct store *s = NULL;
     enum st st = ST_OK;
@@ -206,7 +208,10 @@ enum st token_revoke_cmd(const struct cmd_args *args)
     if (!st)
         st = commands_open(&s, args, false);
     if (!st)
+        st = act_begin(&act, s, r.tenant);
+    if (!st)
         st = store_revoke(&row, s, &r, &actor);
+    st = act_end(&act, &(struct audit_record){.event = "revoke", .reason = actor.reason}, st);
     if (!st)
         printf("%s revoked\n", r.subject ? "the tokens of the subject are" : "the token is");
     json_decref(claims);

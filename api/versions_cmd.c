@@ -1,3 +1,4 @@
+#include "api/act.h"
 #include "api/commands.h"
 
 #include <stdio.h>
@@ -128,6 +129,9 @@ enum st rollback_cmd(const struct cmd_args *args)
         .if_sequence = cmd_uint(args, "if-match"),
         .actor = commands_actor(args, cmd_string(args, "reason")),
     };
+    struct audit_record record = {
+        .event = "rollBack", .dataset = move.dataset, .reason = move.actor.reason};
+    struct act act = {.lock = -1};
     uint64_t from, to;
     json_t *head = NULL;
     struct store *s = NULL;
@@ -146,7 +150,11 @@ enum st rollback_cmd(const struct cmd_args *args)
         st = store_move_wait(s, &move, true);
     }
     if (!st)
+        st = act_begin(&act, s, move.tenant);
+    if (!st)
         st = store_rollback(&head, s, &move);
+    record.version = move.to;
+    st = act_end(&act, &record, st);
     store_close(s);
     return st ? st : print_head(head, json);
 }
@@ -159,6 +167,9 @@ enum st promote_cmd(const struct cmd_args *args)
         .if_sequence = cmd_uint(args, "if-match"),
         .actor = commands_actor(args, cmd_string(args, "reason")),
     };
+    struct audit_record record = {
+        .event = "promoteVersion", .dataset = move.dataset, .reason = move.actor.reason};
+    struct act act = {.lock = -1};
     json_t *head = NULL;
     struct store *s = NULL;
     bool json;
@@ -171,7 +182,11 @@ enum st promote_cmd(const struct cmd_args *args)
     if (!st)
         st = store_move_wait(s, &move, false);
     if (!st)
+        st = act_begin(&act, s, move.tenant);
+    if (!st)
         st = store_promote(&head, s, &move);
+    record.version = move.to;
+    st = act_end(&act, &record, st);
     store_close(s);
     return st ? st : print_head(head, json);
 }

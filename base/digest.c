@@ -8,6 +8,7 @@
 #include <openssl/rand.h>
 #include <openssl/sha.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -285,6 +286,38 @@ enum st digest_hmac_sum(unsigned char out[DIGEST_BYTES], struct digest_hmac *h, 
         SHA256_Update(&outer, out, DIGEST_BYTES) != 1 || SHA256_Final(out, &outer) != 1)
         return crypto_failed("HMAC");
     return ST_OK;
+}
+
+static enum st hmac_once(unsigned char out[DIGEST_BYTES], const struct secret *key,
+                         const void *bytes, size_t len)
+{
+    struct digest_hmac *hmac = NULL;
+    enum st st = digest_hmac_new(&hmac, key);
+
+    if (!st)
+        st = digest_hmac_sum(out, hmac, bytes, len);
+    digest_hmac_free(hmac);
+    return st;
+}
+
+enum st digest_hkdf(struct secret *out, const struct secret *key, const char *info)
+{
+    unsigned char zero[DIGEST_BYTES] = {0}, extracted[DIGEST_BYTES], expanded[DIGEST_BYTES];
+    char text[128];
+    int len = snprintf(text, sizeof text, "%s\x01", info); /* the one block's number */
+    enum st st = len > 0 && (size_t)len < sizeof text
+                     ? ST_OK
+                     : st_fail(ST_TOO_LARGE, NULL, "the name of a key's use is too long");
+
+    if (!st)
+        st = hmac_once(extracted, &(struct secret){zero, sizeof zero}, key->bytes, key->len);
+    if (!st)
+        st = hmac_once(expanded, &(struct secret){extracted, sizeof extracted}, text, (size_t)len);
+    if (!st)
+        st = secret_copy(out, expanded, sizeof expanded);
+    secret_wipe(extracted, sizeof extracted);
+    secret_wipe(expanded, sizeof expanded);
+    return st;
 }
 
 void digest_base64(char *out, const void *bytes, size_t len)

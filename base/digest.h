@@ -52,6 +52,10 @@ void digest_hmac_free(struct digest_hmac *h);
 enum st digest_hmac_sum(unsigned char out[DIGEST_BYTES], struct digest_hmac *h, const void *bytes,
                         size_t len) ST_MUST_USE;
 
+/* A key of DIGEST_BYTES for one use, from a longer-lived one: HKDF with SHA-256 (RFC 5869), without
+ * salt, `info` names the use. */
+enum st digest_hkdf(struct secret *out, const struct secret *key, const char *info) ST_MUST_USE;
+
 enum st digest_random(void *out, size_t len) ST_MUST_USE;
 
 /* Standard base64 with padding (RFC 4648 section 4); `out` takes (len + 2) / 3 * 4 + 1 bytes. */

@@ -17,6 +17,7 @@ const SCOPES = {
   'tenant:admin': 'AUTH_TENANT_ADMIN',
   'platform:admin': 'AUTH_PLATFORM_ADMIN',
 };
+const AUDITED = { none: 'API_AUDITED_NOT', act: 'API_AUDITED_ACT', lookup: 'API_AUDITED_LOOKUP' };
 const TYPES = { string: 'API_TEXT', integer: 'API_INTEGER', boolean: 'API_BOOLEAN' };
 /** By x-everline-thread: which function of the handler runs where. */
 const HANDLERS = {
@@ -107,6 +108,7 @@ function operationRow(document, path, method, operation) {
      .body_limit = ${limit},
      .media_type = ${types.length ? `"${types[0]}"` : 'NULL'},
      .stream = ${stream},
+     .audited = ${AUDITED[operation['x-everline-audit'] ?? 'none'] ?? fail(where, 'no known x-everline-audit')},
      ${HANDLERS[thread](handler)}},`,
   };
 }

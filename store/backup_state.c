@@ -13,9 +13,9 @@
 
 /* What is nothing to another directory or another day. */
 static const bool LEFT_OUT[CATALOG_TABLES] = {
-    [CATALOG_QUEUE] = true,   [CATALOG_PINS] = true,  [CATALOG_CANDIDATES] = true,
-    [CATALOG_ACKS] = true,    [CATALOG_SEALS] = true, [CATALOG_UPLOADS] = true,
-    [CATALOG_REPEATS] = true,
+    [CATALOG_QUEUE] = true,   [CATALOG_PINS] = true,    [CATALOG_CANDIDATES] = true,
+    [CATALOG_ACKS] = true,    [CATALOG_SEALS] = true,   [CATALOG_UPLOADS] = true,
+    [CATALOG_REPEATS] = true, [CATALOG_ANCHORS] = true,
 };
 
 static enum st make_directory(struct backup *b)

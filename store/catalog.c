@@ -37,6 +37,7 @@ const char *const catalog_table_names[CATALOG_TABLES] = {
     [CATALOG_REPEATS] = "repeats",
     [CATALOG_STARTS] = "starts",
     [CATALOG_HOOKS] = "hooks",
+    [CATALOG_ANCHORS] = "anchors",
 };
 
 static MDB_env *abandoned; /* the last one: its lock must stay mapped while this thread lives */

@@ -40,6 +40,7 @@ enum catalog_table {
     CATALOG_REPEATS, /* tenant/sha256 of a key     -> {"sha256","job","at_us"}: Idempotency-Key */
     CATALOG_STARTS,  /* tenant/dataset/what        -> {"mark","job"} (store/start.c) */
     CATALOG_HOOKS,   /* tenant/message             -> what waits to be told (store/hook.c) */
+    CATALOG_ANCHORS, /* tenant/%06chain           -> see store/anchor.c */
     CATALOG_TABLES
 };
 

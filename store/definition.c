@@ -276,6 +276,7 @@ static enum st parse_members(struct store_definition *d)
                                           "max_reject_ratio",
                                           "retention",
                                           "require_promotion",
+                                          "require_purpose",
                                           "schedule",
                                           "watch_inbox",
                                           NULL};
@@ -292,7 +293,8 @@ static enum st parse_members(struct store_definition *d)
         jx_object(&record, doc, "", "record") || jx_array(&checks, doc, "", "checks") ||
         jx_array(&gates, doc, "", "gates") || jx_object(&rollups, doc, "", "rollups") ||
         jx_object(&retention, doc, "", "retention") ||
-        jx_boolean(&d->require_promotion, doc, "", "require_promotion", false))
+        jx_boolean(&d->require_promotion, doc, "", "require_promotion", false) ||
+        jx_boolean(&d->require_purpose, doc, "", "require_purpose", false))
         return definition_adopt("/");
     if (store_name_check("dataset", name))
         return definition_adopt("/name");

@@ -189,7 +189,8 @@ struct store_definition {
     struct store_rollup judged;
     unsigned keep_versions, keep_days;
     bool require_promotion;
-    bool scheduled; /* at these times, from the files that /schedule/sources names */
+    bool require_purpose; /* lookups must say what for */
+    bool scheduled;       /* at these times, from the files that /schedule/sources names */
     struct cron schedule;
     bool watch_inbox; /* a batch that lies complete in INBOX/TENANT/NAME is ingested */
 };

@@ -269,6 +269,11 @@ void store_close(struct store *s)
     free(s);
 }
 
+const char *store_data_dir(const struct store *s)
+{
+    return s->data_dir;
+}
+
 const char *store_keys_dir(const struct store *s)
 {
     return s->keys_dir;

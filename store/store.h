@@ -42,6 +42,7 @@ struct store_options {
 enum st store_open(struct store **out, const struct store_options *options) ST_MUST_USE;
 void store_close(struct store *s);
 
+const char *store_data_dir(const struct store *s);
 const char *store_keys_dir(const struct store *s);
 enum st store_segment_path(char out[FS_PATH_MAX], const struct store *s,
                            const char *sha256) ST_MUST_USE;
@@ -74,11 +75,22 @@ struct store_tenant {
         max_concurrent_jobs;   /* that workers run at a time; those of the command line are free */
     uint32_t max_queued_jobs;  /* that have not ended */
     uint64_t max_upload_bytes; /* of all uploads that are kept */
+    uint64_t max_audit_bytes;  /* the oldest files go */
+    uint32_t max_versions;     /* of a dataset, whose files are kept */
+    uint64_t max_stored_bytes; /* of segments that its versions name */
+    /* Lookups count keys. 0: no limit. */
+    uint32_t requests_per_second, requests_burst; /* no burst: a second's */
+    uint64_t requests_per_day;
+    uint32_t subject_requests_per_second, subject_requests_burst;
+    uint64_t subject_requests_per_day;
 };
 
 void store_tenant_init(struct store_tenant *t, const char *name);
 enum st store_tenant_put(struct store *s, const struct store_tenant *t) ST_MUST_USE;
 enum st store_tenant_get(struct store_tenant *out, struct store *s, const char *name) ST_MUST_USE;
+/* A tenant's "limits": absent ones are 0. ST_INVALID as jx_ functions, below `pointer`. */
+enum st store_tenant_limits_from_json(struct store_tenant *t, const json_t *limits,
+                                      const char *pointer) ST_MUST_USE;
 enum st store_tenant_list(json_t **items, struct store *s) ST_MUST_USE;
 
 /* Keys outside segments: KEYS/<tenant>/hmac/<id>.key, and KEYS/<tenant>/tokens for auth/. */

@@ -21,25 +21,85 @@ void store_tenant_init(struct store_tenant *t, const char *name)
     snprintf(t->audience, sizeof t->audience, "everline");
 }
 
+/* Members of "limits". */
+static const struct limit {
+    const char *name;
+    size_t offset;
+    bool wide; /* uint64_t, else uint32_t */
+} LIMITS[] = {
+#define NARROW(member)                                                                             \
+    {                                                                                              \
+#member, offsetof(struct store_tenant, member), false                                      \
+    }
+#define WIDE(member)                                                                               \
+    {                                                                                              \
+#member, offsetof(struct store_tenant, member), true                                       \
+    }
+    NARROW(max_batch_keys),         NARROW(max_datasets),
+    NARROW(max_concurrent_jobs),    NARROW(max_queued_jobs),
+    WIDE(max_upload_bytes),         WIDE(max_audit_bytes),
+    NARROW(max_versions),           WIDE(max_stored_bytes),
+    NARROW(requests_per_second),    NARROW(requests_burst),
+    WIDE(requests_per_day),         NARROW(subject_requests_per_second),
+    NARROW(subject_requests_burst), WIDE(subject_requests_per_day),
+};
+enum { LIMIT_COUNT = sizeof LIMITS / sizeof LIMITS[0] };
+
+static uint64_t get_limit(const struct store_tenant *t, const struct limit *l)
+{
+    const void *at = (const char *)t + l->offset;
+
+    return l->wide ? *(const uint64_t *)at : *(const uint32_t *)at;
+}
+
+static void set_limit(struct store_tenant *t, const struct limit *l, int64_t value)
+{
+    void *at = (char *)t + l->offset;
+
+    if (l->wide)
+        *(uint64_t *)at = (uint64_t)value;
+    else
+        *(uint32_t *)at = (uint32_t)value;
+}
+
 enum st store_tenant_to_json(json_t **out, const struct store_tenant *t)
 {
-    *out = json_pack(
-        "{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:I, s:I, s:I, s:I, s:I}}", "tenant", t->name,
-        "enabled", t->enabled ? 1 : 0, "issuer", t->issuer, "audience", t->audience, "jwks",
-        t->jwks, "webhook", t->webhook, "hmac_key_id", t->hmac_key_id, "hmac_key_check",
-        t->hmac_key_check, "limits", "max_batch_keys", (json_int_t)t->max_batch_keys,
-        "max_datasets", (json_int_t)t->max_datasets, "max_concurrent_jobs",
-        (json_int_t)t->max_concurrent_jobs, "max_queued_jobs", (json_int_t)t->max_queued_jobs,
-        "max_upload_bytes", (json_int_t)t->max_upload_bytes);
+    json_t *limits = json_object();
+
+    for (size_t i = 0; i < LIMIT_COUNT; i++)
+        json_object_set_new(limits, LIMITS[i].name,
+                            json_integer((json_int_t)get_limit(t, &LIMITS[i])));
+    *out = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "tenant", t->name, "enabled",
+                     t->enabled ? 1 : 0, "issuer", t->issuer, "audience", t->audience, "jwks",
+                     t->jwks, "webhook", t->webhook, "hmac_key_id", t->hmac_key_id,
+                     "hmac_key_check", t->hmac_key_check, "limits", limits);
     return *out ? ST_OK
                 : st_fail(ST_INVALID, "INVALID_TENANT",
                           "issuer or audience of the tenant is not valid UTF-8");
 }
 
+enum st store_tenant_limits_from_json(struct store_tenant *t, const json_t *limits,
+                                      const char *pointer)
+{
+    const char *names[LIMIT_COUNT + 1] = {NULL};
+    enum st st = ST_OK;
+
+    for (size_t i = 0; i < LIMIT_COUNT; i++)
+        names[i] = LIMITS[i].name;
+    if (limits)
+        st = jx_only(limits, pointer, names);
+    for (size_t i = 0; !st && limits && i < LIMIT_COUNT; i++) {
+        int64_t value = 0;
+        st = jx_integer(&value, limits, pointer, LIMITS[i].name, 0, 0,
+                        LIMITS[i].wide ? INT64_MAX : UINT32_MAX);
+        set_limit(t, &LIMITS[i], value);
+    }
+    return st;
+}
+
 enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
 {
     const char *name, *issuer, *audience, *jwks = "", *webhook = "", *key_id, *key_check = NULL;
-    int64_t batch = 0, datasets = 0, concurrent = 0, queued = 0, upload_bytes = 0;
     json_t *limits = NULL;
     bool enabled;
     enum st st = jx_need_string(&name, row, "", "tenant");
@@ -60,19 +120,12 @@ enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
         st = jx_string(&key_check, row, "", "hmac_key_check", "");
     if (!st)
         st = jx_object(&limits, row, "", "limits");
-    if (!st && limits)
-        st = jx_integer(&batch, limits, "/limits", "max_batch_keys", 0, 0, UINT32_MAX);
-    if (!st && limits)
-        st = jx_integer(&datasets, limits, "/limits", "max_datasets", 0, 0, UINT32_MAX);
-    if (!st && limits)
-        st = jx_integer(&concurrent, limits, "/limits", "max_concurrent_jobs", 0, 0, UINT32_MAX);
-    if (!st && limits)
-        st = jx_integer(&queued, limits, "/limits", "max_queued_jobs", 0, 0, UINT32_MAX);
-    if (!st && limits)
-        st = jx_integer(&upload_bytes, limits, "/limits", "max_upload_bytes", 0, 0, INT64_MAX);
+    if (!st) {
+        store_tenant_init(t, name);
+        st = store_tenant_limits_from_json(t, limits, "/limits");
+    }
     if (st)
         return st_fail(ST_CORRUPT, "CATALOG_DAMAGED", "a tenant's row is damaged");
-    store_tenant_init(t, name);
     t->enabled = enabled;
     snprintf(t->issuer, sizeof t->issuer, "%s", issuer);
     snprintf(t->audience, sizeof t->audience, "%s", audience);
@@ -80,11 +133,6 @@ enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
     snprintf(t->webhook, sizeof t->webhook, "%s", webhook);
     snprintf(t->hmac_key_id, sizeof t->hmac_key_id, "%s", key_id);
     snprintf(t->hmac_key_check, sizeof t->hmac_key_check, "%s", key_check);
-    t->max_batch_keys = (uint32_t)batch;
-    t->max_datasets = (uint32_t)datasets;
-    t->max_concurrent_jobs = (uint32_t)concurrent;
-    t->max_queued_jobs = (uint32_t)queued;
-    t->max_upload_bytes = (uint64_t)upload_bytes;
     return ST_OK;
 }
 

@@ -10,7 +10,7 @@ import { csv, THINGS, things } from '../kit/samples.mjs';
 
 const COMMANDS = ['dev', 'serve', 'ingest', 'tenant put', 'tenant get', 'tenant list', 'token', 'dataset put',
   'dataset get', 'dataset list', 'versions', 'diff', 'rollback', 'promote',
-  'verify', 'backup', 'restore', 'catalog rebuild', 'get', 'config example', 'config check', 'config dump', 'version'];
+  'verify', 'audit verify', 'backup', 'restore', 'catalog rebuild', 'get', 'config example', 'config check', 'config dump', 'version'];
 let data;
 
 before(async () => {
@@ -154,7 +154,9 @@ test('a number that does not fit is refused, not cut, and a wrong option makes n
   assert.doesNotMatch(await other.ok(['tenant', 'list']), /second/);
   await other.ok(['tenant', 'put', 'dev', '--max-datasets', '4294967295', '--max-batch-keys', '7']);
   assert.deepEqual((await other.json(['tenant', 'get', 'dev'], { tenant: null })).limits,
-    { max_batch_keys: 7, max_datasets: 4294967295, max_concurrent_jobs: 0, max_queued_jobs: 0, max_upload_bytes: 0 });
+    { max_batch_keys: 7, max_datasets: 4294967295, max_concurrent_jobs: 0, max_queued_jobs: 0, max_upload_bytes: 0, max_audit_bytes: 0, max_versions: 0, max_stored_bytes: 0,
+      requests_per_second: 0, requests_burst: 0, requests_per_day: 0,
+      subject_requests_per_second: 0, subject_requests_burst: 0, subject_requests_per_day: 0 });
 });
 
 test('a wrong --output is refused before anything is moved', async () => {

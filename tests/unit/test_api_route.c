@@ -104,6 +104,7 @@ static void every_operation_of_the_contract_has_its_path(void **state)
         {"POST", "/v1/datasets/d/rollback", "rollBack"},
         {"GET", "/v1/datasets/d/events", "listEvents"},
         {"POST", "/v1/revocations", "revoke"},
+        {"GET", "/v1/audit", "listAudit"},
         {"POST", "/v1/uploads", "createUpload"},
         {"POST", "/v1/datasets/d/ingests", "createIngest"},
         {"GET", "/v1/jobs", "listJobs"},

@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.js';
 import type { Client, Options as Options2, TDataShape } from './client/index.js';
-import type { CancelJobData, CancelJobErrors, CancelJobResponses, CreateIngestData, CreateIngestErrors, CreateIngestResponses, CreateUploadData, CreateUploadErrors, CreateUploadResponses, DiffVersionsData, DiffVersionsErrors, DiffVersionsResponses, ExportVersionData, ExportVersionErrors, ExportVersionResponses, GetContractData, GetContractErrors, GetContractResponses, GetDatasetData, GetDatasetErrors, GetDatasetResponses, GetDocsData, GetDocsErrors, GetDocsResponses, GetDocsScriptData, GetDocsScriptErrors, GetDocsScriptResponses, GetJobData, GetJobErrors, GetJobResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetRecordData, GetRecordErrors, GetRecordResponses, GetSeriesData, GetSeriesErrors, GetSeriesResponses, GetVersionData, GetVersionErrors, GetVersionResponses, ListDatasetsData, ListDatasetsErrors, ListDatasetsResponses, ListEventsData, ListEventsErrors, ListEventsResponses, ListJobsData, ListJobsErrors, ListJobsResponses, ListRejectsData, ListRejectsErrors, ListRejectsResponses, ListRollupsData, ListRollupsErrors, ListRollupsResponses, ListVersionsData, ListVersionsErrors, ListVersionsResponses, LivezData, LivezErrors, LivezResponses, LookupBatchData, LookupBatchErrors, LookupBatchResponses, LookupData, LookupErrors, LookupResponses, LookupSeriesData, LookupSeriesErrors, LookupSeriesResponses, PromoteVersionData, PromoteVersionErrors, PromoteVersionResponses, ReadRollupData, ReadRollupErrors, ReadRollupResponses, ReadyzData, ReadyzErrors, ReadyzResponses, RetireVersionData, RetireVersionErrors, RetireVersionResponses, RetryJobData, RetryJobErrors, RetryJobResponses, RevokeData, RevokeErrors, RevokeResponses, RollBackData, RollBackErrors, RollBackResponses, WatchJobData, WatchJobErrors, WatchJobResponses } from './types.gen.js';
+import type { CancelJobData, CancelJobErrors, CancelJobResponses, CreateIngestData, CreateIngestErrors, CreateIngestResponses, CreateUploadData, CreateUploadErrors, CreateUploadResponses, DiffVersionsData, DiffVersionsErrors, DiffVersionsResponses, ExportVersionData, ExportVersionErrors, ExportVersionResponses, GetContractData, GetContractErrors, GetContractResponses, GetDatasetData, GetDatasetErrors, GetDatasetResponses, GetDocsData, GetDocsErrors, GetDocsResponses, GetDocsScriptData, GetDocsScriptErrors, GetDocsScriptResponses, GetJobData, GetJobErrors, GetJobResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetRecordData, GetRecordErrors, GetRecordResponses, GetSeriesData, GetSeriesErrors, GetSeriesResponses, GetVersionData, GetVersionErrors, GetVersionResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListDatasetsData, ListDatasetsErrors, ListDatasetsResponses, ListEventsData, ListEventsErrors, ListEventsResponses, ListJobsData, ListJobsErrors, ListJobsResponses, ListRejectsData, ListRejectsErrors, ListRejectsResponses, ListRollupsData, ListRollupsErrors, ListRollupsResponses, ListVersionsData, ListVersionsErrors, ListVersionsResponses, LivezData, LivezErrors, LivezResponses, LookupBatchData, LookupBatchErrors, LookupBatchResponses, LookupData, LookupErrors, LookupResponses, LookupSeriesData, LookupSeriesErrors, LookupSeriesResponses, PromoteVersionData, PromoteVersionErrors, PromoteVersionResponses, ReadRollupData, ReadRollupErrors, ReadRollupResponses, ReadyzData, ReadyzErrors, ReadyzResponses, RetireVersionData, RetireVersionErrors, RetireVersionResponses, RetryJobData, RetryJobErrors, RetryJobResponses, RevokeData, RevokeErrors, RevokeResponses, RollBackData, RollBackErrors, RollBackResponses, WatchJobData, WatchJobErrors, WatchJobResponses } from './types.gen.js';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean> = Options2<TData, ThrowOnError> & {
     /**
@@ -330,6 +330,23 @@ export const listEvents = <ThrowOnError extends boolean = false>(options: Option
             }
         ],
         url: '/v1/datasets/{dataset}/events',
+        ...options
+    });
+};
+
+/**
+ * Who looked up what, and who changed what, newest first
+ * Of the token's tenant. A key is never kept: `keys` are HMACs of keys, under a key that is derived from the one that protects them, so that the same key can be found again. A search reads at most 256 MiB a page: a page can hold fewer lines than `limit`, or none, and go on.
+ */
+export const listAudit = <ThrowOnError extends boolean = false>(options?: Options<ListAuditData, ThrowOnError>) => {
+    return (options?.client ?? client).get<ListAuditResponses, ListAuditErrors, ThrowOnError>({
+        security: [
+            {
+                scheme: 'bearer',
+                type: 'http'
+            }
+        ],
+        url: '/v1/audit',
         ...options
     });
 };

@@ -296,6 +296,58 @@ export type EventList = {
     complete: boolean;
 };
 
+export type AuditLine = {
+    seq: number;
+    at: string;
+    /**
+     * An operation, or keyGuessed
+     */
+    event: string;
+    dataset?: string;
+    version?: number;
+    /**
+     * Of the answer to an act
+     */
+    status?: number;
+    /**
+     * match, no_match or batch; of an act done or refused
+     */
+    outcome?: string;
+    /**
+     * Of an act: a job, say
+     */
+    target?: string;
+    /**
+     * Of an act of the command line
+     */
+    actor?: string;
+    subject?: string;
+    token_id?: string;
+    address?: string;
+    request_id?: string;
+    purpose?: string;
+    reason?: string;
+    /**
+     * The HMAC key that the key of these HMACs is derived from
+     */
+    key_id?: string;
+    keys?: Array<string>;
+    /**
+     * A 1 or 0 per key: was there a record?
+     */
+    found?: string;
+    /**
+     * Which of the files has it
+     */
+    chain: number;
+};
+
+export type AuditList = {
+    items: Array<AuditLine>;
+    next: string | null;
+    complete: boolean;
+};
+
 /**
  * Why; kept with the event. At most 1000 bytes in UTF-8
  */
@@ -527,6 +579,11 @@ export type FileName = string;
 export type IdempotencyKey = string;
 
 /**
+ * What the lookup is for; kept in the audit. A dataset can require it (400, PURPOSE_REQUIRED)
+ */
+export type Purpose = string;
+
+/**
  * ETags of answers that the client has
  */
 export type IfNoneMatch = string;
@@ -538,6 +595,12 @@ export type IfMatch = string;
 
 export type LookupData = {
     body: Lookup;
+    headers?: {
+        /**
+         * What the lookup is for; kept in the audit. A dataset can require it (400, PURPOSE_REQUIRED)
+         */
+        'X-Purpose'?: string;
+    };
     path: {
         /**
          * Name of a dataset of the token's tenant
@@ -613,6 +676,12 @@ export type LookupResponse = LookupResponses[keyof LookupResponses];
 
 export type LookupBatchData = {
     body: LookupBatch;
+    headers?: {
+        /**
+         * What the lookup is for; kept in the audit. A dataset can require it (400, PURPOSE_REQUIRED)
+         */
+        'X-Purpose'?: string;
+    };
     path: {
         /**
          * Name of a dataset of the token's tenant
@@ -688,6 +757,12 @@ export type LookupBatchResponse = LookupBatchResponses[keyof LookupBatchResponse
 
 export type LookupSeriesData = {
     body: Lookup;
+    headers?: {
+        /**
+         * What the lookup is for; kept in the audit. A dataset can require it (400, PURPOSE_REQUIRED)
+         */
+        'X-Purpose'?: string;
+    };
     path: {
         /**
          * Name of a dataset of the token's tenant
@@ -789,6 +864,10 @@ export type GetRecordData = {
     body?: never;
     headers?: {
         /**
+         * What the lookup is for; kept in the audit. A dataset can require it (400, PURPOSE_REQUIRED)
+         */
+        'X-Purpose'?: string;
+        /**
          * ETags of answers that the client has
          */
         'If-None-Match'?: string;
@@ -869,6 +948,10 @@ export type GetRecordResponse = GetRecordResponses[keyof GetRecordResponses];
 export type GetSeriesData = {
     body?: never;
     headers?: {
+        /**
+         * What the lookup is for; kept in the audit. A dataset can require it (400, PURPOSE_REQUIRED)
+         */
+        'X-Purpose'?: string;
         /**
          * ETags of answers that the client has
          */
@@ -1816,6 +1899,90 @@ export type ListEventsResponses = {
 };
 
 export type ListEventsResponse = ListEventsResponses[keyof ListEventsResponses];
+
+export type ListAuditData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Of this dataset
+         */
+        dataset?: string;
+        /**
+         * An operation, such as lookup or rollBack
+         */
+        event?: string;
+        outcome?: string;
+        /**
+         * Of the token
+         */
+        subject?: string;
+        /**
+         * Of the token
+         */
+        token_id?: string;
+        request_id?: string;
+        /**
+         * A key, as lines have it
+         */
+        key?: string;
+        /**
+         * Earliest time
+         */
+        from?: string;
+        /**
+         * End of the time, exclusive
+         */
+        to?: string;
+        /**
+         * Items a page
+         */
+        limit?: number;
+        /**
+         * The `next` of the page before; the other parameters stay as they were, but `limit` may change
+         */
+        cursor?: string;
+    };
+    url: '/v1/audit';
+};
+
+export type ListAuditErrors = {
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    400: Problem;
+    /**
+     * No valid token
+     */
+    401: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    403: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    503: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '4XX': Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '5XX': Problem;
+};
+
+export type ListAuditError = ListAuditErrors[keyof ListAuditErrors];
+
+export type ListAuditResponses = {
+    /**
+     * A page of lines
+     */
+    200: AuditList;
+};
+
+export type ListAuditResponse = ListAuditResponses[keyof ListAuditResponses];
 
 export type RevokeData = {
     body: Revocation;

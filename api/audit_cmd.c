@@ -1,0 +1,98 @@
+#include "api/commands.h"
+
+#include "auth/audit_verify.h"
+#include "store/anchor.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct report {
+    const char *tenant;
+    json_t *faults;
+};
+
+static void note_fault(const char *file, uint64_t line, const char *what, void *ctx)
+{
+    struct report *r = ctx;
+
+    json_array_append_new(r->faults, json_pack("{s:s, s:s, s:I, s:s}", "tenant", r->tenant, "file",
+                                               file, "line", (json_int_t)line, "problem", what));
+}
+
+/* Anchors are read before the files: what a server adds meanwhile is more than they say. */
+static enum st verify_tenant(struct report *r, uint64_t *lines, struct store *s,
+                             const char *directory)
+{
+    struct store_anchor *known = NULL;
+    struct audit_anchor *anchors = NULL;
+    size_t count = 0;
+    enum st st = store_anchor_list(&known, &count, s, r->tenant);
+
+    if (!st)
+        anchors = calloc(count + 1, sizeof *anchors);
+    if (!st && !anchors)
+        st = st_fail(ST_NOMEM, NULL, "out of memory");
+    for (size_t i = 0; !st && i < count; i++) {
+        anchors[i] = (struct audit_anchor){
+            .chain = known[i].chain, .first = known[i].first, .head.sequence = known[i].sequence};
+        memcpy(anchors[i].head.hash, known[i].hash, sizeof anchors[i].head.hash);
+    }
+    if (!st)
+        st = audit_verify(lines, directory, r->tenant, anchors, count, note_fault, r);
+    free(known);
+    free(anchors);
+    return st;
+}
+
+static void print_faults(const json_t *faults, uint64_t lines)
+{
+    const json_t *fault;
+    char scratch[64];
+    size_t i;
+
+    json_array_foreach(faults, i, fault) printf(
+        "%s/%s, line %s: %s\n", json_string_value(json_object_get(fault, "tenant")),
+        json_string_value(json_object_get(fault, "file")), commands_cell(fault, "line", scratch),
+        json_string_value(json_object_get(fault, "problem")));
+    printf("%llu lines read, %zu problems\n", (unsigned long long)lines, json_array_size(faults));
+}
+
+enum st audit_verify_cmd(const struct cmd_args *args)
+{
+    const char *only = cmd_string(args, "tenant");
+    char directory[FS_PATH_MAX];
+    struct report r = {.faults = json_array()};
+    json_t *tenants = NULL, *row;
+    struct store *s = NULL;
+    uint64_t lines = 0;
+    size_t i;
+    bool json;
+    enum st st = cmd_output_json(&json, args);
+
+    if (!st)
+        st = commands_open(&s, args, false);
+    if (!st)
+        st = fs_path(directory, "%s/audit", store_data_dir(s));
+    if (!st)
+        st = store_tenant_list(&tenants, s);
+    json_array_foreach(tenants, i, row)
+    {
+        r.tenant = json_string_value(json_object_get(row, "tenant"));
+        if (!st && (!only || strcmp(only, r.tenant) == 0))
+            st = verify_tenant(&r, &lines, s, directory);
+    }
+    store_close(s);
+    size_t problems = json_array_size(r.faults);
+    if (!st && json)
+        st = commands_print(json_pack("{s:b, s:I, s:O}", "ok", problems == 0, "lines",
+                                      (json_int_t)lines, "problems", r.faults));
+    else if (!st)
+        print_faults(r.faults, lines);
+    json_decref(tenants);
+    json_decref(r.faults);
+    if (!st && problems)
+        st = st_hint(st_fail(ST_CORRUPT, "AUDIT_DAMAGED", "the audit is not as it was written"),
+                     "keep a copy of it as it is, and find out who could write to it");
+    return st;
+}

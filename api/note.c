@@ -1,0 +1,92 @@
+#include "api/internal.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/utf8.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What the audit is told of requests. */
+
+#define PURPOSE_MAX 200
+
+void api_act_says(const struct api_request *request, uint64_t version, const char *reason)
+{
+    if (!request->act)
+        return;
+    request->act->version = version;
+    snprintf(request->act->reason, sizeof request->act->reason, "%.*s",
+             reason ? utf8_cut(reason, API_REASON_MAX) : 0, reason ? reason : "");
+}
+
+static struct audit_record begin(const struct api_request *request)
+{
+    const struct auth_identity *id = request->identity;
+
+    return (struct audit_record){.at_us = clock_wall_us(),
+                                 .event = request->route->operation,
+                                 .tenant = id->tenant,
+                                 .subject = id->subject,
+                                 .token_id = id->token_id,
+                                 .address = request->address,
+                                 .request_id = request->request_id,
+                                 .purpose = request->purpose};
+}
+
+/* The act is done, and its answer must tell so: when there is no room for it just now, the log has
+ * it. That no act begins while the audit fails was seen to before. */
+void api_note_act(const struct api_request *request, unsigned status)
+{
+    const struct api_route *route = request->route;
+    struct audit_record r = begin(request);
+
+    r.status = status;
+    r.outcome = status < 400 ? "done" : "refused";
+    if (route->segment_count > 2 && strcmp(route->segments[1], "datasets") == 0 &&
+        !route->segments[2])
+        r.dataset = request->path_params[0];
+    r.target = request->act->target[0] ? request->act->target
+               : r.dataset             ? NULL
+                                       : request->path_params[0];
+    r.version = request->act->version;
+    r.reason = request->act->reason;
+    if (api_audit_push(request->server->audit, request->slot, &r))
+        log_failure(LOG_LEVEL_ERROR, "audit", "%s, status %u", route->operation, status);
+}
+
+static enum st check_purpose(const struct api_request *request, const struct store_served *d)
+{
+    size_t len = request->purpose ? strlen(request->purpose) : 0;
+
+    if (d->definition->require_purpose && len == 0)
+        return st_hint(st_place(st_fail(ST_INVALID, "PURPOSE_REQUIRED",
+                                        "lookups in this dataset must say what for"),
+                                "header/X-Purpose"),
+                       "send it as the header X-Purpose");
+    if (len > PURPOSE_MAX)
+        return st_place(
+            st_fail(ST_INVALID, "INVALID_PARAMETER", "X-Purpose has at most %d bytes", PURPOSE_MAX),
+            "header/X-Purpose");
+    return ST_OK;
+}
+
+enum st api_note_lookup(const struct api_request *request, const struct store_served *d,
+                        const unsigned char *keys, const unsigned char *found, size_t count)
+{
+    bool is_protected = d->definition->key.protect != STORE_PROTECT_NONE;
+    enum st st = check_purpose(request, d);
+
+    if (st || (!is_protected && !d->definition->require_purpose))
+        return st;
+    const struct store_tenant *t = store_view_tenant(request->view, d->tenant);
+    struct audit_record r = begin(request);
+    r.dataset = d->dataset;
+    r.version = d->version;
+    r.outcome = count > 1 ? "batch" : found[0] ? "match" : "no_match";
+    r.keys = keys;
+    r.found = found;
+    r.key_count = (uint32_t)count;
+    r.key_id = is_protected ? d->key_id : t ? t->hmac_key_id : "";
+    return api_audit_push(request->server->audit, request->slot, &r);
+}

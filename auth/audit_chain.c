@@ -1,0 +1,223 @@
+#include "auth/audit_chain.h"
+
+#include "auth/audit_file.h"
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Lines are written at the place that is known to be the end of what was committed: a commit that
+ * failed half-way is written over by the next one, and what a crash has left of a line is cut off
+ * when the chain is opened. */
+
+#define PENDING_MAX (64u << 20)
+
+struct audit_chain {
+    char tenant[64], directory[FS_PATH_MAX];
+    unsigned number;
+    uint64_t rotate_bytes;
+    int64_t last_us; /* of the line that was added last */
+    int fd;          /* of the newest file; -1: the next line begins one */
+    uint64_t end;
+    struct audit_head added, committed;
+    struct buf pending; /* lines that are not committed */
+    uint64_t pending_first;
+};
+
+enum st audit_chain_take(int *lock, unsigned *number, const char *directory)
+{
+    char path[FS_PATH_MAX];
+    enum st st = fs_mkdir_all(directory, 0700);
+
+    for (*number = 1; !st && *number <= AUDIT_CHAINS_MAX; ++*number) {
+        st = fs_path(path, "%s/%u.lock", directory, *number);
+        if (!st)
+            st = fs_lock(lock, path);
+        if (st != ST_CONFLICT)
+            return st;
+        st = ST_OK;
+    }
+    return st ? st
+              : st_fail(ST_FULL, "AUDIT_UNAVAILABLE", "%u processes write the audit at once",
+                        AUDIT_CHAINS_MAX);
+}
+
+static enum st open_file(struct audit_chain *c, uint64_t first, bool is_new)
+{
+    char path[FS_PATH_MAX];
+    enum st st =
+        fs_path(path, "%s/" AUDIT_FILE_FORMAT, c->directory, c->number, (unsigned long long)first);
+
+    if (st)
+        return st;
+    c->fd = open(path, O_RDWR | O_CLOEXEC | (is_new ? O_CREAT : 0), 0600);
+    if (c->fd < 0)
+        return st_fail_errno(errno, "opening %s", path);
+    return is_new ? fs_sync_dir(c->directory) : ST_OK;
+}
+
+static void take_time(struct audit_chain *c, const struct audit_text *line)
+{
+    const char *at = audit_line_at(line->bytes, line->len);
+    char text[AUDIT_AT_TEXT + 1];
+    int64_t at_us;
+
+    snprintf(text, sizeof text, "%.*s", AUDIT_AT_TEXT, at ? at : "");
+    if (clock_parse(&at_us, text) == ST_OK)
+        c->last_us = at_us;
+}
+
+/* The last whole line of the newest file, and where it ends. */
+static enum st read_end(struct audit_chain *c, uint64_t first)
+{
+    struct audit_file file = {0};
+    struct audit_text line;
+    enum st st = audit_file_read(&file, c->directory, c->number, first);
+
+    c->added.sequence = first - 1;
+    while (!st && audit_file_next(&line, &file)) {
+        unsigned char hash[DIGEST_BYTES];
+        uint64_t sequence = audit_line_sequence(line.bytes, line.len);
+        if (sequence != c->added.sequence + 1 ||
+            audit_line_hash(hash, line.bytes, line.len) != ST_OK)
+            break;
+        c->added.sequence = sequence;
+        memcpy(c->added.hash, hash, sizeof hash);
+        take_time(c, &line);
+        c->end = (uint64_t)(line.bytes + line.len + 1 - file.text.data);
+    }
+    audit_file_release(&file);
+    return st;
+}
+
+static enum st resume(struct audit_chain *c, const struct audit_head *anchor)
+{
+    struct audit_names names = {0};
+    enum st st = audit_names_list(&names, c->directory, c->number);
+    uint64_t first = st || !names.count ? 0 : names.list[names.count - 1].first;
+
+    audit_names_release(&names);
+    if (!st)
+        st = audit_line_origin(c->added.hash, c->tenant, c->number);
+    if (!st && first)
+        st = read_end(c, first);
+    if (st)
+        return st;
+    if (c->added.sequence < anchor->sequence) {
+        c->added = *anchor;
+    } else if (first && c->end && c->end < c->rotate_bytes) {
+        st = open_file(c, first, false);
+        if (!st && ftruncate(c->fd, (off_t)c->end) != 0)
+            st = st_fail_errno(errno, "cutting off half a line of the audit");
+    }
+    c->committed = c->added;
+    return st;
+}
+
+enum st audit_chain_open(struct audit_chain **out, const char *directory, const char *tenant,
+                         unsigned number, const struct audit_head *anchor, uint64_t rotate_bytes)
+{
+    struct audit_chain *c = calloc(1, sizeof *c);
+    enum st st = c ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
+
+    *out = NULL;
+    if (st)
+        return st;
+    c->fd = -1;
+    c->number = number;
+    c->rotate_bytes = rotate_bytes;
+    buf_init(&c->pending, PENDING_MAX);
+    snprintf(c->tenant, sizeof c->tenant, "%s", tenant);
+    st = fs_path(c->directory, "%s/%s", directory, tenant);
+    if (!st)
+        st = fs_mkdir(c->directory, 0700);
+    if (!st)
+        st = resume(c, anchor);
+    if (st) {
+        audit_chain_close(c);
+        return st;
+    }
+    *out = c;
+    return ST_OK;
+}
+
+void audit_chain_close(struct audit_chain *c)
+{
+    if (!c)
+        return;
+    fs_close(&c->fd);
+    buf_release(&c->pending);
+    free(c);
+}
+
+enum st audit_chain_add(struct audit_chain *c, const struct audit_record *record,
+                        struct digest_hmac *hmac)
+{
+    struct audit_record timed = *record;
+    unsigned char hash[DIGEST_BYTES];
+    size_t len = c->pending.len;
+
+    memcpy(hash, c->added.hash, sizeof hash);
+    if (len == 0)
+        c->pending_first = c->added.sequence + 1;
+    if (timed.at_us < c->last_us)
+        timed.at_us = c->last_us;
+    enum st st = audit_line_write(&c->pending, hash, c->added.sequence + 1, &timed, hmac);
+    if (st) { /* the line is not there, and the others are as they were */
+        c->pending.len = len;
+        c->pending.status = ST_OK;
+        return st;
+    }
+    c->added.sequence++;
+    c->last_us = timed.at_us;
+    memcpy(c->added.hash, hash, sizeof hash);
+    return ST_OK;
+}
+
+static enum st write_pending(struct audit_chain *c)
+{
+    for (size_t done = 0; done < c->pending.len;) {
+        ssize_t n =
+            pwrite(c->fd, c->pending.data + done, c->pending.len - done, (off_t)(c->end + done));
+        if (n < 0 && errno != EINTR)
+            return st_fail_errno(errno, "writing the audit");
+        done += n > 0 ? (size_t)n : 0;
+    }
+    return fdatasync(c->fd) == 0 ? ST_OK : st_fail_errno(errno, "syncing the audit");
+}
+
+enum st audit_chain_commit(struct audit_chain *c)
+{
+    enum st st = ST_OK;
+
+    if (c->pending.len == 0)
+        return ST_OK;
+    if (c->fd < 0) {
+        c->end = 0;
+        st = open_file(c, c->pending_first, true);
+    }
+    if (!st)
+        st = write_pending(c);
+    if (st)
+        return st;
+    c->end += c->pending.len;
+    c->committed = c->added;
+    buf_reset(&c->pending);
+    if (c->end >= c->rotate_bytes)
+        fs_close(&c->fd);
+    return ST_OK;
+}
+
+const char *audit_chain_tenant(const struct audit_chain *c)
+{
+    return c->tenant;
+}
+
+const struct audit_head *audit_chain_head(const struct audit_chain *c)
+{
+    return &c->committed;
+}

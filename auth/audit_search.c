@@ -1,0 +1,201 @@
+#include "auth/audit_search.h"
+
+#include "auth/audit_file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* One reader per chain walks its files backwards; the one whose line is the newest is next. Equal
+ * times are told apart by chain, then by sequence, so that a page has one end. */
+
+struct reader {
+    unsigned chain;
+    const struct audit_name *files; /* of this chain, ascending */
+    size_t left;                    /* that were not read */
+    struct audit_file file;
+    bool open, has;
+    struct audit_text line;
+    uint64_t sequence;
+    const char *at;
+};
+
+struct search {
+    const struct audit_query *query;
+    const struct audit_place *after;
+    const char *directory;
+    struct reader *readers;
+    size_t count;
+    uint64_t bytes;
+};
+
+/* A line that is not ours is passed over: telling of it is verification's. */
+static enum st step(struct search *s, struct reader *r)
+{
+    r->has = false;
+    while (!r->has) {
+        if (r->open && audit_file_before(&r->line, &r->file)) {
+            r->at = audit_line_at(r->line.bytes, r->line.len);
+            r->sequence = audit_line_sequence(r->line.bytes, r->line.len);
+            s->bytes += r->line.len;
+            r->has = r->at != NULL;
+            continue;
+        }
+        audit_file_release(&r->file);
+        r->open = false;
+        if (r->left == 0)
+            return ST_OK;
+        enum st st = audit_file_read(&r->file, s->directory, r->chain, r->files[--r->left].first);
+        if (st == ST_NOT_FOUND) /* its time was over just now */
+            continue;
+        if (st)
+            return st;
+        r->open = true;
+        r->file.at = r->file.text.len;
+    }
+    return ST_OK;
+}
+
+/* Is `a` older than the place? */
+static bool is_before(const struct reader *a, const char *at, unsigned chain, uint64_t sequence)
+{
+    int order = memcmp(a->at, at, AUDIT_AT_TEXT);
+
+    if (order != 0)
+        return order < 0;
+    return a->chain != chain ? a->chain < chain : a->sequence < sequence;
+}
+
+static struct reader *newest(struct search *s)
+{
+    struct reader *best = NULL;
+
+    for (size_t i = 0; i < s->count; i++) {
+        struct reader *r = &s->readers[i];
+        if (r->has && (!best || is_before(best, r->at, r->chain, r->sequence)))
+            best = r;
+    }
+    return best;
+}
+
+static bool has_text(const json_t *line, const char *name, const char *wanted)
+{
+    const char *text = json_string_value(json_object_get(line, name));
+
+    return !wanted || (text && strcmp(text, wanted) == 0);
+}
+
+static bool has_key(const json_t *line, const char *wanted)
+{
+    const json_t *key;
+    size_t i;
+
+    json_array_foreach(json_object_get(line, "keys"), i,
+                       key) if (strcmp(json_string_value(key), wanted) == 0) return true;
+    return false;
+}
+
+static bool may_match(const struct audit_text *line, const char *wanted)
+{
+    return !wanted || memmem(line->bytes, line->len, wanted, strlen(wanted));
+}
+
+/* The line when it is what is asked for, else NULL. */
+static json_t *take(const struct audit_query *q, const struct reader *r)
+{
+    json_t *line = NULL;
+
+    if ((q->from && memcmp(r->at, q->from, AUDIT_AT_TEXT) < 0) ||
+        (q->to && memcmp(r->at, q->to, AUDIT_AT_TEXT) >= 0) || !may_match(&r->line, q->dataset) ||
+        !may_match(&r->line, q->event) || !may_match(&r->line, q->key) ||
+        jx_parse_object(&line, r->line.bytes, r->line.len) != ST_OK)
+        return NULL;
+    const char *dataset = json_string_value(json_object_get(line, "dataset"));
+    if (q->sees_fn(dataset, q->sees_ctx) && has_text(line, "event", q->event) &&
+        has_text(line, "dataset", q->dataset) && has_text(line, "outcome", q->outcome) &&
+        has_text(line, "subject", q->subject) && has_text(line, "token_id", q->token_id) &&
+        has_text(line, "request_id", q->request_id) && (!q->key || has_key(line, q->key))) {
+        json_object_del(line, "hash");
+        json_object_set_new(line, "chain", json_integer((json_int_t)r->chain));
+        return line;
+    }
+    json_decref(line);
+    return NULL;
+}
+
+static enum st open_readers(struct search *s, const struct audit_names *names)
+{
+    enum st st = ST_OK;
+
+    s->readers = calloc(names->count + 1, sizeof *s->readers);
+    if (!s->readers)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    for (size_t i = 0; i < names->count; i++) {
+        if (s->count == 0 || s->readers[s->count - 1].chain != names->list[i].chain)
+            s->readers[s->count++] =
+                (struct reader){.chain = names->list[i].chain, .files = &names->list[i]};
+        s->readers[s->count - 1].left++;
+    }
+    for (size_t i = 0; !st && i < s->count; i++)
+        st = step(s, &s->readers[i]);
+    return st;
+}
+
+static enum st walk(json_t *items, bool *more, struct audit_place *place, struct search *s,
+                    audit_go_on_fn go_on_fn, void *ctx)
+{
+    const struct audit_query *q = s->query;
+    struct reader *r;
+    enum st st = ST_OK;
+
+    for (unsigned n = 0; !st && (r = newest(s)); n++) {
+        bool old = q->from && memcmp(r->at, q->from, AUDIT_AT_TEXT) < 0;
+        if (old)
+            return ST_OK; /* so is all that follows */
+        if (!*s->after->at || is_before(r, s->after->at, s->after->chain, s->after->sequence)) {
+            if (json_array_size(items) == q->limit || s->bytes > AUDIT_SEARCH_BYTES) {
+                *more = true;
+                return ST_OK;
+            }
+            json_t *line = take(q, r);
+            if (line && json_array_append_new(items, line) != 0)
+                return st_fail(ST_NOMEM, NULL, "out of memory");
+            memcpy(place->at, r->at, AUDIT_AT_TEXT);
+            place->at[AUDIT_AT_TEXT] = '\0';
+            place->chain = r->chain;
+            place->sequence = r->sequence;
+        }
+        st = step(s, r);
+        if (!st && n % 4096 == 4095)
+            st = go_on_fn(ctx);
+    }
+    return st;
+}
+
+enum st audit_search(json_t **items, bool *more, struct audit_place *place, const char *directory,
+                     const char *tenant, const struct audit_query *query, audit_go_on_fn go_on_fn,
+                     void *ctx)
+{
+    char path[FS_PATH_MAX];
+    const struct audit_place after = *place;
+    struct audit_names names = {0};
+    struct search s = {.query = query, .after = &after, .directory = path};
+    enum st st = fs_path(path, "%s/%s", directory, tenant);
+
+    *more = false;
+    *items = json_array();
+    if (!st)
+        st = audit_names_list(&names, path, 0);
+    if (!st)
+        st = open_readers(&s, &names);
+    if (!st)
+        st = walk(*items, more, place, &s, go_on_fn, ctx);
+    for (size_t i = 0; i < s.count; i++)
+        audit_file_release(&s.readers[i].file);
+    free(s.readers);
+    audit_names_release(&names);
+    if (st) {
+        json_decref(*items);
+        *items = NULL;
+    }
+    return st;
+}

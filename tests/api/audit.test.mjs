@@ -1,0 +1,224 @@
+// The audit: who looked up what and who changed what, in lines that nobody removes, changes or
+// reorders unnoticed; without it protected datasets are not answered.
+import assert from 'node:assert/strict';
+import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { assertProblem, Data } from '../kit/everline.mjs';
+import { until } from '../kit/process.mjs';
+import { csv } from '../kit/samples.mjs';
+
+const PEOPLE = {
+  name: 'people',
+  sources: { people: { format: 'csv', columns: { eligible: 'BOOLEAN' } } },
+  prepare: 'SELECT name, ssn, eligible FROM people',
+  key: { fields: ['name', 'ssn'], normalize: { name: 'person_name', ssn: 'digits' }, protect: 'hmac-sha256' },
+  record: { eligible: 'BOOLEAN' },
+};
+const ASKED = { ...PEOPLE, name: 'asked', require_purpose: true };
+const ADA = { name: 'Ada Lovelace', ssn: '0042' }, NOBODY = { name: 'Nobody', ssn: '9999' };
+let data, server, token;
+
+before(async () => {
+  data = await Data.make('dev', 'other');
+  const rows = data.file('people.csv', csv([{ ...ADA, eligible: true }, { name: 'Li', ssn: '0001', eligible: false }]));
+  for (const tenant of ['dev', 'other'])
+    for (const definition of [PEOPLE, ASKED]) {
+      await data.put(definition, { tenant });
+      await data.ingest(definition.name, { people: rows }, { tenant });
+    }
+  server = await data.serve('--audit-interval', '5ms');
+  token = await data.token();
+});
+after(() => server?.stop());
+
+const lookup = (key, { dataset = 'people', headers, who = token, to = server } = {}) =>
+  to.request('POST', `/v1/datasets/${dataset}/lookup`, { token: who, body: { key }, headers });
+
+/** Lines that a query finds, all pages. */
+async function audit(query, { who = token, limit = 1000, to = server } = {}) {
+  const items = [];
+  for (let cursor = ''; cursor !== null;) {
+    const reply = await to.get(`/v1/audit?limit=${limit}&${query}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`, who);
+    assert.equal(reply.status, 200, reply.text);
+    items.push(...reply.json.items);
+    cursor = reply.json.next;
+  }
+  return items;
+}
+const line = (query, options) => until(`a line of ${query}`, async () => (await audit(query, options))[0], 10_000);
+const verify = async (tenant = 'dev', directory = data) => {
+  const { code, stdout } = await directory.cli(['audit', 'verify', '--tenant', tenant, '--output', 'json']);
+  return { code, ...JSON.parse(stdout) };
+};
+const files = (tenant) => readdirSync(join(data.directory, 'audit', tenant)).map((name) => join(data.directory, 'audit', tenant, name));
+const linesOf = (path) => readFileSync(path, 'utf8').split('\n').slice(0, -1);
+
+test('a lookup is noted with who, what, which version, outcome and purpose, and without its key', async () => {
+  const found = await lookup(ADA, { headers: { 'x-request-id': 'first', 'x-purpose': 'enrolment check' } });
+  assert.equal(found.json.outcome, 'match');
+  const one = await line('request_id=first');
+  assert.deepEqual({ ...one, seq: 0, at: '', keys: one.keys.length, key_id: '', token_id: '' },
+    { seq: 0, at: '', event: 'lookup', dataset: 'people', version: 1, outcome: 'match', subject: 'tester', token_id: '',
+      address: '127.0.0.1', request_id: 'first', purpose: 'enrolment check', key_id: '', keys: 1, found: '1', chain: 1 });
+  assert.match(one.keys[0], /^[0-9a-f]{32}$/);
+  assert.ok(one.token_id && one.key_id.startsWith('hmac-'));
+  const missed = await lookup(NOBODY, { headers: { 'x-request-id': 'second' } });
+  assert.equal(missed.json.outcome, 'no_match');
+  const other = await line('request_id=second');
+  assert.deepEqual([other.outcome, other.found], ['no_match', '0']);
+  assert.notEqual(other.keys[0], one.keys[0]);
+});
+
+test('the same key is found again, and is another in another dataset and tenant', async () => {
+  await lookup(ADA, { headers: { 'x-request-id': 'a1' } });
+  const [{ keys: [key] }] = [await line('request_id=a1')];
+  await lookup({ ssn: '0042', name: 'ADA lovelace' }, { headers: { 'x-request-id': 'a2' } });
+  await lookup(ADA, { dataset: 'asked', headers: { 'x-request-id': 'a3', 'x-purpose': 'x' } });
+  const who = await data.token({ tenant: 'other' });
+  await lookup(ADA, { who, headers: { 'x-request-id': 'a4' } });
+  assert.deepEqual((await line('request_id=a2')).keys, [key]);
+  assert.notEqual((await line('request_id=a3')).keys[0], key);
+  assert.notEqual((await line('request_id=a4', { who })).keys[0], key);
+  const ids = (await audit(`key=${key}`)).map((one) => one.request_id);
+  assert.ok(ids.includes('a1') && ids.includes('a2') && !ids.includes('a3'));
+});
+
+test('a batch is one line with every key', async () => {
+  const reply = await server.request('POST', '/v1/datasets/people/lookup/batch',
+    { token, body: { keys: [ADA, NOBODY, ADA] }, headers: { 'x-request-id': 'batch' } });
+  assert.equal(reply.status, 200);
+  const one = await line('request_id=batch');
+  assert.deepEqual([one.outcome, one.found, one.keys.length], ['batch', '101', 3]);
+  assert.equal(one.keys[0], one.keys[2]);
+});
+
+test('a dataset that requires a purpose is not answered without one', async () => {
+  assertProblem(await lookup(ADA, { dataset: 'asked' }), 400, 'PURPOSE_REQUIRED');
+  assertProblem(await lookup(ADA, { dataset: 'asked', headers: { 'x-purpose': 'x'.repeat(201) } }), 400);
+  assert.equal((await lookup(ADA, { dataset: 'asked', headers: { 'x-purpose': 'why' } })).status, 200);
+});
+
+test('acts are noted with their reasons, over HTTP and from the command line, also when refused', async () => {
+  const rows = data.file('more.csv', csv([{ ...ADA, eligible: false }]));
+  await data.ingest('people', { people: rows });
+  const reply = await server.request('POST', '/v1/datasets/people/rollback', { token, body: { reason: 'wrong file', from: 2 } });
+  assert.equal(reply.status, 200, reply.text);
+  const act = await line('event=rollBack&outcome=done');
+  assert.deepEqual([act.dataset, act.reason, act.subject, act.status], ['people', 'wrong file', 'tester', 200]);
+  await data.ok(['promote', 'people', '2', '--reason', 'it was right'], { tenant: 'dev' });
+  const typed = await line('event=promoteVersion');
+  assert.deepEqual([typed.reason, typed.version, typed.outcome], ['it was right', 2, 'done']);
+  assert.match(typed.actor, /^cli:/);
+  const reader = await data.token({ scope: 'data:read', subject: 'reader' });
+  assertProblem(await server.request('POST', '/v1/datasets/people/rollback', { token: reader, body: { reason: 'x', from: 2 } }), 403);
+  const refused = await line('event=rollBack&outcome=refused&subject=reader');
+  assert.equal(refused.status, 403);
+});
+
+test('a search narrows by each parameter, pages through everything once, and is bound to its tenant and datasets', async () => {
+  const all = await audit('');
+  const paged = await audit('', { limit: 2 });
+  const name = (one) => `${one.chain}.${one.seq}`;
+  const known = new Set(paged.map(name));
+  assert.equal(known.size, paged.length);
+  for (const one of all) assert.ok(known.has(name(one)), name(one));
+  for (let i = 1; i < all.length; i++) assert.ok(all[i - 1].at >= all[i].at);
+  assert.ok((await audit('dataset=asked')).every((one) => one.dataset === 'asked'));
+  const middle = all[all.length >> 1].at;
+  assert.ok((await audit(`to=${middle}`)).every((one) => one.at < middle));
+  assert.ok((await audit(`from=${middle}`)).every((one) => one.at >= middle));
+  for (const wrong of ['x', '2026-01-31T00:00:00.000000Z', '2026-01-31T00:00:00.000000Z.1.x'])
+    assertProblem(await server.get(`/v1/audit?cursor=${wrong}`, token), 400, 'INVALID_CURSOR');
+  const narrow = await data.token({ datasets: ['asked'] });
+  assert.ok((await audit('', { who: narrow })).every((one) => one.dataset === 'asked'));
+  const stranger = await data.token({ tenant: 'other' });
+  assert.equal((await audit('request_id=first', { who: stranger })).length, 0);
+  assertProblem(await server.get('/v1/audit', await data.token({ scope: 'data:read' })), 403);
+});
+
+test('when it cannot be written, protected datasets are not answered; what was taken is written later', async (t) => {
+  const mine = await Data.make('dev');
+  await mine.put(PEOPLE);
+  await mine.ingest('people', { people: mine.file('people.csv', csv([{ ...ADA, eligible: true }])) });
+  renameSync(join(mine.directory, 'audit'), join(mine.directory, 'away'));
+  writeFileSync(join(mine.directory, 'audit'), 'in the way');
+  const one = await mine.serve('--audit-interval', '5ms');
+  t.after(() => one.stop());
+  const who = await mine.token();
+  await until('it is noticed', async () => (await lookup(ADA, { who, to: one })).status === 503);
+  assertProblem(await lookup(ADA, { who, to: one }), 503, 'AUDIT_UNAVAILABLE');
+  assertProblem(await one.request('POST', '/v1/datasets/people/rollback', { token: who, body: { reason: 'x', from: 1 } }), 503, 'AUDIT_UNAVAILABLE');
+  assert.match((await one.get('/metrics')).text, /^everline_audit_failing 1$/m);
+  assert.equal((await one.get('/v1/datasets', who)).status, 200);
+  const refused = await mine.cli(['promote', 'people', '1', '--reason', 'x'], { tenant: 'dev' });
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /nothing was done/);
+  rmSync(join(mine.directory, 'audit'));
+  renameSync(join(mine.directory, 'away'), join(mine.directory, 'audit'));
+  await until('it is written again', async () => (await lookup(ADA, { who, to: one })).status === 200);
+  await line('event=lookup', { who, to: one });
+  await one.stop();
+  assert.equal((await verify('dev', mine)).ok, true);
+});
+
+test('a line that was removed, changed, reordered or cut off is found', async () => {
+  for (let i = 0; i < 20; i++) await lookup(ADA, { headers: { 'x-request-id': `n${i}` } });
+  await line('request_id=n19');
+  await server.stop(); /* anchors what it wrote */
+  const whole = await verify();
+  assert.deepEqual([whole.code, whole.ok], [0, true], JSON.stringify(whole));
+  const path = files('dev').find((one) => linesOf(one).length > 20);
+  const right = readFileSync(path), lines = linesOf(path), n = lines.length;
+  const write = (list) => writeFileSync(path, list.map((one) => `${one}\n`).join(''));
+  const wrong = {
+    removed: [...lines.slice(0, 5), ...lines.slice(6)],
+    'the first removed': lines.slice(1),
+    'a run removed': [...lines.slice(0, 3), ...lines.slice(9)],
+    changed: lines.map((one, i) => (i === 4 ? one.replace('"outcome":"', '"outcome":"un') : one)),
+    'changed at its end': lines.map((one, i) => (i === n - 1 ? one.replace('"event":"', '"event":"x') : one)),
+    reordered: [lines[1], lines[0], ...lines.slice(2)],
+    doubled: [...lines.slice(0, 7), ...lines.slice(6)],
+    inserted: [...lines.slice(0, 2), lines[2].replace('"seq":3', '"seq":2'), ...lines.slice(2)],
+    'cut off': lines.slice(0, n - 1),
+    'cut off to nothing': [],
+    'renumbered hash': lines.map((one, i) => (i === 6 ? one.replace(/[0-9a-f]{64}"}$/, `${'0'.repeat(64)}"}`) : one)),
+  };
+  for (const [what, list] of Object.entries(wrong)) {
+    assert.notDeepEqual(list, lines, what);
+    write(list);
+    const report = await verify();
+    assert.deepEqual([report.code, report.ok], [1, false], what);
+    assert.ok(report.problems.length > 0 && report.problems[0].tenant === 'dev', what);
+  }
+  rmSync(path);
+  assert.equal((await verify()).ok, false, 'the file removed');
+  writeFileSync(path, right);
+  chmodSync(path, 0o600);
+  assert.equal((await verify()).ok, true);
+  assert.equal((await verify('other')).ok, true);
+});
+
+test('a server goes on with the chain, behind half a line that a crash has left', async () => {
+  const path = files('dev').find((one) => linesOf(one).length > 20);
+  writeFileSync(path, '{"seq":99,"at":"20', { flag: 'a' });
+  const before = linesOf(path).length;
+  const next = await data.serve('--audit-interval', '5ms');
+  await lookup(ADA, { headers: { 'x-request-id': 'after' }, to: next });
+  await line('request_id=after', { to: next });
+  await next.stop();
+  assert.ok(linesOf(path).length > before);
+  assert.equal((await verify()).ok, true);
+  assert.ok(existsSync(path));
+});
+
+test('a server that is killed has written what is older than the interval', async () => {
+  const next = await data.serve('--audit-interval', '5ms');
+  await lookup(ADA, { headers: { 'x-request-id': 'killed' }, to: next });
+  await line('request_id=killed', { to: next });
+  await next.stop('SIGKILL');
+  assert.equal((await verify()).ok, true);
+  const again = await data.serve();
+  assert.equal((await audit('request_id=killed', { to: again })).length, 1);
+  await again.stop();
+});
