@@ -14,7 +14,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CONNECTION_MEMORY (16u << 10)
+#define CONNECTION_MEMORY                                                                          \
+    (8u << 10) /* emptied after each request, and held by idle connections                         \
+                */
 #define IDLE_TIMEOUT_S 60
 #define BACKLOG 511
 #define PROBE_CONNECTIONS 64

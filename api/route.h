@@ -48,7 +48,7 @@ struct api_route {
 
 /* Room for the decoded parameters of one request: nothing is allocated. */
 struct api_target {
-    char text[8192];
+    char text[4096];
     size_t len;
 };
 
