@@ -357,6 +357,7 @@ static enum MHD_Result on_head(struct api_exchange *x, const char *method, const
     MHD_get_connection_values_n(x->connection, MHD_HEADER_KIND, take_header, &x->head);
     x->request.if_match = x->head.if_match;
     x->request.if_none_match = x->head.if_none_match;
+    x->request.accept = x->head.accept;
     x->request.idempotency_key = x->head.idempotency_key;
     x->request.purpose = x->head.purpose;
     take_request_id(x);

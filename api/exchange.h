@@ -44,6 +44,7 @@ struct api_request {
     size_t body_len;
     const char *if_match; /* header values, or NULL */
     const char *if_none_match;
+    const char *accept;
     const char *idempotency_key;
     const char *purpose;             /* X-Purpose, or NULL */
     char address[46];                /* the client's, as text; "" where there is none */
@@ -77,6 +78,7 @@ struct api_reply {
     struct api_pair headers[API_HEADERS_MAX]; /* values copied by api_reply_header */
     size_t header_count;
     bool packed;                    /* by gzip: api/reply.c's */
+    bool by_type;                   /* Accept has decided about it */
     char follow[STORE_JOB_ID_SIZE]; /* the body goes on with this job's events; or "" */
     struct store_export *export;    /* is the body; the reply's; or NULL */
     enum store_export_format export_format;

@@ -27,6 +27,7 @@ static const struct {
     {"Content-Encoding", 16, VALUE(content_encoding), NOT_COUNTED},
     {"Expect", 6, VALUE(expect), NOT_COUNTED},
     {"Idempotency-Key", 15, VALUE(idempotency_key), NOT_COUNTED},
+    {"Accept", 6, VALUE(accept), NOT_COUNTED},
     {"Accept-Encoding", 15, VALUE(accept_encoding), NOT_COUNTED},
     {"Origin", 6, VALUE(origin), NOT_COUNTED},
     {"Forwarded", 9, VALUE(forwarded), NOT_COUNTED},

@@ -10,7 +10,7 @@
 struct api_head {
     const char *authorization, *content_type, *content_length, *transfer_encoding;
     const char *request_id, *if_match, *if_none_match, *content_encoding, *expect;
-    const char *idempotency_key, *accept_encoding, *origin, *purpose;
+    const char *idempotency_key, *purpose, *accept, *accept_encoding, *origin;
     const char *forwarded, *x_forwarded_for, *traceparent;
     const char *host;
     unsigned authorizations, lengths, encodings, hosts; /* how often each is there */

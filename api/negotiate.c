@@ -42,23 +42,64 @@ static int weight_of(const char *p, const char *end)
     return WHOLE;
 }
 
+struct member {
+    const char *name;
+    size_t len;
+    int weight; /* -1: it is not understood */
+};
+
+/* The next member of a list; false: there is none. */
+static bool next_member(struct member *out, const char **p)
+{
+    *p += strspn(*p, " \t,");
+    if (!**p)
+        return false;
+    size_t all = strcspn(*p, ",");
+    *out = (struct member){.name = *p, .len = strcspn(*p, ",; \t")};
+    out->weight = weight_of(skip_space(*p + out->len), *p + all);
+    *p += all;
+    return true;
+}
+
+static bool is_named(const struct member *m, const char *name, size_t len)
+{
+    return m->len == len && strncasecmp(m->name, name, len) == 0;
+}
+
 int api_weight_gzip(const char *header)
 {
     int gzip = -1, any = -1;
+    struct member m;
 
-    for (const char *p = header; p && *p;) {
-        p += strspn(p, " \t,");
-        size_t member = strcspn(p, ","), name = strcspn(p, ",; \t");
-        const char *parameters = skip_space(p + name);
-        int weight = weight_of(parameters, p + member);
-
-        if ((name == 4 && strncasecmp(p, "gzip", 4) == 0) ||
-            (name == 6 && strncasecmp(p, "x-gzip", 6) == 0))
-            gzip = weight > gzip ? weight : gzip;
-        else if (name == 1 && *p == '*')
-            any = weight;
-        p += member;
+    for (const char *p = header; p && next_member(&m, &p);) {
+        if (is_named(&m, "gzip", 4) || is_named(&m, "x-gzip", 6))
+            gzip = m.weight > gzip ? m.weight : gzip;
+        else if (is_named(&m, "*", 1))
+            any = m.weight;
     }
     int found = gzip >= 0 ? gzip : any;
     return found > 0 ? found : 0;
+}
+
+int api_weight_type(const char *header, const char *type)
+{
+    size_t major = strcspn(type, "/") + 1;
+    int weights[] = {-1, -1, -1}; /* of all, of the type's kind, of the type */
+    struct member m;
+
+    if (!header || !*header)
+        return WHOLE;
+    for (const char *p = header; next_member(&m, &p);) {
+        if (is_named(&m, type, strlen(type)))
+            weights[2] = m.weight;
+        else if (m.len == major + 1 && strncasecmp(m.name, type, major) == 0 &&
+                 m.name[major] == '*')
+            weights[1] = m.weight;
+        else if (is_named(&m, "*/*", 3))
+            weights[0] = m.weight;
+    }
+    for (unsigned i = 3; i-- > 0;)
+        if (weights[i] >= 0)
+            return weights[i];
+    return 0;
 }

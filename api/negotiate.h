@@ -9,4 +9,8 @@
  * nothing. */
 int api_weight_gzip(const char *header);
 
+/* The same that Accept gives to a media type, such as "text/csv": what names it most closely
+ * counts. Without the header every type is as good as another. */
+int api_weight_type(const char *header, const char *type);
+
 #endif

@@ -1,5 +1,7 @@
+#include "api/cells.h"
 #include "api/cursor.h"
 #include "api/internal.h"
+#include "api/negotiate.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +16,7 @@ struct scan {
     const struct store_rollup *rollup;
     struct api_rollup_query query;
     int64_t count;
+    api_cell_fn add_fn;
     struct buf *out;
     struct buf scratch;
     struct api_cursor next; /* of the next page; no tuple when the answer is complete */
@@ -87,31 +90,6 @@ static bool is_equal(enum store_type type, const struct store_value *a, const st
     return a->as.i == b->as.i;
 }
 
-static void add_cell(struct scan *s, const struct store_value *values,
-                     const struct store_cell *cell)
-{
-    const struct store_rollup *r = s->rollup;
-
-    buf_addstr(s->out, s->count ? ",{" : "{");
-    for (size_t i = 0; i < r->dimension_count; i++) {
-        buf_addf(s->out, "%s\"%s\":", i ? "," : "", r->dimensions[i].name);
-        store_value_json(s->out, r->dimensions[i].type, &values[i]);
-    }
-    if (r->bucket != STORE_BUCKET_NONE) {
-        buf_addf(s->out, "%s\"%s\":", r->dimension_count ? "," : "", r->time.name);
-        store_value_json(s->out, r->time.type, &values[r->dimension_count]);
-    }
-    for (size_t i = 0; i < r->metric_count; i++) {
-        bool first = i == 0 && r->dimension_count == 0 && r->bucket == STORE_BUCKET_NONE;
-        buf_addf(s->out, "%s\"%s\":", first ? "" : ",", r->metrics[i].name);
-        store_metric_json(s->out, r, cell, i);
-    }
-    if (cell->records == 0)
-        buf_addstr(s->out, ",\"suppressed\":true");
-    buf_addch(s->out, '}');
-    s->count++;
-}
-
 static enum st visit(const void *tuple, size_t tuple_len, const void *bytes, size_t len, void *ctx)
 {
     struct store_value values[STORE_DIMENSIONS_MAX + 1];
@@ -140,7 +118,9 @@ static enum st visit(const void *tuple, size_t tuple_len, const void *bytes, siz
     st = store_cell_decode(&cell, r, bytes, len);
     if (st)
         return st;
-    add_cell(s, values, &cell);
+    if (s->count++ && s->add_fn == api_cell_json)
+        buf_addch(s->out, ',');
+    s->add_fn(s->out, r, values, &cell);
     store_cell_release(&cell, r);
     return s->out->status;
 }
@@ -210,6 +190,29 @@ enum st api_rollup_query_read(struct api_rollup_query *q, const struct store_rol
     return st;
 }
 
+static void add_page_start(struct scan *s, const struct store_served *d)
+{
+    if (s->add_fn == api_cell_csv)
+        api_cells_csv_names(s->out, s->rollup);
+    else
+        buf_addf(s->out, "{\"dataset\":\"%s\",\"rollup\":\"%s\",\"version\":%llu,\"items\":[",
+                 d->dataset, s->rollup->name, (unsigned long long)d->version);
+}
+
+/* Lines of CSV have no room for it: headers say whether there is more. */
+static void add_page_headers(struct api_reply *reply, struct scan *s)
+{
+    struct buf cursor;
+
+    buf_init(&cursor, 2 * sizeof s->next);
+    if (s->next.tuple_len)
+        api_cursor_write(&cursor, &s->next);
+    api_reply_header(reply, "Everline-Complete", "%s", s->next.tuple_len ? "false" : "true");
+    if (cursor.len)
+        api_reply_header(reply, "Everline-Next", "%s", cursor.data);
+    buf_release(&cursor);
+}
+
 static void add_page_end(struct scan *s)
 {
     buf_addstr(s->out, "],\"next\":");
@@ -232,7 +235,7 @@ static enum st read_page(struct api_reply *reply, struct api_request *request,
     s->next.version = d->version;
     if (!st && text)
         st = api_cursor_check(from, d->version, s->next.check);
-    buf_addf(query, "&limit=%zu", s->query.limit);
+    buf_addf(query, "&limit=%zu%s", s->query.limit, s->add_fn == api_cell_csv ? "&csv" : "");
     if (!st)
         st = buf_status(query);
     if (st)
@@ -241,11 +244,12 @@ static enum st read_page(struct api_reply *reply, struct api_request *request,
     if (d->definition->key.protect == STORE_PROTECT_NONE &&
         api_etag(reply, request, d, query->data, text ? text : ""))
         return ST_OK;
-    buf_addf(s->out, "{\"dataset\":\"%s\",\"rollup\":\"%s\",\"version\":%llu,\"items\":[",
-             d->dataset, s->rollup->name, (unsigned long long)d->version);
+    add_page_start(s, d);
     st = store_segment_each_cell(d->segments[0], request->slot, s->rollup, from->tuple,
                                  from->tuple_len, visit, s);
-    if (!st)
+    if (!st && s->add_fn == api_cell_csv)
+        add_page_headers(reply, s);
+    else if (!st)
         add_page_end(s);
     return st;
 }
@@ -286,7 +290,7 @@ static enum st find_set(const struct store_rollup **out, const struct store_roll
 
 enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
 {
-    struct scan s = {.out = &reply->body};
+    struct scan s = {.out = &reply->body, .add_fn = api_cell_json};
     const struct store_served *d;
     const char *cursor = api_query(request, "cursor");
     struct api_cursor from = {.tuple_len = 0};
@@ -306,6 +310,12 @@ enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
     st = find_set(&s.rollup, s.rollup, request);
     if (st)
         return st;
+    reply->by_type = true;
+    if (api_weight_type(request->accept, "text/csv") >
+        api_weight_type(request->accept, "application/json")) {
+        s.add_fn = api_cell_csv;
+        reply->content_type = "text/csv; charset=utf-8";
+    }
     buf_init(&s.scratch, 4 * STORE_TUPLE_MAX);
     buf_init(&query, QUERY_MAX);
     api_cursor_query(&query, request, s.rollup->name);

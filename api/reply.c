@@ -1,5 +1,6 @@
 #include "api/connection.h"
 
+#include "api/address.h"
 #include "api/cors.h"
 #include "api/export.h"
 #include "api/followers.h"
@@ -8,7 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -40,8 +41,9 @@ static bool is_packable(const struct api_exchange *x)
     uint64_t min = x->settings->gzip_min_bytes;
     size_t len = reply->fixed ? reply->fixed->len : reply->body.len;
 
-    return min && len >= min && reply->status == 200 && !*reply->follow && x->request.route &&
-           strcmp(x->request.route->method, "GET") == 0 && (reply->fixed || len <= API_GZIP_MAX) &&
+    return min && len >= min && reply->status == 200 && !*reply->follow && !reply->export &&
+           x->request.route && strcmp(x->request.route->method, "GET") == 0 &&
+           (reply->fixed || len <= API_GZIP_MAX) &&
            (strncmp(type_of(reply), "text/", 5) == 0 || strstr(type_of(reply), "json")) &&
            !(control && strcmp(control, "no-store") == 0);
 }
@@ -74,11 +76,17 @@ static void pack(struct api_exchange *x)
 static void add_vary(struct api_exchange *x, bool packable)
 {
     const char *const *origins = x->settings->cors_origins;
-    bool origin = *origins && strcmp(*origins, "*") != 0;
+    const char *const names[] = {packable ? "Accept-Encoding" : NULL,
+                                 x->reply.by_type ? "Accept" : NULL,
+                                 *origins && strcmp(*origins, "*") != 0 ? "Origin" : NULL};
+    char text[64] = "";
 
-    if (packable || origin)
-        api_reply_header(&x->reply, "Vary", "%s%s%s", packable ? "Accept-Encoding" : "",
-                         packable && origin ? ", " : "", origin ? "Origin" : "");
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (names[i])
+            snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", *text ? ", " : "",
+                     names[i]);
+    if (*text)
+        api_reply_header(&x->reply, "Vary", "%s", text);
 }
 
 /* All of them, or there is no answer: without Cache-Control it could be kept where it must not be.
@@ -148,13 +156,10 @@ static struct MHD_Response *stream(struct api_exchange *x)
 static void log_request(const struct api_exchange *x)
 {
     struct sockaddr_in6 client;
-    char address[INET6_ADDRSTRLEN] = "unix";
+    char address[API_ADDRESS_SIZE];
 
     api_exchange_client(&client, x);
-    if (client.sin6_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&client.sin6_addr))
-        inet_ntop(AF_INET, client.sin6_addr.s6_addr + 12, address, sizeof address);
-    else if (client.sin6_family == AF_INET6)
-        inet_ntop(AF_INET6, &client.sin6_addr, address, sizeof address);
+    api_address_text(address, (const struct sockaddr *)&client);
     log_event(LOG_LEVEL_DEBUG, "request", "%s: %u in %llu us, from %s",
               x->request.route ? x->request.route->operation : "no route", x->reply.status,
               (unsigned long long)(clock_steady_ns() - x->start_ns) / 1000, address);

@@ -286,7 +286,7 @@ static enum st start_audit(struct api_server *server)
                                   .keys_dir = server->keys_dir,
                                   .interval_ms = o->audit_interval_ms,
                                   .retention_ms = o->audit_retention_ms,
-                                  .slots = o->workers,
+                                  .slots = server->slots,
                                   .keeper = server->keeper,
                                   .metrics = server->metrics};
 

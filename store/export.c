@@ -220,7 +220,7 @@ static bool needs_quotes(const char *bytes, size_t len)
     return len == 0;
 }
 
-static void add_csv(struct buf *out, enum store_type type, const struct store_value *value)
+void store_export_csv(struct buf *out, enum store_type type, const struct store_value *value)
 {
     if (value->null || !store_type_is_text(type) ||
         !needs_quotes(value->as.text.bytes, value->as.text.len)) {
@@ -248,7 +248,7 @@ static enum st add_csv_line(struct text *t, const char *hash, const void *row, s
     for (size_t i = 0; i < d->row_count; i++) {
         if (i || *hash)
             buf_addch(t->out, ',');
-        add_csv(t->out, d->row[i].type, &values[i]);
+        store_export_csv(t->out, d->row[i].type, &values[i]);
     }
     buf_addch(t->out, '\n');
     return ST_OK;

@@ -55,6 +55,8 @@ enum st store_export_text(struct buf *out, uint64_t *count, struct store_export 
 
 /* One value as the text of a CSV field, without quotes. */
 void store_export_value(struct buf *out, enum store_type type, const struct store_value *value);
+/* The field itself: in quotes when it needs them (RFC 4180 section 2). */
+void store_export_csv(struct buf *out, enum store_type type, const struct store_value *value);
 
 void store_export_free(struct store_export *e); /* accepts NULL */
 

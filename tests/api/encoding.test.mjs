@@ -75,6 +75,57 @@ test('each form has its own entity tag, and either is known again', async () => 
   }
 });
 
+/** RFC 4180: [{column: text}]. */
+function parse(text) {
+  const rows = [[]];
+  assert.match(text, /\r\n$/);
+  for (const [, quoted, plain, end] of text.matchAll(/(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r\n)/g)) {
+    rows.at(-1).push(quoted?.replaceAll('""', '"') ?? plain);
+    if (end !== ',') rows.push([]);
+  }
+  const [names, ...cells] = rows.slice(0, -1);
+  return cells.map((row) => Object.fromEntries(names.map((name, i) => [name, row[i]])));
+}
+const asText = (item) => Object.fromEntries(Object.entries({ suppressed: false, ...item }).map(([name, value]) => [name, value === null ? '' : String(value)]));
+
+test('a rollup is CSV for who would rather have that, page by page', async () => {
+  const json = (await server.get(`${CELLS}?limit=1000`, token)).json.items;
+  assert.ok(json.some(({ colour }) => colour === 'say "white"') && json.some(({ colour }) => colour === null));
+  const rows = [];
+  let cursor = '', pages = 0;
+  do {
+    const page = await server.get(`${CELLS}?limit=7${cursor && `&cursor=${cursor}`}`, token, { accept: 'text/csv, application/json;q=0.9' });
+    assert.equal(page.status, 200, page.text);
+    assert.equal(page.headers['content-type'], 'text/csv; charset=utf-8');
+    assert.equal(page.headers['everline-version'], '1');
+    rows.push(...parse(page.text));
+    cursor = page.headers['everline-next'] ?? '';
+    assert.equal(page.headers['everline-complete'], String(!cursor));
+    pages++;
+  } while (cursor);
+  assert.equal(pages, Math.ceil(json.length / 7));
+  assert.deepEqual(rows.map((row) => ({ ...row })), json.map((item) => asText(item)).map(({ suppressed, ...rest }) => ({ ...rest, suppressed })));
+  for (const accept of ['application/json', '*/*', 'text/html, */*;q=0.8', 'text/csv;q=0.5, application/json', 'image/png'])
+    assert.match((await server.get(CELLS, token, { accept })).headers['content-type'], /^application\/json/, accept);
+});
+
+test('what Accept decides is told to caches, and each form has its tag', async () => {
+  const [csvPage, jsonPage] = [await server.get(CELLS, token, { accept: 'text/csv' }), await server.get(CELLS, token)];
+  for (const { headers } of [csvPage, jsonPage]) assert.match(headers.vary, /\bAccept\b(?!-)/);
+  assert.notEqual(csvPage.headers.etag, jsonPage.headers.etag);
+  const again = await server.get(CELLS, token, { accept: 'text/csv', 'if-none-match': csvPage.headers.etag });
+  assert.equal(again.status, 304);
+  const packed = await gzip(CELLS, { accept: 'text/csv' });
+  assert.equal(packed.headers['content-encoding'], 'gzip');
+  assert.equal(packed.text, csvPage.text);
+});
+
+test('a hidden cell and an empty page are CSV too', async () => {
+  const none = await server.get(`${CELLS}?colour=none`, token, { accept: 'text/csv' });
+  assert.deepEqual(parse(none.text), []);
+  assert.match(none.text, /^colour,made,things,.*,suppressed\r\n$/);
+});
+
 test('HEAD has the headers of GET and no body', async () => {
   for (const path of [CELLS, '/v1/datasets', '/livez', '/v1/datasets/none', '/docs'])
     for (const encoding of ['identity', 'gzip']) {

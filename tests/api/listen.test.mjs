@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { assertProblem, Data, Server } from '../kit/everline.mjs';
 import { start, tempDir, until } from '../kit/process.mjs';
+import { csv, keyOf, PEOPLE, PERSONS } from '../kit/samples.mjs';
 
 const directory = tempDir('listen');
 const path = join(directory, 'api.sock'), config = join(directory, 'everline.conf');
@@ -43,6 +44,15 @@ test('the API is at an address and at a unix socket of its owner and group', asy
   assert.equal((await overSocket('GET', '/v1/datasets', { token })).status, 200);
   assertProblem(await overSocket('GET', '/v1/datasets'), 401);
   assert.equal((await overSocket('GET', '/livez')).status, 200);
+});
+
+test('each request thread of each listener looks up a protected key, which is audited', async () => {
+  await data.put(PEOPLE);
+  await data.ingest('people', { people: data.file('people.csv', csv(PERSONS)) });
+  const ask = (via) => server.request('POST', '/v1/datasets/people/lookup', { token, agent: false, via, body: { key: keyOf(PERSONS[0]) } });
+  await until('it is served', async () => (await ask({})).status === 200);
+  for (const via of [{}, { socketPath: path }])
+    for (const reply of await Promise.all(Array.from({ length: 24 }, () => ask(via)))) assert.equal(reply.json.outcome, 'match');
 });
 
 test('probes are everywhere, metrics where they are alone, and there is nothing else there', async () => {

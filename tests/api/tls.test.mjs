@@ -1,5 +1,6 @@
 // TLS: versions, a certificate that is replaced while connections live, and what is refused.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import net from 'node:net';
@@ -8,6 +9,7 @@ import { after, before, test } from 'node:test';
 import tls from 'node:tls';
 import { Data } from '../kit/everline.mjs';
 import { run, tempDir, until } from '../kit/process.mjs';
+import { csv, THINGS, things } from '../kit/samples.mjs';
 
 const directory = tempDir('tls');
 const cert = join(directory, 'cert.pem'), key = join(directory, 'key.pem');
@@ -57,6 +59,26 @@ test('requests are answered over TLS 1.2 and 1.3, and over nothing else', async 
   await assert.rejects(server.request('GET', '/livez', { agent: false }), 'plain HTTP');
   assert.equal((await server.request('GET', '/livez', { agent: false, via: via() })).status, 200);
   assert.match(server.log, /"message":"https:\/\/127\.0\.0\.1:\d+"/);
+});
+
+test('large bodies go both ways over TLS, and a job is followed to its end', async () => {
+  const token = await data.token();
+  const rows = things(60_000), file = Buffer.from(csv(rows));
+  await data.put(THINGS);
+  const agent = new https.Agent({ keepAlive: true, maxSockets: 1 });
+  const ask = (method, path, more) => server.request(method, path, { token, agent, via: via(), ...more });
+  const upload = await ask('POST', '/v1/uploads', { body: file, headers: { 'content-type': 'text/csv' } });
+  assert.equal(upload.status, 201, upload.text);
+  assert.equal(upload.json.sha256, createHash('sha256').update(file).digest('hex'));
+  const job = await ask('POST', '/v1/datasets/things/ingests', { body: { sources: [{ upload: upload.json.upload }] } });
+  const events = await ask('GET', `/v1/jobs/${job.json.job}/events`);
+  assert.match(events.text, /event: end\ndata: .*"state":"succeeded"/);
+  const keys = rows.slice(0, 1000).map(({ id }) => ({ id }));
+  const batch = await ask('POST', '/v1/datasets/things/lookup/batch', { body: { keys } });
+  assert.equal(batch.json.results.filter(({ outcome }) => outcome === 'match').length, 1000);
+  const script = await ask('GET', '/docs/rapidoc.js');
+  assert.equal(Number(script.headers['content-length']), script.sent);
+  agent.destroy();
 });
 
 test('another certificate is taken by SIGHUP while connections live and requests come', async () => {

@@ -51,10 +51,37 @@ static void gzip_is_not_taken_unless_it_is_said(void **state)
         assert_int_equal(api_weight_gzip(HEADERS[i]), 0);
 }
 
+static void a_type_has_the_weight_of_what_names_it_most_closely(void **state)
+{
+    static const struct {
+        const char *header;
+        int csv, json;
+    } CASES[] = {
+        {NULL, 1000, 1000},
+        {"", 1000, 1000},
+        {"*/*", 1000, 1000},
+        {"text/csv", 1000, 0},
+        {"Text/CSV; charset=utf-8", 1000, 0},
+        {"application/json", 0, 1000},
+        {"text/*;q=0.5, application/json;q=0.4", 500, 400},
+        {"text/html, application/xhtml+xml, */*;q=0.8", 800, 800},
+        {"text/csv;q=0.1, text/*, */*", 100, 1000},
+        {"*/*;q=0.1, text/csv;header=present;q=0.9", 900, 100},
+        {"text/csvx, textcsv, text/, /csv, csv", 0, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        assert_int_equal(api_weight_type(CASES[i].header, "text/csv"), CASES[i].csv);
+        assert_int_equal(api_weight_type(CASES[i].header, "application/json"), CASES[i].json);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gzip_has_the_weight_that_it_is_given),
+        cmocka_unit_test(a_type_has_the_weight_of_what_names_it_most_closely),
         cmocka_unit_test(gzip_is_not_taken_unless_it_is_said),
     };
 
