@@ -1,6 +1,6 @@
 // A version as a file for analysts: what comes out is what went in, and its recount is what rollups say.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, truncateSync } from 'node:fs';
 import http from 'node:http';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -161,6 +161,15 @@ test('who does not read holds up nobody else, and a tenant sends four at a time'
   assert.equal((await server.lookup('things', { id: second[0].id }, token)).json.outcome, 'match');
   for (const reply of held) reply.destroy();
   await until('there is room again', async () => (await server.get(url('large'), token)).status === 200);
+});
+
+test('an export whose file is cut meanwhile has no end, and the server goes on', async () => {
+  const { segments: [{ sha256 }] } = (await server.get('/v1/datasets/large/versions/1', token)).json;
+  const reply = await hold('large');
+  truncateSync(join(data.directory, 'segments', sha256.slice(0, 2), `${sha256}.mdb`), 2 * 4096);
+  await assert.rejects(async () => { for await (const chunk of reply) assert.ok(chunk.length); }, { code: 'ECONNRESET' });
+  assert.equal((await server.lookup('things', { id: second[0].id }, token)).json.outcome, 'match');
+  assert.match(server.log, /version 1 of large was cut short/);
 });
 
 test('both scopes are needed', async () => {

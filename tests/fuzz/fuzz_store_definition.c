@@ -55,6 +55,7 @@ static void check(const struct store_definition *d)
     require(d->key.field_count >= 1 && d->key.field_count <= STORE_KEY_FIELDS_MAX);
     require(d->row_count <= STORE_FIELDS_MAX && d->prepare && d->description);
     require(d->keep_versions >= 1 && d->keep_days >= 1);
+    require(!d->key.sort || store_type_is_sortable(d->row[store_sort_index(d)].type));
     for (size_t i = 0; i < d->record_count; i++)
         require(!is_key(d, d->record[i].name) && !store_field_name_reserved(d->record[i].name));
     for (size_t i = 0; i < d->rollup_count; i++)
