@@ -117,6 +117,9 @@ void api_note_act(const struct api_request *request, unsigned status);
 enum st api_note_lookup(const struct api_request *request, const struct store_served *d,
                         const unsigned char *keys, const unsigned char *found,
                         size_t count) ST_MUST_USE;
+/* Does it say what for, where the dataset requires that? ST_INVALID, PURPOSE_REQUIRED. */
+enum st api_check_purpose(const struct api_request *request,
+                          const struct store_definition *d) ST_MUST_USE;
 /* What a handler says of its act. The reason is cut at API_REASON_MAX. */
 void api_act_says(const struct api_request *request, uint64_t version, const char *reason);
 

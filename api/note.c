@@ -55,11 +55,11 @@ void api_note_act(const struct api_request *request, unsigned status)
         log_failure(LOG_LEVEL_ERROR, "audit", "%s, status %u", route->operation, status);
 }
 
-static enum st check_purpose(const struct api_request *request, const struct store_served *d)
+enum st api_check_purpose(const struct api_request *request, const struct store_definition *d)
 {
     size_t len = request->purpose ? strlen(request->purpose) : 0;
 
-    if (d->definition->require_purpose && len == 0)
+    if (d->require_purpose && len == 0)
         return st_hint(st_place(st_fail(ST_INVALID, "PURPOSE_REQUIRED",
                                         "lookups in this dataset must say what for"),
                                 "header/X-Purpose"),
@@ -75,7 +75,7 @@ enum st api_note_lookup(const struct api_request *request, const struct store_se
                         const unsigned char *keys, const unsigned char *found, size_t count)
 {
     bool is_protected = d->definition->key.protect != STORE_PROTECT_NONE;
-    enum st st = check_purpose(request, d);
+    enum st st = api_check_purpose(request, d->definition);
 
     if (st || (!is_protected && !d->definition->require_purpose))
         return st;

@@ -65,6 +65,10 @@ enum st api_op_export_version(struct api_reply *reply, struct api_request *reque
                                               request->path_params[0], version, as_of_us));
     if (!st)
         st = api_may_read(request, store_export_version(e), store_export_state(e));
+    if (!st)
+        st = api_check_purpose(request, store_export_definition(e));
+    if (!st)
+        api_act_says(request, store_export_version(e), NULL);
     if (st) {
         store_export_free(e);
         e = NULL;

@@ -172,6 +172,17 @@ test('an export whose file is cut meanwhile has no end, and the server goes on',
   assert.match(server.log, /version 1 of large was cut short/);
 });
 
+test('an export is in the audit, and says what for where that is required', async () => {
+  await data.put({ ...THINGS, name: 'asked', require_purpose: true });
+  await data.ingest('asked', { things: data.file('asked.csv', csv(first)) });
+  await until('the server has it', async () => (await server.get('/v1/datasets/asked', token)).json.current === 1);
+  assertProblem(await server.get(url('asked'), token), 400, 'PURPOSE_REQUIRED');
+  assert.equal((await server.get(url('asked'), token, { 'x-purpose': 'a study', 'x-request-id': 'export-1' })).status, 200);
+  const line = await until('the line is there', async () => (await server.get('/v1/audit?request_id=export-1', token)).json.items[0]);
+  const { event, dataset, version, outcome, purpose } = line;
+  assert.deepEqual({ event, dataset, version, outcome, purpose }, { event: 'exportVersion', dataset: 'asked', version: 1, outcome: 'done', purpose: 'a study' });
+});
+
 test('both scopes are needed', async () => {
   for (const lacking of ['data:read', 'analytics:read']) {
     const scope = ALL_SCOPES.split(' ').filter((one) => one !== lacking).join(' ');

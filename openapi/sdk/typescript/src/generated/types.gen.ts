@@ -1311,6 +1311,12 @@ export type GetDatasetResponse = GetDatasetResponses[keyof GetDatasetResponses];
 
 export type ExportVersionData = {
     body?: never;
+    headers?: {
+        /**
+         * What the lookup is for; kept in the audit. A dataset can require it (400, PURPOSE_REQUIRED)
+         */
+        'X-Purpose'?: string;
+    };
     path: {
         /**
          * Name of a dataset of the token's tenant
