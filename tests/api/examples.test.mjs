@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Data } from '../kit/everline.mjs';
-import { sourceDir } from '../kit/process.mjs';
+import { sourceDir, until } from '../kit/process.mjs';
 
 const root = join(sourceDir, 'tests', 'data');
 const names = readdirSync(root, { withFileTypes: true }).filter((one) => one.isDirectory()).map((one) => one.name);
@@ -33,6 +33,7 @@ for (const name of names)
     await data.ok(['dataset', 'put', join(root, name, 'definition.json')], { tenant: 'dev' });
     const paths = Object.fromEntries(Object.entries(sources).map(([source, file]) => [source, join(root, name, file)]));
     const version = await data.ingest(name, paths);
+    await until('the server has it', async () => (await server.get(`/v1/datasets/${name}`, token)).json.current === 1);
     for (const [member, count] of Object.entries(rows)) assert.equal(version.rows[member], count, `rows ${member}`);
     assert.ok(ask.length > 0);
     for (const { what, get, post, body, answer } of ask)

@@ -144,6 +144,7 @@ test('what is not a series, or has no address, is refused with the way that ther
   assert.match(problem.hint, /lookup\/series/);
   await data.put({ ...VISITS, name: 'single', key: { fields: ['clinic'] }, record: { day: 'INTEGER' } });
   await data.ingest('single', { visits: data.file('single.csv', csv([{ name: 'x', born: '2000-01-01', day: 1, clinic: 'c' }])) });
+  await until('it is served', async () => (await server.get('/v1/datasets/single', token)).json.current === 1);
   assertProblem(await server.get('/v1/datasets/single/records/c/series', token), 409, 'NOT_A_SERIES');
 });
 

@@ -93,11 +93,14 @@ test('each day follows the one before, and every answer is of one of them', asyn
   done = true;
   await Promise.all([client, following]);
   assert.ok(asked >= days.length, `asked ${asked} times`);
-  assert.equal((await cellsOf()).version, days.length);
+  await until('the last day is served', async () => (await cellsOf()).version === days.length);
 });
 
 test('the last days are kept, and the rows of all', async () => {
-  const versions = await data.versions('days');
+  const versions = await until('retention is done', async () => {
+    const items = await data.versions('days');
+    return items[KEPT].state === 'RETIRED' && items;
+  });
   assert.equal(versions.length, days.length);
   versions.forEach((version, i) => {
     assert.equal(version.version, days.length - i);
