@@ -13,10 +13,10 @@ const BASE = `[serve]\nlisten = 127.0.0.1:0\nlisten = unix:${path}\nmetrics-list
 let data, server, token, probes;
 
 const say = (text) => writeFileSync(config, `${BASE}${text}`);
-async function reload() {
+async function reload(told = /"event":"reload","message":"(nothing of|configuration)/) {
   const from = server.log.length;
   server.process.child.kill('SIGHUP');
-  await until('it has reloaded', () => /"event":"reload","message":"(nothing of|configuration)/.test(server.log.slice(from)));
+  await until('it has reloaded', () => told.test(server.log.slice(from)));
   return server.log.slice(from);
 }
 const configuration = async () => (await server.get('/readyz?verbose')).json.configuration;
@@ -91,6 +91,23 @@ test('a configuration that is wrong changes nothing, and is told with its line',
   await reload();
   assert.equal(await configuration(), 'ok');
   assertProblem(await server.post('/v1/datasets/none/lookup', token, { key: { id: 'x'.repeat(2000) } }), 404, 'UNKNOWN_DATASET');
+});
+
+test('the log changes its form and its level', async () => {
+  say('log-format = text\n');
+  assert.match(await reload(/ info +reload: configuration/), /Z info +reload: configuration and token keys are read again\n/);
+  say('log-level = error\nbody-limit = 1KiB\n');
+  const from = server.log.length;
+  server.process.child.kill('SIGHUP');
+  const ask = (authorized) => server.post('/v1/datasets/none/lookup', authorized ? token : 'rubbish', { key: { id: 'x'.repeat(2000) } });
+  await until('it has reloaded', async () => (await ask(true)).status === 413);
+  assertProblem(await ask(false), 401);
+  say('log-level = debug\n');
+  server.process.child.kill('SIGHUP');
+  await until('requests are logged', async () => (await ask(true)) && /"event":"request","message":"lookup: 404 in \d+ us, from 127\.0\.0\.1"/.test(server.log.slice(from)));
+  assert.doesNotMatch(server.log.slice(from), /"event":"unauthorized"/);
+  assertProblem(await ask(false), 401);
+  await until('refusals are too', () => /"event":"unauthorized"/.test(server.log.slice(from)));
 });
 
 test('the socket is gone when the server has ended', async () => {

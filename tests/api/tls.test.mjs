@@ -1,13 +1,13 @@
 // TLS: versions, a certificate that is replaced while connections live, and what is refused.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import net from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import tls from 'node:tls';
-import { Data } from '../kit/everline.mjs';
+import { Data, Server } from '../kit/everline.mjs';
 import { run, tempDir, until } from '../kit/process.mjs';
 import { csv, THINGS, things } from '../kit/samples.mjs';
 
@@ -134,6 +134,22 @@ test('a client that does not finish its handshake is closed by the request timeo
   socket.on('error', () => {}).on('close', () => { closed = true; });
   socket.write(Buffer.from('1603010200010001fc0303', 'hex'));
   await until('it is closed', () => closed);
+});
+
+test('in production TLS may be on any address, with a key that nobody else reads', async (t) => {
+  use('one');
+  const keys = join(tempDir('keys'), 'keys'), other = new Data();
+  await other.ok(['tenant', 'put', 'dev', '--keys', keys]);
+  const args = ['--production', '--keys', keys, '--tls-cert', cert, '--tls-key', key];
+  chmodSync(key, 0o644);
+  const readable = await other.cli(['serve', '--listen', '0.0.0.0:0', ...args], { deadlineMs: 10_000 });
+  assert.equal(readable.code, 1);
+  assert.match(readable.stderr, /chmod/);
+  chmodSync(key, 0o600);
+  const good = new Server(other, args, { listen: '0.0.0.0:0' });
+  t.after(() => good.stop());
+  await good.ready();
+  assert.equal((await good.request('GET', '/readyz', { agent: false, via: via() })).status, 200);
 });
 
 test('a server does not start with a pair that is none, or half of one', async () => {
