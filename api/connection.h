@@ -10,10 +10,12 @@
 #include <microhttpd.h>
 
 /* Bytes of a refused body that are read and forgotten, so that its client, which may still be
- * sending, gets the answer. One whose Content-Length is over it is answered at once, and the
- * connection closed. A chunked one tells its size only while it comes, and nothing can be answered
- * in its middle: over this the connection is closed without an answer. */
-#define API_BODY_DRAIN_MAX (1u << 20)
+ * sending, gets the answer: more than any body that the contract takes, so that who was a little
+ * over a limit is told. One whose Content-Length is over it is answered at once, and the connection
+ * closed, which a client that still sends can take for a failure. A chunked one tells its size only
+ * while it comes, and nothing can be answered in its middle: over this the connection is closed
+ * without an answer. */
+#define API_BODY_DRAIN_MAX (2u << 20)
 
 enum exchange_state {
     EXCHANGE_NEW,     /* the head has not been looked at */
