@@ -2,6 +2,7 @@
 
 #include "api/cors.h"
 #include "api/links.h"
+#include "api/production.h"
 #include "api/tls.h"
 
 #include <stdlib.h>
@@ -65,6 +66,8 @@ static enum st read_again(struct api_server *server)
 
     if (!st && !next.tls_cert != !server->options.tls_cert)
         st = st_fail(ST_INVALID, NULL, "--tls-cert comes and goes with a restart only");
+    if (!st && next.production)
+        st = api_check_production(&next, &server->listeners);
     return st ? st : api_settings_apply(server, &next);
 }
 

@@ -150,6 +150,11 @@ test('in production TLS may be on any address, with a key that nobody else reads
   t.after(() => good.stop());
   await good.ready();
   assert.equal((await good.request('GET', '/readyz', { agent: false, via: via() })).status, 200);
+  chmodSync(key, 0o644);
+  good.process.child.kill('SIGHUP');
+  await until('the reload is refused', () => /"level":"error","event":"reload".*"code":"KEYS_READABLE"/.test(good.log));
+  assert.equal((await good.request('GET', '/readyz?verbose', { agent: false, via: via() })).json.configuration, 'failed');
+  chmodSync(key, 0o600);
 });
 
 test('a server does not start with a pair that is none, or half of one', async () => {
