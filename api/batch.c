@@ -45,15 +45,20 @@ static enum st find_keys(json_t **out, json_t *body, size_t max_keys)
     return ST_OK;
 }
 
-enum st api_batch_read(struct buf *keys, size_t *count, struct store_hasher *hasher,
-                       const char *body, size_t body_len, size_t max_keys)
+enum st api_batch_read(struct buf *keys, struct buf *bases, size_t *count,
+                       struct store_hasher *hasher, const char *body, size_t body_len,
+                       size_t max_keys)
 {
     json_t *document = NULL, *array = NULL;
 
-    if (api_plain_keys(keys, count, hasher, body, body_len, max_keys))
-        return ST_OK;
+    store_hasher_collect(hasher, bases);
+    if (api_plain_keys(keys, count, hasher, body, body_len, max_keys)) {
+        store_hasher_collect(hasher, NULL);
+        return buf_status(bases);
+    }
     *count = 0;
     buf_reset(keys);
+    buf_reset(bases);
     enum st st = jx_parse_object(&document, body, body_len);
     if (!st)
         st = find_keys(&array, document, max_keys);
@@ -66,8 +71,11 @@ enum st api_batch_read(struct buf *keys, size_t *count, struct store_hasher *has
         if (!st)
             buf_add(keys, key, sizeof key);
     }
+    store_hasher_collect(hasher, NULL);
     if (!st)
         st = buf_status(keys);
+    if (!st)
+        st = buf_status(bases);
     if (!st)
         *count = json_array_size(array);
     json_decref(document);

@@ -2,6 +2,7 @@
 
 #include "api/address.h"
 #include "api/helper.h"
+#include "api/limit.h"
 #include "api/receive.h"
 
 #include "base/clock.h"
@@ -297,10 +298,12 @@ static enum st judge_head(struct api_exchange *x, const char *method)
         st_save(&report, st);
         x->request.view = store_view_enter(server->keeper, x->request.slot);
         enum st gate = api_gate(&x->identity, &x->request, x->head.authorization);
-        store_view_leave(server->keeper, x->request.slot);
-        x->request.view = NULL;
         if (!gate || gate == ST_DENIED) /* who it is, is known */
             x->request.identity = &x->identity;
+        if (!gate)
+            gate = api_limit_take(&x->request, 1);
+        store_view_leave(server->keeper, x->request.slot);
+        x->request.view = NULL;
         if (gate)
             return gate;
         st = st ? st_restore(&report) : ST_OK;

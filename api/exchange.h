@@ -6,6 +6,7 @@
 #define EVERLINE_API_EXCHANGE_H
 
 #include "api/trace.h"
+#include "auth/limits.h"
 #include "auth/token.h"
 #include "base/buf.h"
 #include "base/status.h"
@@ -34,6 +35,14 @@ struct api_act {
     char reason[API_REASON_MAX + 1];
 };
 
+/* The limit that is nearest, as answers tell it. */
+struct api_quota {
+    const char *who; /* "tenant" or "subject"; NULL: there is none */
+    uint64_t allowed;
+    uint32_t window_s;
+    struct auth_quota state;
+};
+
 struct api_request {
     const struct api_route *route;
     const struct auth_identity *identity;         /* NULL on public routes */
@@ -46,8 +55,9 @@ struct api_request {
     const char *if_none_match;
     const char *accept;
     const char *idempotency_key;
-    const char *purpose;             /* X-Purpose, or NULL */
-    char address[46];                /* the client's, as text; "" where there is none */
+    const char *purpose; /* X-Purpose, or NULL */
+    char address[46];    /* the client's, as text; "" where there is none */
+    struct api_quota quota;
     struct api_act *act;             /* of an act that is audited: what its handler says of it */
     struct store_incoming *received; /* the body of a streamed request, synced; or NULL */
     char request_id[API_REQUEST_ID_SIZE];

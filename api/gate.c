@@ -1,4 +1,5 @@
 #include "api/internal.h"
+#include "api/limit.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -94,6 +95,7 @@ enum st api_keys_extend(void **extension, const struct store_view *next,
     uint64_t epoch = store_view_tenants_epoch(next);
     uint64_t generation = atomic_load(&server->keys_generation);
 
+    api_limits_want(server, next);
     if (old && old->tenants_epoch == epoch && old->generation == generation) {
         atomic_fetch_add(&old->uses, 1);
         *extension = old;

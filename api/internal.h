@@ -43,9 +43,10 @@ struct api_server {
     struct api_workers *ingest_workers;
     struct api_watch *watch;
     struct api_hooks *hooks;
-    struct api_audit *audit;         /* NULL: there is no server */
-    struct api_followers *followers; /* NULL: there is no server */
-    const char *run_name;            /* of this process in DATA/run */
+    _Atomic(struct auth_limits *) limits; /* NULL: nobody has any, or they cannot be counted */
+    struct api_audit *audit;              /* NULL: there is no server */
+    struct api_followers *followers;      /* NULL: there is no server */
+    const char *run_name;                 /* of this process in DATA/run */
     struct api_links *links;
     struct metrics *metrics;
     struct api_metrics counts;
@@ -120,6 +121,9 @@ enum st api_note_lookup(const struct api_request *request, const struct store_se
 /* Does it say what for, where the dataset requires that? ST_INVALID, PURPOSE_REQUIRED. */
 enum st api_check_purpose(const struct api_request *request,
                           const struct store_definition *d) ST_MUST_USE;
+/* Notes that a key was refused because too many values were tried. */
+enum st api_note_guess(const struct api_request *request, const struct store_served *d,
+                       const unsigned char *key) ST_MUST_USE;
 /* What a handler says of its act. The reason is cut at API_REASON_MAX. */
 void api_act_says(const struct api_request *request, uint64_t version, const char *reason);
 

@@ -71,6 +71,34 @@ enum st api_check_purpose(const struct api_request *request, const struct store_
     return ST_OK;
 }
 
+/* With keys: their HMACs, by what protects them. */
+static struct audit_record begin_keys(const struct api_request *request,
+                                      const struct store_served *d, const unsigned char *keys,
+                                      const unsigned char *found, size_t count)
+{
+    bool is_protected = d->definition->key.protect != STORE_PROTECT_NONE;
+    const struct store_tenant *t = store_view_tenant(request->view, d->tenant);
+    struct audit_record r = begin(request);
+
+    r.dataset = d->dataset;
+    r.version = d->version;
+    r.keys = keys;
+    r.found = found;
+    r.key_count = (uint32_t)count;
+    r.key_id = is_protected ? d->key_id : t ? t->hmac_key_id : "";
+    return r;
+}
+
+enum st api_note_guess(const struct api_request *request, const struct store_served *d,
+                       const unsigned char *key)
+{
+    struct audit_record r = begin_keys(request, d, key, (const unsigned char *)"", 1);
+
+    r.event = "keyGuessed";
+    r.outcome = "limited";
+    return api_audit_push(request->server->audit, request->slot, &r);
+}
+
 enum st api_note_lookup(const struct api_request *request, const struct store_served *d,
                         const unsigned char *keys, const unsigned char *found, size_t count)
 {
@@ -79,14 +107,7 @@ enum st api_note_lookup(const struct api_request *request, const struct store_se
 
     if (st || (!is_protected && !d->definition->require_purpose))
         return st;
-    const struct store_tenant *t = store_view_tenant(request->view, d->tenant);
-    struct audit_record r = begin(request);
-    r.dataset = d->dataset;
-    r.version = d->version;
+    struct audit_record r = begin_keys(request, d, keys, found, count);
     r.outcome = count > 1 ? "batch" : found[0] ? "match" : "no_match";
-    r.keys = keys;
-    r.found = found;
-    r.key_count = (uint32_t)count;
-    r.key_id = is_protected ? d->key_id : t ? t->hmac_key_id : "";
     return api_audit_push(request->server->audit, request->slot, &r);
 }

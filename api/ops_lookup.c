@@ -1,5 +1,5 @@
 #include "api/batch.h"
-#include "api/internal.h"
+#include "api/limit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +47,8 @@ enum st api_op_lookup(struct api_reply *reply, struct api_request *request)
         st = store_served_hasher(&hasher, d, request->slot);
     if (!st)
         st = api_key_read(key, hasher, request->body ? request->body : "", request->body_len);
+    if (!st)
+        st = api_guess_check(request, d, key, store_hasher_base(hasher), 1);
     if (!st) {
         add_head(&reply->body, d);
         st = add_result(&reply->body, d, request->slot, key, &match);
@@ -98,19 +100,26 @@ enum st api_op_lookup_batch(struct api_reply *reply, struct api_request *request
 {
     const struct store_served *d;
     struct store_hasher *hasher;
-    struct buf keys;
+    struct buf keys, bases;
     size_t count = 0, limit = batch_limit(request);
     enum st st = api_dataset(&d, request);
 
     buf_init(&keys, limit * STORE_KEY_BYTES);
+    buf_init(&bases, limit * STORE_KEY_BYTES);
     if (!st)
         st = store_served_hasher(&hasher, d, request->slot);
     if (!st)
-        st = api_batch_read(&keys, &count, hasher, request->body ? request->body : "",
+        st = api_batch_read(&keys, &bases, &count, hasher, request->body ? request->body : "",
                             request->body_len, limit);
+    if (!st)
+        st = api_limit_take(request, count - 1);
+    if (!st)
+        st = api_guess_check(request, d, (const unsigned char *)keys.data,
+                             (const unsigned char *)bases.data, count);
     if (!st)
         st = add_results(reply, request, d, (const unsigned char *)keys.data, count);
     buf_release(&keys);
+    buf_release(&bases);
     if (!st)
         api_version_headers(reply, d);
     return st;

@@ -1,6 +1,7 @@
 #include "api/batch.h"
 #include "api/cursor.h"
 #include "api/internal.h"
+#include "api/limit.h"
 #include "store/series.h"
 
 #include <stdio.h>
@@ -210,6 +211,8 @@ enum st api_op_lookup_series(struct api_reply *reply, struct api_request *reques
         st = store_served_hasher(&hasher, p.served, request->slot);
     if (!st)
         st = api_key_read(p.key, hasher, request->body ? request->body : "", request->body_len);
+    if (!st)
+        st = api_guess_check(request, p.served, p.key, store_hasher_base(hasher), 1);
     if (!st)
         st = read_range(&p, request);
     if (!st)

@@ -33,6 +33,7 @@ static const struct problem {
     {ST_HELD, 409, "Held", NULL},
     {ST_REFUSED, 409, "Refused", NULL},
     {ST_UNKNOWN_OUTCOME, 500, "Outcome unknown", NULL},
+    {ST_LIMITED, 429, "Too many requests", NULL},
     {ST_METHOD, 405, "Method not allowed", NULL},
     {ST_REUSED, 422, "Key used before", NULL},
     {ST_MEDIA_TYPE, 415, "Unsupported media type", NULL},

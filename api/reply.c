@@ -5,6 +5,7 @@
 #include "api/export.h"
 #include "api/followers.h"
 #include "api/gzip.h"
+#include "api/limit.h"
 #include "api/negotiate.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -179,6 +180,8 @@ enum MHD_Result api_reply_queue(struct api_exchange *x)
     if (packable && api_weight_gzip(x->head.accept_encoding))
         pack(x);
     add_vary(x, packable);
+    if (x->request.quota.who || x->reply.status == 429)
+        api_limit_headers(&x->reply, &x->request);
     struct MHD_Response *response = answer(x);
 
     if (!response || !add_headers(response, x)) {

@@ -354,6 +354,7 @@ enum st api_serve(const struct api_options *options)
     auth_jwks_stop(server.jwks);
     store_keeper_stop(server.keeper);
     auth_jwks_free(server.jwks);
+    auth_limits_close(atomic_load(&server.limits));
     release_workers(&server);
     metrics_free(server.metrics);
     arm_deadline(0);

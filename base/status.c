@@ -39,6 +39,7 @@ static const struct {
     [-ST_EXPECTATION] = {"EXPECTATION", 1},
     [-ST_REUSED] = {"REUSED", 1},
     [-ST_END] = {"END", 1},
+    [-ST_LIMITED] = {"LIMITED", 1},
     [-ST_REFUSED] = {"REFUSED", 4},
 };
 #define STATUS_COUNT ((int)(sizeof STATUSES / sizeof STATUSES[0]))

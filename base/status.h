@@ -43,6 +43,7 @@ enum st {
     ST_REFUSED = -23,     /* data broke a check of its definition (exit code 4)            409 */
     ST_EXPECTATION = -24, /* an Expect that we do not meet                                 417 */
     ST_REUSED = -25,      /* the Idempotency-Key came with another request                 422 */
+    ST_LIMITED = -27,     /* as much as the caller may was done already                       429 */
     ST_END = -26,         /* an iteration has no more; not an error, leaves no report          */
 };
 

@@ -99,10 +99,42 @@ static enum st parse_normalizers(struct store_key_spec *key, const json_t *norma
     return ST_OK;
 }
 
+static enum st parse_guess(struct store_key_spec *key, const json_t *guess)
+{
+    static const char *const MEMBERS[] = {"fields", "limit", "per", NULL};
+    const char *per;
+    json_t *fields, *item;
+    int64_t limit;
+    size_t i;
+
+    if (jx_only(guess, "/key/guess", MEMBERS) || jx_array(&fields, guess, "/key/guess", "fields") ||
+        jx_integer(&limit, guess, "/key/guess", "limit", 5, 1, STORE_GUESSES_MAX) ||
+        jx_string(&per, guess, "/key/guess", "per", "day"))
+        return definition_adopt("/key/guess");
+    if (strcmp(per, "day") != 0)
+        return definition_fail("/key/guess/per", "\"day\" is expected");
+    if (key->protect == STORE_PROTECT_NONE)
+        return definition_fail("/key/guess", "the key is not protected");
+    json_array_foreach(fields, i, item)
+    {
+        const char *name = json_string_value(item);
+        size_t field =
+            name ? DEFINITION_FIND(key->fields, key->field_count, name) : key->field_count;
+        if (field == key->field_count)
+            return definition_fail("/key/guess/fields", "fields of the key are expected");
+        key->guess_fields |= 1u << field;
+    }
+    if (key->guess_fields == 0 || key->guess_fields == (1u << key->field_count) - 1)
+        return definition_fail("/key/guess/fields",
+                               "some of the key's fields are expected, not all");
+    key->guess_limit = (unsigned)limit;
+    return ST_OK;
+}
+
 static enum st parse_key(struct store_key_spec *key, const json_t *value)
 {
-    static const char *const MEMBERS[] = {"fields", "normalize", "protect", "sort", NULL};
-    json_t *fields, *normalize, *item;
+    static const char *const MEMBERS[] = {"fields", "normalize", "protect", "sort", "guess", NULL};
+    json_t *fields, *normalize, *guess, *item;
     const char *protect;
     char pointer[64];
     size_t i;
@@ -111,6 +143,7 @@ static enum st parse_key(struct store_key_spec *key, const json_t *value)
         return definition_fail("/key", "an object with \"fields\" is needed");
     if (jx_only(value, "/key", MEMBERS) || jx_array(&fields, value, "/key", "fields") ||
         jx_object(&normalize, value, "/key", "normalize") ||
+        jx_object(&guess, value, "/key", "guess") ||
         jx_string(&protect, value, "/key", "protect", "none"))
         return definition_adopt("/key");
     if (json_array_size(fields) == 0 || json_array_size(fields) > STORE_KEY_FIELDS_MAX)
@@ -134,7 +167,8 @@ static enum st parse_key(struct store_key_spec *key, const json_t *value)
         key->protect = STORE_PROTECT_HMAC_SHA256;
     else if (strcmp(protect, "none") != 0)
         return definition_fail("/key/protect", "\"hmac-sha256\" or \"none\" is expected");
-    return normalize ? parse_normalizers(key, normalize) : ST_OK;
+    enum st st = normalize ? parse_normalizers(key, normalize) : ST_OK;
+    return !st && guess ? parse_guess(key, guess) : st;
 }
 
 /* ---- record ---- */

@@ -12,6 +12,7 @@
 
 #define STORE_SOURCES_MAX 16
 #define STORE_KEY_FIELDS_MAX 16
+#define STORE_GUESSES_MAX 70
 #define STORE_ROLLUPS_MAX 32
 #define STORE_DIMENSIONS_MAX 8
 #define STORE_METRICS_MAX 32
@@ -58,6 +59,8 @@ struct store_key_spec {
     struct store_key_field fields[STORE_KEY_FIELDS_MAX];
     size_t field_count;
     enum store_protect protect;
+    unsigned guess_limit;  /* different values of the guessed fields a day; 0: any number */
+    uint32_t guess_fields; /* bits: which of `fields` they are */
     /* A key with a sort is a series, of many records in this order: a field of the definition's
      * `record`, integer, DATE or TIMESTAMP. NULL: a key has one record. */
     const struct store_field *sort;

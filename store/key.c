@@ -49,7 +49,12 @@ struct store_hasher {
     struct digest_hmac *hmac; /* NULL: plain SHA-256 */
     struct buf encoding;
     size_t prefix_len;
+    struct buf base_encoding; /* the same without the values of the guessed fields */
+    unsigned char base[STORE_KEY_BYTES];
+    struct buf *bases; /* or NULL */
 };
+
+#define BASE_PREFIX "everline base 1"
 
 enum st store_hasher_new(struct store_hasher **out, const struct store_key_spec *spec,
                          const char *tenant, const char *dataset, const struct secret *hmac_key)
@@ -67,6 +72,9 @@ enum st store_hasher_new(struct store_hasher **out, const struct store_key_spec 
     buf_add(&h->encoding, PREFIX, sizeof PREFIX);
     buf_add(&h->encoding, dataset, strlen(dataset) + 1);
     h->prefix_len = h->encoding.len;
+    buf_init(&h->base_encoding, ENCODING_MAX);
+    if (spec->guess_limit)
+        (void)buf_reserve(&h->base_encoding, ENCODING_USUAL);
     st = buf_status(&h->encoding);
     if (!st && spec->protect != STORE_PROTECT_NONE)
         st = hmac_key ? digest_hmac_new(&h->hmac, hmac_key)
@@ -86,7 +94,10 @@ void store_hasher_free(struct store_hasher *h)
     digest_hmac_free(h->hmac);
     if (h->encoding.data)
         secret_wipe(h->encoding.data, h->encoding.cap);
+    if (h->base_encoding.data)
+        secret_wipe(h->base_encoding.data, h->base_encoding.cap);
     buf_release(&h->encoding);
+    buf_release(&h->base_encoding);
     free(h);
 }
 
@@ -115,17 +126,49 @@ static void set_length(struct store_hasher *h, size_t length_at)
         memcpy(h->encoding.data + length_at, &len, sizeof len);
 }
 
-static enum st finish(unsigned char out[STORE_KEY_BYTES], struct store_hasher *h)
+static enum st finish(unsigned char out[STORE_KEY_BYTES], struct store_hasher *h,
+                      const struct buf *encoding)
 {
     unsigned char digest[DIGEST_BYTES];
-    enum st st = buf_status(&h->encoding);
+    enum st st = buf_status(encoding);
 
     if (!st)
-        st = h->hmac ? digest_hmac_sum(digest, h->hmac, h->encoding.data, h->encoding.len)
-                     : digest_sha256(digest, h->encoding.data, h->encoding.len);
+        st = h->hmac ? digest_hmac_sum(digest, h->hmac, encoding->data, encoding->len)
+                     : digest_sha256(digest, encoding->data, encoding->len);
     if (!st)
         memcpy(out, digest, STORE_KEY_BYTES);
     return st;
+}
+
+/* A field of the base: a guessed one is there by its name. */
+static void add_to_base(struct store_hasher *h, size_t i, size_t field_at, size_t value_at)
+{
+    if (i == 0) {
+        buf_reset(&h->base_encoding);
+        buf_add(&h->base_encoding, BASE_PREFIX, sizeof BASE_PREFIX);
+        buf_add(&h->base_encoding, h->encoding.data, h->prefix_len);
+    }
+    size_t end = h->spec->guess_fields >> i & 1 ? value_at : h->encoding.len;
+    buf_add(&h->base_encoding, h->encoding.data + field_at, end - field_at);
+}
+
+static enum st finish_base(struct store_hasher *h)
+{
+    enum st st = finish(h->base, h, &h->base_encoding);
+
+    if (!st && h->bases)
+        buf_add(h->bases, h->base, sizeof h->base);
+    return st;
+}
+
+const unsigned char *store_hasher_base(const struct store_hasher *h)
+{
+    return h->base;
+}
+
+void store_hasher_collect(struct store_hasher *h, struct buf *bases)
+{
+    h->bases = bases;
 }
 
 static void restart(struct store_hasher *h)
@@ -140,7 +183,7 @@ enum st store_hasher_sum(unsigned char out[STORE_KEY_BYTES], struct store_hasher
     restart(h);
     for (size_t i = 0; i < h->spec->field_count; i++) {
         const struct store_key_field *field = &h->spec->fields[i];
-        size_t length_at;
+        size_t length_at, field_at = h->encoding.len;
 
         if (!fields[i].bytes)
             return st_place(
@@ -154,8 +197,11 @@ enum st store_hasher_sum(unsigned char out[STORE_KEY_BYTES], struct store_hasher
         if (st)
             return st;
         set_length(h, length_at);
+        if (h->spec->guess_limit && !h->encoding.status)
+            add_to_base(h, i, field_at, length_at);
     }
-    return finish(out, h);
+    enum st st = finish(out, h, &h->encoding);
+    return st || !h->spec->guess_limit ? st : finish_base(h);
 }
 
 static enum st key_error(const char *code, const char *pointer, const char *name, const char *what)
@@ -272,5 +318,5 @@ enum st store_hasher_check_value(unsigned char out[STORE_KEY_BYTES], struct stor
     for (size_t i = 0; i < h->spec->field_count; i++)
         buf_addf(&h->encoding, "/%s.%u", store_normalizer_name(h->spec->fields[i].normalizer),
                  store_normalizer_version(h->spec->fields[i].normalizer));
-    return finish(out, h);
+    return finish(out, h, &h->encoding);
 }

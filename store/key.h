@@ -39,6 +39,13 @@ struct store_text {
 enum st store_hasher_sum(unsigned char out[STORE_KEY_BYTES], struct store_hasher *h,
                          const struct store_text *fields) ST_MUST_USE;
 
+/* Of the key that was summed last: what stands for all of its fields but those that
+ * spec->guess_fields names, STORE_KEY_BYTES. Keys that differ in those only have the same one. Not
+ * of use unless spec->guess_limit is set. */
+const unsigned char *store_hasher_base(const struct store_hasher *h);
+/* Appends that of every key to `bases`, until it is NULL. */
+void store_hasher_collect(struct store_hasher *h, struct buf *bases);
+
 /* From a JSON object {"field":"text",...}: exactly the key's fields, strings (integers are taken in
  * decimal). Missing, extra, wrong type: ST_INVALID, codes MISSING_KEY_FIELD, UNKNOWN_KEY_FIELD,
  * INVALID_KEY; place `/key/<field>` under `pointer` (e.g. "/keys/3" -> "/keys/3/dob"). */

@@ -95,7 +95,7 @@ static void check_refused(enum st st, size_t max)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t count = 99;
-    struct buf keys;
+    struct buf keys, bases;
 
     if (size < 1)
         return 0;
@@ -107,13 +107,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(body != NULL);
     memcpy(body, data + 1, len);
     buf_init(&keys, max * STORE_KEY_BYTES); /* as a lookup has it: enough for all that may be */
-    enum st st = api_batch_read(&keys, &count, h, body, len, max);
+    buf_init(&bases, max * STORE_KEY_BYTES);
+    enum st st = api_batch_read(&keys, &bases, &count, h, body, len, max);
     if (st)
         check_refused(st, max);
     else
         check_read(&keys, count, max, h, body, len);
     require(!st || count == 0);
     buf_release(&keys);
+    buf_release(&bases);
     free(body);
     return 0;
 }
