@@ -3,8 +3,10 @@
 #include "store/document.h"
 #include "store/internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define HEAD_FILE_FORMAT 1
 
@@ -104,6 +106,22 @@ void head_file_write_tenant(struct catalog_txn *t, const char *heads_dir, const 
     if (!t->status)
         catalog_fail(t, document_write(path, document, 0600));
     json_decref(document);
+}
+
+void head_file_remove_tenant(struct catalog_txn *t, const char *heads_dir, const char *tenant)
+{
+    char path[FS_PATH_MAX];
+
+    if (!t->status)
+        catalog_fail(t, tenant_path(path, heads_dir, tenant));
+    if (!t->status && unlink(path) != 0 && errno != ENOENT)
+        catalog_fail(t, st_fail_errno(errno, "removing %s", path));
+    if (!t->status)
+        catalog_fail(t, fs_path(path, "%s/%s", heads_dir, tenant));
+    if (!t->status)
+        (void)rmdir(path); /* what else is in it is somebody's */
+    if (!t->status)
+        catalog_fail(t, fs_sync_dir(heads_dir));
 }
 
 /* ---- reading ---- */

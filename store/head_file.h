@@ -18,6 +18,8 @@
  * transaction's. */
 void head_file_write(struct catalog_txn *t, const char *heads_dir, const struct head *h,
                      json_t *document);
+/* The tenant's own file, and its directory when that is empty. Failure is the transaction's. */
+void head_file_remove_tenant(struct catalog_txn *t, const char *heads_dir, const char *tenant);
 void head_file_write_tenant(struct catalog_txn *t, const char *heads_dir, const char *tenant,
                             const json_t *row);
 

@@ -30,7 +30,6 @@ void store_order_key(char out[CATALOG_KEY_SIZE], uint64_t order);
 /* json_object_set_new whose failure (out of memory, or a NULL value) fails the transaction. */
 void store_set(struct catalog_txn *t, json_t *object, const char *name, json_t *value);
 
-enum st store_tenant_to_json(json_t **out, const struct store_tenant *t) ST_MUST_USE;
 enum st store_tenant_from_json(struct store_tenant *t, const json_t *row) ST_MUST_USE;
 
 /* Writes a random key of 32 bytes to a new file; ST_CONFLICT when there is one. */

@@ -56,6 +56,33 @@ static void set_new_row(struct catalog_txn *t, json_t *row, const struct store_b
     store_set(t, row, "error", json_null());
 }
 
+/* The bytes of all segments that kept versions of the tenant name. */
+static void check_stored(struct catalog_txn *t, const char *tenant)
+{
+    char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
+    json_t *row = catalog_get(t, CATALOG_TENANTS, tenant), *document;
+    json_int_t max =
+        json_integer_value(json_object_get(json_object_get(row, "limits"), "max_stored_bytes"));
+    uint64_t bytes = 0;
+
+    json_decref(row);
+    store_dataset_key(prefix, tenant, "");
+    while (max && (document = catalog_after(t, CATALOG_HEADS, prefix, key))) {
+        struct head h = {0};
+        catalog_fail(t, head_from_json(&h, document));
+        for (size_t i = 0; i < h.version_count; i++)
+            for (size_t j = 0; j < h.versions[i].segment_count; j++)
+                bytes += h.versions[i].segments[j].bytes;
+        head_release(&h);
+        json_decref(document);
+    }
+    if (max && !t->status && bytes >= (uint64_t)max)
+        catalog_fail(t, st_hint(st_fail(ST_FULL, "QUOTA",
+                                        "the tenant may keep %lld bytes of versions and has them",
+                                        (long long)max),
+                                "retire versions, or keep fewer: retention"));
+}
+
 static enum st create_row(struct store_build *b, const struct store_definition *definition,
                           const json_t *sources)
 {
@@ -69,6 +96,7 @@ static enum st create_row(struct store_build *b, const struct store_definition *
     b->version = h.last_version + 1;
     if (!t.status)
         catalog_fail(&t, store_head_check(b->store, &h)); /* numbers are never used again */
+    check_stored(&t, b->lease.tenant);
     if (!t.status)
         catalog_fail(&t, head_apply(&h, MOVE_BEGIN, b->version, 0, clock_wall_us()));
     if (!t.status) {

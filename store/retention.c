@@ -44,6 +44,12 @@ static size_t find_expired(uint64_t *out, struct catalog_txn *t, const struct he
     json_decref(row);
     if (!*definition)
         return 0;
+    row = catalog_get(t, CATALOG_TENANTS, h->tenant);
+    json_int_t most =
+        json_integer_value(json_object_get(json_object_get(row, "limits"), "max_versions"));
+    json_decref(row);
+    if (most && most < (*definition)->keep_versions)
+        (*definition)->keep_versions = (unsigned)most;
     return head_expired(out, RETIRE_MAX, h, (*definition)->keep_versions,
                         clock_wall_us() - (int64_t)(*definition)->keep_days * DAY_US);
 }

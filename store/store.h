@@ -88,6 +88,10 @@ struct store_tenant {
 void store_tenant_init(struct store_tenant *t, const char *name);
 enum st store_tenant_put(struct store *s, const struct store_tenant *t) ST_MUST_USE;
 enum st store_tenant_get(struct store_tenant *out, struct store *s, const char *name) ST_MUST_USE;
+/* The row as it is stored. */
+enum st store_tenant_to_json(json_t **out, const struct store_tenant *t) ST_MUST_USE;
+/* Its keys and its audit stay. ST_CONFLICT, code TENANT_NOT_EMPTY: it has datasets. */
+enum st store_tenant_delete(struct store *s, const char *name) ST_MUST_USE;
 /* A tenant's "limits": absent ones are 0. ST_INVALID as jx_ functions, below `pointer`. */
 enum st store_tenant_limits_from_json(struct store_tenant *t, const json_t *limits,
                                       const char *pointer) ST_MUST_USE;

@@ -208,6 +208,24 @@ enum st store_tenant_put(struct store *s, const struct store_tenant *tenant)
     return catalog_commit(&t);
 }
 
+enum st store_tenant_delete(struct store *s, const char *name)
+{
+    char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
+    struct catalog_txn t;
+
+    store_dataset_key(prefix, name, "");
+    catalog_begin_write(&t, &s->catalog);
+    json_t *dataset = catalog_after(&t, CATALOG_DEFINITIONS, prefix, key);
+    if (dataset)
+        catalog_fail(&t,
+                     st_hint(st_fail(ST_CONFLICT, "TENANT_NOT_EMPTY", "the tenant has datasets"),
+                             "disable it: then its tokens are refused"));
+    json_decref(dataset);
+    catalog_delete(&t, CATALOG_TENANTS, name);
+    head_file_remove_tenant(&t, s->heads_dir, name);
+    return catalog_commit(&t);
+}
+
 enum st store_tenant_get(struct store_tenant *out, struct store *s, const char *name)
 {
     struct catalog_txn t;

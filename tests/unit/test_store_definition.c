@@ -235,7 +235,7 @@ static const struct {
     {"/key/normalize/dob", "\"soundex\"", "/key/normalize/dob", "normaliser"},
     {"/key/normalize/dob", "null", "/key/normalize/dob", "normaliser"},
     {"/key/protect", "\"md5\"", "/key/protect", "hmac-sha256"},
-    {"/key/guess", "{}", "/key/guess", "guess"},
+    {"/key/guess", "{}", "/key/guess/fields", "key's fields"},
     {"/key/sort", "\"dob\"", "/key/sort", "not a field of the record"},
     {"/key/sort", "1", "/key/sort", "string"},
     {"/key/sort", "\"\"", "/key/sort", "not a field of the record"},

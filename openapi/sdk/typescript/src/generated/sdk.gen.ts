@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.js';
 import type { Client, Options as Options2, TDataShape } from './client/index.js';
-import type { CancelJobData, CancelJobErrors, CancelJobResponses, CreateIngestData, CreateIngestErrors, CreateIngestResponses, CreateUploadData, CreateUploadErrors, CreateUploadResponses, DiffVersionsData, DiffVersionsErrors, DiffVersionsResponses, ExportVersionData, ExportVersionErrors, ExportVersionResponses, GetContractData, GetContractErrors, GetContractResponses, GetDatasetData, GetDatasetErrors, GetDatasetResponses, GetDocsData, GetDocsErrors, GetDocsResponses, GetDocsScriptData, GetDocsScriptErrors, GetDocsScriptResponses, GetJobData, GetJobErrors, GetJobResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetRecordData, GetRecordErrors, GetRecordResponses, GetSeriesData, GetSeriesErrors, GetSeriesResponses, GetVersionData, GetVersionErrors, GetVersionResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListDatasetsData, ListDatasetsErrors, ListDatasetsResponses, ListEventsData, ListEventsErrors, ListEventsResponses, ListJobsData, ListJobsErrors, ListJobsResponses, ListRejectsData, ListRejectsErrors, ListRejectsResponses, ListRollupsData, ListRollupsErrors, ListRollupsResponses, ListVersionsData, ListVersionsErrors, ListVersionsResponses, LivezData, LivezErrors, LivezResponses, LookupBatchData, LookupBatchErrors, LookupBatchResponses, LookupData, LookupErrors, LookupResponses, LookupSeriesData, LookupSeriesErrors, LookupSeriesResponses, PromoteVersionData, PromoteVersionErrors, PromoteVersionResponses, ReadRollupData, ReadRollupErrors, ReadRollupResponses, ReadyzData, ReadyzErrors, ReadyzResponses, RetireVersionData, RetireVersionErrors, RetireVersionResponses, RetryJobData, RetryJobErrors, RetryJobResponses, RevokeData, RevokeErrors, RevokeResponses, RollBackData, RollBackErrors, RollBackResponses, WatchJobData, WatchJobErrors, WatchJobResponses } from './types.gen.js';
+import type { CancelJobData, CancelJobErrors, CancelJobResponses, CreateIngestData, CreateIngestErrors, CreateIngestResponses, CreateUploadData, CreateUploadErrors, CreateUploadResponses, DeleteTenantData, DeleteTenantErrors, DeleteTenantResponses, DiffVersionsData, DiffVersionsErrors, DiffVersionsResponses, ExportVersionData, ExportVersionErrors, ExportVersionResponses, GetContractData, GetContractErrors, GetContractResponses, GetDatasetData, GetDatasetErrors, GetDatasetResponses, GetDocsData, GetDocsErrors, GetDocsResponses, GetDocsScriptData, GetDocsScriptErrors, GetDocsScriptResponses, GetJobData, GetJobErrors, GetJobResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetRecordData, GetRecordErrors, GetRecordResponses, GetSeriesData, GetSeriesErrors, GetSeriesResponses, GetTenantData, GetTenantErrors, GetTenantResponses, GetVersionData, GetVersionErrors, GetVersionResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListDatasetsData, ListDatasetsErrors, ListDatasetsResponses, ListEventsData, ListEventsErrors, ListEventsResponses, ListJobsData, ListJobsErrors, ListJobsResponses, ListRejectsData, ListRejectsErrors, ListRejectsResponses, ListRollupsData, ListRollupsErrors, ListRollupsResponses, ListTenantsData, ListTenantsErrors, ListTenantsResponses, ListVersionsData, ListVersionsErrors, ListVersionsResponses, LivezData, LivezErrors, LivezResponses, LookupBatchData, LookupBatchErrors, LookupBatchResponses, LookupData, LookupErrors, LookupResponses, LookupSeriesData, LookupSeriesErrors, LookupSeriesResponses, PromoteVersionData, PromoteVersionErrors, PromoteVersionResponses, PutTenantData, PutTenantErrors, PutTenantResponses, ReadRollupData, ReadRollupErrors, ReadRollupResponses, ReadyzData, ReadyzErrors, ReadyzResponses, RetireVersionData, RetireVersionErrors, RetireVersionResponses, RetryJobData, RetryJobErrors, RetryJobResponses, RevokeData, RevokeErrors, RevokeResponses, RollBackData, RollBackErrors, RollBackResponses, WatchJobData, WatchJobErrors, WatchJobResponses } from './types.gen.js';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean> = Options2<TData, ThrowOnError> & {
     /**
@@ -331,6 +331,76 @@ export const listEvents = <ThrowOnError extends boolean = false>(options: Option
         ],
         url: '/v1/datasets/{dataset}/events',
         ...options
+    });
+};
+
+/**
+ * List all tenants
+ */
+export const listTenants = <ThrowOnError extends boolean = false>(options?: Options<ListTenantsData, ThrowOnError>) => {
+    return (options?.client ?? client).get<ListTenantsResponses, ListTenantsErrors, ThrowOnError>({
+        security: [
+            {
+                scheme: 'bearer',
+                type: 'http'
+            }
+        ],
+        url: '/v1/tenants',
+        ...options
+    });
+};
+
+/**
+ * Remove a tenant that has no datasets
+ * Its keys and its audit stay on the disk. One with datasets is 409; it can be disabled.
+ */
+export const deleteTenant = <ThrowOnError extends boolean = false>(options: Options<DeleteTenantData, ThrowOnError>) => {
+    return (options.client ?? client).delete<DeleteTenantResponses, DeleteTenantErrors, ThrowOnError>({
+        security: [
+            {
+                scheme: 'bearer',
+                type: 'http'
+            }
+        ],
+        url: '/v1/tenants/{tenant}',
+        ...options
+    });
+};
+
+/**
+ * One tenant
+ */
+export const getTenant = <ThrowOnError extends boolean = false>(options: Options<GetTenantData, ThrowOnError>) => {
+    return (options.client ?? client).get<GetTenantResponses, GetTenantErrors, ThrowOnError>({
+        security: [
+            {
+                scheme: 'bearer',
+                type: 'http'
+            }
+        ],
+        url: '/v1/tenants/{tenant}',
+        ...options
+    });
+};
+
+/**
+ * Make a tenant and its keys, or change it
+ * What the body leaves out is as in a new tenant.
+ */
+export const putTenant = <ThrowOnError extends boolean = false>(options: Options<PutTenantData, ThrowOnError>) => {
+    return (options.client ?? client).put<PutTenantResponses, PutTenantErrors, ThrowOnError>({
+        security: [
+            {
+                scheme: 'bearer',
+                type: 'http'
+            }
+        ],
+        url: '/v1/tenants/{tenant}',
+        ...options,
+        headers: {
+            'Content-Type': 'application/json',
+            ...options.headers
+        }
     });
 };
 

@@ -296,6 +296,61 @@ export type EventList = {
     complete: boolean;
 };
 
+/**
+ * 0, or none: no limit, or the server's
+ */
+export type TenantLimits = {
+    max_batch_keys?: number;
+    max_datasets?: number;
+    max_concurrent_jobs?: number;
+    max_queued_jobs?: number;
+    max_versions?: number;
+    requests_per_second?: number;
+    requests_burst?: number;
+    subject_requests_per_second?: number;
+    subject_requests_burst?: number;
+    max_upload_bytes?: number;
+    max_audit_bytes?: number;
+    max_stored_bytes?: number;
+    requests_per_day?: number;
+    subject_requests_per_day?: number;
+};
+
+export type TenantPut = {
+    enabled?: boolean;
+    issuer?: string;
+    audience?: string;
+    /**
+     * Where its issuer publishes keys: https://...
+     */
+    jwks?: string;
+    /**
+     * Where the ends of its jobs are told: https://...
+     */
+    webhook?: string;
+    limits?: TenantLimits;
+};
+
+export type Tenant = {
+    tenant: string;
+    enabled: boolean;
+    issuer: string;
+    audience: string;
+    jwks?: string;
+    webhook?: string;
+    /**
+     * The key that protects its new versions
+     */
+    hmac_key_id?: string;
+    limits: TenantLimits;
+};
+
+export type TenantList = {
+    items: Array<Tenant>;
+    next: string | null;
+    complete: boolean;
+};
+
 export type AuditLine = {
     seq: number;
     at: string;
@@ -577,6 +632,13 @@ export type FileName = string;
  * Recommended. The same request with the same key within 24 hours is the same job; another one with it is 422
  */
 export type IdempotencyKey = string;
+
+export type Tenant2 = string;
+
+/**
+ * The ETag of the tenant as it was seen
+ */
+export type IfMatchTenant = string;
 
 /**
  * What the lookup is for; kept in the audit. A dataset can require it (400, PURPOSE_REQUIRED)
@@ -1905,6 +1967,232 @@ export type ListEventsResponses = {
 };
 
 export type ListEventsResponse = ListEventsResponses[keyof ListEventsResponses];
+
+export type ListTenantsData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * Items a page
+         */
+        limit?: number;
+        /**
+         * The `next` of the page before; the other parameters stay as they were, but `limit` may change
+         */
+        cursor?: string;
+    };
+    url: '/v1/tenants';
+};
+
+export type ListTenantsErrors = {
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    400: Problem;
+    /**
+     * No valid token
+     */
+    401: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    403: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '4XX': Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '5XX': Problem;
+};
+
+export type ListTenantsError = ListTenantsErrors[keyof ListTenantsErrors];
+
+export type ListTenantsResponses = {
+    /**
+     * A page of tenants, by name
+     */
+    200: TenantList;
+};
+
+export type ListTenantsResponse = ListTenantsResponses[keyof ListTenantsResponses];
+
+export type DeleteTenantData = {
+    body?: never;
+    headers?: {
+        /**
+         * The ETag of the tenant as it was seen
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        tenant: string;
+    };
+    query: {
+        /**
+         * Why; kept with the event. At most 1000 bytes in UTF-8
+         */
+        reason: string;
+    };
+    url: '/v1/tenants/{tenant}';
+};
+
+export type DeleteTenantErrors = {
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    400: Problem;
+    /**
+     * No valid token
+     */
+    401: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    403: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    404: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    409: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    412: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '4XX': Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '5XX': Problem;
+};
+
+export type DeleteTenantError = DeleteTenantErrors[keyof DeleteTenantErrors];
+
+export type DeleteTenantResponses = {
+    /**
+     * It is gone
+     */
+    204: void;
+};
+
+export type DeleteTenantResponse = DeleteTenantResponses[keyof DeleteTenantResponses];
+
+export type GetTenantData = {
+    body?: never;
+    headers?: {
+        /**
+         * ETags of answers that the client has
+         */
+        'If-None-Match'?: string;
+    };
+    path: {
+        tenant: string;
+    };
+    query?: never;
+    url: '/v1/tenants/{tenant}';
+};
+
+export type GetTenantErrors = {
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    400: Problem;
+    /**
+     * No valid token
+     */
+    401: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    403: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    404: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '4XX': Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '5XX': Problem;
+};
+
+export type GetTenantError = GetTenantErrors[keyof GetTenantErrors];
+
+export type GetTenantResponses = {
+    /**
+     * The tenant
+     */
+    200: Tenant;
+};
+
+export type GetTenantResponse = GetTenantResponses[keyof GetTenantResponses];
+
+export type PutTenantData = {
+    body: TenantPut;
+    headers?: {
+        /**
+         * The ETag of the tenant as it was seen
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        tenant: string;
+    };
+    query?: never;
+    url: '/v1/tenants/{tenant}';
+};
+
+export type PutTenantErrors = {
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    400: Problem;
+    /**
+     * No valid token
+     */
+    401: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    403: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    404: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    412: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '4XX': Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '5XX': Problem;
+};
+
+export type PutTenantError = PutTenantErrors[keyof PutTenantErrors];
+
+export type PutTenantResponses = {
+    /**
+     * The tenant as it is now
+     */
+    200: Tenant;
+};
+
+export type PutTenantResponse = PutTenantResponses[keyof PutTenantResponses];
 
 export type ListAuditData = {
     body?: never;
