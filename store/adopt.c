@@ -253,21 +253,25 @@ void adopter_stop(struct adopter *a)
     free(a);
 }
 
-static struct adopted *find(struct adopter *a, const char *sha256)
+/* The first of this name from `entry` on. New ones come first in the list. */
+static struct adopted *find(struct adopted *entry, const char *sha256)
 {
-    struct adopted *entry = a->entries;
-
-    while (entry && strcmp(entry->ref.sha256, sha256) != 0)
+    while (entry && (entry->state == ADOPTED_LEFT || strcmp(entry->ref.sha256, sha256) != 0))
         entry = entry->next;
     return entry;
 }
 
-struct adopted *adopter_touch(struct adopter *a, const char *sha256, uint64_t round)
+struct adopted *adopter_touch(struct adopted **newest, struct adopter *a, const char *sha256,
+                              uint64_t round)
 {
-    struct adopted *entry = find(a, sha256);
+    struct adopted *entry = *newest = find(a->entries, sha256);
 
+    while (entry && !entry->segment)
+        entry = find(entry->next, sha256);
+    if (!entry)
+        entry = *newest;
     if (entry)
-        entry->wanted = round;
+        entry->wanted = (*newest)->wanted = round;
     return entry;
 }
 
@@ -290,10 +294,12 @@ struct adopted *adopter_want(struct adopter *a, const char *path,
                              const struct store_definition *definition,
                              enum adopter_urgency urgency, uint64_t round)
 {
-    struct adopted *entry = find(a, ref->sha256);
+    struct adopted *entry = find(a->entries, ref->sha256);
 
-    if (entry && entry->segment) /* of before: closed when no view has it */
-        close_segment(a, entry);
+    if (entry && entry->state == ADOPTED_OPEN && entry->inode != inode)
+        entry = NULL; /* it is served until its successor is open */
+    if (entry && entry->state == ADOPTED_BAD && entry->segment)
+        close_segment(a, entry); /* when no view has it */
     if (!entry || (entry->state == ADOPTED_BAD && !entry->segment)) {
         struct work *w = calloc(1, sizeof *w);
         struct adopted *fresh = entry ? entry : calloc(1, sizeof *fresh);
@@ -389,6 +395,10 @@ bool adopter_collect(struct adopter *a,
     pthread_mutex_lock(&a->mutex);
     while ((w = pop(&a->done))) {
         pthread_mutex_unlock(&a->mutex);
+        struct adopted *before =
+            w->status ? NULL : find(w->entry->next, w->ref.sha256); /* of the file it replaced */
+        if (before)
+            before->state = ADOPTED_LEFT;
         w->entry->segment = w->segment;
         w->entry->report = w->report;
         w->entry->state = w->status ? ADOPTED_BAD : ADOPTED_OPEN;

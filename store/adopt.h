@@ -1,6 +1,7 @@
 /* Segments of a serving process: one open environment per file, opened, verified, warmed and closed
- * on a helper thread, counted by the views that use them. All functions are the catalog thread's.
- * Room-private. */
+ * on a helper thread, counted by the views that use them. A file that was replaced by another one
+ * of its name has an entry of its own beside the first until that one is in no view any more. All
+ * functions are the catalog thread's. Room-private. */
 #ifndef EVERLINE_STORE_ADOPT_H
 #define EVERLINE_STORE_ADOPT_H
 
@@ -13,6 +14,7 @@ enum adopted_state {
     ADOPTED_OPENING, /* the helper thread works on it */
     ADOPTED_OPEN,
     ADOPTED_BAD,
+    ADOPTED_LEFT, /* the file that replaced it is open: some view may still have it */
 };
 
 /* What is known of a file that is to be opened. */
@@ -42,14 +44,16 @@ void adopter_stop(struct adopter *a); /* no entry may be in use */
 /* From now on requests are answered: the helper thread rests as long as it works (base/pace.h). */
 void adopter_step_back(struct adopter *a);
 
-/* The entry of this file if there is one, marked as wanted; else NULL. */
-struct adopted *adopter_touch(struct adopter *a, const char *sha256, uint64_t round);
+/* What is to be served of this name, marked as wanted: an entry that has its segment, else the
+ * newest; NULL: there is none. *newest, also marked, is of the file that was last asked for. */
+struct adopted *adopter_touch(struct adopted **newest, struct adopter *a, const char *sha256,
+                              uint64_t round);
 
 /* What is needed now is opened before what a rollback would need. */
 enum adopter_urgency { ADOPT_NOW, ADOPT_STANDBY, ADOPT_URGENCIES };
 
-/* The entry of this file, asked for now if it is new, or is BAD and in no view any more. NULL: out
- * of memory. */
+/* The newest entry of this name. The file is asked for now if there is none, if it is BAD and in no
+ * view any more, or if it is OPEN and of another inode. NULL: out of memory. */
 struct adopted *adopter_want(struct adopter *a, const char *path,
                              const struct store_segment_ref *ref, enum adopted_trust trust,
                              uint64_t inode, const char *tenant,

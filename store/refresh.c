@@ -40,30 +40,38 @@ static void load_definition(struct version_segments *vs, struct catalog_txn *t, 
     json_decref(row);
 }
 
+/* Has the file come to be another one, or to be known as right, since it was last asked for? */
+static bool is_news(const struct adopted *entry, bool sealed, uint64_t inode)
+{
+    return sealed && (entry->inode != inode || (entry->state == ADOPTED_BAD && !entry->sealed));
+}
+
 /* A BAD file whose bytes were wrong is looked at again when somebody has verified it since: a
  * publisher that found it damaged has put a whole one in its place. One that failed with the right
- * bytes (a wrong key) is looked at again after a while. */
+ * bytes (a wrong key) is looked at again after a while. An open file that was replaced by a whole
+ * one was damaged, or may be: it is served until the other is open too. */
 static struct adopted *want(struct refresh *r, struct catalog_txn *t, struct version_segments *vs,
                             const struct store_segment_ref *ref, const char *tenant,
                             const char *dataset, uint64_t version, enum adopter_urgency urgency)
 {
     char path[FS_PATH_MAX];
     struct stat sb;
-    struct adopted *entry = adopter_touch(r->adopter, ref->sha256, r->round);
+    struct adopted *newest, *entry = adopter_touch(&newest, r->adopter, ref->sha256, r->round);
 
-    if (entry && entry->state == ADOPTED_OPENING && urgency == ADOPT_NOW)
-        adopter_hurry(r->adopter, entry);
+    if (newest && newest->state == ADOPTED_OPENING && urgency == ADOPT_NOW)
+        adopter_hurry(r->adopter, newest);
     catalog_fail(t, store_segment_path(path, r->store, ref->sha256));
     if (entry && entry->state == ADOPTED_OPEN &&
         store_seal_condemns(t, ref->sha256, path, entry->inode))
         adopter_condemn(entry);
-    if (entry && entry->state != ADOPTED_BAD)
+    uint64_t inode = stat(path, &sb) == 0 ? (uint64_t)sb.st_ino : 0;
+    bool is_open = entry && entry->state == ADOPTED_OPEN;
+    if (newest && (newest->state == ADOPTED_OPENING || (is_open && newest->inode == inode)))
         return entry;
     bool sealed = store_seal_holds(t, ref->sha256, path);
-    uint64_t inode = stat(path, &sb) == 0 ? (uint64_t)sb.st_ino : 0;
-    bool due = entry && entry->retry_ms && entry->retry_ms <= r->now_ms;
-    bool mended = entry && sealed && (!entry->sealed || entry->inode != inode);
-    if (entry && !due && !mended)
+    bool due =
+        newest && newest->state == ADOPTED_BAD && newest->retry_ms && newest->retry_ms <= r->now_ms;
+    if (newest && !due && !is_news(newest, sealed, inode))
         return entry;
     load_definition(vs, t, tenant, dataset, version);
     if (t->status)
@@ -71,11 +79,11 @@ static struct adopted *want(struct refresh *r, struct catalog_txn *t, struct ver
     enum adopted_trust trust = sealed                                       ? ADOPT_SEALED
                                : store_seal_is_broken(t, ref->sha256, path) ? ADOPT_BROKEN
                                                                             : ADOPT_UNKNOWN;
-    entry = adopter_want(r->adopter, path, ref, trust, inode, tenant, vs->definition, urgency,
-                         r->round);
-    if (!entry)
+    newest = adopter_want(r->adopter, path, ref, trust, inode, tenant, vs->definition, urgency,
+                          r->round);
+    if (!newest)
         catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
-    return entry;
+    return entry ? entry : newest;
 }
 
 static void want_all(struct version_segments *vs, struct refresh *r, struct catalog_txn *t,
@@ -118,6 +126,15 @@ static void add_serving(struct serving ***list, size_t *count, struct catalog_tx
     *list = grown;
     grown[(*count)++] = s;
     s->views++;
+}
+
+/* Is it what it would be if it were made now? */
+static bool is_same(const struct serving *s, const struct version_segments *vs,
+                    const struct st_report *bad)
+{
+    return serving_says(s, bad) &&
+           (bad || (s->served.segment_count == vs->count &&
+                    memcmp(s->adopted, vs->entries, vs->count * sizeof(struct adopted *)) == 0));
 }
 
 static void add_dataset(struct refresh *r, struct catalog_txn *t, struct serving *s)
@@ -164,7 +181,7 @@ static void add_pinned(struct refresh *r, struct catalog_txn *t, const struct he
     struct serving *s =
         r->previous ? view_find_pinned(r->previous, h->tenant, h->dataset, version) : NULL;
     bool same =
-        s && strcmp(s->served.state, version_state_name(v->state)) == 0 && serving_says(s, vs.bad);
+        s && strcmp(s->served.state, version_state_name(v->state)) == 0 && is_same(s, &vs, vs.bad);
     if (!t->status && (same || !vs.opening || vs.bad)) {
         if (!same)
             s = make_serving(r, t, h, version, &vs, vs.bad);
@@ -216,7 +233,7 @@ static void add_whole_head(struct refresh *r, struct catalog_txn *t, struct head
 
     bool late = vs.opening && !vs.bad;
     const struct st_report *bad = vs.bad ? vs.bad : late ? &OPENING : NULL;
-    bool same = previous && previous->served.sequence == h->sequence && serving_says(previous, bad);
+    bool same = previous && previous->served.sequence == h->sequence && is_same(previous, &vs, bad);
     r->late += late;
     r->unavailable += vs.bad != NULL;
     if (late || vs.bad)

@@ -69,9 +69,10 @@ struct publisher {
     int go;
 };
 
-/* Forked before the keeper has threads; it publishes `colour` once, and ends with 0 when that
- * flipped. It would wait ten minutes for an acknowledgement, and is killed long before. */
-static struct publisher publisher_new(struct kit *kit, const char *colour)
+/* Forked before the keeper has threads; it publishes `colour` once, and ends with 0 when that came
+ * out as expected. It would wait ten minutes for an acknowledgement, and is killed long before. */
+static struct publisher publisher_new(struct kit *kit, const char *colour,
+                                      enum store_outcome expected)
 {
     int ends[2];
     char byte;
@@ -95,7 +96,7 @@ static struct publisher publisher_new(struct kit *kit, const char *colour)
         kit_ok(store_build_publish(&outcome, b, 600000, NULL, NULL));
         store_build_free(b);
         kit_close(kit);
-        _exit(outcome == STORE_FLIPPED ? 0 : 3);
+        _exit(outcome == expected ? 0 : 3);
     }
     close(ends[0]);
     return (struct publisher){pid, ends[1]};
@@ -187,7 +188,7 @@ static void the_first_view_serves_every_current_version(void **state)
 
 static void a_publish_by_another_process_is_acknowledged_and_served(void **state)
 {
-    struct publisher p = publisher_new(*state, "blue");
+    struct publisher p = publisher_new(*state, "blue", STORE_FLIPPED);
     struct store_keeper *k = start(*state);
 
     publisher_run(&p);
@@ -199,7 +200,7 @@ static void a_publish_by_another_process_is_acknowledged_and_served(void **state
 
 static void a_view_entered_before_a_flip_goes_on_reading_the_old_version(void **state)
 {
-    struct publisher p = publisher_new(*state, "blue");
+    struct publisher p = publisher_new(*state, "blue", STORE_FLIPPED);
     struct store_keeper *k = start(*state);
     const struct store_served *old = served(store_view_enter(k, 0), "things");
 
@@ -213,13 +214,11 @@ static void a_view_entered_before_a_flip_goes_on_reading_the_old_version(void **
     store_keeper_stop(k);
 }
 
-/* Flips the middle byte of the first segment of the dataset's version 1. */
-static void damage(struct kit *kit, const char *dataset)
+/* The file of the first segment of the dataset's version 1. */
+static int open_segment(struct kit *kit, const char *dataset)
 {
     char path[FS_PATH_MAX];
     json_t *row = NULL;
-    struct stat sb;
-    char byte;
 
     kit_ok(store_version_get(&row, kit->store, "acme", dataset, 1));
     json_t *segment = json_array_get(json_object_get(row, "segments"), 0);
@@ -229,6 +228,16 @@ static void damage(struct kit *kit, const char *dataset)
     assert_int_equal(chmod(path, 0600), 0);
     int fd = open(path, O_RDWR | O_CLOEXEC);
     assert_true(fd >= 0);
+    return fd;
+}
+
+/* Flips the middle byte of the first segment of the dataset's version 1. */
+static void damage(struct kit *kit, const char *dataset)
+{
+    int fd = open_segment(kit, dataset);
+    struct stat sb;
+    char byte;
+
     assert_int_equal(fstat(fd, &sb), 0);
     assert_int_equal(pread(fd, &byte, 1, sb.st_size / 2), 1);
     byte = (char)(byte ^ 0x40);
@@ -254,6 +263,69 @@ static void a_damaged_segment_takes_away_its_dataset_and_no_other(void **state)
     assert_non_null(strstr(why.data, "things"));
     assert_null(strstr(why.data, "people"));
     buf_release(&why);
+    store_keeper_stop(k);
+}
+
+/* Writes `to` over every `from` of the file, which have the same length. */
+static void write_over(int fd, const char *from, const char *to)
+{
+    size_t len = strlen(from);
+    char *bytes, *at;
+    struct stat sb;
+
+    assert_int_equal(fstat(fd, &sb), 0);
+    size_t left = (size_t)sb.st_size;
+    bytes = malloc(left);
+    assert_non_null(bytes);
+    assert_int_equal(pread(fd, bytes, left, 0), sb.st_size);
+    for (at = bytes; (at = memmem(at, left - (size_t)(at - bytes), from, len)); at += len)
+        assert_int_equal(pwrite(fd, to, len, at - bytes), len);
+    free(bytes);
+    close(fd);
+}
+
+static bool serves_colour(struct store_keeper *k, const char *colour)
+{
+    bool right = has_colour(served(store_view_enter(k, 0), "things"), 0, colour);
+
+    store_view_leave(k, 0);
+    return right;
+}
+
+/* Does this process have a file mapped that has no name any more? */
+static bool maps_removed_file(const char *dir)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[FS_PATH_MAX + 256];
+    bool found = false;
+
+    assert_non_null(maps);
+    while (fgets(line, sizeof line, maps))
+        found |= strstr(line, dir) && strstr(line, "/segments/") && strstr(line, "(deleted)");
+    fclose(maps);
+    return found;
+}
+
+static void a_file_that_was_replaced_by_a_whole_one_is_left_for_it(void **state)
+{
+    struct kit *kit = *state;
+    uint64_t end_ns = clock_steady_ns() + DEADLINE_S * 1000000000ull;
+    int fd = open_segment(kit, "things");
+    struct publisher p = publisher_new(kit, "red", STORE_IDENTICAL);
+    struct store_keeper *k = start(kit);
+
+    assert_true(serves_colour(k, "red"));
+    write_over(fd, "red", "rad");
+    assert_true(serves_colour(k, "rad"));
+    publisher_run(&p);
+    while (!serves_colour(k, "red") || maps_removed_file(kit->dir)) {
+        if (clock_steady_ns() > end_ns)
+            fail_msg("the damaged file is still %s", serves_colour(k, "red") ? "open" : "served");
+        sched_yield();
+    }
+    assert_true(store_keeper_ready(k, NULL));
+    assert_int_equal(served(store_view_enter(k, 0), "things")->version, 1);
+    store_view_leave(k, 0);
     store_keeper_stop(k);
 }
 
@@ -604,7 +676,7 @@ static void a_stopped_writer_stops_no_reader_and_its_death_frees_the_lock(void *
 {
     struct kit *kit = *state;
     pid_t pid = stopped_writer(kit);
-    struct publisher p = publisher_new(kit, "blue");
+    struct publisher p = publisher_new(kit, "blue", STORE_FLIPPED);
     struct store_keeper *k = start(kit);
     const struct store_view *v = store_view_enter(k, 0);
 
@@ -696,6 +768,7 @@ int main(void)
         TEST(a_task_is_done_when_what_it_moved_is_served),
         TEST(readers_see_whole_versions_while_the_pointer_goes_to_and_fro),
         TEST(posted_tasks_are_answered_unavailable_when_the_keeper_stops),
+        TEST(a_file_that_was_replaced_by_a_whole_one_is_left_for_it),
         TEST(a_wrong_hmac_key_makes_the_dataset_unavailable_instead_of_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
