@@ -79,30 +79,61 @@ static bool is_sealed(struct verification *v, const struct store_segment_ref *re
     return catalog_end(&t) == ST_OK && holds;
 }
 
-/* ST_NOMEM: it cannot be told what is wrong. All else is a problem of the version's. */
+static bool is_kept(const struct head_version *hv)
+{
+    return hv->state == VERSION_SUCCEEDED || hv->state == VERSION_HELD ||
+           hv->state == VERSION_QUARANTINED;
+}
+
+/* Retention goes on meanwhile: is the version still one that must be whole? Where that cannot be
+ * told, it is. What is wrong with it stays the thread's report. */
+static bool is_kept_now(struct verification *v, const struct head *h, uint64_t version)
+{
+    struct st_report problem;
+    struct catalog_txn t;
+    struct head now;
+
+    st_save(&problem, ST_OK);
+    catalog_begin_read(&t, &v->store->catalog);
+    store_head_load(&now, &t, h->tenant, h->dataset);
+    const struct head_version *hv = t.status ? NULL : head_find(&now, version);
+    bool kept = hv && is_kept(hv);
+    head_release(&now);
+    enum st st = catalog_end(&t);
+    (void)st_restore(&problem);
+    return kept || (st && st != ST_NOT_FOUND);
+}
+
+static enum st verify_segment(struct verification *v, const struct head *h,
+                              const struct head_version *hv, const struct store_segment_ref *ref)
+{
+    char path[FS_PATH_MAX];
+    enum st st = store_segment_path(path, v->store, ref->sha256);
+
+    if (!st)
+        st = v->deep || !is_sealed(v, ref, path) ? store_segment_file_verify(NULL, path, ref, NULL)
+                                                 : store_segment_file_check(path, ref);
+    return !st && v->deep ? verify_inside(v, h, hv, path) : st;
+}
+
+/* ST_NOMEM: it cannot be told what is wrong. All else is a problem of the version's, unless it was
+ * retired meanwhile: then nothing is said of it. */
 static enum st verify_version(struct verification *v, const struct head *h,
                               const struct head_version *hv)
 {
-    char path[FS_PATH_MAX];
-
-    if (hv->state != VERSION_SUCCEEDED && hv->state != VERSION_HELD &&
-        hv->state != VERSION_QUARANTINED)
+    if (!is_kept(hv))
         return ST_OK;
-    v->versions++;
     for (size_t i = 0; i < hv->segment_count; i++) {
-        enum st st = store_segment_path(path, v->store, hv->segments[i].sha256);
-        if (!st)
-            st = v->deep || !is_sealed(v, &hv->segments[i], path)
-                     ? store_segment_file_verify(NULL, path, &hv->segments[i], NULL)
-                     : store_segment_file_check(path, &hv->segments[i]);
-        if (!st && v->deep)
-            st = verify_inside(v, h, hv, path);
-        v->segments++;
+        enum st st = verify_segment(v, h, hv, &hv->segments[i]);
         if (st == ST_NOMEM)
             return st;
+        if (st && !is_kept_now(v, h, hv->version))
+            return ST_OK;
         if (st && !add_problem(v, h, hv, &hv->segments[i]))
             return st_fail(ST_NOMEM, NULL, "out of memory");
+        v->segments++;
     }
+    v->versions++;
     return ST_OK;
 }
 

@@ -6,6 +6,7 @@
 #include "store/keeper.h"
 #include "store/queue.h"
 #include "store/retention.h"
+#include "store/seal.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -217,6 +218,56 @@ static void people_retire_one_with_a_reason(void **state)
     json_decref(events);
 }
 
+/* Called when verification comes to its first file; NULL: not this time. */
+static void (*before_verify)(void);
+static struct kit *verified;
+
+enum st __real_store_segment_file_verify(struct seal *seal, const char *path,
+                                         const struct store_segment_ref *ref, struct pace *pace);
+enum st __wrap_store_segment_file_verify(struct seal *seal, const char *path,
+                                         const struct store_segment_ref *ref, struct pace *pace);
+
+enum st __wrap_store_segment_file_verify(struct seal *seal, const char *path,
+                                         const struct store_segment_ref *ref, struct pace *pace)
+{
+    void (*meanwhile)(void) = before_verify;
+
+    before_verify = NULL;
+    if (meanwhile)
+        meanwhile();
+    return __real_store_segment_file_verify(seal, path, ref, pace);
+}
+
+static void retire_the_second(void)
+{
+    struct store_move m = {.tenant = "acme", .dataset = "things", .to = 2, .actor = KIT_ACTOR};
+    json_t *head = NULL;
+
+    kit_ok(store_retire(&head, verified->store, &m));
+    json_decref(head);
+    kit_ok(store_sweep(NULL, verified->store));
+    assert_false(has_file(verified, 2));
+}
+
+static void verification_says_nothing_of_a_version_that_is_retired_meanwhile(void **state)
+{
+    struct kit *kit = verified = *state;
+    struct store_move m = {.tenant = "acme", .dataset = "things", .from = 2, .actor = KIT_ACTOR};
+    json_t *head = NULL, *report = NULL;
+
+    publish(kit, "red");
+    publish(kit, "blue");
+    kit_ok(store_rollback(&head, kit->store, &m));
+    json_decref(head);
+    before_verify = retire_the_second;
+    kit_ok(store_verify(&report, kit->store, true));
+    assert_null(before_verify);
+    assert_int_equal(json_integer_value(json_object_get(report, "versions")), 1);
+    assert_int_equal(json_integer_value(json_object_get(report, "segments")), 1);
+    assert_int_equal(json_array_size(json_object_get(report, "problems")), 0);
+    json_decref(report);
+}
+
 static void what_a_build_has_pinned_is_not_swept(void **state)
 {
     struct kit *kit = *state;
@@ -352,6 +403,7 @@ int main(void)
         TEST(publishing_retires_what_is_too_many),
         TEST(a_file_that_a_kept_version_shares_stays),
         TEST(people_retire_one_with_a_reason),
+        TEST(verification_says_nothing_of_a_version_that_is_retired_meanwhile),
         TEST(what_a_build_has_pinned_is_not_swept),
         TEST(what_the_dead_left_is_swept),
         TEST(an_older_catalog_is_refused_and_removes_nothing),
