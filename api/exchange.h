@@ -58,6 +58,7 @@ struct api_request {
     const char *purpose; /* X-Purpose, or NULL */
     char address[46];    /* the client's, as text; "" where there is none */
     struct api_quota quota;
+    uint64_t keys, matches;          /* that were looked up for the answer */
     struct api_act *act;             /* of an act that is audited: what its handler says of it */
     struct store_incoming *received; /* the body of a streamed request, synced; or NULL */
     char request_id[API_REQUEST_ID_SIZE];

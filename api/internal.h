@@ -10,6 +10,7 @@
 #include "api/route.h"
 #include "api/server.h"
 #include "api/settings.h"
+#include "api/usage.h"
 #include "auth/cache.h"
 #include "auth/jwks.h"
 #include "auth/keyset.h"
@@ -44,6 +45,7 @@ struct api_server {
     struct api_watch *watch;
     struct api_hooks *hooks;
     _Atomic(struct auth_limits *) limits; /* NULL: nobody has any, or they cannot be counted */
+    struct api_usage *usage;              /* NULL: there is no server */
     struct api_audit *audit;              /* NULL: there is no server */
     struct api_followers *followers;      /* NULL: there is no server */
     const char *run_name;                 /* of this process in DATA/run */
@@ -108,6 +110,13 @@ void api_run_control(struct api_reply *reply, struct api_request *request, struc
                      struct store_wait *wait);
 /* Runs the long part of a control route, for which there is `request->work`. */
 void api_run_later(struct api_reply *reply, struct api_request *request);
+
+/* ---- metering ---- */
+
+/* Keys that were looked up for this request's answer. */
+void api_count_lookups(struct api_request *request, uint64_t matches, uint64_t misses);
+/* Counts the request, which is answered with so many bytes. */
+void api_count_request(const struct api_request *request, unsigned status, uint64_t bytes);
 
 /* ---- the audit ---- */
 

@@ -54,6 +54,8 @@ static const struct cmd_option SERVE[] = {
      "each segment is read again so long after it was", false},
     {"audit-interval", CMD_DURATION, "TIME", "100ms",
      "the audit is synced so often: what a crash can lose of it", false},
+    {"usage-interval", CMD_DURATION, "TIME", "10s",
+     "usage is added up so often: what a kill can lose of it", false},
     {"audit-retention", CMD_DURATION, "TIME", "400d",
      "audit files go when they are so old; 0: never", false},
     COMMANDS_JWKS_CA,

@@ -34,6 +34,12 @@ static struct audit_record begin(const struct api_request *request)
                                  .purpose = request->purpose};
 }
 
+static bool is_of_dataset(const struct api_route *route)
+{
+    return route->segment_count > 2 && strcmp(route->segments[1], "datasets") == 0 &&
+           !route->segments[2];
+}
+
 /* The act is done, and its answer must tell so: when there is no room for it just now, the log has
  * it. That no act begins while the audit fails was seen to before. */
 void api_note_act(const struct api_request *request, unsigned status)
@@ -43,8 +49,7 @@ void api_note_act(const struct api_request *request, unsigned status)
 
     r.status = status;
     r.outcome = status < 400 ? "done" : "refused";
-    if (route->segment_count > 2 && strcmp(route->segments[1], "datasets") == 0 &&
-        !route->segments[2])
+    if (is_of_dataset(route))
         r.dataset = request->path_params[0];
     r.target = request->act->target[0] ? request->act->target
                : r.dataset             ? NULL
@@ -110,4 +115,40 @@ enum st api_note_lookup(const struct api_request *request, const struct store_se
     struct audit_record r = begin_keys(request, d, keys, found, count);
     r.outcome = count > 1 ? "batch" : found[0] ? "match" : "no_match";
     return api_audit_push(request->server->audit, request->slot, &r);
+}
+
+/* ---- metering ---- */
+
+void api_count_lookups(struct api_request *request, uint64_t matches, uint64_t misses)
+{
+    api_metrics_lookups(&request->server->counts, matches, misses);
+    request->keys += matches + misses;
+    request->matches += matches;
+}
+
+static void copy(char *to, size_t size, const char *from)
+{
+    size_t len = strnlen(from, size - 1);
+
+    memcpy(to, from, len);
+    to[len] = '\0';
+}
+
+void api_count_request(const struct api_request *request, unsigned status, uint64_t bytes)
+{
+    const struct api_route *route = request->route;
+    struct store_usage u;
+
+    u.operation = route->operation;
+    u.requests = 1;
+    u.keys = request->keys;
+    u.matches = request->matches;
+    u.bytes = bytes;
+    copy(u.tenant, sizeof u.tenant, request->identity->tenant);
+    copy(u.subject, sizeof u.subject, request->identity->subject);
+    /* A name that nobody has is no row: who guesses names would make rows. */
+    u.dataset[0] = '\0';
+    if (is_of_dataset(route) && (request->keys || (status != 404 && status != 400)))
+        copy(u.dataset, sizeof u.dataset, request->path_params[0]);
+    api_usage_count(request->server->usage, request->slot, &u);
 }

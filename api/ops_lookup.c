@@ -58,7 +58,7 @@ enum st api_op_lookup(struct api_reply *reply, struct api_request *request)
         st = api_note_lookup(request, d, key, &found, 1);
     if (st)
         return st;
-    api_metrics_lookups(&request->server->counts, match, !match);
+    api_count_lookups(request, match, !match);
     api_version_headers(reply, d);
     return ST_OK;
 }
@@ -92,7 +92,7 @@ static enum st add_results(struct api_reply *reply, struct api_request *request,
         st = api_note_lookup(request, d, keys, found, count);
     free(found);
     if (!st)
-        api_metrics_lookups(&request->server->counts, matches, count - matches);
+        api_count_lookups(request, matches, count - matches);
     return st;
 }
 
@@ -162,7 +162,7 @@ enum st api_op_get_record(struct api_reply *reply, struct api_request *request)
     st = api_note_lookup(request, d, key, &found, 1);
     if (st)
         return st;
-    api_metrics_lookups(&request->server->counts, found, !found);
+    api_count_lookups(request, found, !found);
     if (!found)
         return st_fail(ST_NOT_FOUND, "RECORD_NOT_FOUND", "there is no record of this key");
     api_version_headers(reply, d);

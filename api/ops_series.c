@@ -162,7 +162,7 @@ static enum st find(bool *match, const struct page *p, struct api_request *reque
     unsigned char found = *match;
     st = api_note_lookup(request, p->served, p->key, &found, 1);
     if (!st)
-        api_metrics_lookups(&request->server->counts, *match, !*match);
+        api_count_lookups(request, *match, !*match);
     return st;
 }
 

@@ -182,12 +182,15 @@ enum MHD_Result api_reply_queue(struct api_exchange *x)
     add_vary(x, packable);
     if (x->request.quota.who || x->reply.status == 429)
         api_limit_headers(&x->reply, &x->request);
+    uint64_t bytes = x->reply.body.len;
     struct MHD_Response *response = answer(x);
 
     if (!response || !add_headers(response, x)) {
         MHD_destroy_response(response);
         return MHD_NO; /* the connection is closed */
     }
+    if (x->request.identity && x->request.route)
+        api_count_request(&x->request, x->reply.status, x->reply.status == 304 ? 0 : bytes);
     if (x->request.identity && x->request.route && x->request.route->audited == API_AUDITED_ACT)
         api_note_act(&x->request, x->reply.status);
     if (log_is_on(LOG_LEVEL_DEBUG))

@@ -184,6 +184,8 @@ static void set_defaults(struct api_options *o)
         o->drain_timeout_ms = 25000;
     if (o->audit_interval_ms == 0)
         o->audit_interval_ms = 100;
+    if (o->usage_interval_ms == 0)
+        o->usage_interval_ms = 10000;
     if (o->request_timeout_ms == 0)
         o->request_timeout_ms = 30000;
 }
@@ -330,6 +332,9 @@ enum st api_serve(const struct api_options *options)
     if (!st)
         st = start_audit(&server);
     if (!st)
+        st = api_usage_start(&server.usage, server.keeper, server.slots,
+                             server.options.usage_interval_ms);
+    if (!st)
         st = api_links_new(&server.links, server.counts.refused);
     if (!st)
         st = api_settings_apply(&server, &server.options);
@@ -344,6 +349,7 @@ enum st api_serve(const struct api_options *options)
     api_listeners_stop(&server.listeners);
     api_settings_release(&server);
     api_links_free(server.links);
+    api_usage_stop(server.usage);
     api_audit_stop(server.audit);
     api_hooks_stop(server.hooks);
     api_watch_stop(server.watch);

@@ -32,6 +32,7 @@ struct api_options {
     uint64_t drain_timeout_ms;          /* after SIGTERM: 25 s by default */
     struct store_scrub_options scrub;
     uint64_t audit_interval_ms, audit_retention_ms; /* see api/audit.h */
+    uint64_t usage_interval_ms;                     /* see api/usage.h */
     const char *jwks_ca; /* PEM of who may vouch for issuers' servers; NULL: the system's */
     bool production;
     enum log_level log_level;

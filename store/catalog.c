@@ -38,6 +38,7 @@ const char *const catalog_table_names[CATALOG_TABLES] = {
     [CATALOG_STARTS] = "starts",
     [CATALOG_HOOKS] = "hooks",
     [CATALOG_ANCHORS] = "anchors",
+    [CATALOG_USAGE] = "usage",
 };
 
 static MDB_env *abandoned; /* the last one: its lock must stay mapped while this thread lives */

@@ -41,6 +41,7 @@ enum catalog_table {
     CATALOG_STARTS,  /* tenant/dataset/what        -> {"mark","job"} (store/start.c) */
     CATALOG_HOOKS,   /* tenant/message             -> what waits to be told (store/hook.c) */
     CATALOG_ANCHORS, /* tenant/%06chain           -> see store/anchor.c */
+    CATALOG_USAGE,   /* tenant/day/hash           -> see store/usage.c */
     CATALOG_TABLES
 };
 

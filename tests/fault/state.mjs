@@ -140,10 +140,13 @@ export function judge(seen, { past = {}, current, descriptions, brokenOff = fals
   return problems;
 }
 
-const KNOWN = /^(FORMAT|catalog\.mdb|catalog\.mdb-(lock|writer)|heads\/dev(\/[a-z]+)?\.json|keys\/dev\/(hmac|tokens)\/[^/]+\.(key|pem))$/;
+const KNOWN = /^(FORMAT|catalog\.mdb|catalog\.mdb-(lock|writer)|heads\/dev(\/[a-z]+)?\.json|keys\/dev\/(hmac|tokens)\/[^/]+\.(key|pem)|audit\/\d+\.lock|audit\/dev\/\d+-\d{12}\.jsonl)$/;
 
 /* What a process that dies leaves and nobody removes yet: harmless, and counted. */
-const TOLERATED = { 'temporary file of an atomic write': /\.[0-9a-f]{16}\.tmp$/ };
+const TOLERATED = {
+  'temporary file of an atomic write': /\.[0-9a-f]{16}\.tmp$/,
+  'upload that its server did not live to note, which goes after a while': /^spool\/dev\/up-[0-9a-f]{24}\//,
+};
 
 /** The name under which a leftover is tolerated. */
 export const tolerated = (name) => Object.keys(TOLERATED).find((key) => TOLERATED[key].test(name));

@@ -105,6 +105,7 @@ static void every_operation_of_the_contract_has_its_path(void **state)
         {"GET", "/v1/datasets/d/events", "listEvents"},
         {"POST", "/v1/revocations", "revoke"},
         {"GET", "/v1/audit", "listAudit"},
+        {"GET", "/v1/usage", "getUsage"},
         {"GET", "/v1/tenants", "listTenants"},
         {"GET", "/v1/tenants/t", "getTenant"},
         {"PUT", "/v1/tenants/t", "putTenant"},

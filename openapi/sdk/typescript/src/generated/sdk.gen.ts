@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.js';
 import type { Client, Options as Options2, TDataShape } from './client/index.js';
-import type { CancelJobData, CancelJobErrors, CancelJobResponses, CreateIngestData, CreateIngestErrors, CreateIngestResponses, CreateUploadData, CreateUploadErrors, CreateUploadResponses, DeleteTenantData, DeleteTenantErrors, DeleteTenantResponses, DiffVersionsData, DiffVersionsErrors, DiffVersionsResponses, ExportVersionData, ExportVersionErrors, ExportVersionResponses, GetContractData, GetContractErrors, GetContractResponses, GetDatasetData, GetDatasetErrors, GetDatasetResponses, GetDocsData, GetDocsErrors, GetDocsResponses, GetDocsScriptData, GetDocsScriptErrors, GetDocsScriptResponses, GetJobData, GetJobErrors, GetJobResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetRecordData, GetRecordErrors, GetRecordResponses, GetSeriesData, GetSeriesErrors, GetSeriesResponses, GetTenantData, GetTenantErrors, GetTenantResponses, GetVersionData, GetVersionErrors, GetVersionResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListDatasetsData, ListDatasetsErrors, ListDatasetsResponses, ListEventsData, ListEventsErrors, ListEventsResponses, ListJobsData, ListJobsErrors, ListJobsResponses, ListRejectsData, ListRejectsErrors, ListRejectsResponses, ListRollupsData, ListRollupsErrors, ListRollupsResponses, ListTenantsData, ListTenantsErrors, ListTenantsResponses, ListVersionsData, ListVersionsErrors, ListVersionsResponses, LivezData, LivezErrors, LivezResponses, LookupBatchData, LookupBatchErrors, LookupBatchResponses, LookupData, LookupErrors, LookupResponses, LookupSeriesData, LookupSeriesErrors, LookupSeriesResponses, PromoteVersionData, PromoteVersionErrors, PromoteVersionResponses, PutTenantData, PutTenantErrors, PutTenantResponses, ReadRollupData, ReadRollupErrors, ReadRollupResponses, ReadyzData, ReadyzErrors, ReadyzResponses, RetireVersionData, RetireVersionErrors, RetireVersionResponses, RetryJobData, RetryJobErrors, RetryJobResponses, RevokeData, RevokeErrors, RevokeResponses, RollBackData, RollBackErrors, RollBackResponses, WatchJobData, WatchJobErrors, WatchJobResponses } from './types.gen.js';
+import type { CancelJobData, CancelJobErrors, CancelJobResponses, CreateIngestData, CreateIngestErrors, CreateIngestResponses, CreateUploadData, CreateUploadErrors, CreateUploadResponses, DeleteTenantData, DeleteTenantErrors, DeleteTenantResponses, DiffVersionsData, DiffVersionsErrors, DiffVersionsResponses, ExportVersionData, ExportVersionErrors, ExportVersionResponses, GetContractData, GetContractErrors, GetContractResponses, GetDatasetData, GetDatasetErrors, GetDatasetResponses, GetDocsData, GetDocsErrors, GetDocsResponses, GetDocsScriptData, GetDocsScriptErrors, GetDocsScriptResponses, GetJobData, GetJobErrors, GetJobResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetRecordData, GetRecordErrors, GetRecordResponses, GetSeriesData, GetSeriesErrors, GetSeriesResponses, GetTenantData, GetTenantErrors, GetTenantResponses, GetUsageData, GetUsageErrors, GetUsageResponses, GetVersionData, GetVersionErrors, GetVersionResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListDatasetsData, ListDatasetsErrors, ListDatasetsResponses, ListEventsData, ListEventsErrors, ListEventsResponses, ListJobsData, ListJobsErrors, ListJobsResponses, ListRejectsData, ListRejectsErrors, ListRejectsResponses, ListRollupsData, ListRollupsErrors, ListRollupsResponses, ListTenantsData, ListTenantsErrors, ListTenantsResponses, ListVersionsData, ListVersionsErrors, ListVersionsResponses, LivezData, LivezErrors, LivezResponses, LookupBatchData, LookupBatchErrors, LookupBatchResponses, LookupData, LookupErrors, LookupResponses, LookupSeriesData, LookupSeriesErrors, LookupSeriesResponses, PromoteVersionData, PromoteVersionErrors, PromoteVersionResponses, PutTenantData, PutTenantErrors, PutTenantResponses, ReadRollupData, ReadRollupErrors, ReadRollupResponses, ReadyzData, ReadyzErrors, ReadyzResponses, RetireVersionData, RetireVersionErrors, RetireVersionResponses, RetryJobData, RetryJobErrors, RetryJobResponses, RevokeData, RevokeErrors, RevokeResponses, RollBackData, RollBackErrors, RollBackResponses, WatchJobData, WatchJobErrors, WatchJobResponses } from './types.gen.js';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean> = Options2<TData, ThrowOnError> & {
     /**
@@ -401,6 +401,23 @@ export const putTenant = <ThrowOnError extends boolean = false>(options: Options
             'Content-Type': 'application/json',
             ...options.headers
         }
+    });
+};
+
+/**
+ * What the tenant has used, by day, dataset, operation and subject
+ * Every request with a token counts, whatever its answer. Servers add up what they have counted every `--usage-interval`. As JSON, or as CSV by Accept; then `Everline-Next` is the cursor of the next page.
+ */
+export const getUsage = <ThrowOnError extends boolean = false>(options?: Options<GetUsageData, ThrowOnError>) => {
+    return (options?.client ?? client).get<GetUsageResponses, GetUsageErrors, ThrowOnError>({
+        security: [
+            {
+                scheme: 'bearer',
+                type: 'http'
+            }
+        ],
+        url: '/v1/usage',
+        ...options
     });
 };
 

@@ -351,6 +351,35 @@ export type TenantList = {
     complete: boolean;
 };
 
+export type UsageRow = {
+    day: string;
+    /**
+     * None of what is about no dataset
+     */
+    dataset?: string;
+    operation: string;
+    /**
+     * Of the tokens; none without one
+     */
+    subject?: string;
+    requests: number;
+    /**
+     * Looked up
+     */
+    keys: number;
+    matches: number;
+    /**
+     * Of the answers' bodies as they are sent; exports and events, which are sent as they come, have none
+     */
+    bytes: number;
+};
+
+export type UsageList = {
+    items: Array<UsageRow>;
+    next: string | null;
+    complete: boolean;
+};
+
 export type AuditLine = {
     seq: number;
     at: string;
@@ -2193,6 +2222,64 @@ export type PutTenantResponses = {
 };
 
 export type PutTenantResponse = PutTenantResponses[keyof PutTenantResponses];
+
+export type GetUsageData = {
+    body?: never;
+    path?: never;
+    query?: {
+        /**
+         * The first day (UTC)
+         */
+        from?: string;
+        /**
+         * The last day
+         */
+        to?: string;
+        /**
+         * Items a page
+         */
+        limit?: number;
+        /**
+         * The `next` of the page before; the other parameters stay as they were, but `limit` may change
+         */
+        cursor?: string;
+    };
+    url: '/v1/usage';
+};
+
+export type GetUsageErrors = {
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    400: Problem;
+    /**
+     * No valid token
+     */
+    401: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    403: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '4XX': Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '5XX': Problem;
+};
+
+export type GetUsageError = GetUsageErrors[keyof GetUsageErrors];
+
+export type GetUsageResponses = {
+    /**
+     * A page of rows, by day
+     */
+    200: UsageList;
+};
+
+export type GetUsageResponse = GetUsageResponses[keyof GetUsageResponses];
 
 export type ListAuditData = {
     body?: never;

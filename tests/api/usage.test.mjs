@@ -1,0 +1,78 @@
+// Metering: every request of a tenant is counted once, over servers, restarts and kills.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { assertProblem, Data } from '../kit/everline.mjs';
+import { until } from '../kit/process.mjs';
+import { csv, THINGS, things } from '../kit/samples.mjs';
+
+let data, first, second, token, admin;
+
+before(async () => {
+  data = await Data.make('dev', 'other');
+  await data.put(THINGS);
+  await data.ingest('things', { things: data.file('things.csv', csv(things(5))) });
+  [first, second] = await Promise.all([data.serve('--usage-interval', '20ms'), data.serve('--usage-interval', '20ms')]);
+  token = await data.token({ subject: 'ada, "the first"' });
+  admin = await data.token({ subject: 'admin' });
+});
+after(() => Promise.all([first?.stop(), second?.stop()]));
+
+const record = (to, id = 't00000') => to.get(`/v1/datasets/things/records/${id}`, token);
+const rows = async (to = first, who = admin) => (await to.get('/v1/usage', who)).json.items;
+const row = async (operation, to) => (await rows(to)).find((one) => one.operation === operation && one.subject?.startsWith('ada'));
+const settled = (operation, requests, to) => until(`${requests} of ${operation}`, async () => {
+  const found = await row(operation, to);
+  return found?.requests >= requests && found;
+}, 15_000);
+
+test('requests, keys, matches and bytes are counted exactly, over two servers', async () => {
+  let bytes = 0;
+  for (let n = 0; n < 10; n++) bytes += (await record(n % 2 ? first : second)).text.length;
+  bytes += (await record(first, 'nothing')).text.length;
+  const one = await settled('getRecord', 11);
+  assert.deepEqual([one.requests, one.keys, one.matches, one.bytes], [11, 11, 10, bytes]);
+  assert.equal(one.dataset, 'things');
+  assert.equal(one.day, new Date().toISOString().slice(0, 10));
+  await first.get('/v1/datasets/nothing/records/x', token);
+  const other = await until('what names no dataset', async () => (await rows()).find((each) => each.operation === 'getRecord' && !each.dataset));
+  assert.deepEqual([other.requests, other.keys, other.matches], [1, 0, 0]);
+  await first.request('POST', '/v1/datasets/things/lookup/batch', { token, body: { keys: [{ id: 't00000' }, { id: 'x' }, { id: 't00001' }] } });
+  const batch = await settled('lookupBatch', 1);
+  assert.deepEqual([batch.requests, batch.keys, batch.matches], [1, 3, 2]);
+});
+
+test('a stop loses nothing, a kill what is younger than the interval; nothing is counted twice', async () => {
+  const slow = await data.serve('--usage-interval', '1h');
+  for (let n = 0; n < 7; n++) await slow.get('/v1/datasets', token);
+  await slow.stop();
+  assert.equal((await settled('listDatasets', 7)).requests, 7);
+  for (let n = 0; n < 5; n++) await second.get('/v1/datasets', token);
+  await settled('listDatasets', 12);
+  await second.stop('SIGKILL');
+  second = await data.serve('--usage-interval', '20ms');
+  await second.get('/v1/datasets', token);
+  assert.equal((await settled('listDatasets', 13)).requests, 13);
+});
+
+test('it is CSV for who wants that, in pages, by days, and of the own tenant only', async () => {
+  const reply = await first.request('GET', '/v1/usage', { token: admin, headers: { accept: 'text/csv' } });
+  assert.match(reply.headers['content-type'], /^text\/csv/);
+  const lines = reply.text.trimEnd().split('\n');
+  assert.equal(lines[0], 'day,dataset,operation,subject,requests,keys,matches,bytes');
+  assert.ok(lines.some((line) => line.includes(',listDatasets,"ada, ""the first""",13,0,0,')), reply.text);
+  const seen = [];
+  for (let cursor = ''; cursor !== null;) {
+    const { json } = await first.get(`/v1/usage?limit=1${cursor && `&cursor=${encodeURIComponent(cursor)}`}`, admin);
+    seen.push(...json.items);
+    cursor = json.next;
+  }
+  const name = (one) => JSON.stringify([one.day, one.dataset, one.operation, one.subject]);
+  assert.equal(new Set(seen.map(name)).size, seen.length);
+  assert.ok(seen.length >= 4);
+  assert.deepEqual((await first.get('/v1/usage?to=2020-01-01', admin)).json.items, []);
+  assert.deepEqual((await first.get('/v1/usage?from=2999-01-01', admin)).json.items, []);
+  for (const wrong of ['from=2026-13-01', 'to=yesterday--', 'cursor=x', 'cursor=2026-01-01%2Fx'])
+    assertProblem(await first.get(`/v1/usage?${wrong}`, admin), 400);
+  const stranger = await data.token({ tenant: 'other' });
+  assert.deepEqual((await rows(first, stranger)).filter((one) => one.subject?.startsWith('ada')), []);
+});
