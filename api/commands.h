@@ -28,6 +28,8 @@ enum st verify_cmd(const struct cmd_args *args);
 enum st backup_cmd(const struct cmd_args *args);
 enum st restore_cmd(const struct cmd_args *args);
 enum st catalog_rebuild_cmd(const struct cmd_args *args);
+enum st usage_cmd(const struct cmd_args *args);
+enum st tenant_delete_cmd(const struct cmd_args *args);
 enum st audit_verify_cmd(const struct cmd_args *args);
 enum st get_cmd(const struct cmd_args *args);
 enum st config_example_cmd(const struct cmd_args *args);

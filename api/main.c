@@ -177,6 +177,17 @@ static const struct cmd_option VERIFY[] = {
     COMMANDS_OUTPUT,
     COMMANDS_END,
 };
+static const struct cmd_option USAGE[] = {
+    COMMANDS_DATA,
+    COMMANDS_KEYS,
+    COMMANDS_TENANT,
+    {"from", CMD_STRING, "DAY", NULL, "the first day (UTC)", false},
+    {"to", CMD_STRING, "DAY", NULL, "the last day", false},
+    COMMANDS_OUTPUT,
+    COMMANDS_END,
+};
+static const struct cmd_option TENANT_DELETE[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_REASON,
+                                                  COMMANDS_END};
 static const struct cmd_option AUDIT_VERIFY[] = {
     COMMANDS_DATA,
     COMMANDS_KEYS,
@@ -233,6 +244,11 @@ static const struct cmd COMMANDS[] = {
      TENANT_SHOW, tenant_get_cmd},
     {"tenant webhook-secret", "NAME", 1, 1, "Print the secret that signs a tenant's webhooks", NULL,
      "everline tenant webhook-secret dev --data DIR", TENANT_SECRET, tenant_secret_cmd},
+    {"tenant delete", "NAME", 1, 1, "Remove a tenant that has no datasets",
+     "Its keys and its audit stay on the disk. One with datasets can be disabled: tenant put "
+     "--disable.",
+     "everline tenant delete old --data DIR --reason \"moved away\"", TENANT_DELETE,
+     tenant_delete_cmd},
     {"tenant list", "", 0, 0, "List tenants", NULL, "everline tenant list --data DIR", TENANT_SHOW,
      tenant_list_cmd},
     {"token", "", 0, 0, "Mint a token; prints it and nothing else", NULL,
@@ -287,6 +303,9 @@ static const struct cmd COMMANDS[] = {
      promote_cmd},
     {"verify", "", 0, 0, "Check every segment that a version names", NULL,
      "everline verify --data DIR --deep", VERIFY, verify_cmd},
+    {"usage", "", 0, 0, "Show what a tenant has used, by day, dataset, operation and subject",
+     "As servers have added it up: every --usage-interval of theirs.",
+     "everline usage --data DIR --tenant dev --from 2026-01-01", USAGE, usage_cmd},
     {"audit verify", "", 0, 0, "Find lines of the audit that were removed, changed or reordered",
      "Also while servers write it. What a crash has cut off since the last sync is no problem.",
      "everline audit verify --data DIR", AUDIT_VERIFY, audit_verify_cmd},

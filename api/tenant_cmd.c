@@ -148,6 +148,26 @@ enum st tenant_put_cmd(const struct cmd_args *args)
     return st;
 }
 
+enum st tenant_delete_cmd(const struct cmd_args *args)
+{
+    const char *name = cmd_operand(args, 0);
+    struct act act = {.lock = -1};
+    struct store *s = NULL;
+    enum st st = commands_open(&s, args, false);
+
+    if (!st)
+        st = act_begin(&act, s, name);
+    if (!st)
+        st = store_tenant_delete(s, name);
+    st = act_end(
+        &act, &(struct audit_record){.event = "deleteTenant", .reason = cmd_string(args, "reason")},
+        st);
+    if (!st)
+        printf("tenant %s is deleted\n", name);
+    store_close(s);
+    return st;
+}
+
 /* The row of one tenant, or of all. */
 static enum st print_rows(const struct cmd_args *args, const char *name)
 {

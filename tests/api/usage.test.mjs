@@ -54,6 +54,16 @@ test('a stop loses nothing, a kill what is younger than the interval; nothing is
   assert.equal((await settled('listDatasets', 13)).requests, 13);
 });
 
+test('the command line shows the same, and deletes a tenant without datasets', async () => {
+  const shown = await data.json(['usage']);
+  assert.ok(shown.items.some((one) => one.operation === 'listDatasets' && one.requests === 13));
+  assert.match(await data.ok(['usage', '--from', '2026-01-01'], { tenant: 'dev' }), /listDatasets/);
+  await data.ok(['tenant', 'put', 'short']);
+  assert.match(await data.ok(['tenant', 'delete', 'short', '--reason', 'over']), /is deleted/);
+  assert.equal((await data.cli(['tenant', 'get', 'short'])).code, 1);
+  assert.match((await data.cli(['tenant', 'delete', 'dev', '--reason', 'x'])).stderr, /has datasets/);
+});
+
 test('it is CSV for who wants that, in pages, by days, and of the own tenant only', async () => {
   const reply = await first.request('GET', '/v1/usage', { token: admin, headers: { accept: 'text/csv' } });
   assert.match(reply.headers['content-type'], /^text\/csv/);
