@@ -59,7 +59,8 @@ static enum st check_beginning(struct meta metas[2], struct check *c)
         if (page_bytes < PAGE_BYTES_MIN || page_bytes > PAGE_BYTES_MAX ||
             (page_bytes & (page_bytes - 1)) != 0 || (i == 1 && page_bytes != c->page_bytes) ||
             (m->free.flags & ~MDB_NOSUBDIR) != MDB_INTEGERKEY || m->last_page < 1 ||
-            m->last_page >= CATALOG_MAP_BYTES / page_bytes || c->file_bytes < 2 * page_bytes)
+            m->map_bytes > CATALOG_MAP_BYTES_MAX || m->last_page >= m->map_bytes / page_bytes ||
+            c->file_bytes < 2 * page_bytes)
             return catalog_damaged(c->path, "its beginning does not say what it is");
         c->page_bytes = page_bytes;
     }

@@ -85,6 +85,7 @@ enum st catalog_copy(const char *path, struct catalog_txn *from,
                      const bool left_out[CATALOG_TABLES])
 {
     struct copy c = {0};
+    MDB_envinfo source;
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     enum st st = fd < 0 ? st_fail_errno(errno, "creating %s", path) : ST_OK;
     int rc = 0;
@@ -92,11 +93,13 @@ enum st catalog_copy(const char *path, struct catalog_txn *from,
     fs_close(&fd);
     if (st || from->status)
         return st ? st : from->status;
-    rc = mdb_env_create(&c.env);
+    rc = mdb_env_info(from->catalog->env, &source);
+    if (rc == 0)
+        rc = mdb_env_create(&c.env);
     if (rc == 0)
         rc = mdb_env_set_maxdbs(c.env, CATALOG_TABLES);
     if (rc == 0)
-        rc = mdb_env_set_mapsize(c.env, CATALOG_MAP_BYTES);
+        rc = mdb_env_set_mapsize(c.env, source.me_mapsize);
     if (rc == 0) /* synced once, at the end */
         rc = mdb_env_open(c.env, path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOSYNC, 0600);
     if (rc == 0)

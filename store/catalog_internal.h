@@ -7,7 +7,8 @@
 
 /* The map is address space, not disk: the file is as large as what is in it. It is doubled before
  * a quarter of it is left, so that the disk is full long before the map is. */
-#define CATALOG_MAP_BYTES ((size_t)4 << 30)
+#define CATALOG_MAP_BYTES ((size_t)4 << 30) /* at first: it grows, and the file says how far */
+#define CATALOG_MAP_BYTES_MAX ((size_t)1 << 40)
 
 /* LMDB's table of readers: 64 bytes each and as much for 2 locks; so many are 8 pages. */
 #define CATALOG_READERS 510

@@ -96,6 +96,13 @@ static enum st add_turn(struct head *h, uint64_t version, int64_t at_us)
     return ST_OK;
 }
 
+bool head_is_gone(const struct head *h, uint64_t version)
+{
+    const struct head_version *v = head_find(h, version);
+
+    return v ? v->state == VERSION_RETIRED : version > 0 && version <= h->last_version;
+}
+
 static bool is_over(const struct head_version *v)
 {
     return v->state == VERSION_RETIRED || v->state == VERSION_FAILED;
@@ -194,13 +201,6 @@ uint64_t head_rollback_step(const struct head *h, size_t *at)
     return 0;
 }
 
-uint64_t head_rollback_target(const struct head *h)
-{
-    size_t at = 0;
-
-    return head_rollback_step(h, &at);
-}
-
 /* When the version was last of use: begun, or served. */
 static int64_t last_use_us(const struct head *h, const struct head_version *v)
 {
@@ -212,10 +212,9 @@ static int64_t last_use_us(const struct head *h, const struct head_version *v)
     return last;
 }
 
-size_t head_expired(uint64_t *out, size_t max, const struct head *h, unsigned keep_versions,
-                    int64_t since_us)
+size_t head_expired(uint64_t *out, size_t max, const struct head *h, uint64_t target,
+                    unsigned keep_versions, int64_t since_us)
 {
-    uint64_t target = head_rollback_target(h);
     size_t kept = 0, count = 0;
 
     for (size_t i = 0; i < h->version_count; i++)

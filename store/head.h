@@ -74,25 +74,26 @@ enum st head_segments_from_json(struct head_version *v, const json_t *list) ST_M
 
 struct head_version *head_find(const struct head *h, uint64_t version); /* NULL: no such */
 
+/* It was a version and is not kept any more: RETIRED, or over for so long that the head has
+ * forgotten it. */
+bool head_is_gone(const struct head *h, uint64_t version);
+
 /* Applies a move to `version` (added by MOVE_BEGIN): ST_CONFLICT, code NOT_ALLOWED, when the table
  * has no such row. Raises the sequence and sets event_us (never backwards). `flip`: the pointer
  * goes to `pointer_to`. */
 enum st head_apply(struct head *h, enum head_move move, uint64_t version, uint64_t pointer_to,
                    int64_t now_us) ST_MUST_USE;
 
-/* Where a plain rollback would go: back from the moment the current version first became current,
- * skipping what cannot serve (not SUCCEEDED). 0: nowhere. */
-uint64_t head_rollback_target(const struct head *h);
-
-/* All that a rollback may go to by the states, the nearest first: one a call. *at is 0 before the
- * first. 0: no more. */
+/* What a rollback may go to by the states, the nearest first: back from the moment the current
+ * version first became current, skipping what is not SUCCEEDED. One a call; *at is 0 before the
+ * first. 0: no more. Files are store/target.h's. */
 uint64_t head_rollback_step(const struct head *h, size_t *at);
 
 /* Which versions retention takes, oldest first, at most `max`: kept ones beyond the newest
  * `keep_versions`, and those that were neither begun nor served after `since_us`. Never the current
- * version, nor the one a plain rollback would go to. */
-size_t head_expired(uint64_t *out, size_t max, const struct head *h, unsigned keep_versions,
-                    int64_t since_us);
+ * version, nor `target`, where a rollback would go. */
+size_t head_expired(uint64_t *out, size_t max, const struct head *h, uint64_t target,
+                    unsigned keep_versions, int64_t since_us);
 
 /* What was current at a moment; 0: nothing yet, or (turn_count is HEAD_HISTORY_MAX) longer ago than
  * the head remembers. */

@@ -88,25 +88,28 @@ static enum st check_step(const struct store *s, const struct head *h, const str
         "stop what uses it, then: everline catalog rebuild --data %s", s->data_dir);
 }
 
-enum st store_head_check(const struct store *s, const struct head *h)
+/* `key` may be unknown to the catalog, when the file is of its dataset's first event. */
+static void check_file(struct catalog_txn *t, const struct store *s, const char *key,
+                       const struct head *file)
 {
-    struct head file;
-    enum st st = read_head_file(&file, s, h->tenant, h->dataset);
+    struct head h = {0};
+    json_t *document = catalog_get(t, CATALOG_HEADS, key);
 
-    if (!st)
-        st = check_step(s, h, &file);
-    head_release(&file);
-    return st;
+    if (document)
+        catalog_fail(t, head_from_json(&h, document));
+    if (!t->status)
+        catalog_fail(t, check_step(s, &h, file));
+    json_decref(document);
+    head_release(&h);
 }
 
-/* One file. Its dataset may be unknown to the catalog, when the file is of its first event. */
 static void look_at_file(struct catalog_txn *t, const struct store *s, const char *tenant,
                          const char *name,
                          void (*file_fn)(struct catalog_txn *t, const struct head *file, void *ctx),
                          void *ctx)
 {
     char dataset[STORE_NAME_SIZE], key[CATALOG_KEY_SIZE];
-    struct head h = {0}, file;
+    struct head file;
     size_t len = strlen(name);
 
     if (len < 6 || len - 5 >= sizeof dataset || strcmp(name + len - 5, ".json") != 0)
@@ -115,15 +118,9 @@ static void look_at_file(struct catalog_txn *t, const struct store *s, const cha
     dataset[len - 5] = '\0';
     catalog_fail(t, read_head_file(&file, s, tenant, dataset));
     store_dataset_key(key, tenant, dataset);
-    json_t *document = catalog_get(t, CATALOG_HEADS, key);
-    if (document)
-        catalog_fail(t, head_from_json(&h, document));
-    if (!t->status)
-        catalog_fail(t, check_step(s, &h, &file));
+    check_file(t, s, key, &file);
     if (!t->status && file_fn)
         file_fn(t, &file, ctx);
-    json_decref(document);
-    head_release(&h);
     head_release(&file);
 }
 
@@ -158,20 +155,43 @@ void store_event_save(struct catalog_txn *t, const struct head *h, const struct 
     json_decref(row);
 }
 
-void store_head_write(struct catalog_txn *t, const struct store *s, const struct head *h)
+static void write_head(struct catalog_txn *t, const struct store *s, const struct head *h,
+                       const char *key)
 {
-    char key[CATALOG_KEY_SIZE];
     json_t *document = NULL;
 
     if (!t->status)
         catalog_fail(t, head_to_json(&document, h));
-    if (!t->status) {
-        store_dataset_key(key, h->tenant, h->dataset);
+    if (!t->status)
         catalog_put(t, CATALOG_HEADS, key, document);
-    }
     if (!t->status)
         head_file_write(t, s->heads_dir, h, document);
     json_decref(document);
+}
+
+/* In an older copy of the catalog the head file is all that knows what was acknowledged since. */
+void store_head_write(struct catalog_txn *t, const struct store *s, const struct head *h)
+{
+    char key[CATALOG_KEY_SIZE];
+    struct head file = {0};
+
+    store_dataset_key(key, h->tenant, h->dataset);
+    if (!t->status)
+        catalog_fail(t, read_head_file(&file, s, h->tenant, h->dataset));
+    if (!t->status)
+        check_file(t, s, key, &file);
+    write_head(t, s, h, key);
+    head_release(&file);
+}
+
+void store_head_revive(struct catalog_txn *t, const struct store *s, const struct head *h,
+                       const struct store_event *event)
+{
+    char key[CATALOG_KEY_SIZE];
+
+    store_dataset_key(key, h->tenant, h->dataset);
+    store_event_save(t, h, event);
+    write_head(t, s, h, key);
 }
 
 void store_head_save(struct catalog_txn *t, const struct store *s, const struct head *h,

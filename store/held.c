@@ -60,20 +60,21 @@ static enum st hold_files(struct held_version *h, struct catalog_txn *t, const s
     return ST_OK;
 }
 
-static enum st check_state(const struct held_version *h, const struct head_version *v)
+static enum st check_state(const struct held_version *h, const struct head *head,
+                           const struct head_version *v)
 {
     unsigned long long number = h->version;
 
-    if (!v || v->state == VERSION_RETIRED)
+    if (head_is_gone(head, h->version))
         return st_hint(st_fail(ST_GONE, "VERSION_RETIRED",
                                "version %llu of \"%s\" is not kept "
                                "any more",
                                number, h->dataset),
                        "kept versions: everline versions %s", h->dataset);
-    if (v->state == VERSION_IN_PROGRESS || v->state == VERSION_FAILED)
+    if (!v || v->state == VERSION_IN_PROGRESS || v->state == VERSION_FAILED)
         return st_fail(ST_NOT_FOUND, "UNKNOWN_VERSION",
                        "version %llu of \"%s\" is %s: it has no records", number, h->dataset,
-                       version_state_name(v->state));
+                       v ? version_state_name(v->state) : "not there");
     return ST_OK;
 }
 
@@ -88,7 +89,7 @@ enum st held_find(struct held_version *h, struct catalog_txn *t, const struct st
         st = st_fail(ST_NOT_FOUND, "UNKNOWN_VERSION", "dataset \"%s\" has no version %llu",
                      h->dataset, (unsigned long long)h->version);
     if (!st)
-        st = check_state(h, v);
+        st = check_state(h, head, v);
     if (!st)
         st = store_definition_parse(&h->definition, json_object_get(row, "definition"));
     if (!st)

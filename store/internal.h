@@ -51,16 +51,18 @@ struct store_event {
 };
 
 /* Writes the head and its event, and the head file before them: it may be ahead of the catalog by
- * the change that was being made, never behind. */
+ * the change that was being made, never behind. Fails with CATALOG_OLD, and writes nothing, where
+ * the file is further ahead: the catalog is an older copy. */
 void store_head_save(struct catalog_txn *t, const struct store *s, const struct head *h,
                      const struct store_event *event);
 
-/* Is the head file as far as the head is, or ahead by one transaction that was not acknowledged?
- * ST_CORRUPT, code CATALOG_OLD: it is further, so that the catalog is an older copy. */
-enum st store_head_check(const struct store *s, const struct head *h) ST_MUST_USE;
+/* The same for a catalog that is made of the head files, or of a backup's. */
+void store_head_revive(struct catalog_txn *t, const struct store *s, const struct head *h,
+                       const struct store_event *event);
 
-/* The same for every head file; each is given to file_fn (may be NULL). Failure is the
- * transaction's. */
+/* Is each head file as far as its head is, or ahead by one transaction that was not acknowledged?
+ * ST_CORRUPT, code CATALOG_OLD: it is further, so that the catalog is an older copy. Each is given
+ * to file_fn (may be NULL). Failure is the transaction's. */
 void store_head_files(struct catalog_txn *t, const struct store *s,
                       void (*file_fn)(struct catalog_txn *t, const struct head *file, void *ctx),
                       void *ctx);
@@ -87,10 +89,11 @@ enum st store_head_answer(json_t **out, const struct head *h, uint64_t previous)
 enum st store_move_check_reason(const struct store_actor *actor) ST_MUST_USE;
 enum st store_move_check_head(const struct head *h, const struct store_move *move) ST_MUST_USE;
 
-/* What to do about a version whose files are bad: the command, when there is one. */
+/* What to do about a version whose files are bad: the command, when there is one. `target` is where
+ * a rollback would go (store/target.h). */
 #define STORE_MEND_HINT_SIZE (FS_PATH_MAX + 512)
 void store_mend_hint(char out[STORE_MEND_HINT_SIZE], const struct store *s, const struct head *h,
-                     uint64_t version);
+                     uint64_t version, uint64_t target);
 
 /* Opens a verified segment file and holds its check value against the tenant's key. */
 enum st store_segment_open_checked(struct store_segment **out, const char *path,

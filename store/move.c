@@ -5,6 +5,7 @@
 #include "base/utf8.h"
 #include "store/offer.h"
 #include "store/seal.h"
+#include "store/target.h"
 
 #include <poll.h>
 #include <string.h>
@@ -34,43 +35,10 @@ enum st store_move_check_reason(const struct store_actor *actor)
     return ST_OK;
 }
 
-/* The files of the version must be there before anybody is sent to them. Each server verifies their
- * bytes again before it opens them. */
-static enum st check_files(struct catalog_txn *t, struct store *s, const struct head *h,
-                           uint64_t version)
-{
-    const struct head_version *v = head_find(h, version);
-    char path[FS_PATH_MAX];
-    enum st st = ST_OK;
-
-    for (size_t i = 0; !st && v && i < v->segment_count; i++) {
-        st = store_segment_path(path, s, v->segments[i].sha256);
-        if (!st)
-            st = store_segment_file_check(path, &v->segments[i]);
-        if (st || store_seal_is_broken(t, v->segments[i].sha256, path))
-            st = st_fail(ST_CONFLICT, "NOT_SERVABLE",
-                         "version %llu cannot be served: a file of it "
-                         "is missing or damaged",
-                         (unsigned long long)version);
-    }
-    return st;
-}
-
-/* Where a rollback goes that names no target: the nearest version that can serve. 0: nowhere. */
-static uint64_t default_target(struct catalog_txn *t, struct store *s, const struct head *h)
-{
-    uint64_t version;
-
-    for (size_t at = 0; (version = head_rollback_step(h, &at));)
-        if (check_files(t, s, h, version) == ST_OK)
-            break;
-    return version;
-}
-
 static enum st target_of(uint64_t *to, struct catalog_txn *t, struct store *s, const struct head *h,
                          const struct store_move *move)
 {
-    *to = move->to ? move->to : default_target(t, s, h);
+    *to = move->to ? move->to : store_rollback_target(t, s, h);
     if (!h->current)
         return st_fail(ST_CONFLICT, "NOTHING_TO_ROLL_BACK_TO", "no version of \"%s\" is current",
                        move->dataset);
@@ -205,7 +173,7 @@ static bool is_standby(struct catalog_txn *t, struct store *s, const struct head
                        const struct head_version *v)
 {
     char path[FS_PATH_MAX];
-    bool holds = v->version == head_rollback_target(h);
+    bool holds = v->version == store_rollback_target(t, s, h);
 
     for (size_t i = 0; holds && i < v->segment_count; i++)
         holds = store_segment_path(path, s, v->segments[i].sha256) == ST_OK &&
@@ -276,8 +244,6 @@ static enum st move_head(json_t **answer, struct store *s, const struct store_mo
     catalog_begin_write(&t, &s->catalog);
     store_head_load(&h, &t, move->tenant, move->dataset);
     if (!t.status)
-        catalog_fail(&t, store_head_check(s, &h));
-    if (!t.status)
         catalog_fail(&t, store_move_check_head(&h, move));
     if (!t.status && kind == MOVE_ROLL_BACK)
         catalog_fail(&t, target_of(&to, &t, s, &h, move));
@@ -291,7 +257,7 @@ static enum st move_head(json_t **answer, struct store *s, const struct store_mo
             &t, head_apply(&h, kind, kind == MOVE_ROLL_BACK ? previous : to, to, clock_wall_us()));
     }
     if (!t.status)
-        catalog_fail(&t, check_files(&t, s, &h, to));
+        catalog_fail(&t, store_files_check(&t, s, &h, to));
     if (!t.status)
         store_head_save(&t, s, &h,
                         &(struct store_event){

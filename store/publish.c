@@ -94,8 +94,6 @@ static enum st create_row(struct store_build *b, const struct store_definition *
     catalog_begin_write(&t, &b->store->catalog);
     store_head_load(&h, &t, b->lease.tenant, b->lease.dataset);
     b->version = h.last_version + 1;
-    if (!t.status)
-        catalog_fail(&t, store_head_check(b->store, &h)); /* numbers are never used again */
     check_stored(&t, b->lease.tenant);
     if (!t.status)
         catalog_fail(&t, head_apply(&h, MOVE_BEGIN, b->version, 0, clock_wall_us()));

@@ -1,6 +1,7 @@
 #include "store/refresh.h"
 
 #include "store/seal.h"
+#include "store/target.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,12 +201,12 @@ static void add_pins(struct refresh *r, struct catalog_txn *t, const struct head
 }
 
 static void explain(struct refresh *r, const struct head *h, const struct st_report *bad,
-                    bool damaged)
+                    bool damaged, uint64_t target)
 {
     char hint[STORE_MEND_HINT_SIZE] = "";
 
     if (damaged)
-        store_mend_hint(hint, r->store, h, h->current);
+        store_mend_hint(hint, r->store, h, h->current, target);
     buf_addf(&r->why, "%s/%s version %llu: %s%s%s\n", h->tenant, h->dataset,
              (unsigned long long)h->current, bad->message, damaged ? "; " : "", hint);
 }
@@ -216,7 +217,7 @@ static void add_whole_head(struct refresh *r, struct catalog_txn *t, struct head
     static const struct st_report OPENING = {ST_UNAVAILABLE, "OPENING", "it is being opened", "",
                                              ""};
     const struct head_version *current = head_find(h, h->current);
-    const struct head_version *target = head_find(h, head_rollback_target(h));
+    const struct head_version *target = head_find(h, store_rollback_target(t, r->store, h));
     struct serving *previous = previous_serving(r, h->tenant, h->dataset);
     struct version_segments vs = {0}, standby = {0};
 
@@ -237,7 +238,7 @@ static void add_whole_head(struct refresh *r, struct catalog_txn *t, struct head
     r->late += late;
     r->unavailable += vs.bad != NULL;
     if (late || vs.bad)
-        explain(r, h, vs.bad ? vs.bad : &OPENING, vs.damaged);
+        explain(r, h, vs.bad ? vs.bad : &OPENING, vs.damaged, target ? target->version : 0);
     if (same || (late && previous)) {
         add_dataset(r, t, previous);
     } else {

@@ -5,6 +5,7 @@
 #include "store/build_dir.h"
 #include "store/internal.h"
 #include "store/queue_internal.h"
+#include "store/target.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -31,8 +32,8 @@ const char *store_build_dir(const struct store *s)
 
 /* ---- versions ---- */
 
-static size_t find_expired(uint64_t *out, struct catalog_txn *t, const struct head *h,
-                           struct store_definition **definition)
+static size_t find_expired(uint64_t *out, struct catalog_txn *t, const struct store *s,
+                           const struct head *h, struct store_definition **definition)
 {
     char key[CATALOG_KEY_SIZE];
 
@@ -50,7 +51,8 @@ static size_t find_expired(uint64_t *out, struct catalog_txn *t, const struct he
     json_decref(row);
     if (most && most < (*definition)->keep_versions)
         (*definition)->keep_versions = (unsigned)most;
-    return head_expired(out, RETIRE_MAX, h, (*definition)->keep_versions,
+    return head_expired(out, RETIRE_MAX, h, store_rollback_target(t, s, h),
+                        (*definition)->keep_versions,
                         clock_wall_us() - (int64_t)(*definition)->keep_days * DAY_US);
 }
 
@@ -89,7 +91,7 @@ static enum st retention_round(size_t *count, struct store *s, const char *tenan
     (write ? catalog_begin_write : catalog_begin_read)(&t, &s->catalog);
     store_head_load(&h, &t, tenant, dataset);
     if (!t.status)
-        *count = find_expired(versions, &t, &h, &definition);
+        *count = find_expired(versions, &t, s, &h, &definition);
     if (write && *count) {
         snprintf(reason, sizeof reason, "kept are %u versions and %u days",
                  definition->keep_versions, definition->keep_days);
@@ -135,7 +137,7 @@ enum st store_retire(json_t **head, struct store *s, const struct store_move *mo
         catalog_fail(&t,
                      st_fail(ST_NOT_FOUND, "UNKNOWN_VERSION", "dataset \"%s\" has no version %llu",
                              move->dataset, (unsigned long long)move->to));
-    if (!t.status && move->to == head_rollback_target(&h))
+    if (!t.status && move->to == store_rollback_target(&t, s, &h))
         catalog_fail(&t, st_hint(st_fail(ST_CONFLICT, "NOT_ALLOWED",
                                          "cannot retire version %llu: a rollback would go to it",
                                          (unsigned long long)move->to),

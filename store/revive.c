@@ -49,7 +49,7 @@ void revive_head(struct catalog_txn *t, struct revival *r, struct head *h)
         return;
     h->sequence++;
     h->event_us = now_us > h->event_us ? now_us : h->event_us + 1;
-    store_head_save(
+    store_head_revive(
         t, r->store, h,
         &(struct store_event){
             .event = r->event, .from = h->current, .to = h->current, .actor = r->actor});

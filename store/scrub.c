@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "store/seal.h"
+#include "store/target.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -142,11 +143,11 @@ static const struct head_version *find_owner(const struct head *h, const char *s
 }
 
 static void complain(const struct store *s, const struct reading *r, const struct head *h,
-                     const struct head_version *owner)
+                     const struct head_version *owner, uint64_t target)
 {
     char hint[STORE_MEND_HINT_SIZE];
 
-    store_mend_hint(hint, s, h, owner->version);
+    store_mend_hint(hint, s, h, owner->version, target);
     log_event(LOG_LEVEL_ERROR, "scrub", "%s/%s version %llu%s: %s; %s", r->tenant, r->dataset,
               (unsigned long long)owner->version, owner->version == h->current ? " (current)" : "",
               r->report.message, hint);
@@ -172,11 +173,12 @@ static enum st write_down(struct scrub *sc, struct store *s, const struct readin
         owner = find_owner(&h, r->ref.sha256);
     if (owner)
         store_seal_note(&t, r->ref.sha256, &r->seal, bad ? r->report.code : NULL);
+    uint64_t target = owner && bad ? store_rollback_target(&t, s, &h) : 0;
     enum st st = owner ? catalog_commit(&t) : catalog_end(&t);
     if (!st && owner)
         count(sc, r);
     if (!st && owner && bad)
-        complain(s, r, &h, owner);
+        complain(s, r, &h, owner, target);
     head_release(&h);
     return st;
 }

@@ -17,10 +17,8 @@ struct verification {
 };
 
 void store_mend_hint(char out[STORE_MEND_HINT_SIZE], const struct store *s, const struct head *h,
-                     uint64_t version)
+                     uint64_t version, uint64_t target)
 {
-    uint64_t target = head_rollback_target(h);
-
     if (version != h->current)
         snprintf(out, STORE_MEND_HINT_SIZE,
                  "it cannot be served again unless its batch is ingested again");
@@ -38,14 +36,39 @@ void store_mend_hint(char out[STORE_MEND_HINT_SIZE], const struct store *s, cons
 static bool add_problem(struct verification *v, const struct head *h, const struct head_version *hv,
                         const struct store_segment_ref *ref)
 {
-    char hint[STORE_MEND_HINT_SIZE];
+    return json_array_append_new(v->problems, json_pack("{s:s, s:s, s:I, s:s, s:s}", "tenant",
+                                                        h->tenant, "dataset", h->dataset, "version",
+                                                        (json_int_t)hv->version, "sha256",
+                                                        ref->sha256, "problem", st_message())) == 0;
+}
 
-    store_mend_hint(hint, v->store, h, hv->version);
-    return json_array_append_new(v->problems,
-                                 json_pack("{s:s, s:s, s:I, s:s, s:s, s:s}", "tenant", h->tenant,
-                                           "dataset", h->dataset, "version",
-                                           (json_int_t)hv->version, "sha256", ref->sha256,
-                                           "problem", st_message(), "hint", hint)) == 0;
+static uint64_t version_of(const struct verification *v, size_t problem)
+{
+    const json_t *row = json_array_get(v->problems, problem);
+
+    return (uint64_t)json_integer_value(json_object_get(row, "version"));
+}
+
+/* When all versions of the head were looked at: its problems are those from `first` on, and none
+ * sends anybody to a version that has one too. */
+static enum st add_hints(struct verification *v, const struct head *h, size_t first)
+{
+    char hint[STORE_MEND_HINT_SIZE];
+    size_t count = json_array_size(v->problems), i;
+    uint64_t target;
+
+    for (size_t at = 0; (target = head_rollback_step(h, &at));) {
+        for (i = first; i < count && version_of(v, i) != target; i++)
+            ;
+        if (i == count)
+            break;
+    }
+    for (i = first; i < count; i++) {
+        store_mend_hint(hint, v->store, h, version_of(v, i), target);
+        if (json_object_set_new(json_array_get(v->problems, i), "hint", json_string(hint)) != 0)
+            return st_fail(ST_NOMEM, NULL, "out of memory");
+    }
+    return ST_OK;
 }
 
 static enum st verify_inside(struct verification *v, const struct head *h,
@@ -170,9 +193,12 @@ enum st store_verify(json_t **report, struct store *s, bool deep)
         struct head h;
         if (st)
             break;
+        size_t first = json_array_size(v.problems);
         st = head_from_json(&h, document);
         for (size_t j = 0; !st && j < h.version_count; j++)
             st = verify_version(&v, &h, &h.versions[j]);
+        if (!st)
+            st = add_hints(&v, &h, first);
         head_release(&h);
     }
     size_t problems = json_array_size(v.problems);

@@ -191,13 +191,11 @@ enum st store_view_version(const struct store_served **out, const struct store_v
         *out = d;
         return ST_OK;
     }
-    bool forgotten =
-        !kept && version > 0 && s->head.version_count > 0 && version < s->head.versions[0].version;
-    if (!forgotten &&
-        (!kept || kept->state == VERSION_IN_PROGRESS || kept->state == VERSION_FAILED))
+    bool gone = head_is_gone(&s->head, version);
+    if (!gone && (!kept || kept->state == VERSION_IN_PROGRESS || kept->state == VERSION_FAILED))
         return st_fail(ST_NOT_FOUND, "UNKNOWN_VERSION", "dataset \"%s\" has no version %llu",
                        d->dataset, (unsigned long long)version);
-    if (forgotten || kept->state == VERSION_RETIRED)
+    if (gone)
         return st_hint(st_fail(ST_GONE, "VERSION_RETIRED",
                                "version %llu of \"%s\" is not kept any more",
                                (unsigned long long)version, d->dataset),

@@ -22,7 +22,7 @@ export function said({ code, signal, stderr, accepted }) {
 export function expectation(operation, past, word) {
   const before = past.people?.current ?? null, after = operation.current ?? before;
   const old = past.people?.definition.description, next = operation.description ?? old;
-  const done = Array.from({ length: operation.attempts ?? 1 }, (_, i) => after + i); /* each takes a number */
+  const done = Array.from({ length: operation.attempts ?? 1 }, (_, i) => (after === null ? null : after + i)); /* each takes a number */
   const chosen = { success: done, accepted: done, failure: [before], 'no reason': [] }[word] ?? [before, ...done];
   const descriptions = { success: [next], failure: [old] }[word] ?? [old, next];
   return { past, current: chosen, descriptions: old ? descriptions : undefined, brokenOff: word !== 'success' };

@@ -1,4 +1,5 @@
 // Many points: some or all of them, a few at a time.
+import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 
 export const everyPoint = process.env.EVERLINE_FAULT_ALL === '1';
@@ -12,8 +13,12 @@ export function spread(list, count) {
 /** All of the list, or `count` of it. */
 export const sample = (list, count) => (everyPoint ? list : spread(list, count));
 
+/* Fewer calls than any operation makes: who counted them was not there. */
+const POINTS_MIN = 10;
+
 /** Of each list of the map its share of `count`, but one at least: a map with the same keys. */
 export function shares(lists, count) {
+  for (const list of lists.values()) assert.ok(list.length >= POINTS_MIN, `only ${list.length} points`);
   const total = [...lists.values()].reduce((sum, list) => sum + list.length, 0);
   return new Map([...lists].map(([key, list]) => [key, sample(list, Math.max(1, Math.round((count * list.length) / total)))]));
 }

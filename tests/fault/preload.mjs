@@ -1,5 +1,6 @@
 // The library of inject.c, from this side: what a run is to suffer, and what it did.
-import { appendFileSync, closeSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import assert from 'node:assert/strict';
+import { appendFileSync, closeSync, existsSync, openSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildDir, tempDir } from '../kit/process.mjs';
 
@@ -23,6 +24,7 @@ export const faultsOf = (call) => Object.keys(APPLIES).filter((kind) => APPLIES[
 /** One run below `root`, of one process and whatever it starts. `what`: as inject.c says. */
 export class Run {
   constructor(root, what = 'count') {
+    assert.ok(existsSync(LIBRARY), `${LIBRARY} is not there: nothing would go wrong`);
     const directory = tempDir('fault');
     this.state = join(directory, 'state');
     this.log = join(directory, 'log');

@@ -3,6 +3,7 @@
 #include "store_kit.h"
 
 #include "base/clock.h"
+#include "store/catalog_check.h"
 #include "store/catalog_internal.h"
 #include "store/internal.h"
 #include "store/rebuild.h"
@@ -13,6 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- a disk that fails: LMDB's writes come here ---- */
 
@@ -505,6 +507,40 @@ static void the_map_grows_before_it_is_full_and_other_processes_follow(void **st
     kit_ok(put_one(c, "a", 2));
 }
 
+/* ---- a map that has grown ---- */
+
+enum { META_MAP_BYTES = 32, META_LAST_PAGE = 136, META_PAGE_BYTES = 4096 };
+
+static void set_metas(const char *path, uint64_t map_bytes, uint64_t last_page)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+    assert_true(fd >= 0);
+    for (off_t page = 0; page < 2; page++) {
+        off_t at = page * META_PAGE_BYTES;
+        assert_int_equal(pwrite(fd, &map_bytes, 8, at + META_MAP_BYTES), 8);
+        assert_int_equal(pwrite(fd, &last_page, 8, at + META_LAST_PAGE), 8);
+    }
+    close(fd);
+}
+
+static void the_file_says_how_large_the_map_has_become(void **state)
+{
+    struct kit *kit = *state;
+    char path[FS_PATH_MAX];
+    uint64_t many = ((uint64_t)4 << 30) / META_PAGE_BYTES + 5;
+
+    kit_ok(put_one(&kit->store->catalog, "a", 1));
+    kit_close(kit);
+    kit_ok(fs_path(path, "%s/catalog.mdb", kit->dir));
+    set_metas(path, (uint64_t)8 << 30, many);
+    kit_ok(catalog_check_beginning(path));
+    set_metas(path, (uint64_t)4 << 30, many);
+    assert_int_equal(catalog_check_beginning(path), ST_CORRUPT);
+    set_metas(path, (uint64_t)2 << 40, many);
+    assert_int_equal(catalog_check_beginning(path), ST_CORRUPT);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 /* ---- another format ---- */
@@ -587,6 +623,7 @@ int main(void)
         TEST(a_new_catalog_says_its_format),
         TEST(a_catalog_of_another_format_is_refused_with_both_numbers),
         TEST(the_map_grows_before_it_is_full_and_other_processes_follow),
+        TEST(the_file_says_how_large_the_map_has_become),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

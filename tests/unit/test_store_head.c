@@ -204,16 +204,23 @@ static void every_flip_adds_one_turn_and_nothing_else_does(void **state)
     head_release(&h);
 }
 
+static uint64_t nearest(const struct head *h)
+{
+    size_t at = 0;
+
+    return head_rollback_step(h, &at);
+}
+
 static void there_is_nothing_to_roll_back_to_before_a_second_flip(void **state)
 {
     struct head h = {0};
 
     (void)state;
-    assert_int_equal(head_rollback_target(&h), 0);
+    assert_int_equal(nearest(&h), 0);
     serve(&h, 1);
-    assert_int_equal(head_rollback_target(&h), 0);
+    assert_int_equal(nearest(&h), 0);
     serve(&h, 2);
-    assert_int_equal(head_rollback_target(&h), 1);
+    assert_int_equal(nearest(&h), 1);
     head_release(&h);
 }
 
@@ -225,11 +232,11 @@ static void rolling_back_twice_in_a_row_goes_two_back_and_then_nowhere(void **st
     serve(&h, 1);
     serve(&h, 2);
     serve(&h, 3);
-    assert_int_equal(head_rollback_target(&h), 2);
+    assert_int_equal(nearest(&h), 2);
     move(&h, MOVE_ROLL_BACK, 3, 2);
-    assert_int_equal(head_rollback_target(&h), 1);
+    assert_int_equal(nearest(&h), 1);
     move(&h, MOVE_ROLL_BACK, 2, 1);
-    assert_int_equal(head_rollback_target(&h), 0);
+    assert_int_equal(nearest(&h), 0);
     head_release(&h);
 }
 
@@ -242,11 +249,11 @@ static void a_rollback_skips_what_is_quarantined_or_retired(void **state)
         serve(&h, v);
     move(&h, MOVE_ROLL_BACK, 3, 2);
     serve(&h, 4); /* turns 1 2 3 2 4: 3 is quarantined */
-    assert_int_equal(head_rollback_target(&h), 2);
+    assert_int_equal(nearest(&h), 2);
     move(&h, MOVE_RETIRE, 2, 0);
-    assert_int_equal(head_rollback_target(&h), 1);
+    assert_int_equal(nearest(&h), 1);
     move(&h, MOVE_RETIRE, 1, 0);
-    assert_int_equal(head_rollback_target(&h), 0);
+    assert_int_equal(nearest(&h), 0);
     head_release(&h);
 }
 
@@ -259,7 +266,7 @@ static void the_walk_back_starts_where_the_version_first_became_current(void **s
         serve(&h, v);
     move(&h, MOVE_PROMOTE, 2, 2); /* turns 1 2 3 2: from 2 back is 1, not 3 */
     assert_int_equal(head_find(&h, 3)->state, VERSION_SUCCEEDED);
-    assert_int_equal(head_rollback_target(&h), 1);
+    assert_int_equal(nearest(&h), 1);
     head_release(&h);
 }
 
@@ -436,6 +443,11 @@ static void what_is_over_is_forgotten_in_time_and_what_is_kept_never(void **stat
     assert_null(head_find(&h, 2));
     assert_non_null(head_find(&h, 1000));
     assert_int_equal(h.last_version, 1000);
+    assert_true(head_is_gone(&h, 2)); /* whatever is older than it and still kept */
+    assert_false(head_is_gone(&h, 1));
+    assert_false(head_is_gone(&h, 1000)); /* it has failed: it never was one */
+    assert_false(head_is_gone(&h, 1001));
+    assert_false(head_is_gone(&h, 0));
     assert_int_equal(head_apply(&h, MOVE_BEGIN, 2, 0, 1000), ST_CONFLICT); /* numbers stay used */
     serve(&h, 1001);
     for (unsigned i = 0; i < 500; i++)

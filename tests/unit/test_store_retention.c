@@ -9,12 +9,16 @@
 #include "store/seal.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
-#define KEEP_TWO                                                                                   \
+#define KEEP(count)                                                                                \
     "{\"name\":\"things\",\"sources\":{\"things\":{\"format\":\"csv\"}},"                          \
-    "\"prepare\":\"SELECT * FROM things\",\"retention\":{\"keep_versions\":2,\"keep_days\":30},"   \
+    "\"prepare\":\"SELECT * FROM things\",\"retention\":{\"keep_versions\":" count                 \
+    ",\"keep_days\":30},"                                                                          \
     "\"key\":{\"fields\":[\"id\"],\"protect\":\"none\"},\"record\":{\"colour\":\"VARCHAR\"}}"
+#define KEEP_TWO KEEP("2")
+#define KEEP_THREE KEEP("3")
 
 static int setup(void **state)
 {
@@ -54,9 +58,8 @@ static const char *state_of(struct kit *kit, uint64_t version)
 }
 
 /* Is the segment of this version's row on the disk? */
-static bool has_file(struct kit *kit, uint64_t version)
+static void segment_path(char path[FS_PATH_MAX], struct kit *kit, uint64_t version)
 {
-    char path[FS_PATH_MAX];
     json_t *row = NULL;
 
     kit_ok(store_version_get(&row, kit->store, "acme", "things", version));
@@ -65,6 +68,13 @@ static bool has_file(struct kit *kit, uint64_t version)
     assert_non_null(sha256);
     kit_ok(store_segment_path(path, kit->store, sha256));
     json_decref(row);
+}
+
+static bool has_file(struct kit *kit, uint64_t version)
+{
+    char path[FS_PATH_MAX];
+
+    segment_path(path, kit, version);
     return access(path, F_OK) == 0;
 }
 
@@ -82,7 +92,7 @@ static void expect(const struct head *h, unsigned keep, int64_t since_us, const 
 {
     uint64_t versions[16];
     char text[128] = "";
-    size_t n = head_expired(versions, 16, h, keep, since_us);
+    size_t at = 0, n = head_expired(versions, 16, h, head_rollback_step(h, &at), keep, since_us);
 
     for (size_t i = 0; i < n; i++)
         snprintf(text + strlen(text), sizeof text - strlen(text), "%llu ",
@@ -338,6 +348,35 @@ static void what_the_dead_left_is_swept(void **state)
     assert_true(has_file(kit, 3));
 }
 
+/* The nearest version that can serve is where a rollback goes, and what is kept. */
+static void a_damaged_version_is_not_kept_in_the_place_of_a_whole_one(void **state)
+{
+    struct kit *kit = *state;
+    struct store_move move = {.tenant = "acme", .dataset = "things", .actor = KIT_ACTOR};
+    struct store_definition *d = kit_definition(KEEP_THREE);
+    json_t *answer = NULL;
+    char path[FS_PATH_MAX];
+
+    kit_ok(store_dataset_put(NULL, kit->store, "acme", d, false, &KIT_ACTOR));
+    store_definition_free(d);
+    for (int i = 0; i < 3; i++)
+        publish(kit, (const char *const[]){"red", "green", "blue"}[i]);
+    segment_path(path, kit, 2);
+    assert_int_equal(chmod(path, 0600), 0);
+    assert_int_equal(truncate(path, 4096), 0);
+    move.to = 1;
+    assert_int_equal(store_retire(&answer, kit->store, &move), ST_CONFLICT);
+    assert_non_null(strstr(st_message(), "a rollback would go to it"));
+    move.to = 2;
+    kit_ok(store_retire(&answer, kit->store, &move));
+    json_decref(answer);
+    move.to = 0;
+    move.from = 3;
+    kit_ok(store_rollback(&answer, kit->store, &move));
+    assert_int_equal(json_integer_value(json_object_get(answer, "current")), 1);
+    json_decref(answer);
+}
+
 /* An older copy of the catalog comes back: nothing is served, swept or numbered by it. */
 static void an_older_catalog_is_refused_and_removes_nothing(void **state)
 {
@@ -346,7 +385,7 @@ static void an_older_catalog_is_refused_and_removes_nothing(void **state)
     struct store_keeper *k = NULL;
     struct store_build *b = NULL;
     struct store_lease lease;
-    struct buf copy;
+    struct buf copy, after;
     json_t *sources = json_array();
 
     publish(kit, "red");
@@ -356,12 +395,7 @@ static void an_older_catalog_is_refused_and_removes_nothing(void **state)
     kit_ok(fs_read(&copy, catalog));
     kit_open(kit);
     publish(kit, "green");
-    json_t *row = NULL;
-    kit_ok(store_version_get(&row, kit->store, "acme", "things", 2));
-    const json_t *segment = json_array_get(json_object_get(row, "segments"), 0);
-    kit_ok(store_segment_path(path, kit->store,
-                              json_string_value(json_object_get(segment, "sha256"))));
-    json_decref(row);
+    segment_path(path, kit, 2);
     kit_close(kit);
     kit_ok(fs_write_atomic(catalog, copy.data, copy.len, 0600));
     buf_release(&copy);
@@ -375,9 +409,23 @@ static void an_older_catalog_is_refused_and_removes_nothing(void **state)
     struct store_definition *d = kit_definition(KEEP_TWO);
     assert_int_equal(store_build_begin(&b, kit->store, &lease, d, sources), ST_CORRUPT);
     assert_string_equal(st_code(), "CATALOG_OLD");
-    store_definition_free(d);
     json_decref(sources);
     assert_int_equal(access(path, F_OK), 0);
+    /* Nor is the file overwritten that knows better. */
+    kit_ok(fs_path(catalog, "%s/acme/things.json", kit->store->heads_dir));
+    buf_init(&copy, 1u << 20);
+    buf_init(&after, 1u << 20);
+    kit_ok(fs_read(&copy, catalog));
+    store_definition_free(d);
+    d = kit_definition(KEEP_THREE);
+    assert_int_equal(store_dataset_put(NULL, kit->store, "acme", d, false, &KIT_ACTOR), ST_CORRUPT);
+    assert_string_equal(st_code(), "CATALOG_OLD");
+    store_definition_free(d);
+    kit_ok(fs_read(&after, catalog));
+    assert_int_equal(after.len, copy.len);
+    assert_memory_equal(after.data, copy.data, copy.len);
+    buf_release(&copy);
+    buf_release(&after);
 }
 
 static void strange_files_are_left_alone(void **state)
@@ -406,6 +454,7 @@ int main(void)
         TEST(verification_says_nothing_of_a_version_that_is_retired_meanwhile),
         TEST(what_a_build_has_pinned_is_not_swept),
         TEST(what_the_dead_left_is_swept),
+        TEST(a_damaged_version_is_not_kept_in_the_place_of_a_whole_one),
         TEST(an_older_catalog_is_refused_and_removes_nothing),
         TEST(strange_files_are_left_alone),
     };
