@@ -37,7 +37,7 @@ test('the contract that is served names exactly the routes that answer', async (
       const reply = await server.request(method.toUpperCase(), real, { token: real.startsWith('/v1') ? token : undefined });
       assert.equal(reply.status === 405, !(method in item), `${method} ${path}: ${reply.status}`);
       if (!(method in item)) continue;
-      assert.ok(reply.status !== 404 || (path.includes('{job}') && reply.json.code === 'UNKNOWN_JOB'), `${method} ${path}: ${reply.text}`);
+      assert.ok(reply.status !== 404 || (/\{(job|tenant)\}/.test(path) && /^UNKNOWN_(JOB|TENANT)$/.test(reply.json.code)), `${method} ${path}: ${reply.text}`);
       const long = await server.request(method.toUpperCase(), `${real}?${'x'.repeat(5000)}`, { token: real.startsWith('/v1') ? token : undefined });
       assert.equal(long.status, 413, `${method} ${path}: ${long.text}`);
       for (const { status, headers } of [reply, long]) {
