@@ -65,8 +65,8 @@ void api_run_control(struct api_reply *reply, struct api_request *request, struc
     enum st st = request->route->control(reply, request, s, wait);
 
     if (st == ST_TIMEOUT && strcmp(st_code(), "CATALOG_BUSY") == 0) {
-        wait->again = wait->can_wait;
-        if (wait->again)
+        wait->busy = wait->can_wait;
+        if (wait->busy)
             return;
         log_failure(LOG_LEVEL_ERROR, "catalog_busy", "%s", request->route->operation);
         st = st_hint(st_fail(ST_TIMEOUT, "CATALOG_BUSY", "something else writes to the catalog"),

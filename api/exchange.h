@@ -62,14 +62,15 @@ struct api_request {
     struct api_act *act;             /* of an act that is audited: what its handler says of it */
     struct store_incoming *received; /* the body of a streamed request, synced; or NULL */
     char request_id[API_REQUEST_ID_SIZE];
-    char trace[API_TRACE_SIZE];    /* the traceparent of our span; or "" */
-    unsigned slot;                 /* the worker's */
-    const struct store_view *view; /* entered; NULL in a control handler */
-    uint64_t page_version;         /* of the page before, when its cursor was sent; else 0 */
-    struct store_wait pin;         /* `version` not 0: what must be opened to answer */
-    struct api_server *server;     /* metrics, readiness, limits */
-    void *work;                    /* what a control handler leaves to its long part; or NULL */
-    int socket;                    /* the client's, in a long part; -1: there is none */
+    char trace[API_TRACE_SIZE];      /* the traceparent of our span; or "" */
+    unsigned slot;                   /* the worker's */
+    const struct store_view *view;   /* entered; NULL in a control handler */
+    uint64_t page_version;           /* of the page before, when its cursor was sent; else 0 */
+    struct store_wait pin;           /* `version` not 0: what must be opened to answer */
+    struct store_move_progress move; /* of a move, from one run of its handler to the next */
+    struct api_server *server;       /* metrics, readiness, limits */
+    void *work;                      /* what a control handler leaves to its long part; or NULL */
+    int socket;                      /* the client's, in a long part; -1: there is none */
 };
 
 /* Bytes that are part of the program, the same by gzip, and their entity tag. */

@@ -189,15 +189,14 @@ static enum st take_if_match(uint64_t *sequence, const char *value)
 typedef enum st (*move_fn)(json_t **head, struct store *s, const struct store_move *move);
 
 /* Every server opens the version before the pointer moves to it. */
-static enum st prepare_move(bool *ready, struct store *s, move_fn move_it,
-                            const struct store_move *move)
+static enum st prepare_move(bool *ready, struct store *s, move_fn move_it, struct store_move *move)
 {
     *ready = true;
     return move_it == store_retire ? ST_OK
                                    : store_move_prepare(ready, s, move, move_it == store_rollback);
 }
 
-static enum st run_move(struct api_reply *reply, const struct api_request *request, struct store *s,
+static enum st run_move(struct api_reply *reply, struct api_request *request, struct store *s,
                         struct store_wait *wait, move_fn move_it, struct store_move *move)
 {
     char actor[AUTH_SUBJECT_MAX + STORE_NAME_SIZE + 16];
@@ -209,11 +208,13 @@ static enum st run_move(struct api_reply *reply, const struct api_request *reque
     move->dataset = request->path_params[0];
     move->actor.name = actor;
     move->actor.request_id = request->request_id;
+    move->progress = request->move;
     api_act_says(request, move->to ? move->to : move->from, move->actor.reason);
     enum st st = take_if_match(&move->if_sequence, request->if_match);
     bool ready;
     if (!st)
         st = api_hide_name(prepare_move(&ready, s, move_it, move));
+    request->move = move->progress;
     if (!st && !ready) {
         wait->again = true;
         return ST_OK;

@@ -10,6 +10,8 @@
 struct store {
     struct catalog catalog;
     struct run_entry run;
+    struct process_offer *offers; /* store/offer.h */
+    uint64_t offers_made;
     uint64_t seen;     /* id of the transaction that last read everything (views) */
     bool uploads_gone; /* a group has given some up: their files go once it is committed */
     char data_dir[FS_PATH_MAX];

@@ -57,21 +57,23 @@ struct store_wait {
     char dataset[STORE_NAME_SIZE];
     uint64_t sequence; /* 0: nothing to wait for */
     uint64_t version;  /* 0: none to open */
-    bool can_wait;     /* for run_fn: whether it may say `again` because the catalog is busy */
+    bool can_wait;     /* for run_fn: whether it may say `busy` */
     bool again; /* nothing was done yet: run_fn is to be called again in a few milliseconds */
+    bool busy;  /* the same because the catalog is busy, for STORE_WRITE_WAIT_MS at a stretch */
 };
 
-/* Work for the catalog thread. run_fn is called there, once unless it says `again`; then, when what
- * `wait` names is served (or at once), done_fn, also there. What tasks that are posted at the same
- * time change is one commit: when it fails, done_fn gets its status. After stop began: run_fn is
- * not called, done_fn gets ST_UNAVAILABLE. The task's memory is the caller's until done_fn. */
+/* Work for the catalog thread. run_fn is called there, once unless it says `again` or `busy`; then,
+ * when what `wait` names is served (or at once), done_fn, also there. What tasks that are posted at
+ * the same time change is one commit: when it fails, done_fn gets its status. After stop began:
+ * run_fn is not called, done_fn gets ST_UNAVAILABLE. The task's memory is the caller's until
+ * done_fn. */
 struct store_task {
     void (*run_fn)(struct store *s, struct store_wait *wait, void *ctx);
     void (*done_fn)(enum st status, void *ctx);
     void *ctx;
     struct store_task *next; /* the keeper's */
     struct store_wait wait;  /* the keeper's */
-    uint64_t posted_ms;      /* the keeper's */
+    uint64_t busy_since_ms;  /* the keeper's; 0: the catalog was not busy the last time */
 };
 void store_keeper_post(struct store_keeper *k, struct store_task *task);
 /* Posts run_fn and waits for its end; the status of done_fn. Not on the catalog thread. */

@@ -30,7 +30,7 @@ void keeper_finish_waiting(struct store_keeper *k, bool all)
 void store_keeper_post(struct store_keeper *k, struct store_task *task)
 {
     task->next = NULL;
-    task->posted_ms = clock_steady_ns() / 1000000u;
+    task->busy_since_ms = 0;
     pthread_mutex_lock(&k->mutex);
     bool refused = k->stopping;
     if (!refused) {
@@ -63,7 +63,7 @@ static void accept_task(struct store_keeper *k, struct store_task *task)
 
 static void settle_task(struct store_keeper *k, struct store_task *task)
 {
-    if (task->wait.again)
+    if (task->wait.again || task->wait.busy)
         push_last(&k->repeated, task);
     else
         accept_task(k, task);
@@ -73,12 +73,14 @@ static void run_task(struct store_keeper *k, struct store_task *task)
 {
     struct catalog_group *group = &k->store->catalog.group;
     unsigned written = group->written;
-    uint64_t waited_ms = clock_steady_ns() / 1000000u - task->posted_ms;
+    uint64_t now_ms = clock_steady_ns() / 1000000u;
+    uint64_t since_ms = task->busy_since_ms ? task->busy_since_ms : now_ms;
 
     task->wait = (struct store_wait){
-        .can_wait = waited_ms < STORE_WRITE_WAIT_MS && !atomic_load(&k->hurried),
+        .can_wait = now_ms - since_ms < STORE_WRITE_WAIT_MS && !atomic_load(&k->hurried),
     };
     task->run_fn(k->store, &task->wait, task->ctx);
+    task->busy_since_ms = task->wait.busy ? since_ms : 0;
     if (group->written != written)
         push_last(&k->grouped, task);
     else

@@ -1,7 +1,6 @@
 #include "store/internal.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/utf8.h"
 #include "store/offer.h"
 #include "store/seal.h"
@@ -98,6 +97,11 @@ static enum st check_request(const struct store_move *move, bool is_rollback)
 
 /* ---- before the pointer moves ---- */
 
+static uint64_t now_ms(void)
+{
+    return clock_steady_ns() / 1000000u;
+}
+
 /* Where there is no server to look at the files, their bytes are looked at here, unless they were
  * since they last changed. */
 static enum st verify_files(struct store *s, const struct offer *o)
@@ -120,40 +124,20 @@ static enum st verify_files(struct store *s, const struct offer *o)
     return st;
 }
 
-static enum st make_offer(struct store *s, const struct offer *o)
-{
-    struct catalog_txn t;
-
-    catalog_begin_write(&t, &s->catalog);
-    offer_write(&t, o);
-    return catalog_commit(&t);
-}
-
-/* Why it is, stays the thread's report. */
-static void take_offer_back(struct store *s, const struct store_move *move)
-{
-    struct st_report failure;
-    struct catalog_txn t;
-
-    st_save(&failure, ST_OK);
-    catalog_begin_write(&t, &s->catalog);
-    offer_withdraw(&t, move->tenant, move->dataset, s->run.name);
-    if (catalog_commit(&t))
-        log_failure(LOG_LEVEL_WARN, "offer", "an offer stays until this process ends");
-    (void)st_restore(&failure);
-}
-
-/* The state of the offer of a version that is kept: asked for at first, then waited for. */
-static enum st await_offer(bool *ready, struct store *s, const struct offer *o, bool made,
-                           uint64_t age_ms, uint64_t timeout_ms)
+/* Whether the servers have the version, which is kept: asked for at first, then waited for. */
+static enum st await_offer(bool *ready, struct store *s, struct offer *o,
+                           struct store_move_progress *p, uint64_t timeout_ms)
 {
     size_t servers = 0;
 
-    if (!made)
-        return make_offer(s, o);
+    if (!offer_ask(s, o->number, o->version)) {
+        enum st made = offer_make(o, s);
+        p->offer = o->number;
+        return made;
+    }
     enum st st = offer_look(&servers, s, o);
     if (st == ST_NOT_FOUND) {
-        *ready = age_ms >= timeout_ms;
+        *ready = now_ms() - p->began_ms >= timeout_ms;
         return ST_OK;
     }
     if (!st && servers == 0)
@@ -181,17 +165,21 @@ static bool is_standby(struct catalog_txn *t, struct store *s, const struct head
     return holds;
 }
 
-enum st store_move_prepare(bool *ready, struct store *s, const struct store_move *move,
-                           bool is_rollback)
+enum st store_move_prepare(bool *ready, struct store *s, struct store_move *move, bool is_rollback)
 {
-    struct offer o = {.tenant = move->tenant, .dataset = move->dataset, .owner = s->run.name};
+    struct store_move_progress *p = &move->progress;
+    struct offer o = {.tenant = move->tenant,
+                      .dataset = move->dataset,
+                      .owner = s->run.name,
+                      .number = p->offer,
+                      .version = move->to};
     struct catalog_txn t;
     struct head h;
-    uint64_t age_ms = 0, timeout_ms = STORE_ADOPT_MS;
-    bool made = false;
+    uint64_t timeout_ms = STORE_ADOPT_MS;
 
     *ready = false;
-    o.version = move->to;
+    if (!p->began_ms)
+        p->began_ms = now_ms();
     enum st st = check_request(move, is_rollback);
     if (st)
         return st;
@@ -205,7 +193,6 @@ enum st store_move_prepare(bool *ready, struct store *s, const struct store_move
     if (v) {
         o.segments = v->segments;
         o.segment_count = v->segment_count;
-        made = offer_age(&age_ms, &t, &o);
         if (is_standby(&t, s, &h, v))
             timeout_ms = STORE_STANDBY_MS;
     }
@@ -213,14 +200,12 @@ enum st store_move_prepare(bool *ready, struct store *s, const struct store_move
     if (!st && (o.segment_count == 0 || o.version == h.current))
         *ready = true; /* nothing to open: the move says why it cannot be */
     else if (!st)
-        st = await_offer(ready, s, &o, made, age_ms, timeout_ms);
-    if (st && made)
-        take_offer_back(s, move);
+        st = await_offer(ready, s, &o, p, timeout_ms);
     head_release(&h);
     return st;
 }
 
-enum st store_move_wait(struct store *s, const struct store_move *move, bool is_rollback)
+enum st store_move_wait(struct store *s, struct store_move *move, bool is_rollback)
 {
     bool ready = false;
     enum st st;
@@ -269,14 +254,13 @@ static enum st move_head(json_t **answer, struct store *s, const struct store_mo
                         });
     if (!t.status)
         catalog_fail(&t, store_head_answer(answer, &h, previous));
-    offer_withdraw(&t, move->tenant, move->dataset, s->run.name);
+    if (move->progress.offer)
+        offer_withdraw(&t, move->tenant, move->dataset, s->run.name, move->progress.offer);
     enum st st = catalog_commit(&t);
     head_release(&h);
     if (st) {
         json_decref(*answer);
         *answer = NULL;
-        if (!catalog_is_busy(st)) /* else nobody can, and this may be tried again */
-            take_offer_back(s, move);
     }
     return st;
 }

@@ -203,8 +203,13 @@ static enum st offer_build(struct store_build *b, uint64_t adopt_timeout_ms,
                            enum st (*tick_fn)(void *ctx), void *ctx)
 {
     uint64_t start_ns = clock_steady_ns(), tick_ns = start_ns;
-    struct offer o = {b->lease.tenant, b->lease.dataset, b->lease.job,    b->lease.attempt,
-                      b->version,      b->segments,      b->segment_count};
+    struct offer o = {.tenant = b->lease.tenant,
+                      .dataset = b->lease.dataset,
+                      .owner = b->lease.job,
+                      .attempt = b->lease.attempt,
+                      .version = b->version,
+                      .segments = b->segments,
+                      .segment_count = b->segment_count};
     struct catalog_txn t;
 
     catalog_begin_write(&t, &b->store->catalog);
@@ -268,7 +273,7 @@ enum st store_build_fail(struct store_build *b, enum st status)
         struct store_actor actor = build_actor(b, report.message);
 
         build_finish_row(&t, b, &h, "failed", &report);
-        offer_withdraw(&t, b->lease.tenant, b->lease.dataset, b->lease.job);
+        offer_withdraw(&t, b->lease.tenant, b->lease.dataset, b->lease.job, 0);
         build_give_back_pins(&t, b);
         queue_set_version(&t, &b->lease, 0);
         store_head_save(&t, b->store, &h,

@@ -164,7 +164,7 @@ enum st build_swap_head(enum store_outcome *outcome, struct store_build *b)
                                     *outcome == STORE_FLIPPED ? b->version : 0, clock_wall_us()));
         if (!t.status) {
             build_finish_row(&t, b, &h, name, NULL);
-            offer_withdraw(&t, b->lease.tenant, b->lease.dataset, b->lease.job);
+            offer_withdraw(&t, b->lease.tenant, b->lease.dataset, b->lease.job, 0);
             build_give_back_pins(&t, b);
             build_note_verified(&t, b);
             queue_end(&t, &b->lease, held ? "held" : "succeeded", b->version, name, b->job_result);

@@ -1,6 +1,7 @@
 #include "store/opening.h"
 
 #include "store/catalog_internal.h"
+#include "store/offer.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -264,6 +265,7 @@ void store_close(struct store *s)
 {
     if (!s)
         return;
+    offers_close(s);
     catalog_close(&s->catalog);
     run_unregister(&s->run, s->run_dir);
     free(s);

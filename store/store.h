@@ -150,12 +150,20 @@ enum st store_event_list(json_t **items, bool *more, struct store *s, const char
 
 /* ---- moves: each one compare-and-swap of the head ---- */
 
+/* What a move remembers from one call of store_move_prepare to the next; zeroed before the first.
+ */
+struct store_move_progress {
+    uint64_t began_ms; /* monotonic clock */
+    uint64_t offer;    /* what this process offers for it */
+};
+
 struct store_move {
     const char *tenant, *dataset;
     uint64_t from;        /* rollback: the version to leave; 0 = not said */
     uint64_t to;          /* rollback: target, 0 = default; promote: the version */
     uint64_t if_sequence; /* If-Match; 0 = not said */
     struct store_actor actor;
+    struct store_move_progress progress;
 };
 
 /* What a rollback would do now: *from is the current version, *to the target. ST_CONFLICT, code
@@ -164,16 +172,16 @@ enum st store_rollback_plan(uint64_t *from, uint64_t *to, struct store *s,
                             const struct store_move *move) ST_MUST_USE;
 
 /* Before a move, the live servers are asked to have the version open, as before a flip. *ready
- * false: not all have, call again in a few milliseconds; they have STORE_ADOPT_MS, or for what a
- * rollback goes to by default, which they keep open, STORE_STANDBY_MS: one that hangs must not hold
- * up the way back. ST_CONFLICT, code NOT_SERVABLE: a file of it is missing or damaged.
+ * false: not all have, call again in a few milliseconds; from the first call they have
+ * STORE_ADOPT_MS, or for what a rollback goes to by default, which they keep open,
+ * STORE_STANDBY_MS: one that hangs must not hold up the way back. Half a second after the last call
+ * a server asks them no longer. ST_CONFLICT, code NOT_SERVABLE: a file of it is missing or damaged.
  * store_move_wait waits until ready. */
 #define STORE_ADOPT_MS 30000
 #define STORE_STANDBY_MS 1000
-enum st store_move_prepare(bool *ready, struct store *s, const struct store_move *move,
+enum st store_move_prepare(bool *ready, struct store *s, struct store_move *move,
                            bool is_rollback) ST_MUST_USE;
-enum st store_move_wait(struct store *s, const struct store_move *move,
-                        bool is_rollback) ST_MUST_USE;
+enum st store_move_wait(struct store *s, struct store_move *move, bool is_rollback) ST_MUST_USE;
 
 /* Durable when it returns ST_OK; *head is the new head as the API shows it:
  * {"dataset","sequence","current","previous","updated_at"}. Rollback without `from` and

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "store/build_dir.h"
+#include "store/offer.h"
 #include "store/retention.h"
 #include "store/upload.h"
 
@@ -65,7 +66,9 @@ bool upkeep_step(struct upkeep *u, struct store *s, uint64_t now_ms)
     if (now_ms < u->next_ms)
         return false;
     u->next_ms = now_ms + STEP_MS;
-    enum st st = store_job_settle(NULL, s);
+    enum st st = offers_tidy(s);
+    if (!st)
+        st = store_job_settle(NULL, s);
     if (!st && store_queue_changed(s, u->queue.seen))
         st = store_queue_look(&u->queue, s);
     if (!st && now_ms >= u->expire_ms) {

@@ -154,7 +154,8 @@ static enum st move(struct kit *kit,
                     enum st (*fn)(json_t **, struct store *, const struct store_move *),
                     uint64_t from, uint64_t to)
 {
-    struct store_move m = {"acme", "things", from, to, 0, KIT_ACTOR};
+    struct store_move m = {
+        .tenant = "acme", .dataset = "things", .from = from, .to = to, .actor = KIT_ACTOR};
     json_t *head = NULL;
     enum st st = store_move_wait(kit->store, &m, fn == store_rollback);
 
@@ -176,7 +177,8 @@ static enum st promote(struct kit *kit)
 
 static enum st retire(struct kit *kit)
 {
-    struct store_move m = {"acme", "things", 0, 1, 0, KIT_ACTOR};
+    struct store_move m = {
+        .tenant = "acme", .dataset = "things", .from = 0, .to = 1, .actor = KIT_ACTOR};
     json_t *head = NULL;
     enum st st = store_retire(&head, kit->store, &m);
 
@@ -277,7 +279,8 @@ struct rollback_task {
 static void run_rollback(struct store *s, struct store_wait *wait, void *ctx)
 {
     struct rollback_task *r = ctx;
-    struct store_move m = {"acme", "things", 3, 0, 0, KIT_ACTOR};
+    struct store_move m = {
+        .tenant = "acme", .dataset = "things", .from = 3, .to = 0, .actor = KIT_ACTOR};
     json_t *head = NULL;
 
     r->st = store_rollback(&head, s, &m);

@@ -447,7 +447,8 @@ static int use_and_mend(struct kit *kit)
 
 static int roll_back(struct kit *kit)
 {
-    struct store_move move = {"acme", "parcels", 2, 0, 0, KIT_ACTOR};
+    struct store_move move = {
+        .tenant = "acme", .dataset = "parcels", .from = 2, .to = 0, .actor = KIT_ACTOR};
     json_t *head = NULL;
 
     kit_open(kit);

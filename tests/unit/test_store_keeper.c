@@ -354,6 +354,8 @@ static void a_wrong_hmac_key_makes_the_dataset_unavailable_instead_of_empty(void
 struct chore {
     struct store_task task;
     uint64_t to; /* promote this version */
+    struct store_move offered;
+    bool could_wait[3]; /* by run */
     bool ran;
     enum st status, move;
     uint64_t transaction;
@@ -527,8 +529,8 @@ static void chore_write(struct store *s, struct store_wait *wait, void *ctx)
     catalog_put(&t, CATALOG_JOBS, key, row);
     json_decref(row);
     c->move = catalog_commit(&t);
-    wait->again = catalog_is_busy(c->move) && wait->can_wait;
-    c->refused += wait->again;
+    wait->busy = catalog_is_busy(c->move) && wait->can_wait;
+    c->refused += wait->busy;
     if (c->refused == 1)
         sem_post(&c->entered);
 }
@@ -689,6 +691,113 @@ static void a_stopped_writer_stops_no_reader_and_its_death_frees_the_lock(void *
     store_keeper_stop(k);
 }
 
+static _Atomic uint64_t skew_ns; /* what this process's clock is ahead by */
+
+uint64_t __real_clock_steady_ns(void);
+uint64_t __wrap_clock_steady_ns(void);
+
+uint64_t __wrap_clock_steady_ns(void)
+{
+    return __real_clock_steady_ns() + atomic_load(&skew_ns);
+}
+
+/* Waits for others, finds the catalog busy, and finds it busy still; each takes twice the time that
+ * a busy catalog has. */
+static void chore_take_long(struct store *s, struct store_wait *wait, void *ctx)
+{
+    struct chore *c = ctx;
+
+    (void)s;
+    c->could_wait[c->refused] = wait->can_wait;
+    wait->again = c->refused == 0;
+    wait->busy = c->refused == 1;
+    c->refused++;
+    atomic_fetch_add(&skew_ns, 2 * STORE_WRITE_WAIT_MS * 1000000ull);
+}
+
+static void the_time_for_a_busy_catalog_begins_when_it_is_busy(void **state)
+{
+    struct store_keeper *k = start(*state);
+    struct chore *c = chore_new(chore_take_long);
+
+    store_keeper_post(k, &c->task);
+    await(&c->done);
+    assert_int_equal(c->status, ST_OK);
+    assert_int_equal(c->refused, 3);
+    assert_true(c->could_wait[0]);
+    assert_true(c->could_wait[1]);
+    assert_false(c->could_wait[2]);
+    store_keeper_stop(k);
+    free(c);
+}
+
+/* As an operation that moves the pointer does. */
+static void chore_roll_back(struct store *s, struct store_wait *wait, void *ctx)
+{
+    struct chore *c = ctx;
+    bool ready;
+
+    c->move = store_move_prepare(&ready, s, &c->offered, true);
+    wait->again = !c->move && !ready;
+    if (wait->again && ++c->refused == 3)
+        sem_post(&c->entered);
+}
+
+static void count_candidates(struct store *s, struct store_wait *wait, void *ctx)
+{
+    char key[CATALOG_KEY_SIZE] = "";
+    struct catalog_txn t;
+    json_t *candidate;
+    size_t *count = ctx;
+
+    (void)wait;
+    *count = 0;
+    catalog_begin_read(&t, &s->catalog);
+    for (; (candidate = catalog_after(&t, CATALOG_CANDIDATES, "", key)); ++*count)
+        json_decref(candidate);
+    kit_ok(catalog_end(&t));
+}
+
+static size_t candidates(struct store_keeper *k)
+{
+    size_t count;
+
+    kit_ok(store_keeper_call(k, count_candidates, &count));
+    return count;
+}
+
+static void the_servers_are_asked_no_longer_when_the_move_they_were_asked_for_failed(void **state)
+{
+    struct kit *kit = *state;
+    char run_dir[FS_PATH_MAX];
+    struct run_entry silent; /* a server that does not answer */
+
+    assert_int_equal(kit_publish(kit, KIT_THINGS, "blue"), STORE_FLIPPED);
+    assert_int_equal(kit_publish(kit, KIT_THINGS, "green"), STORE_FLIPPED);
+    struct store_keeper *k = start(kit);
+    kit_ok(fs_path(run_dir, "%s/run", kit->dir));
+    kit_ok(run_register(&silent, run_dir, RUN_SERVER));
+    struct chore *back = chore_new(chore_roll_back), *forth = chore_new(chore_promote);
+    back->offered = (struct store_move){
+        .tenant = "acme", .dataset = "things", .from = 3, .to = 1, .actor = KIT_ACTOR};
+    store_keeper_post(k, &back->task);
+    await(&back->entered);
+    assert_int_equal(candidates(k), 1);
+    forth->to = 2;
+    store_keeper_post(k, &forth->task);
+    await(&forth->done);
+    await(&back->done);
+    assert_int_equal(back->move, ST_PRECONDITION);
+    uint64_t end_ns = clock_steady_ns() + DEADLINE_S * 1000000000ull;
+    while (candidates(k))
+        if (clock_steady_ns() > end_ns)
+            fail_msg("the offer stays");
+    run_unregister(&silent, run_dir);
+    store_keeper_stop(k);
+    free(back);
+    free(forth);
+}
+
 /* The catalog thread does not wait either: what can be done is done meanwhile. */
 static void a_task_that_finds_the_catalog_busy_is_run_again(void **state)
 {
@@ -769,6 +878,8 @@ int main(void)
         TEST(readers_see_whole_versions_while_the_pointer_goes_to_and_fro),
         TEST(posted_tasks_are_answered_unavailable_when_the_keeper_stops),
         TEST(a_file_that_was_replaced_by_a_whole_one_is_left_for_it),
+        TEST(the_time_for_a_busy_catalog_begins_when_it_is_busy),
+        TEST(the_servers_are_asked_no_longer_when_the_move_they_were_asked_for_failed),
         TEST(a_wrong_hmac_key_makes_the_dataset_unavailable_instead_of_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
