@@ -27,12 +27,15 @@ enum st verify_cmd(const struct cmd_args *args)
         enum st printed = commands_print(report);
         return st ? st_restore(&failure) : printed;
     }
-    json_array_foreach(json_object_get(report, "problems"), i, problem) printf(
-        "%s/%s version %s: %s\n  %s\n", json_string_value(json_object_get(problem, "tenant")),
-        json_string_value(json_object_get(problem, "dataset")),
-        commands_cell(problem, "version", scratch),
-        json_string_value(json_object_get(problem, "problem")),
-        json_string_value(json_object_get(problem, "hint")));
+    json_array_foreach(json_object_get(report, "problems"), i, problem)
+        printf("%s/%s%s%s: %s\n  %s\n", json_string_value(json_object_get(problem, "tenant")),
+               json_string_value(json_object_get(problem, "dataset")),
+               json_is_null(json_object_get(problem, "version")) ? "" : " version ",
+               json_is_null(json_object_get(problem, "version"))
+                   ? ""
+                   : commands_cell(problem, "version", scratch),
+               json_string_value(json_object_get(problem, "problem")),
+               json_string_value(json_object_get(problem, "hint")));
     json_int_t count = json_integer_value(json_object_get(report, "segments"));
     printf("%lld %s looked at%s\n", (long long)count, count == 1 ? "segment" : "segments",
            st ? "" : ", all whole");

@@ -1,4 +1,5 @@
 #include "store/catalog_check.h"
+#include "store/head_file.h"
 #include "store/internal.h"
 #include "store/seal.h"
 
@@ -13,6 +14,7 @@ struct verification {
     struct store *store;
     json_t *problems;
     json_int_t segments, versions;
+    size_t head_files; /* that are bad */
     bool deep;
 };
 
@@ -160,6 +162,27 @@ static enum st verify_version(struct verification *v, const struct head *h,
     return ST_OK;
 }
 
+/* The way back when the catalog is lost. */
+static enum st verify_head_file(struct verification *v, const struct head *h)
+{
+    struct head_file file;
+    enum st st = head_file_read(&file, v->store->heads_dir, h->tenant, h->dataset);
+
+    head_file_release(&file);
+    if (!st || st == ST_NOMEM)
+        return st;
+    v->head_files++;
+    return json_array_append_new(
+               v->problems,
+               json_pack("{s:s, s:s, s:n, s:n, s:s, s:s}", "tenant", h->tenant, "dataset",
+                         h->dataset, "version", "sha256", "problem", st_message(), "hint",
+                         "it is written anew with the dataset's next change: put its definition "
+                         "again, before the catalog is ever needed from it")) == 0
+               ? ST_OK
+               : st_fail(ST_NOMEM, NULL, "out of memory");
+}
+
+/* And none of the files knows more than the catalog. */
 static enum st copy_heads(json_t **heads, struct store *s)
 {
     char key[CATALOG_KEY_SIZE] = "";
@@ -173,6 +196,7 @@ static enum st copy_heads(json_t **heads, struct store *s)
     while ((document = catalog_after(&t, CATALOG_HEADS, "", key)))
         if (json_array_append_new(*heads, document) != 0)
             catalog_fail(&t, st_fail(ST_NOMEM, NULL, "out of memory"));
+    store_head_files(&t, s, NULL, NULL);
     return catalog_end(&t);
 }
 
@@ -199,6 +223,8 @@ enum st store_verify(json_t **report, struct store *s, bool deep)
             st = verify_version(&v, &h, &h.versions[j]);
         if (!st)
             st = add_hints(&v, &h, first);
+        if (!st)
+            st = verify_head_file(&v, &h);
         head_release(&h);
     }
     size_t problems = json_array_size(v.problems);
@@ -208,8 +234,9 @@ enum st store_verify(json_t **report, struct store *s, bool deep)
     if (!st && !*report)
         st = st_fail(ST_NOMEM, NULL, "out of memory");
     if (!st && problems)
-        st = st_fail(ST_CORRUPT, "DAMAGED", "%zu of %lld segments have a problem", problems,
-                     (long long)v.segments);
+        st = st_fail(
+            ST_CORRUPT, "DAMAGED", "%zu of %lld segments and %zu of %zu head files have a problem",
+            problems - v.head_files, (long long)v.segments, v.head_files, json_array_size(heads));
     json_decref(v.problems);
     json_decref(heads);
     return st;

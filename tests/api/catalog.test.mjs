@@ -195,3 +195,16 @@ test('a rebuild says what it is for', async () => {
   const { stdout } = await everline(['catalog', 'rebuild', '--help']);
   assert.match(stdout, /everline catalog rebuild --data DIR/);
 });
+
+test('a head file that is damaged is told by verify, and mended by the next change', async () => {
+  const { data } = await prepared();
+  const path = join(data.directory, 'heads', 'dev', 'things.json');
+  flipByte(path, Math.floor(statSync(path).size / 2));
+  const report = await data.cli(['verify', '--output', 'json']);
+  assert.equal(report.code, 1);
+  const { problems } = JSON.parse(report.stdout);
+  assert.deepEqual(problems.map((one) => [one.tenant, one.dataset, one.version]), [['dev', 'things', null]]);
+  assert.match((await data.cli(['verify'])).stdout, /^dev\/things: .+\n {2}it is written anew/);
+  await data.put(THINGS);
+  assert.equal((await data.cli(['verify'])).code, 0);
+});
