@@ -35,19 +35,13 @@ static enum st make_directory(struct backup *b)
     return st ? st : fs_sync_dir(b->root);
 }
 
-static bool has_files(const struct head_version *v)
-{
-    return v->state == VERSION_SUCCEEDED || v->state == VERSION_HELD ||
-           v->state == VERSION_QUARANTINED;
-}
-
 static void gather_head(struct backup *b, struct catalog_txn *t, const struct head *h,
                         json_int_t *versions)
 {
     for (size_t i = 0; i < h->version_count && !t->status; i++) {
         const struct head_version *v = &h->versions[i];
-        *versions += has_files(v);
-        for (size_t j = 0; has_files(v) && j < v->segment_count; j++)
+        *versions += head_keeps(v);
+        for (size_t j = 0; head_keeps(v) && j < v->segment_count; j++)
             store_set(t, b->segments, v->segments[j].sha256,
                       json_pack("{s:I, s:s, s:s, s:I}", "bytes", (json_int_t)v->segments[j].bytes,
                                 "tenant", h->tenant, "dataset", h->dataset, "version",

@@ -96,6 +96,12 @@ static enum st add_turn(struct head *h, uint64_t version, int64_t at_us)
     return ST_OK;
 }
 
+bool head_keeps(const struct head_version *v)
+{
+    return v->state == VERSION_SUCCEEDED || v->state == VERSION_HELD ||
+           v->state == VERSION_QUARANTINED;
+}
+
 bool head_is_gone(const struct head *h, uint64_t version)
 {
     const struct head_version *v = head_find(h, version);
@@ -218,11 +224,11 @@ size_t head_expired(uint64_t *out, size_t max, const struct head *h, uint64_t ta
     size_t kept = 0, count = 0;
 
     for (size_t i = 0; i < h->version_count; i++)
-        kept += (RULES[MOVE_RETIRE].from & BIT(h->versions[i].state)) != 0;
+        kept += head_keeps(&h->versions[i]);
     for (size_t i = 0; i < h->version_count && count < max; i++) {
         const struct head_version *v = &h->versions[i];
 
-        if (!(RULES[MOVE_RETIRE].from & BIT(v->state)))
+        if (!head_keeps(v))
             continue;
         bool expired = kept > keep_versions || last_use_us(h, v) < since_us;
         kept--; /* now: how many newer ones there are */

@@ -74,6 +74,9 @@ enum st head_segments_from_json(struct head_version *v, const json_t *list) ST_M
 
 struct head_version *head_find(const struct head *h, uint64_t version); /* NULL: no such */
 
+/* Has the version files? It is SUCCEEDED, HELD or QUARANTINED. */
+bool head_keeps(const struct head_version *v);
+
 /* It was a version and is not kept any more: RETIRED, or over for so long that the head has
  * forgotten it. */
 bool head_is_gone(const struct head *h, uint64_t version);

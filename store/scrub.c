@@ -120,12 +120,6 @@ static void pass_on(struct scrub *sc, enum reading_state state)
 
 /* ---- what was found ---- */
 
-static bool is_kept(const struct head_version *v)
-{
-    return v->state == VERSION_SUCCEEDED || v->state == VERSION_HELD ||
-           v->state == VERSION_QUARANTINED;
-}
-
 /* The version that has the file and matters most: the current one, else the newest. NULL: none has
  * it any more. */
 static const struct head_version *find_owner(const struct head *h, const char *sha256)
@@ -134,7 +128,7 @@ static const struct head_version *find_owner(const struct head *h, const char *s
 
     for (size_t i = 0; i < h->version_count; i++) {
         const struct head_version *v = &h->versions[i];
-        for (size_t j = 0; is_kept(v) && j < v->segment_count; j++)
+        for (size_t j = 0; head_keeps(v) && j < v->segment_count; j++)
             if (strcmp(v->segments[j].sha256, sha256) == 0 &&
                 (!owner || owner->version != h->current))
                 owner = v;
@@ -247,7 +241,7 @@ static void look_at_head(struct scrub *sc, struct reading *r, struct tally *tall
     memcpy(r->dataset, h->dataset, sizeof r->dataset);
     for (size_t i = h->version_count; i-- > 0;) { /* the newest first */
         const struct head_version *v = &h->versions[i];
-        for (size_t j = 0; is_kept(v) && j < v->segment_count; j++)
+        for (size_t j = 0; head_keeps(v) && j < v->segment_count; j++)
             look_at_segment(sc, r, tally, t, s, &v->segments[j]);
     }
 }

@@ -104,12 +104,6 @@ static bool is_sealed(struct verification *v, const struct store_segment_ref *re
     return catalog_end(&t) == ST_OK && holds;
 }
 
-static bool is_kept(const struct head_version *hv)
-{
-    return hv->state == VERSION_SUCCEEDED || hv->state == VERSION_HELD ||
-           hv->state == VERSION_QUARANTINED;
-}
-
 /* Retention goes on meanwhile: is the version still one that must be whole? Where that cannot be
  * told, it is. What is wrong with it stays the thread's report. */
 static bool is_kept_now(struct verification *v, const struct head *h, uint64_t version)
@@ -122,7 +116,7 @@ static bool is_kept_now(struct verification *v, const struct head *h, uint64_t v
     catalog_begin_read(&t, &v->store->catalog);
     store_head_load(&now, &t, h->tenant, h->dataset);
     const struct head_version *hv = t.status ? NULL : head_find(&now, version);
-    bool kept = hv && is_kept(hv);
+    bool kept = hv && head_keeps(hv);
     head_release(&now);
     enum st st = catalog_end(&t);
     (void)st_restore(&problem);
@@ -146,7 +140,7 @@ static enum st verify_segment(struct verification *v, const struct head *h,
 static enum st verify_version(struct verification *v, const struct head *h,
                               const struct head_version *hv)
 {
-    if (!is_kept(hv))
+    if (!head_keeps(hv))
         return ST_OK;
     for (size_t i = 0; i < hv->segment_count; i++) {
         enum st st = verify_segment(v, h, hv, &hv->segments[i]);
