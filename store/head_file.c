@@ -151,7 +151,7 @@ static enum st parses(json_t *definition)
     enum st st = store_definition_parse(&d, definition);
 
     store_definition_free(d);
-    return st ? st_wrap(ST_CORRUPT, "a definition in it") : ST_OK;
+    return st && st != ST_NOMEM ? st_wrap(ST_CORRUPT, "a definition in it") : st;
 }
 
 static enum st put_definitions_back(json_t *versions, const json_t *definitions)

@@ -96,8 +96,9 @@ test('when the publisher dies while a server warms, the server goes on with the 
 test('a server that is killed just after its acknowledgement changes nothing for the others', async () => {
   const data = await copy(INGEST);
   const alive = await data.serve(), token = await data.token();
+  alive.process.child.kill('SIGSTOP'); /* it acknowledges nothing yet */
+  await until('it is stopped', () => isStopped(alive.process.pid));
   const { server, command, run } = await warming(data, 'warm-kill');
-  alive.process.child.kill('SIGSTOP');
   try {
     server.process.child.kill('SIGCONT');
     await server.process.ended;
