@@ -22,7 +22,7 @@
  *
  * The catalog only holds anchors: when it cannot be read or written, the audit goes on. */
 
-#define QUEUE_MAX (8u << 20)
+#define QUEUE_MAX (32u << 20) /* of a worker: seconds of lookups while the disk stands still */
 #define QUEUE_FULL_ENOUGH (1u << 20) /* the writer does not wait for the interval */
 #define ANCHOR_MS 10000
 #define RETRY_MS 1000

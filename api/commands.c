@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define COLUMNS_MAX 10 /* of a table */
+
 struct store_options commands_store_options(const struct cmd_args *args, bool create)
 {
     return (struct store_options){
@@ -72,8 +74,12 @@ enum st commands_version(uint64_t *out, const struct cmd_args *args, unsigned i,
 
 const char *commands_cell(const json_t *row, const char *name, char scratch[64])
 {
-    const json_t *value = json_object_get(row, name);
+    const char *slash = strchr(name, '/');
+    const json_t *value =
+        slash ? json_object_getn(row, name, (size_t)(slash - name)) : json_object_get(row, name);
 
+    if (slash)
+        return commands_cell(value, slash + 1, scratch);
     if (json_is_string(value))
         return json_string_value(value);
     if (json_is_boolean(value))
@@ -82,6 +88,30 @@ const char *commands_cell(const json_t *row, const char *name, char scratch[64])
         return "-";
     snprintf(scratch, 64, "%lld", (long long)json_integer_value(value));
     return scratch;
+}
+
+enum st commands_print_table(const json_t *items, const struct commands_column *columns)
+{
+    const char *headings[COLUMNS_MAX + 1];
+    struct cmd_table *table = NULL;
+    const json_t *row;
+    char scratch[64];
+    size_t count = 0, i;
+
+    for (; count < COLUMNS_MAX && columns[count].heading; count++)
+        headings[count] = columns[count].heading;
+    headings[count] = NULL;
+    enum st st = cmd_table_new(&table, headings);
+    if (st)
+        return st;
+    json_array_foreach(items, i, row)
+    {
+        for (size_t j = 0; j < count; j++)
+            cmd_table_cell(table, "%s", commands_cell(row, columns[j].member, scratch));
+    }
+    cmd_table_print(table, stdout);
+    cmd_table_free(table);
+    return ST_OK;
 }
 
 enum st commands_sibling(char out[FS_PATH_MAX], const char *name)

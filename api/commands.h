@@ -92,8 +92,15 @@ enum st commands_print_items(json_t *items) ST_MUST_USE; /* {"items":[...]} */
 enum st commands_version(uint64_t *out, const struct cmd_args *args, unsigned i,
                          const char *name) ST_MUST_USE;
 
-/* A member as text for a table cell; borrowed or static. */
+/* A member as text for a table cell; borrowed or static. "a/b": that of another one. */
 const char *commands_cell(const json_t *row, const char *name, char scratch[64]);
+
+/* Objects as a table on standard output. The last column has no heading. */
+struct commands_column {
+    const char *heading, *member;
+};
+enum st commands_print_table(const json_t *items,
+                             const struct commands_column *columns) ST_MUST_USE;
 
 /* Path of a program beside this one ("everline-ingest"). */
 enum st commands_sibling(char out[FS_PATH_MAX], const char *name) ST_MUST_USE;

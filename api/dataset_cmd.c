@@ -103,25 +103,11 @@ enum st dataset_get_cmd(const struct cmd_args *args)
     return st ? st : commands_print(dataset);
 }
 
-static enum st print_table(json_t *items)
-{
-    static const char *const HEADINGS[] = {"DATASET", "CURRENT", "SINCE", "SEQUENCE", NULL};
-    static const char *const MEMBERS[] = {"name", "current", "current_since", "sequence"};
-    struct cmd_table *table;
-    char scratch[64];
-    json_t *row;
-    size_t i;
-    enum st st = cmd_table_new(&table, HEADINGS);
-
-    if (st)
-        return st;
-    json_array_foreach(items, i, row) for (size_t j = 0; j < sizeof MEMBERS / sizeof MEMBERS[0];
-                                           j++)
-        cmd_table_cell(table, "%s", commands_cell(row, MEMBERS[j], scratch));
-    cmd_table_print(table, stdout);
-    cmd_table_free(table);
-    return ST_OK;
-}
+static const struct commands_column DATASETS[] = {{"DATASET", "name"},
+                                                  {"CURRENT", "current"},
+                                                  {"SINCE", "current_since"},
+                                                  {"SEQUENCE", "sequence"},
+                                                  {NULL, NULL}};
 
 enum st dataset_list_cmd(const struct cmd_args *args)
 {
@@ -142,7 +128,7 @@ enum st dataset_list_cmd(const struct cmd_args *args)
         return st;
     if (json)
         return commands_print_items(items);
-    st = print_table(items);
+    st = commands_print_table(items, DATASETS);
     json_decref(items);
     return st;
 }

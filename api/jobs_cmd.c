@@ -12,29 +12,14 @@
 #define WATCH_MS 100
 #define PHASE_SIZE 32
 
-static enum st print_table(const json_t *items)
-{
-    static const char *const HEADINGS[] = {"JOB",     "DATASET", "STATE",   "ATTEMPT",
-                                           "VERSION", "OUTCOME", "CREATED", NULL};
-    static const char *const MEMBERS[] = {"job",     "dataset", "state",      "attempt",
-                                          "version", "outcome", "created_at", NULL};
-    struct cmd_table *table;
-    char scratch[64];
-    json_t *row;
-    size_t i;
-    enum st st = cmd_table_new(&table, HEADINGS);
-
-    if (st)
-        return st;
-    json_array_foreach(items, i, row)
-    {
-        for (size_t j = 0; MEMBERS[j]; j++)
-            cmd_table_cell(table, "%s", commands_cell(row, MEMBERS[j], scratch));
-    }
-    cmd_table_print(table, stdout);
-    cmd_table_free(table);
-    return ST_OK;
-}
+static const struct commands_column JOBS[] = {{"JOB", "job"},
+                                              {"DATASET", "dataset"},
+                                              {"STATE", "state"},
+                                              {"ATTEMPT", "attempt"},
+                                              {"VERSION", "version"},
+                                              {"OUTCOME", "outcome"},
+                                              {"CREATED", "created_at"},
+                                              {NULL, NULL}};
 
 /* Page after page, at most `limit`. */
 static enum st list_all(json_t **out, struct store *s, const struct store_job_filter *filter,
@@ -78,7 +63,7 @@ enum st jobs_list_cmd(const struct cmd_args *args)
         return st;
     if (json)
         return commands_print_items(items);
-    st = print_table(items);
+    st = commands_print_table(items, JOBS);
     json_decref(items);
     return st;
 }

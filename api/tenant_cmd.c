@@ -171,9 +171,11 @@ enum st tenant_delete_cmd(const struct cmd_args *args)
 /* The row of one tenant, or of all. */
 static enum st print_rows(const struct cmd_args *args, const char *name)
 {
-    static const char *const HEADINGS[] = {"TENANT", "ENABLED", "ISSUER", "AUDIENCE", NULL};
-    static const char *const MEMBERS[] = {"tenant", "enabled", "issuer", "audience"};
-    struct cmd_table *table = NULL;
+    static const struct commands_column COLUMNS[] = {{"TENANT", "tenant"},
+                                                     {"ENABLED", "enabled"},
+                                                     {"ISSUER", "issuer"},
+                                                     {"AUDIENCE", "audience"},
+                                                     {NULL, NULL}};
     struct store_tenant t;
     json_t *items = NULL, *row;
     struct store *s = NULL;
@@ -198,13 +200,7 @@ static enum st print_rows(const struct cmd_args *args, const char *name)
         return name ? (row = json_incref(json_array_get(items, 0)), json_decref(items),
                        commands_print(row))
                     : commands_print_items(items);
-    st = cmd_table_new(&table, HEADINGS);
-    json_array_foreach(items, i, row) for (size_t j = 0;
-                                           !st && j < sizeof MEMBERS / sizeof MEMBERS[0]; j++)
-        cmd_table_cell(table, "%s", commands_cell(row, MEMBERS[j], scratch));
-    if (!st)
-        cmd_table_print(table, stdout);
-    cmd_table_free(table);
+    st = commands_print_table(items, COLUMNS);
     json_decref(items);
     return st;
 }

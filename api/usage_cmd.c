@@ -4,27 +4,10 @@
 
 #include <stdio.h>
 
-static const char *const COLUMNS[] = {"day",      "dataset", "operation", "subject",
-                                      "requests", "keys",    "matches",   "bytes"};
-
-static enum st print_table(const json_t *items)
-{
-    static const char *const HEADINGS[] = {"DAY",  "DATASET", "OPERATION", "SUBJECT", "REQUESTS",
-                                           "KEYS", "MATCHES", "BYTES",     NULL};
-    struct cmd_table *table = NULL;
-    char scratch[64];
-    const json_t *row;
-    size_t i;
-    enum st st = cmd_table_new(&table, HEADINGS);
-
-    json_array_foreach(items, i, row) for (size_t j = 0;
-                                           !st && j < sizeof COLUMNS / sizeof COLUMNS[0]; j++)
-        cmd_table_cell(table, "%s", commands_cell(row, COLUMNS[j], scratch));
-    if (!st)
-        cmd_table_print(table, stdout);
-    cmd_table_free(table);
-    return st;
-}
+static const struct commands_column USAGE[] = {
+    {"DAY", "day"},         {"DATASET", "dataset"},   {"OPERATION", "operation"},
+    {"SUBJECT", "subject"}, {"REQUESTS", "requests"}, {"KEYS", "keys"},
+    {"MATCHES", "matches"}, {"BYTES", "bytes"},       {NULL, NULL}};
 
 enum st usage_cmd(const struct cmd_args *args)
 {
@@ -47,7 +30,7 @@ enum st usage_cmd(const struct cmd_args *args)
         return st;
     if (json)
         return commands_print_items(items);
-    st = print_table(items);
+    st = commands_print_table(items, USAGE);
     json_decref(items);
     return st;
 }

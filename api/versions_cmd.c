@@ -5,34 +5,10 @@
 
 /* The version-info table, what a version leaves out, and the two moves that people make. */
 
-static enum st print_table(json_t *items)
-{
-    static const char *const HEADINGS[] = {"VERSION", "STATE",   "CURRENT", "ROWS",
-                                           "BYTES",   "OUTCOME", "CREATED", NULL};
-    struct cmd_table *table;
-    char scratch[64];
-    json_t *row;
-    size_t i;
-    enum st st = cmd_table_new(&table, HEADINGS);
-
-    if (st)
-        return st;
-    json_array_foreach(items, i, row)
-    {
-        const json_t *rows = json_object_get(row, "rows");
-
-        cmd_table_cell(table, "%s", commands_cell(row, "version", scratch));
-        cmd_table_cell(table, "%s", commands_cell(row, "state", scratch));
-        cmd_table_cell(table, "%s", commands_cell(row, "current", scratch));
-        cmd_table_cell(table, "%s", commands_cell(rows, "accepted", scratch));
-        cmd_table_cell(table, "%s", commands_cell(row, "bytes", scratch));
-        cmd_table_cell(table, "%s", commands_cell(row, "outcome", scratch));
-        cmd_table_cell(table, "%s", commands_cell(row, "created_at", scratch));
-    }
-    cmd_table_print(table, stdout);
-    cmd_table_free(table);
-    return ST_OK;
-}
+static const struct commands_column VERSIONS[] = {
+    {"VERSION", "version"},    {"STATE", "state"}, {"CURRENT", "current"},
+    {"ROWS", "rows/accepted"}, {"BYTES", "bytes"}, {"OUTCOME", "outcome"},
+    {"CREATED", "created_at"}, {NULL, NULL}};
 
 enum st versions_cmd(const struct cmd_args *args)
 {
@@ -51,30 +27,23 @@ enum st versions_cmd(const struct cmd_args *args)
         return st;
     if (json)
         return commands_print_items(items);
-    st = print_table(items);
+    st = commands_print_table(items, VERSIONS);
     json_decref(items);
     return st;
 }
 
 static enum st print_rejects(const json_t *rejects)
 {
-    static const char *const HEADINGS[] = {"FILE", "LINE", "COLUMN", "RULE", "SOURCE", NULL};
-    static const char *const MEMBERS[] = {"file", "line", "column", "rule", "source"};
-    struct cmd_table *table;
+    static const struct commands_column COLUMNS[] = {{"FILE", "file"},     {"LINE", "line"},
+                                                     {"COLUMN", "column"}, {"RULE", "rule"},
+                                                     {"SOURCE", "source"}, {NULL, NULL}};
     char scratch[64];
     json_t *item;
     size_t i;
-    enum st st = cmd_table_new(&table, HEADINGS);
+    enum st st = commands_print_table(json_object_get(rejects, "items"), COLUMNS);
 
     if (st)
         return st;
-    json_array_foreach(json_object_get(rejects, "items"), i, item)
-    {
-        for (size_t m = 0; m < sizeof MEMBERS / sizeof *MEMBERS; m++)
-            cmd_table_cell(table, "%s", commands_cell(item, MEMBERS[m], scratch));
-    }
-    cmd_table_print(table, stdout);
-    cmd_table_free(table);
     json_array_foreach(json_object_get(rejects, "rules"), i, item)
         fprintf(stderr, "%s: %s\n", json_string_value(json_object_get(item, "rule")),
                 commands_cell(item, "rows", scratch));

@@ -62,6 +62,18 @@ struct store_segment {
 enum st segment_damaged(const char *what);
 enum st segment_unreadable(struct store_segment *s); /* marks it; returns guard_unreadable() */
 
+/* What the terms of each rollup add up to over the records, added one after the other, against all
+ * cells of a grouping set: `total`, of which states are taken, of definition->rollups[rollup].
+ * ST_CORRUPT. */
+struct segment_totals;
+enum st segment_totals_new(struct segment_totals **out,
+                           const struct store_definition *d) ST_MUST_USE;
+enum st segment_totals_add(struct segment_totals *t, const struct store_definition *d,
+                           const struct store_value *row) ST_MUST_USE;
+enum st segment_totals_check(struct segment_totals *t, size_t rollup,
+                             struct store_cell *total) ST_MUST_USE;
+void segment_totals_free(struct segment_totals *t); /* accepts NULL */
+
 /* Records one at a time in key order, for who merges several segments. The cursor is closed before
  * the segment. After the last record: ST_END. A tombstone has a NULL row. All but the opening runs
  * inside a guard. */

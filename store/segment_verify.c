@@ -17,6 +17,8 @@ struct walk {
     uint64_t count, records;
     bool hidden; /* some cell is */
     struct buf scratch;
+    struct segment_totals *totals; /* of the records */
+    struct store_cell total;       /* of the cells */
 };
 
 static bool is_after(struct walk *w, const void *key, size_t len)
@@ -64,7 +66,7 @@ static enum st walk_record(const unsigned char *key, const void *row, size_t row
             st = segment_damaged("has text that is not valid UTF-8");
     if (!st && !is_in_place(w, key, values))
         st = segment_damaged("has a record of a series out of its place");
-    return st;
+    return st ? st : segment_totals_add(w->totals, d, values);
 }
 
 static enum st walk_cell(const void *tuple, size_t tuple_len, const void *bytes, size_t len,
@@ -85,6 +87,10 @@ static enum st walk_cell(const void *tuple, size_t tuple_len, const void *bytes,
         st = segment_damaged("has a hidden cell where none may be");
     w->hidden = w->hidden || cell.records == 0;
     w->records += cell.records;
+    if (!st)
+        st = store_cell_merge(&w->total, w->rollup, &cell);
+    if (st == ST_INVALID)
+        st = segment_damaged("has cells of one rollup with different types");
     store_cell_release(&cell, w->rollup);
     return st;
 }
@@ -103,23 +109,35 @@ static enum st verify_schema(const json_t *meta, const struct store_definition *
     return st;
 }
 
-static enum st verify_rollup(struct store_segment *s, unsigned slot,
-                             const struct store_definition *definition,
-                             const struct store_rollup *rollup)
+/* One grouping set of definition->rollups[rollup]. */
+static enum st verify_set(struct walk *w, unsigned slot, size_t rollup,
+                          const struct store_rollup *set)
 {
-    const json_t *counts = json_object_get(s->meta, "cells");
-    struct walk w = {.segment = s, .definition = definition, .rollup = rollup};
+    const json_t *counts = json_object_get(w->segment->meta, "cells");
+    uint64_t records = store_segment_records(w->segment);
     char name[SEGMENT_DB_NAME_SIZE];
 
-    segment_rollup_name(name, rollup);
-    buf_init(&w.scratch, 2 * STORE_TUPLE_MAX);
-    enum st st = store_segment_each_cell(s, slot, rollup, NULL, 0, walk_cell, &w);
-    buf_release(&w.scratch);
-    if (!st && (json_int_t)w.count != json_integer_value(json_object_get(counts, name)))
+    w->rollup = set;
+    w->count = w->records = 0;
+    w->hidden = false;
+    segment_rollup_name(name, set);
+    enum st st = store_segment_each_cell(w->segment, slot, set, NULL, 0, walk_cell, w);
+    if (!st && (json_int_t)w->count != json_integer_value(json_object_get(counts, name)))
         st = segment_damaged("has another number of cells than its meta says");
-    if (!st &&
-        (w.hidden ? w.records > store_segment_records(s) : w.records != store_segment_records(s)))
-        st = segment_damaged("has a rollup whose totals are not those of its records");
+    if (!st && (w->hidden ? w->records > records : w->records != records))
+        st = segment_damaged("has a rollup that is not of as many records as there are");
+    if (!st && !w->hidden)
+        st = segment_totals_check(w->totals, rollup, &w->total);
+    store_cell_release(&w->total, set);
+    return st;
+}
+
+static enum st verify_records(struct walk *w, unsigned slot)
+{
+    enum st st = store_segment_each_record(w->segment, slot, walk_record, w);
+
+    if (!st && w->records != store_segment_records(w->segment))
+        st = segment_damaged("has another number of records than its meta says");
     return st;
 }
 
@@ -129,11 +147,15 @@ enum st store_segment_verify(struct store_segment *s, unsigned slot,
     struct walk w = {.segment = s, .definition = definition};
     enum st st = verify_schema(s->meta, definition);
 
+    buf_init(&w.scratch, 2 * STORE_TUPLE_MAX);
     if (!st)
-        st = store_segment_each_record(s, slot, walk_record, &w);
-    if (!st && w.records != store_segment_records(s))
-        st = segment_damaged("has another number of records than its meta says");
-    for (size_t i = 0; !st && i < definition->set_count; i++)
-        st = verify_rollup(s, slot, definition, &definition->sets[i]);
+        st = segment_totals_new(&w.totals, definition);
+    if (!st)
+        st = verify_records(&w, slot);
+    for (size_t i = 0; !st && i < definition->rollup_count; i++)
+        for (size_t j = 0; !st && j < definition->rollups[i].set_count; j++)
+            st = verify_set(&w, slot, i, &definition->rollups[i].sets[j]);
+    segment_totals_free(w.totals);
+    buf_release(&w.scratch);
     return st;
 }
