@@ -1,7 +1,7 @@
 // After something went wrong: what must hold of the directory, with fresh processes. Returns what does not.
 import { until } from '../kit/process.mjs';
-import { ingest, rollback } from './operations.mjs';
-import { judge, leftovers, look, namedSegments, tolerated } from './state.mjs';
+import { ingest, rollback, STRANGER } from './operations.mjs';
+import { judge, judgePrivacy, judgeStranger, leftovers, look, namedSegments, tolerated } from './state.mjs';
 
 /** Leftovers that were tolerated: name -> how many. */
 export const toleratedCounts = new Map();
@@ -96,11 +96,14 @@ export async function aftermath(data, operation, expected) {
       if (!(await commands(data, operation.repair, problems))) return problems;
       seen = (await lookAgain(server, token, data.directory, { past: seen })).seen;
     }
+    if (operation.from !== 'nothing')
+      problems.push(...await judgeStranger(server, await data.token({ tenant: STRANGER })));
     const last = await goesOn(data, server, token, seen, problems);
     if (!last) return problems;
 
     const code = await server.stop();
     if (code !== 0) problems.push(`the server ended with ${code}: ${server.log.slice(-500)}`);
+    problems.push(...judgePrivacy(data.directory, server.log));
     const verified = await data.cli(['verify', '--deep', '--output', 'json']);
     if (verified.code !== 0) problems.push(`verify: ${verified.stdout}${verified.stderr}`);
     const all = leftovers(data.directory, namedSegments(last));

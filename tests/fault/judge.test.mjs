@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { flipByte, segmentPath } from '../kit/files.mjs';
 import { aftermath, expectation, said } from './aftermath.mjs';
-import { copy, ingest, OPERATIONS, prepared, promote } from './operations.mjs';
+import { copy, ingest, OPERATIONS, prepared, promote, STRANGER } from './operations.mjs';
+import { DATASETS } from './samples.mjs';
 import { judge, leftovers, look, namedSegments } from './state.mjs';
 
 const promotion = OPERATIONS.find((operation) => operation.name === 'promotion');
@@ -51,6 +52,8 @@ const falsified = {
   'a failure without an error': [(s) => { s.people.versions[0].state = 'FAILED'; }, /failed without an error/],
   'a version without segments': [(s) => { s.people.versions[0].segments = []; }, /with 0 segments/],
   'another number of rows': [(s) => { s.people.versions[0].rows.accepted -= 1; }, /version 2 has 20\d rows/],
+  'a row that was read and is nowhere': [(s) => { s.people.versions[0].rows.parsed -= 1; }, /version 2 has read/],
+  'a row that was prepared and is nowhere': [(s) => { s.people.versions[0].rows.prepared += 1; }, /version 2 has prepared/],
   'no head file': [(s) => { s.people.headFile = null; }, /there is no head file/],
   'a head file that is behind': [(s) => { s.people.headFile.sequence -= 1; }, /the head file is at/],
   'a head file that is ahead by two': [(s) => { s.people.headFile.sequence += 2; }, /the head file is at/],
@@ -116,6 +119,11 @@ const damaged = {
   'the catalog is empty': [async (data) => truncateSync(join(data.directory, 'catalog.mdb'), 0), /./],
   'the head file is gone': [async (data) => rmSync(join(data.directory, 'heads', 'dev', 'people.json')), /there is no head file/],
   'the keys are gone': [async (data) => rmSync(join(data.directory, 'keys', 'dev', 'hmac'), { recursive: true }), /answered 503/],
+  'a person is named beside the segments': [async (data) => writeFileSync(join(data.directory, 'audit', 'dev', '99-000000000001.jsonl'), 'FIRSTA,LASTB'), /a person is named in audit/],
+  'the other tenant has the dataset too': [async (data) => {
+    await data.put(DATASETS.people.definition, { tenant: STRANGER });
+    await data.ok([...ingest('b').map((arg) => (arg === 'dev' ? STRANGER : arg))]);
+  }, /another tenant (has the list|is told 200)/],
   'a temporary file stays': [async (data) => writeFileSync(join(data.directory, 'FORMAT.0011.tmp'), ''), /left over: FORMAT.0011.tmp/],
   'the pointer moves afterwards': [async (data) => data.ok(ingest('c')), /version 3 is current, not 2/],
 };

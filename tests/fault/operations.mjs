@@ -7,9 +7,10 @@ import { batchFile, DATASETS } from './samples.mjs';
 import { look } from './state.mjs';
 
 const REASON = ['--reason', 'a test of faults'];
+export const STRANGER = 'other'; /* a tenant beside dev, without a dataset */
 
 /** Commands, by what they do: arguments of everline. */
-export const tenant = () => ['tenant', 'put', 'dev'];
+export const tenant = (name = 'dev') => ['tenant', 'put', name];
 export const ingest = (letter, dataset = 'people') =>
   ['ingest', dataset, '--output', 'json', '--tenant', 'dev', '--source', batchFile(dataset, letter)];
 export const rollback = (from) => ['rollback', 'people', '--tenant', 'dev', ...REASON, ...(from ? ['--from', `${from}`] : [])];
@@ -26,7 +27,7 @@ const ONE = [put('people'), put('things'), ingest('a'), ingest('a', 'things')];
 /** Data directories: which one each begins as, and the commands that make it of that. */
 const PREPARED = {
   nothing: { commands: [] },
-  tenant: { base: 'nothing', commands: [tenant()] },
+  tenant: { base: 'nothing', commands: [tenant(), tenant(STRANGER)] },
   one: { base: 'tenant', commands: ONE },
   two: { base: 'one', commands: [ingest('b')] },
   'rolled back': { base: 'two', commands: [rollback()] },

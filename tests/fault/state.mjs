@@ -70,6 +70,14 @@ function judgeEvents(dataset, say) {
   if (!isDeepStrictEqual(rows, played)) say(`versions ${JSON.stringify(rows)}, but events say ${JSON.stringify(played)}`);
 }
 
+/** Nothing is lost, and nothing is counted twice. */
+function judgeLedgers({ version, rows }, truth, say) {
+  const { read, parsed, unparsable, prepared, accepted, rejected, duplicates } = rows;
+  if (accepted !== truth || read !== truth) say(`version ${version} has ${accepted} rows of ${read}, not ${truth}`);
+  if (read !== parsed + unparsable) say(`version ${version} has read ${read} rows, but parsed ${parsed} and not ${unparsable}`);
+  if (prepared !== accepted + rejected + duplicates) say(`version ${version} has prepared ${prepared} rows, but they became ${accepted}, ${rejected} and ${duplicates}`);
+}
+
 function judgeRows(dataset, say) {
   const numbers = byNumber(dataset.versions).map((row) => row.version);
   if (!isDeepStrictEqual(numbers, numbers.map((_, i) => i + 1))) say(`version numbers ${numbers.join(', ')}`);
@@ -79,7 +87,7 @@ function judgeRows(dataset, say) {
     if (row.state === 'FAILED' && !(row.error?.code && row.outcome === 'failed')) say(`version ${row.version} failed without an error`);
     const built = ['SUCCEEDED', 'HELD', 'QUARANTINED', 'RETIRED'].includes(row.state);
     if (built !== row.segments.length > 0) say(`version ${row.version} is ${row.state} with ${row.segments.length} segments`);
-    if (built && row.rows.accepted !== DATASETS[dataset.name].rows(letterOf(row)).length) say(`version ${row.version} has ${row.rows.accepted} rows`);
+    if (built) judgeLedgers(row, DATASETS[dataset.name].rows(letterOf(row)).length, say);
   }
 }
 
@@ -140,7 +148,28 @@ export function judge(seen, { past = {}, current, descriptions, brokenOff = fals
   return problems;
 }
 
-const KNOWN = /^(FORMAT|catalog\.mdb|catalog\.mdb-(lock|writer)|heads\/dev(\/[a-z]+)?\.json|keys\/dev\/(hmac|tokens)\/[^/]+\.(key|pem)|audit\/\d+\.lock|audit\/dev\/\d+-\d{12}\.jsonl)$/;
+/** What somebody of another tenant is told: that nothing is there. Gives [problem]. */
+export async function judgeStranger(server, token) {
+  const { json } = await server.get('/v1/datasets', token);
+  const asked = [
+    ...await Promise.all(['', '/versions', '/events', '/rollups', '/rollups/by_state', '/export'].map((path) => server.get(`/v1/datasets/people${path}`, token))),
+    await server.lookup('people', DATASETS.people.keys[3], token), await server.batch('people', DATASETS.people.keys.slice(0, 3), token)];
+  const problems = json.items?.length === 0 ? [] : [`another tenant has the list ${JSON.stringify(json)}`];
+  for (const reply of asked) if (reply.status !== 404) problems.push(`another tenant is told ${reply.status} ${reply.text.slice(0, 200)}`);
+  return problems;
+}
+
+/* Names and numbers of the samples. Uploads are files of persons, which go with their job. */
+const PERSONAL = /first[a-h]|999-11-1\d{3}/i;
+
+/** Where in a directory that nobody uses, and in `log`, a person is named. Gives [problem]. */
+export function judgePrivacy(directory, log) {
+  const files = [...filesBelow(directory)].filter((path) => !path.startsWith(join(directory, 'spool')));
+  const texts = [...files.map((path) => [relative(directory, path), readFileSync(path, 'latin1')]), ['the log', log]];
+  return texts.filter(([, text]) => PERSONAL.test(text)).map(([name]) => `a person is named in ${name}`);
+}
+
+const KNOWN = /^(FORMAT|catalog\.mdb|catalog\.mdb-(lock|writer)|heads\/(dev|other)(\/[a-z]+)?\.json|keys\/(dev|other)\/(hmac|tokens)\/[^/]+\.(key|pem)|audit\/\d+\.lock|audit\/(dev|other)\/\d+-\d{12}\.jsonl)$/;
 
 /* What a process that dies leaves and nobody removes yet: harmless, and counted. */
 const TOLERATED = {
