@@ -11,13 +11,14 @@
 #include <string.h>
 
 #define STEP_MS 250
+#define FAILURES_MAX 5 /* after them it tries every 8 s */
 #define START_MS 1000
 #define EXPIRE_MS 10000
 #define SWEEP_MS 600000 /* at the latest, and whenever the catalog has changed */
 
-/* The dataset after the last one; false: the round is over. */
-static bool next_dataset(char tenant[STORE_NAME_SIZE], char dataset[STORE_NAME_SIZE],
-                         struct upkeep *u, struct store *s)
+/* The dataset after the last one, or ST_END. */
+static enum st next_dataset(char tenant[STORE_NAME_SIZE], char dataset[STORE_NAME_SIZE],
+                            struct upkeep *u, struct store *s)
 {
     struct catalog_txn t;
 
@@ -27,7 +28,8 @@ static bool next_dataset(char tenant[STORE_NAME_SIZE], char dataset[STORE_NAME_S
     json_decref(document);
     if (!found)
         u->key[0] = '\0';
-    return catalog_end(&t) == ST_OK && found;
+    enum st st = catalog_end(&t);
+    return st || found ? st : ST_END;
 }
 
 static enum st look_at_next(bool *round_over, struct upkeep *u, struct store *s)
@@ -35,10 +37,11 @@ static enum st look_at_next(bool *round_over, struct upkeep *u, struct store *s)
     char tenant[STORE_NAME_SIZE], dataset[STORE_NAME_SIZE];
     unsigned retired = 0;
 
-    *round_over = !next_dataset(tenant, dataset, u, s);
-    if (*round_over)
-        return ST_OK;
-    enum st st = store_retention_run(&retired, s, tenant, dataset);
+    enum st st = next_dataset(tenant, dataset, u, s);
+    *round_over = st == ST_END;
+    if (st)
+        return st == ST_END ? ST_OK : st;
+    st = store_retention_run(&retired, s, tenant, dataset);
     if (retired)
         log_event(LOG_LEVEL_INFO, "retired", "%s/%s: %u versions", tenant, dataset, retired);
     return st;
@@ -65,7 +68,6 @@ bool upkeep_step(struct upkeep *u, struct store *s, uint64_t now_ms)
 
     if (now_ms < u->next_ms)
         return false;
-    u->next_ms = now_ms + STEP_MS;
     enum st st = offers_tidy(s);
     if (!st)
         st = store_job_settle(NULL, s);
@@ -90,7 +92,12 @@ bool upkeep_step(struct upkeep *u, struct store *s, uint64_t now_ms)
     }
     if (!st && round_over)
         aside |= build_dir_any_dead(s->build_dir);
-    if (st && !catalog_is_busy(st))
+    if (st && !catalog_is_busy(st)) {
         log_failure(LOG_LEVEL_WARN, "upkeep", "what is old or dead cannot be put away now");
+        u->failures += u->failures < FAILURES_MAX;
+    } else if (!st) {
+        u->failures = 0;
+    }
+    u->next_ms = now_ms + ((uint64_t)STEP_MS << u->failures);
     return aside;
 }

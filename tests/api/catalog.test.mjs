@@ -172,6 +172,23 @@ test('a catalog that was away for a moment is used again', async () => {
   }
 });
 
+test('what fails again and again is said less and less often, and answers go on', async () => {
+  const { data, answers, catalog } = await prepared();
+  const server = await data.serve();
+  try {
+    const token = await data.token();
+    const file = readFileSync(catalog);
+    for (let at = -1; (at = file.indexOf('"people_sequence"', at + 1)) >= 0;) flipByte(catalog, at + 1); /* every head */
+    const said = () => [...server.log.matchAll(/"ts":"([^"]+)".*"event":"upkeep"/g)].map(([, time]) => Date.parse(time));
+    await until('it was said four times', () => said().length >= 4);
+    const [first, second, third, fourth] = said();
+    assert.ok(fourth - third > 1.5 * (second - first), `${first} ${second} ${third} ${fourth}`);
+    assert.deepEqual(await answersOf(server, token), answers);
+  } finally {
+    assert.equal(await server.stop(), 0, server.log);
+  }
+});
+
 test('nothing is rebuilt while a server runs, nor what is whole', async () => {
   const { data, answers, catalog } = await prepared();
   const whole = await data.cli(['catalog', 'rebuild']);

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { Server } from '../kit/everline.mjs';
 import { until } from '../kit/process.mjs';
-import { ingest, rollback } from './operations.mjs';
+import { FEWER, ingest, put, rollback } from './operations.mjs';
 import { batchFile } from './samples.mjs';
 
 const REASON = 'a test of faults';
@@ -46,6 +46,21 @@ async function ingestOver(server, token, told) {
   }
 }
 
+/** Retention is the server's own business: it is told how many versions are kept from now on. */
+async function retires(server, token, data) {
+  await data.ok(put('people', FEWER));
+  try {
+    const retired = await until('a version is retired', async () => {
+      const { status, json } = await server.get('/v1/datasets/people/versions', token);
+      return (status === 200 && json.items.some((row) => row.state === 'RETIRED')) || (staysFull(server) && 'not yet');
+    });
+    return retired === true ? { code: 0, signal: null, stderr: '' } : STILL_RUNNING;
+  } catch (error) {
+    if (!['ECONNRESET', 'ECONNREFUSED', 'EPIPE'].includes(error.code)) throw error;
+    return NEVER_HEARD;
+  }
+}
+
 /** act: what happens in the server (asked) or beside it; the rest as in operations.mjs. */
 export const ACTS = [
   { name: 'a rollback that it is asked for', from: 'two', asked: true, act: post('rollback', { from: 2 }), current: 1 },
@@ -53,6 +68,7 @@ export const ACTS = [
   { name: 'a deletion of a version that it is asked for', from: 'rolled back', asked: true,
     act: (server, token) => asked(server.request('DELETE', '/v1/datasets/people/versions/2?reason=a+test', { token })) },
   { name: 'an ingest that it is asked for', from: 'one', asked: true, act: (server, token, data, told) => ingestOver(server, token, told), current: 2, attempts: 3 },
+  { name: 'retention of its own', from: 'three', asked: true, act: retires },
   { name: 'an ingest beside it', from: 'one', act: (server, token, data) => data.cli([...ingest('b'), '--adopt-timeout', '1s']), current: 2 },
   { name: 'a rollback beside it', from: 'two', act: (server, token, data) => data.cli(rollback(2)), current: 1 },
 ];

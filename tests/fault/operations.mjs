@@ -22,6 +22,9 @@ export const put = (dataset, changes = {}) => {
   return ['dataset', 'put', path, '--tenant', 'dev'];
 };
 
+/** Of three versions the first is one too many. */
+export const FEWER = { retention: { keep_versions: 2 } };
+
 const ONE = [put('people'), put('things'), ingest('a'), ingest('a', 'things')];
 
 /** Data directories: which one each begins as, and the commands that make it of that. */
@@ -31,7 +34,8 @@ const PREPARED = {
   one: { base: 'tenant', commands: ONE },
   two: { base: 'one', commands: [ingest('b')] },
   'rolled back': { base: 'two', commands: [rollback()] },
-  'old versions': { base: 'two', commands: [ingest('a'), put('people', { retention: { keep_versions: 2 } })] },
+  three: { base: 'two', commands: [ingest('a')] },
+  'old versions': { base: 'three', commands: [put('people', FEWER)] },
 };
 
 /** from: the directory before. run: what is broken off. current: of people, afterwards; missing: as it was.

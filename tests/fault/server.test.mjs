@@ -18,13 +18,17 @@ async function pointsOf(operation) {
   const data = await copy(operation);
   const run = new Run(data.directory);
   const { server } = await serve(data, run);
-  const result = await operation.act(server, await data.token(), data);
-  assert.equal(said(result), 'success', result.stderr);
-  const past = await pastOf(operation);
-  assert.deepEqual(await survivors(server, await data.token(), data, expectation(operation, past, 'success')), []);
-  assert.equal(await server.stop(), 0);
-  return run.calls().filter((call) => call.number > 0)
-    .flatMap((call) => faultsOf(call).map((kind) => ({ operation, past, call, kind })));
+  try {
+    const result = await operation.act(server, await data.token(), data);
+    assert.equal(said(result), 'success', result.stderr);
+    const past = await pastOf(operation);
+    assert.deepEqual(await survivors(server, await data.token(), data, expectation(operation, past, 'success')), []);
+    assert.equal(await server.stop(), 0);
+    return run.calls().filter((call) => call.number > 0)
+      .flatMap((call) => faultsOf(call).map((kind) => ({ operation, past, call, kind })));
+  } finally {
+    await server.stop();
+  }
 }
 
 async function attempt({ operation, past, call, kind }) {
