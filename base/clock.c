@@ -3,7 +3,6 @@
 #include <ctype.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -92,6 +91,15 @@ bool clock_date_exists(int year, unsigned month, unsigned day)
     return day <= DAYS[month - 1] + (month == 2 && leap ? 1u : 0u);
 }
 
+/* The last `count` digits of a number, and what stands behind them; gives the end. */
+static char *add_digits(char *out, unsigned count, int64_t value, char behind)
+{
+    for (unsigned i = count; i-- > 0; value /= 10)
+        out[i] = (char)('0' + value % 10);
+    out[count] = behind;
+    return out + count + 1;
+}
+
 void clock_format(char out[CLOCK_TEXT_SIZE], int64_t wall_us)
 {
     int64_t days = wall_us / DAY_US, rest = wall_us % DAY_US;
@@ -103,12 +111,15 @@ void clock_format(char out[CLOCK_TEXT_SIZE], int64_t wall_us)
         days--;
     }
     clock_civil_from_days((int32_t)days, &year, &month, &day);
-    char text[64];
     int64_t s = rest / 1000000;
-    snprintf(text, sizeof text, "%04d-%02u-%02uT%02d:%02d:%02d.%06dZ", year, month, day,
-             (int)(s / 3600), (int)(s / 60 % 60), (int)(s % 60), (int)(rest % 1000000));
-    memcpy(out, text, CLOCK_TEXT_SIZE);
-    out[CLOCK_TEXT_SIZE - 1] = '\0';
+    out = add_digits(out, 4, year, '-');
+    out = add_digits(out, 2, month, '-');
+    out = add_digits(out, 2, day, 'T');
+    out = add_digits(out, 2, s / 3600, ':');
+    out = add_digits(out, 2, s / 60 % 60, ':');
+    out = add_digits(out, 2, s % 60, '.');
+    out = add_digits(out, 6, rest % 1000000, 'Z');
+    *out = '\0';
 }
 
 /* Exactly `count` digits at *p; moves on. */

@@ -16,7 +16,7 @@ uint64_t clock_boot_ms(void);   /* CLOCK_BOOTTIME: goes on while the machine sle
  * static; "unknown" where there is none. */
 const char *clock_boot_id(void);
 
-void clock_format(char out[CLOCK_TEXT_SIZE], int64_t wall_us);
+void clock_format(char out[CLOCK_TEXT_SIZE], int64_t wall_us);       /* of the years 0 to 9999 */
 enum st clock_parse(int64_t *wall_us, const char *text) ST_MUST_USE; /* RFC 3339, any offset */
 
 /* Proleptic Gregorian calendar: days since 1970-01-01, and back. */

@@ -14,7 +14,7 @@ static size_t character(const char *bytes, size_t len)
     return n > 0 ? (size_t)n : 0;
 }
 
-/* Bytes at the start that are ASCII, found by eights; fewer than eight are not looked at. */
+/* Bytes at the start that are ASCII, by eights as long as there are eight. */
 static size_t ascii(const char *bytes, size_t len)
 {
     size_t at = 0;
@@ -24,6 +24,8 @@ static size_t ascii(const char *bytes, size_t len)
         if (eight & 0x8080808080808080u)
             break;
     }
+    while (at < len && (unsigned char)bytes[at] < 0x80)
+        at++;
     return at;
 }
 

@@ -104,7 +104,7 @@ async function underLoad(data, rounds, records, wantedRate) {
     one.asked = nowUs();
     await data.ok(['promote', DATASET, `${cold}`, '--reason', 'bench'], { tenant: 'dev' });
     one.flipped = nowUs();
-    const [event] = (await server.get(`/v1/datasets/${DATASET}/events`, token)).json.items;
+    const [event] = (await server.get(`/v1/datasets/${DATASET}/events?limit=1`, token)).json.items;
     one.swapped = (Date.parse(event.time) - performance.timeOrigin - performance.now()) * 1e3 + nowUs();
     await sleep(CALM_S);
     one.rollback = nowUs();
