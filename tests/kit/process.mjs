@@ -40,10 +40,10 @@ export function cleanEnv(extra = {}) {
   return env;
 }
 
-/** Starts a program. Its output is collected as text; `ended` resolves to {code, signal}. */
-export function start(program, args, { input, env = {}, cwd, detached = false } = {}) {
+/** Starts a program. Its output is collected as text; `ended` resolves to {code, signal}. `fds` are its 3, 4, ... */
+export function start(program, args, { input, env = {}, cwd, detached = false, fds = [] } = {}) {
   const child = spawn(program, args, {
-    cwd, detached, env: cleanEnv(env), stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+    cwd, detached, env: cleanEnv(env), stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...fds],
   });
   const handle = { child, pid: child.pid, stdout: '', stderr: '', exited: false };
   children.add(child);
