@@ -1,5 +1,5 @@
-/* Acts of the command line in the audit: begun before the act, so that none is done that could not
- * be noted, and ended with what came of it. */
+/* Acts of the command line in the audit, each two lines: "begun", which is on the disk before the
+ * act, so that none is done without a trace, and "done" or "refused" after it. */
 #ifndef EVERLINE_API_ACT_H
 #define EVERLINE_API_ACT_H
 
@@ -9,14 +9,17 @@
 struct act {
     struct store *store;
     struct audit_chain *chain;
+    const struct audit_record *record;
     int lock;
     unsigned number;
 };
 
-/* ST_UNAVAILABLE, code AUDIT_UNAVAILABLE: nothing is to be done then. */
-enum st act_begin(struct act *a, struct store *s, const char *tenant) ST_MUST_USE;
-/* `record` without time, tenant, actor and outcome; `st` is the act's. Returns `st`, or why it
- * cannot be noted. After an act_begin that failed, it only releases. */
-enum st act_end(struct act *a, struct audit_record *record, enum st st) ST_MUST_USE;
+/* `record`, without time, tenant, actor and outcome, is borrowed until the end. When it fails
+ * nothing is to be done. */
+enum st act_begin(struct act *a, struct store *s, const char *tenant,
+                  const struct audit_record *record) ST_MUST_USE;
+/* `st` is the act's, and returned: an end that cannot be noted is told on standard error. After an
+ * act_begin that failed, it only releases. */
+enum st act_end(struct act *a, enum st st) ST_MUST_USE;
 
 #endif

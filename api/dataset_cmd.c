@@ -25,6 +25,7 @@ enum st dataset_put_cmd(const struct cmd_args *args)
     const char *file = cmd_operand(args, 0);
     struct store_actor actor = commands_actor(args, NULL);
     struct store_definition *definition = NULL;
+    struct audit_record record = {.event = "putDataset"};
     struct act act = {.lock = -1};
     json_t *document = NULL, *dataset = NULL;
     struct store *s = NULL;
@@ -36,15 +37,14 @@ enum st dataset_put_cmd(const struct cmd_args *args)
         st = check_sql(file);
     if (!st)
         st = commands_open(&s, args, false);
-    if (!st)
-        st = act_begin(&act, s, cmd_string(args, "tenant"));
+    if (!st) {
+        record.dataset = definition->name;
+        st = act_begin(&act, s, cmd_string(args, "tenant"), &record);
+    }
     if (!st)
         st = store_dataset_put(NULL, s, cmd_string(args, "tenant"), definition,
                                cmd_flag(args, "force"), &actor);
-    st = act_end(&act,
-                 &(struct audit_record){.event = "putDataset",
-                                        .dataset = definition ? definition->name : NULL},
-                 st);
+    st = act_end(&act, st);
     if (!st)
         st = store_dataset_get(&dataset, s, cmd_string(args, "tenant"), definition->name);
     if (!st)

@@ -179,16 +179,17 @@ enum st jobs_cancel_cmd(const struct cmd_args *args)
 {
     struct store_actor actor = commands_actor(args, NULL);
     const char *tenant = cmd_string(args, "tenant"), *id = cmd_operand(args, 0);
+    const struct audit_record record = {.event = "cancelJob", .target = id};
     struct act act = {.lock = -1};
     struct store *s = NULL;
     json_t *job = NULL;
     enum st st = commands_open(&s, args, false);
 
     if (!st)
-        st = act_begin(&act, s, tenant);
+        st = act_begin(&act, s, tenant, &record);
     if (!st)
         st = store_job_cancel(NULL, s, tenant, id, &actor);
-    st = act_end(&act, &(struct audit_record){.event = "cancelJob", .target = id}, st);
+    st = act_end(&act, st);
     if (!st)
         st = follow(&job, s, tenant, id);
     if (!st && strcmp(text_of(job, "state"), "canceled") != 0)
@@ -205,15 +206,16 @@ enum st jobs_retry_cmd(const struct cmd_args *args)
 {
     struct store_actor actor = commands_actor(args, NULL);
     const char *tenant = cmd_string(args, "tenant"), *id = cmd_operand(args, 0);
+    const struct audit_record record = {.event = "retryJob", .target = id};
     struct act act = {.lock = -1};
     struct store *s = NULL;
     enum st st = commands_open(&s, args, false);
 
     if (!st)
-        st = act_begin(&act, s, tenant);
+        st = act_begin(&act, s, tenant, &record);
     if (!st)
         st = store_job_retry(NULL, s, tenant, id, &actor);
-    st = act_end(&act, &(struct audit_record){.event = "retryJob", .target = id}, st);
+    st = act_end(&act, st);
     if (!st)
         printf("%s waits for its turn\n", id);
     store_close(s);

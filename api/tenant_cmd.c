@@ -124,6 +124,7 @@ static enum st change(struct store_tenant *t, const struct cmd_args *args)
 
 enum st tenant_put_cmd(const struct cmd_args *args)
 {
+    static const struct audit_record RECORD = {.event = "putTenant"};
     struct store_tenant t = {0};
     struct act act = {.lock = -1};
     struct store *s = NULL;
@@ -138,10 +139,10 @@ enum st tenant_put_cmd(const struct cmd_args *args)
     if (!st && t.webhook[0])
         st = store_hook_key_create(s, t.name);
     if (!st)
-        st = act_begin(&act, s, t.name);
+        st = act_begin(&act, s, t.name, &RECORD);
     if (!st)
         st = store_tenant_put(s, &t);
-    st = act_end(&act, &(struct audit_record){.event = "putTenant"}, st);
+    st = act_end(&act, st);
     if (!st)
         printf("tenant %s is %s\n", t.name, t.enabled ? "enabled" : "disabled");
     store_close(s);
@@ -150,18 +151,18 @@ enum st tenant_put_cmd(const struct cmd_args *args)
 
 enum st tenant_delete_cmd(const struct cmd_args *args)
 {
+    const struct audit_record record = {.event = "deleteTenant",
+                                        .reason = cmd_string(args, "reason")};
     const char *name = cmd_operand(args, 0);
     struct act act = {.lock = -1};
     struct store *s = NULL;
     enum st st = commands_open(&s, args, false);
 
     if (!st)
-        st = act_begin(&act, s, name);
+        st = act_begin(&act, s, name, &record);
     if (!st)
         st = store_tenant_delete(s, name);
-    st = act_end(
-        &act, &(struct audit_record){.event = "deleteTenant", .reason = cmd_string(args, "reason")},
-        st);
+    st = act_end(&act, st);
     if (!st)
         printf("tenant %s is deleted\n", name);
     store_close(s);

@@ -194,6 +194,7 @@ enum st token_revoke_cmd(const struct cmd_args *args)
                                  .token_id = cmd_string(args, "jti"),
                                  .subject = cmd_string(args, "subject")};
     struct store_actor actor = commands_actor(args, cmd_string(args, "reason"));
+    const struct audit_record record = {.event = "revoke", .reason = actor.reason};
     struct act act = {.lock = -1};
     json_t *claims = NULL, *row = NULL;
     struct store *s = NULL;
@@ -208,10 +209,10 @@ enum st token_revoke_cmd(const struct cmd_args *args)
     if (!st)
         st = commands_open(&s, args, false);
     if (!st)
-        st = act_begin(&act, s, r.tenant);
+        st = act_begin(&act, s, r.tenant, &record);
     if (!st)
         st = store_revoke(&row, s, &r, &actor);
-    st = act_end(&act, &(struct audit_record){.event = "revoke", .reason = actor.reason}, st);
+    st = act_end(&act, st);
     if (!st)
         printf("%s revoked\n", r.subject ? "the tokens of the subject are" : "the token is");
     json_decref(claims);

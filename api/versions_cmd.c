@@ -115,15 +115,14 @@ enum st rollback_cmd(const struct cmd_args *args)
         fprintf(stderr, "rolling %s back from version %llu to version %llu\n", move.dataset,
                 (unsigned long long)from, (unsigned long long)to);
         move.from = from; /* as it was shown */
-        move.to = to;
+        move.to = record.version = to;
         st = store_move_wait(s, &move, true);
     }
     if (!st)
-        st = act_begin(&act, s, move.tenant);
+        st = act_begin(&act, s, move.tenant, &record);
     if (!st)
         st = store_rollback(&head, s, &move);
-    record.version = move.to;
-    st = act_end(&act, &record, st);
+    st = act_end(&act, st);
     store_close(s);
     return st ? st : print_head(head, json);
 }
@@ -146,16 +145,16 @@ enum st promote_cmd(const struct cmd_args *args)
 
     if (!st)
         st = commands_version(&move.to, args, 1, "VERSION");
+    record.version = move.to;
     if (!st)
         st = commands_open(&s, args, false);
     if (!st)
         st = store_move_wait(s, &move, false);
     if (!st)
-        st = act_begin(&act, s, move.tenant);
+        st = act_begin(&act, s, move.tenant, &record);
     if (!st)
         st = store_promote(&head, s, &move);
-    record.version = move.to;
-    st = act_end(&act, &record, st);
+    st = act_end(&act, st);
     store_close(s);
     return st ? st : print_head(head, json);
 }

@@ -107,9 +107,11 @@ test('acts are noted with their reasons, over HTTP and from the command line, al
   const act = await line('event=rollBack&outcome=done');
   assert.deepEqual([act.dataset, act.reason, act.subject, act.status], ['people', 'wrong file', 'tester', 200]);
   await data.ok(['promote', 'people', '2', '--reason', 'it was right'], { tenant: 'dev' });
-  const typed = await line('event=promoteVersion');
-  assert.deepEqual([typed.reason, typed.version, typed.outcome], ['it was right', 2, 'done']);
-  assert.match(typed.actor, /^cli:/);
+  for (const outcome of ['begun', 'done']) {
+    const typed = await line(`event=promoteVersion&outcome=${outcome}`);
+    assert.deepEqual([typed.reason, typed.version, typed.outcome], ['it was right', 2, outcome]);
+    assert.match(typed.actor, /^cli:/);
+  }
   const reader = await data.token({ scope: 'data:read', subject: 'reader' });
   assertProblem(await server.request('POST', '/v1/datasets/people/rollback', { token: reader, body: { reason: 'x', from: 2 } }), 403);
   const refused = await line('event=rollBack&outcome=refused&subject=reader');
