@@ -312,6 +312,21 @@ static int socket_of(const struct api_exchange *x)
     return info ? info->connect_fd : -1;
 }
 
+/* Reading can be refused when there is too much of it; moves, and what is seldom, never. */
+static enum st check_overload(struct api_exchange *x)
+{
+    const struct api_route *route = x->request.route;
+    struct api_worker *w = &x->server->workers[x->request.slot];
+
+    if (!route->scope || (route->scope & ~(unsigned)(AUTH_DATA_READ | AUTH_ANALYTICS_READ)))
+        return ST_OK;
+    enum st st = api_overload_check(&w->overload, socket_of(x), x->identity.tenant,
+                                    clock_steady_ns(), x->settings->max_wait_ms);
+    if (st)
+        metric_add(x->server->counts.shed, 0, 1);
+    return st;
+}
+
 static enum MHD_Result run(struct api_exchange *x)
 {
     struct api_request *request = &x->request;
@@ -326,6 +341,11 @@ static enum MHD_Result run(struct api_exchange *x)
         request->socket = socket_of(x);
     if (request->route->control)
         return post(x, run_control, finish_control);
+    enum st st = x->opened ? ST_OK : check_overload(x);
+    if (st) {
+        api_problem(&x->reply, request, st);
+        return api_reply_queue(x);
+    }
     request->view = store_view_enter(x->server->keeper, request->slot);
     api_run_data(&x->reply, request);
     store_view_leave(x->server->keeper, request->slot);

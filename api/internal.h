@@ -7,6 +7,7 @@
 #include "api/export.h"
 #include "api/listener.h"
 #include "api/metrics.h"
+#include "api/overload.h"
 #include "api/route.h"
 #include "api/server.h"
 #include "api/settings.h"
@@ -28,6 +29,7 @@ struct api_worker {
     struct api_gzip *gzip;                  /* NULL until it compresses */
     unsigned char random[1024];             /* for request ids */
     size_t random_left;
+    struct api_overload overload;
 };
 
 struct api_server {

@@ -45,6 +45,8 @@ static const struct cmd_option SERVE[] = {
     {"inbox", CMD_STRING, "DIR", NULL, "jobs may name files below DIR/TENANT", false},
     {"request-timeout", CMD_DURATION, "TIME", "30s", "longest time for a request's head and body",
      false},
+    {"max-wait", CMD_DURATION, "TIME", "250ms",
+     "under overload, reading that has waited longer is refused; 0: never", false},
     {"drain-timeout", CMD_DURATION, "TIME", "25s", "longest wait for requests after SIGTERM",
      false},
     {"scrub-rate", CMD_BYTES, "BYTES", "16MiB",

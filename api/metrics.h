@@ -13,6 +13,7 @@ struct api_metrics {
     struct metric *tokens;  /* cached, verified, refused */
     struct metric *certificate_end;
     struct metric *refused; /* connections over the limit of their address */
+    struct metric *shed;    /* requests under overload */
 };
 
 enum st api_metrics_register(struct api_metrics *out, struct metrics *m) ST_MUST_USE;

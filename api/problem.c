@@ -117,7 +117,8 @@ void api_problem(struct api_reply *reply, const struct api_request *request, enu
     }
     if (p->http == 401)
         api_reply_header(reply, "WWW-Authenticate", "Bearer realm=\"everline\"");
-    if (strcmp(code, "BUSY") == 0 || strcmp(code, "CATALOG_BUSY") == 0)
+    if (strcmp(code, "BUSY") == 0 || strcmp(code, "CATALOG_BUSY") == 0 ||
+        strcmp(code, "OVERLOADED") == 0)
         api_reply_header(reply, "Retry-After", "%d", BUSY_RETRY_S);
     api_reply_header(reply, "Cache-Control", "no-store");
 }

@@ -103,6 +103,8 @@ static enum st read_settings(struct api_options *o, struct reading *r)
     if (!st)
         st = cmd_range(&o->request_timeout_ms, args, "request-timeout", 1, TIMEOUT_MAX_MS);
     if (!st)
+        st = cmd_range(&o->max_wait_ms, args, "max-wait", 0, TIMEOUT_MAX_MS);
+    if (!st)
         st = read_list(r->cors_origins, CORS_ORIGINS_MAX, args, "cors-origin");
     if (!st)
         st = read_proxies(o, r);

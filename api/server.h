@@ -30,6 +30,7 @@ struct api_options {
     bool forwarded;                     /* they write Forwarded instead of X-Forwarded-For */
     uint64_t request_timeout_ms;        /* from the first byte of a request to its last; 0: 30 s */
     uint64_t drain_timeout_ms;          /* after SIGTERM: 25 s by default */
+    uint64_t max_wait_ms;               /* api/overload.h; 0: nothing is refused */
     struct store_scrub_options scrub;
     uint64_t audit_interval_ms, audit_retention_ms; /* see api/audit.h */
     uint64_t usage_interval_ms;                     /* see api/usage.h */

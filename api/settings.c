@@ -18,6 +18,7 @@ static enum st make(struct api_settings **out, const struct api_options *o)
     s->body_limit_bytes = o->body_limit_bytes;
     s->upload_limit_bytes = o->upload_limit_bytes;
     s->gzip_min_bytes = o->gzip_min_bytes;
+    s->max_wait_ms = o->max_wait_ms;
     s->cors_origins = o->cors_origins;
     return api_proxies_read(&s->proxies, o->trusted_proxies, o->forwarded);
 }

@@ -15,6 +15,7 @@ struct api_settings {
     uint64_t body_limit_bytes;   /* of any request; 0: what the contract says */
     uint64_t upload_limit_bytes; /* of a streamed one; 0: no limit */
     uint64_t gzip_min_bytes;     /* smaller answers go as they are; 0: all of them */
+    uint64_t max_wait_ms;        /* api/overload.h; 0: nothing is refused */
     struct api_proxies proxies;
     const char *const *cors_origins; /* that browsers' pages may come from; NULL ends */
     struct api_settings *before;     /* kept until the end: a request may still use it */

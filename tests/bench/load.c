@@ -27,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ANSWER_MAX 8192
+#define ANSWER_MAX (256u << 10) /* that of a batch */
 #define EVENTS 64
 #define LAST_ANSWERS_NS 10000000000 /* how long they are waited for */
 

@@ -1,0 +1,108 @@
+/* When requests are refused because too many wait: not in a stall, not for ever, and not those of
+ * who asks little. */
+#include "api/overload.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#define MAX_MS 250
+#define S 1000000000ull
+#define MS 1000000ull
+
+static struct api_overload o;
+
+static int set_up(void **state)
+{
+    (void)state;
+    o = (struct api_overload){0};
+    return 0;
+}
+
+/* Requests of "a", one a millisecond, that have each waited so long: how many are refused. */
+static unsigned ask(uint64_t from_ns, uint64_t to_ns, int64_t waited_ms)
+{
+    unsigned refused = 0;
+
+    for (uint64_t now = from_ns; now < to_ns; now += MS)
+        refused += api_overload_judge(&o, waited_ms, "a", now, MAX_MS) != ST_OK;
+    return refused;
+}
+
+static void a_stall_is_no_overload(void **state)
+{
+    (void)state;
+    assert_int_equal(ask(S, 2 * S, 0), 0);
+    assert_int_equal(ask(5 * S, 5 * S + 900 * MS, 3000), 0); /* what it held up is answered */
+    assert_int_equal(ask(6 * S, 8 * S, 1), 0);
+    assert_false(o.is_overloaded);
+}
+
+static void what_has_waited_too_long_is_refused_under_overload(void **state)
+{
+    (void)state;
+    assert_int_equal(ask(S, 2 * S, MAX_MS + 1), 0); /* a second, to be sure of it */
+    assert_int_equal(ask(2 * S, 3 * S, MAX_MS + 1), 1000);
+    assert_int_equal(api_overload_judge(&o, MAX_MS + 1, "a", 3 * S, MAX_MS), ST_UNAVAILABLE);
+    assert_string_equal(st_code(), "OVERLOADED");
+    assert_int_equal(ask(3 * S, 3 * S + 10 * MS, MAX_MS), 0); /* in time: answered */
+    assert_int_equal(ask(3 * S + 10 * MS, 3 * S + 20 * MS, MAX_MS + 1), 10);
+    assert_int_equal(api_overload_judge(&o, -1, "a", 4 * S, MAX_MS), ST_OK); /* nobody knows */
+}
+
+static void it_ends_when_none_has_waited_for_a_second(void **state)
+{
+    (void)state;
+    ask(S, 3 * S, MAX_MS + 1);
+    assert_true(o.is_overloaded);
+    ask(3 * S, 4 * S + MS, 10);
+    assert_false(o.is_overloaded);
+    assert_int_equal(ask(5 * S, 5 * S + 900 * MS, MAX_MS + 1), 0);
+}
+
+static void who_asks_little_is_answered(void **state)
+{
+    unsigned refused = 0;
+
+    (void)state;
+    ask(S, 3 * S, MAX_MS + 1);
+    for (uint64_t now = 3 * S; now < 4 * S; now += MS) { /* "b" asks once for five of "a" */
+        refused += api_overload_judge(&o, MAX_MS + 1, "a", now, MAX_MS) != ST_OK;
+        if (now / MS % 5 == 4)
+            assert_int_equal(api_overload_judge(&o, MAX_MS + 1, "b", now, MAX_MS), ST_OK);
+    }
+    assert_true(refused > 950);
+}
+
+static void any_number_of_tenants_is_counted_in_what_there_is(void **state)
+{
+    char name[STORE_NAME_SIZE];
+
+    (void)state;
+    ask(S, 3 * S, MAX_MS + 1);
+    for (unsigned i = 0; i < 4 * API_OVERLOAD_TENANTS; i++) {
+        snprintf(name, sizeof name, "tenant-%u", i);
+        if (api_overload_judge(&o, MAX_MS + 1, name, 3 * S, MAX_MS) == ST_OK)
+            assert_true(i < API_OVERLOAD_TENANTS);
+    }
+    assert_int_equal(o.tenant_count, API_OVERLOAD_TENANTS);
+    assert_int_equal(api_overload_judge(&o, MAX_MS + 1, "one more", 3 * S, MAX_MS), ST_UNAVAILABLE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_stall_is_no_overload, set_up),
+        cmocka_unit_test_setup(what_has_waited_too_long_is_refused_under_overload, set_up),
+        cmocka_unit_test_setup(it_ends_when_none_has_waited_for_a_second, set_up),
+        cmocka_unit_test_setup(who_asks_little_is_answered, set_up),
+        cmocka_unit_test_setup(any_number_of_tenants_is_counted_in_what_there_is, set_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
