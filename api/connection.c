@@ -21,7 +21,8 @@
  * Data operations run on this thread inside a view. One that reads a kept version which is not open
  * waits, suspended, until the catalog thread has it, and runs again. Control operations suspend the
  * connection and are posted to the catalog thread; when it is done, it resumes the connection and
- * we are called again. What an operation leaves to its long part goes on from there to the helper
+ * we are called again. What comes before an operation and takes long runs on the pool first, in the
+ * same way. What an operation leaves to its long part goes on from there to the helper
  * thread, and the connection is resumed when that is done.
  */
 
@@ -207,7 +208,27 @@ static enum MHD_Result on_body(struct api_exchange *x, const char *data, size_t 
     return MHD_YES;
 }
 
-/* ---- control operations: on the catalog thread, and their long parts ---- */
+/* ---- control operations: on the catalog thread, what comes before, and their long parts ---- */
+
+static void run_before(void *ctx)
+{
+    struct api_exchange *x = ctx;
+
+    api_log_request(&x->request);
+    x->prepared = true;
+    x->refused = !api_run_before(&x->reply, &x->request);
+    api_log_request(NULL);
+    api_exchange_resume(x, EXCHANGE_BODY);
+}
+
+static enum MHD_Result prepare(struct api_exchange *x)
+{
+    if (!api_exchange_suspend(x))
+        return answer_and_close(x);
+    x->work = (struct api_work){.run_fn = run_before, .ctx = x};
+    api_pool_post(x->server->pool, &x->work);
+    return MHD_YES;
+}
 
 static void run_control(struct store *s, struct store_wait *wait, void *ctx)
 {
@@ -337,8 +358,10 @@ static enum MHD_Result run(struct api_exchange *x)
     }
     request->body = x->body.data;
     request->body_len = x->body.len;
-    if (request->route->later)
+    if (request->route->before || request->route->later)
         request->socket = socket_of(x);
+    if (request->route->before && !x->prepared)
+        return prepare(x);
     if (request->route->control)
         return post(x, run_control, finish_control);
     enum st st = x->opened ? ST_OK : check_overload(x);

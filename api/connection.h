@@ -37,6 +37,7 @@ struct api_exchange {
     struct buf body; /* of a streamed one: the piece that is not written yet */
     bool streamed;
     struct api_work work; /* the pool's */
+    bool prepared;        /* what comes before its handler has been done */
     struct store_task task;
     uint64_t start_ns, drained;
     unsigned opened; /* how often a kept version was opened for it */

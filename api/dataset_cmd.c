@@ -1,24 +1,9 @@
 #include "api/act.h"
+#include "api/check.h"
 #include "api/commands.h"
 
 #include <stdio.h>
 #include <string.h>
-
-/* SQL is checked by the worker program, which has DuckDB; it prints its own error. */
-static enum st check_sql(const char *file)
-{
-    char path[FS_PATH_MAX];
-    char *argv[] = {(char *)(uintptr_t) "everline-ingest", (char *)(uintptr_t) "check",
-                    (char *)(uintptr_t)file, NULL};
-    int exit_code = 0;
-    enum st st = commands_sibling(path, "everline-ingest");
-
-    if (!st)
-        st = commands_run(&exit_code, path, argv);
-    if (!st && exit_code)
-        st = st_fail(ST_INVALID, "INVALID_DEFINITION", "the definition was not taken");
-    return st;
-}
 
 enum st dataset_put_cmd(const struct cmd_args *args)
 {
@@ -27,14 +12,15 @@ enum st dataset_put_cmd(const struct cmd_args *args)
     struct store_definition *definition = NULL;
     struct audit_record record = {.event = "putDataset"};
     struct act act = {.lock = -1};
-    json_t *document = NULL, *dataset = NULL;
+    struct store_put put = {.force = cmd_flag(args, "force"), .actor = &actor};
+    json_t *document = NULL;
     struct store *s = NULL;
     enum st st = jx_parse_file(&document, file, STORE_DEFINITION_MAX);
 
     if (!st)
         st = store_definition_parse(&definition, document);
     if (!st)
-        st = check_sql(file);
+        st = api_check_sql(document, NULL, NULL);
     if (!st)
         st = commands_open(&s, args, false);
     if (!st) {
@@ -42,14 +28,10 @@ enum st dataset_put_cmd(const struct cmd_args *args)
         st = act_begin(&act, s, cmd_string(args, "tenant"), &record);
     }
     if (!st)
-        st = store_dataset_put(NULL, s, cmd_string(args, "tenant"), definition,
-                               cmd_flag(args, "force"), &actor);
+        st = store_dataset_put(NULL, NULL, s, cmd_string(args, "tenant"), definition, &put);
     st = act_end(&act, st);
     if (!st)
-        st = store_dataset_get(&dataset, s, cmd_string(args, "tenant"), definition->name);
-    if (!st)
         printf("dataset %s is defined\n", definition->name);
-    json_decref(dataset);
     store_close(s);
     store_definition_free(definition);
     json_decref(document);
@@ -66,7 +48,7 @@ enum st dataset_check_cmd(const struct cmd_args *args)
     if (!st)
         st = store_definition_parse(&definition, document);
     if (!st)
-        st = check_sql(file);
+        st = api_check_sql(document, NULL, NULL);
     if (!st)
         printf("%s is a good definition of dataset %s\n", file, definition->name);
     store_definition_free(definition);

@@ -75,6 +75,14 @@ void api_run_control(struct api_reply *reply, struct api_request *request, struc
     conclude(reply, request, st);
 }
 
+bool api_run_before(struct api_reply *reply, struct api_request *request)
+{
+    enum st st = request->route->before(request);
+
+    conclude(reply, request, st);
+    return !st;
+}
+
 void api_run_later(struct api_reply *reply, struct api_request *request)
 {
     conclude(reply, request, request->route->later(reply, request));
@@ -99,6 +107,38 @@ enum st api_hide_name(enum st st)
 enum st api_body_object(json_t **out, const struct api_request *request)
 {
     return jx_parse_object(out, request->body ? request->body : "", request->body_len);
+}
+
+struct store_actor api_actor(char text[API_ACTOR_SIZE], const struct api_request *request)
+{
+    const struct auth_identity *who = request->identity;
+
+    snprintf(text, API_ACTOR_SIZE, "token:%s", who->subject[0] ? who->subject : who->kid);
+    return (struct store_actor){.name = text, .request_id = request->request_id};
+}
+
+enum st api_if_sequence(uint64_t *sequence, const struct api_request *request)
+{
+    const char *value = request->if_match;
+    char *end = NULL;
+
+    *sequence = 0;
+    if (!value)
+        return ST_OK;
+    if (*value == '"' && value[1] >= '1' && value[1] <= '9')
+        *sequence = strtoull(value + 1, &end, 10);
+    if (!end || strcmp(end, "\"") != 0)
+        return st_hint(st_fail(ST_PRECONDITION, "HEAD_MOVED", "If-Match does not name a head"),
+                       "send the ETag of GET /v1/datasets/{dataset}");
+    return ST_OK;
+}
+
+enum st api_reply_json(struct api_reply *reply, unsigned status, json_t *value)
+{
+    reply->status = status;
+    jx_write(&reply->body, value, false);
+    json_decref(value);
+    return buf_status(&reply->body);
 }
 
 int64_t api_query_limit(const struct api_request *request)

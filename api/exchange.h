@@ -111,6 +111,10 @@ typedef enum st (*api_data_fn)(struct api_reply *reply, struct api_request *requ
 typedef enum st (*api_control_fn)(struct api_reply *reply, struct api_request *request,
                                   struct store *s, struct store_wait *wait);
 
+/* What comes before a control operation's handler and takes long, on a thread of the pool
+ * (api/pool.h); the connection is suspended. It asks api_go_on again and again. */
+typedef enum st (*api_before_fn)(struct api_request *request);
+
 /* The long part of a control operation, on the helper thread (api/helper.h): it runs when the
  * control handler has left `request->work`, which it takes; the connection stays suspended. It asks
  * api_go_on again and again. */

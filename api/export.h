@@ -4,31 +4,17 @@
 #ifndef EVERLINE_API_EXPORT_H
 #define EVERLINE_API_EXPORT_H
 
+#include "api/places.h"
 #include "store/export.h"
 
 #include <microhttpd.h>
 
-#include <pthread.h>
-
 #define API_EXPORTS_MAX 16 /* that are being sent by this process: each keeps a version's files */
 #define API_EXPORTS_OF_TENANT_MAX 4
 
-/* Those that are being sent. */
-struct api_exports {
-    pthread_mutex_t mutex;
-    char tenants[API_EXPORTS_MAX][STORE_NAME_SIZE]; /* whose; "": nobody's */
-};
-#define API_EXPORTS_INIT                                                                           \
-    {                                                                                              \
-        .mutex = PTHREAD_MUTEX_INITIALIZER                                                         \
-    }
-
-/* ST_UNAVAILABLE, code BUSY: there are too many. Any thread. */
-enum st api_exports_check(struct api_exports *x, const char *tenant) ST_MUST_USE;
-
 /* A response that sends `e`, which is open, and frees it. NULL: out of memory, and `e` is freed,
  * too. A version that cannot be read to its end ends the connection without the end of the body. */
-struct MHD_Response *api_export_response(struct api_exports *x, const char *tenant,
+struct MHD_Response *api_export_response(struct api_places *places, const char *tenant,
                                          struct store_export *e, enum store_export_format format);
 
 #endif

@@ -7,43 +7,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#define LOOK_MS 20
 #define ARGUMENTS_MAX 16
 
-/* Until the program has ended, or nobody waits for it any more. */
-static enum st wait_for(pid_t pid, const struct api_request *request)
-{
-    enum st st = ST_OK;
-    int status = 0;
-
-    while (waitpid(pid, &status, WNOHANG) == 0) {
-        st = api_go_on(request);
-        if (st) {
-            kill(pid, SIGKILL);
-            waitpid(pid, &status, 0);
-            return st;
-        }
-        poll(NULL, 0, LOOK_MS);
-    }
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0
-               ? ST_OK
-               : st_fail(ST_UNREACHABLE, "EXPORT_FAILED", "the export could not be written");
-}
-
-static enum st write_file(const char *path, const struct api_request *request,
+static enum st write_file(const char *path, struct api_request *request,
                           const struct store_export *e)
 {
     const struct store_options *store = &request->server->options.store;
     char program[FS_PATH_MAX], version[24];
     const char *argv[ARGUMENTS_MAX] = {program, "export", store_export_definition(e)->name};
     size_t n = 3;
+    int status = 0;
     enum st st = commands_sibling(program, "everline-ingest");
     const char *const options[][2] = {{"--data", store->data_dir},
                                       {"--keys", store->keys_dir},
@@ -61,14 +39,17 @@ static enum st write_file(const char *path, const struct api_request *request,
             argv[n++] = options[i][1];
         }
     argv[n++] = "--quiet";
-    pid_t pid = api_spawn(program, (char *const *)(uintptr_t)argv);
+    pid_t pid = api_spawn(program, (char *const *)(uintptr_t)argv, -1, -1);
     if (pid < 0)
         return st_fail_errno(errno, "starting an export");
     setpriority(PRIO_PROCESS, (id_t)pid, 10); /* lookups go first */
-    return wait_for(pid, request);
+    st = api_spawn_wait(&status, pid, api_go_on, request);
+    return st || (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+               ? st
+               : st_fail(ST_UNREACHABLE, "EXPORT_FAILED", "the export could not be written");
 }
 
-enum st api_export_file(int *fd, const struct api_request *request, const struct store_export *e)
+enum st api_export_file(int *fd, struct api_request *request, const struct store_export *e)
 {
     const struct api_server *server = request->server;
     struct store_incoming spooled;

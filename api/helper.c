@@ -100,8 +100,9 @@ void api_helper_release(struct api_helper *h)
 
 /* libmicrohttpd does not look at a suspended connection. What has closed its side for sending is
  * taken to be gone, as most servers do: HTTP clients do not half-close. */
-enum st api_go_on(const struct api_request *request)
+enum st api_go_on(void *ctx)
 {
+    const struct api_request *request = ctx;
     struct pollfd peer = {.fd = request->socket, .events = POLLRDHUP};
 
     if (atomic_load(&request->server->stopping))

@@ -16,8 +16,9 @@ enum st api_helper_claim(struct api_helper *h) ST_MUST_USE;
 void api_helper_run(struct api_helper *h, void (*run_fn)(void *ctx), void *ctx);
 void api_helper_release(struct api_helper *h);
 
-/* For the long part, to be asked several times a second: ST_UNAVAILABLE when the server is stopping
- * (code STOPPING), or nobody waits for the answer any more (code CLIENT_GONE). */
-enum st api_go_on(const struct api_request *request) ST_MUST_USE;
+/* For the long part of a struct api_request, to be asked several times a second: ST_UNAVAILABLE
+ * when the server is stopping (code STOPPING), or nobody waits for the answer any more (code
+ * CLIENT_GONE). */
+enum st api_go_on(void *request) ST_MUST_USE;
 
 #endif

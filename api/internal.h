@@ -3,6 +3,7 @@
 #define EVERLINE_API_INTERNAL_H
 
 #include "api/audit.h"
+#include "api/check.h"
 #include "api/exchange.h"
 #include "api/export.h"
 #include "api/listener.h"
@@ -59,8 +60,9 @@ struct api_server {
     unsigned slots;             /* request threads of all listeners */
     uint64_t keys_made;         /* the catalog thread's */
     _Atomic bool stopping;
-    _Atomic bool closing; /* nothing is begun any more: what comes gets 503 */
-    struct api_exports exports;
+    _Atomic bool closing;       /* nothing is begun any more: what comes gets 503 */
+    struct api_places exports;  /* that are being sent */
+    struct api_places checks;   /* of definitions, that run */
     _Atomic unsigned in_flight; /* requests whose reply has not gone out */
     /* Of them, those that another thread works on, or will. Who raises it looks at `closing`
      * afterwards, and whoever has set `closing` looks at it: one of the two sees the other. */
@@ -107,6 +109,8 @@ void api_reply_release(struct api_reply *reply);
 
 /* Runs the handler of a data route inside the request's view. */
 void api_run_data(struct api_reply *reply, struct api_request *request);
+/* Runs what comes before a control route's handler; false: it failed, and `reply` is the answer. */
+bool api_run_before(struct api_reply *reply, struct api_request *request);
 /* Runs the handler of a control route on the catalog thread. */
 void api_run_control(struct api_reply *reply, struct api_request *request, struct store *s,
                      struct store_wait *wait);
@@ -139,6 +143,15 @@ enum st api_note_guess(const struct api_request *request, const struct store_ser
 void api_act_says(const struct api_request *request, uint64_t version, const char *reason);
 
 /* ---- shared by handlers ---- */
+
+/* Who does it, for events: `text` holds the name. */
+#define API_ACTOR_SIZE (AUTH_SUBJECT_MAX + STORE_NAME_SIZE + 16)
+struct store_actor api_actor(char text[API_ACTOR_SIZE], const struct api_request *request);
+/* If-Match: one strong tag, the head's sequence (RFC 9110 section 13.1.1); 0: there is none.
+ * ST_PRECONDITION, code HEAD_MOVED: it is something else. */
+enum st api_if_sequence(uint64_t *sequence, const struct api_request *request) ST_MUST_USE;
+/* Takes the reference of `value`. */
+enum st api_reply_json(struct api_reply *reply, unsigned status, json_t *value) ST_MUST_USE;
 
 /* A dataset that the token's `datasets` do not name is one that is not there. */
 enum st api_visible(const struct api_request *request) ST_MUST_USE;

@@ -88,7 +88,8 @@ enum st api_get(struct buf *out, unsigned *status, const struct store_options *s
     struct auth_identity identity = {.scopes =
                                          AUTH_DATA_READ | AUTH_ANALYTICS_READ | AUTH_AUDIT_READ};
     struct api_server server = {.options = {.store = *store, .workers = 1},
-                                .exports = API_EXPORTS_INIT};
+                                .exports =
+                                    API_PLACES_INIT(API_EXPORTS_MAX, API_EXPORTS_OF_TENANT_MAX)};
     struct api_request request = {
         .identity = &identity, .server = &server, .request_id = "local", .socket = -1};
     struct api_reply reply;

@@ -91,11 +91,6 @@ enum st api_op_list_audit(struct api_reply *reply, struct api_request *request, 
     return st;
 }
 
-static enum st go_on(void *ctx)
-{
-    return api_go_on(ctx);
-}
-
 enum st api_op_list_audit_later(struct api_reply *reply, struct api_request *request)
 {
     struct search *search = request->work;
@@ -107,7 +102,7 @@ enum st api_op_list_audit_later(struct api_reply *reply, struct api_request *req
     request->work = NULL;
     if (!st)
         st = audit_search(&items, &more, &search->place, directory, request->identity->tenant,
-                          &search->query, go_on, request);
+                          &search->query, api_go_on, request);
     snprintf(next, sizeof next, "%s.%u.%llu", search->place.at, search->place.chain,
              (unsigned long long)search->place.sequence);
     free(search);

@@ -13,13 +13,6 @@ static const char *tenant_of(const struct api_request *request)
     return request->identity->tenant;
 }
 
-static enum st write_json(struct api_reply *reply, json_t *value)
-{
-    jx_write(&reply->body, value, false);
-    json_decref(value);
-    return buf_status(&reply->body);
-}
-
 static const char *name_at(const json_t *items, size_t i)
 {
     return json_string_value(json_object_get(json_array_get(items, i), "name"));
@@ -106,7 +99,7 @@ enum st api_op_get_dataset(struct api_reply *reply, struct api_request *request,
         return st;
     api_reply_header(reply, "ETag", "\"%lld\"",
                      (long long)json_integer_value(json_object_get(dataset, "sequence")));
-    return write_json(reply, dataset);
+    return api_reply_json(reply, 200, dataset);
 }
 
 typedef enum st (*list_fn)(json_t **items, bool *more, struct store *s, const char *tenant,
@@ -165,26 +158,10 @@ enum st api_op_get_version(struct api_reply *reply, struct api_request *request,
     if (!st)
         st = api_hide_name(store_version_get(&row, s, tenant_of(request), request->path_params[0],
                                              strtoull(request->path_params[1], NULL, 10)));
-    return st ? st : write_json(reply, row);
+    return st ? st : api_reply_json(reply, 200, row);
 }
 
 /* ---- moves ---- */
-
-/* If-Match: one strong tag, the head's sequence (RFC 9110 section 13.1.1). */
-static enum st take_if_match(uint64_t *sequence, const char *value)
-{
-    char *end = NULL;
-
-    *sequence = 0;
-    if (!value)
-        return ST_OK;
-    if (*value == '"' && value[1] >= '1' && value[1] <= '9')
-        *sequence = strtoull(value + 1, &end, 10);
-    if (!end || strcmp(end, "\"") != 0)
-        return st_hint(st_fail(ST_PRECONDITION, "HEAD_MOVED", "If-Match does not name a head"),
-                       "send the ETag of GET /v1/datasets/{dataset}");
-    return ST_OK;
-}
 
 typedef enum st (*move_fn)(json_t **head, struct store *s, const struct store_move *move);
 
@@ -199,18 +176,17 @@ static enum st prepare_move(bool *ready, struct store *s, move_fn move_it, struc
 static enum st run_move(struct api_reply *reply, struct api_request *request, struct store *s,
                         struct store_wait *wait, move_fn move_it, struct store_move *move)
 {
-    char actor[AUTH_SUBJECT_MAX + STORE_NAME_SIZE + 16];
+    char text[API_ACTOR_SIZE];
+    struct store_actor actor = api_actor(text, request);
     json_t *head = NULL;
 
-    snprintf(actor, sizeof actor, "token:%s",
-             request->identity->subject[0] ? request->identity->subject : request->identity->kid);
     move->tenant = tenant_of(request);
     move->dataset = request->path_params[0];
-    move->actor.name = actor;
-    move->actor.request_id = request->request_id;
+    move->actor.name = actor.name;
+    move->actor.request_id = actor.request_id;
     move->progress = request->move;
     api_act_says(request, move->to ? move->to : move->from, move->actor.reason);
-    enum st st = take_if_match(&move->if_sequence, request->if_match);
+    enum st st = api_if_sequence(&move->if_sequence, request);
     bool ready;
     if (!st)
         st = api_hide_name(prepare_move(&ready, s, move_it, move));
@@ -227,7 +203,7 @@ static enum st run_move(struct api_reply *reply, struct api_request *request, st
     snprintf(wait->dataset, sizeof wait->dataset, "%s", move->dataset);
     wait->sequence = (uint64_t)json_integer_value(json_object_get(head, "sequence"));
     api_reply_header(reply, "ETag", "\"%llu\"", (unsigned long long)wait->sequence);
-    return write_json(reply, head);
+    return api_reply_json(reply, 200, head);
 }
 
 enum st api_op_roll_back(struct api_reply *reply, struct api_request *request, struct store *s,

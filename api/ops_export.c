@@ -43,7 +43,10 @@ static enum st check(const struct api_request *request)
         return st_hint(st_fail(ST_CONFLICT, "NEEDS_SERVER", "without a server there is no Parquet"),
                        "everline export %s --format parquet --output FILE",
                        request->path_params[0]);
-    return api_exports_check(&request->server->exports, request->identity->tenant);
+    return api_places_have(&request->server->exports, request->identity->tenant)
+               ? ST_OK
+               : st_hint(st_fail(ST_UNAVAILABLE, "BUSY", "too many exports are being sent"),
+                         "try again when one of them has ended");
 }
 
 enum st api_op_export_version(struct api_reply *reply, struct api_request *request, struct store *s,
@@ -77,17 +80,12 @@ enum st api_op_export_version(struct api_reply *reply, struct api_request *reque
     return st;
 }
 
-static enum st go_on(void *ctx)
-{
-    return api_go_on(ctx);
-}
-
 enum st api_op_export_version_later(struct api_reply *reply, struct api_request *request)
 {
     struct store_export *e = request->work;
     size_t i = format_of(request);
     enum st st = i == PARQUET ? api_export_file(&reply->file, request, e)
-                              : store_export_open(e, go_on, request);
+                              : store_export_open(e, api_go_on, request);
 
     request->work = NULL;
     if (st) {

@@ -12,23 +12,6 @@
 
 #define IDEMPOTENCY_KEY_MAX 255
 #define PATH_BYTES_MAX 1000
-#define ACTOR_SIZE (AUTH_SUBJECT_MAX + STORE_NAME_SIZE + 16)
-
-static enum st write_json(struct api_reply *reply, unsigned status, json_t *value)
-{
-    reply->status = status;
-    jx_write(&reply->body, value, false);
-    json_decref(value);
-    return buf_status(&reply->body);
-}
-
-static struct store_actor actor_of(char text[ACTOR_SIZE], const struct api_request *request)
-{
-    const struct auth_identity *who = request->identity;
-
-    snprintf(text, ACTOR_SIZE, "token:%s", who->subject[0] ? who->subject : who->kid);
-    return (struct store_actor){.name = text, .request_id = request->request_id};
-}
 
 enum st api_op_create_upload(struct api_reply *reply, struct api_request *request, struct store *s,
                              struct store_wait *wait)
@@ -37,7 +20,7 @@ enum st api_op_create_upload(struct api_reply *reply, struct api_request *reques
     enum st st = store_upload_add(&upload, s, request->identity->tenant, request->received);
 
     (void)wait;
-    return st ? st : write_json(reply, 201, upload);
+    return st ? st : api_reply_json(reply, 201, upload);
 }
 
 /* ---- ingests ---- */
@@ -173,10 +156,10 @@ static void drop_body(const struct api_request *request, const json_t *spec, str
 enum st api_op_create_ingest(struct api_reply *reply, struct api_request *request, struct store *s,
                              struct store_wait *wait)
 {
-    char actor[ACTOR_SIZE], job[STORE_JOB_ID_SIZE];
+    char actor[API_ACTOR_SIZE], job[STORE_JOB_ID_SIZE];
     struct store_job_request r = {.tenant = request->identity->tenant,
                                   .dataset = request->path_params[0],
-                                  .actor = actor_of(actor, request),
+                                  .actor = api_actor(actor, request),
                                   .repeat_key = request->idempotency_key};
     json_t *spec = NULL, *row = NULL;
     bool repeated = false;
@@ -200,7 +183,7 @@ enum st api_op_create_ingest(struct api_reply *reply, struct api_request *reques
         return st;
     snprintf(request->act->target, sizeof request->act->target, "%s", job);
     api_reply_header(reply, "Location", "/v1/jobs/%s", job);
-    return write_json(reply, 202, row);
+    return api_reply_json(reply, 202, row);
 }
 
 /* ---- jobs ---- */
@@ -254,7 +237,7 @@ enum st api_op_get_job(struct api_reply *reply, struct api_request *request, str
     enum st st = find_job(&row, request, s);
 
     (void)wait;
-    return st ? st : write_json(reply, 200, row);
+    return st ? st : api_reply_json(reply, 200, row);
 }
 
 enum st api_op_watch_job(struct api_reply *reply, struct api_request *request, struct store *s,
@@ -285,15 +268,15 @@ typedef enum st (*job_move_fn)(json_t **out, struct store *s, const char *tenant
 static enum st move_job(struct api_reply *reply, struct api_request *request, struct store *s,
                         job_move_fn move_it)
 {
-    char text[ACTOR_SIZE];
-    struct store_actor actor = actor_of(text, request);
+    char text[API_ACTOR_SIZE];
+    struct store_actor actor = api_actor(text, request);
     json_t *seen = NULL, *row = NULL;
     enum st st = find_job(&seen, request, s);
 
     json_decref(seen);
     if (!st)
         st = move_it(&row, s, request->identity->tenant, request->path_params[0], &actor);
-    return st ? st : write_json(reply, 202, row);
+    return st ? st : api_reply_json(reply, 202, row);
 }
 
 enum st api_op_cancel_job(struct api_reply *reply, struct api_request *request, struct store *s,

@@ -43,7 +43,8 @@ struct api_route {
     bool stream;      /* a body of another media type goes to the spool as it comes */
     api_data_fn data; /* one of the two */
     api_control_fn control;
-    api_later_fn later; /* the long part of `control`, or NULL */
+    api_before_fn before; /* comes before `control`, or NULL */
+    api_later_fn later;   /* the long part of `control`, or NULL */
 };
 
 /* Room for the decoded parameters of one request: nothing is allocated. */

@@ -297,7 +297,11 @@ static enum st start_audit(struct api_server *server)
 
 enum st api_serve(const struct api_options *options)
 {
-    struct api_server server = {.options = *options, .exports = API_EXPORTS_INIT};
+    struct api_server server = {
+        .options = *options,
+        .exports = API_PLACES_INIT(API_EXPORTS_MAX, API_EXPORTS_OF_TENANT_MAX),
+        .checks = API_PLACES_INIT(API_CHECKS_MAX, API_CHECKS_OF_TENANT_MAX),
+    };
     sigset_t signals;
     enum st st;
 

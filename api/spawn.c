@@ -1,11 +1,16 @@
 #include "api/spawn.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#define LOOK_MS 20
+
 /* Between fork and exec: only async-signal-safe calls. */
-static void become(const char *program, char *const *argv, pid_t parent)
+static void become(const char *program, char *const *argv, int in, int out, pid_t parent)
 {
     static const int RESTORED[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGALRM};
     sigset_t none;
@@ -16,17 +21,35 @@ static void become(const char *program, char *const *argv, pid_t parent)
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0); /* a terminal's Ctrl-C is the server's to handle */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if ((in >= 0 && dup2(in, STDIN_FILENO) < 0) || (out >= 0 && dup2(out, STDOUT_FILENO) < 0))
+        _exit(127);
     if (getppid() != parent || close_range(3, ~0u, 0))
         _exit(127);
     execv(program, argv);
     _exit(127);
 }
 
-pid_t api_spawn(const char *program, char *const *argv)
+pid_t api_spawn(const char *program, char *const *argv, int in, int out)
 {
     pid_t parent = getpid(), pid = fork();
 
     if (pid == 0)
-        become(program, argv, parent);
+        become(program, argv, in, out, parent);
     return pid;
+}
+
+enum st api_spawn_wait(int *status, pid_t pid, enum st (*go_on_fn)(void *ctx), void *ctx)
+{
+    pid_t ended;
+
+    while ((ended = waitpid(pid, status, WNOHANG)) == 0) {
+        enum st st = go_on_fn ? go_on_fn(ctx) : ST_OK;
+        if (st) {
+            kill(pid, SIGKILL);
+            waitpid(pid, status, 0);
+            return st;
+        }
+        poll(NULL, 0, LOOK_MS);
+    }
+    return ended < 0 ? st_fail_errno(errno, "waiting for a program") : ST_OK;
 }

@@ -62,7 +62,7 @@ static void start_one(struct api_workers *w, uint64_t now_ms)
     for (unsigned i = 0; i < w->options.limit; i++) {
         if (w->pids[i])
             continue;
-        pid_t pid = api_spawn(w->program, w->argv);
+        pid_t pid = api_spawn(w->program, w->argv, -1, -1);
         if (pid > 0)
             w->pids[i] = pid;
         else

@@ -1,7 +1,7 @@
 #include "ingest/child.h"
 
 #include "base/clock.h"
-#include "base/json.h"
+#include "base/report.h"
 #include "ingest/build.h"
 #include "ingest/confine.h"
 
@@ -65,13 +65,7 @@ static void say_error(const struct voice *v, enum st status)
 {
     struct st_report r;
     st_save(&r, status);
-    json_t *message =
-        json_pack("{s:{s:s, s:s, s:s, s:s, s:s}}", "error", "status", st_name(r.status), "code",
-                  r.code, "message", r.message, "place", r.place, "hint", r.hint);
-    if (!message) /* a message was cut in the middle of a character */
-        message = json_pack("{s:{s:s, s:s, s:s}}", "error", "status", st_name(r.status), "code",
-                            r.code, "message", "the message is not valid UTF-8");
-    say(v, message);
+    say(v, json_pack("{s:o}", "error", report_to_json(&r)));
 }
 
 static enum st work(json_t **report, enum child_mode mode, const struct task *t, struct voice *v)

@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "base/progress.h"
+#include "base/report.h"
 #include "ingest/batch.h"
 #include "ingest/child.h"
 #include "ingest/draft.h"
@@ -250,6 +251,24 @@ static enum st check(const struct cmd_args *args)
     return st;
 }
 
+/* For the program that asks (api/check.c): {"ok"} or {"error"}, which is an answer, too. */
+static enum st verdict(const struct cmd_args *args)
+{
+    enum st st = check(args);
+    struct st_report r;
+
+    st_save(&r, st);
+    json_t *answer =
+        st ? json_pack("{s:o}", "error", report_to_json(&r)) : json_pack("{s:b}", "ok", 1);
+    char *text = answer ? jx_text(answer, false) : NULL;
+    json_decref(answer);
+    if (!text)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    puts(text);
+    free(text);
+    return ST_OK;
+}
+
 static const struct cmd_option INGEST[] = {
     {"data", CMD_STRING, "DIR", NULL, "data directory", true},
     {"keys", CMD_STRING, "DIR", NULL, "keys directory, if not DATA/keys", false},
@@ -312,6 +331,8 @@ static const struct cmd COMMANDS[] = {
      NULL, "everline-ingest init members.csv", NONE, init},
     {"check", "FILE", 1, 1, "Check a dataset's definition and its SQL", NULL,
      "everline-ingest check definition.json", NONE, check},
+    {"verdict", "FILE", 1, 1, "The same for programs: what is wrong with it, as JSON", NULL,
+     "everline-ingest verdict definition.json", NONE, verdict},
     {"config example", "", 0, 0, "Print the worker's part of a configuration file", NULL,
      "everline-ingest config example", NONE, cmd_config_example},
     {"config check", "[FILE]", 0, 1, "Check the worker's part of a configuration file", NULL,

@@ -1,6 +1,7 @@
 #include "ingest/spawn.h"
 
 #include "base/clock.h"
+#include "base/report.h"
 #include "ingest/confine.h"
 #include "ingest/limits.h"
 
@@ -167,31 +168,13 @@ static enum st died(int status)
                    WEXITSTATUS(status));
 }
 
-static enum st status_named(const char *name)
-{
-    for (int i = -1; i > -64; i--)
-        if (!strcmp(st_name((enum st)i), name))
-            return (enum st)i;
-    return ST_UNAVAILABLE;
-}
-
 static enum st answer(const struct spawn *s, int status)
 {
     json_t *error = json_object_get(s->last, "error");
     json_t *result = json_object_get(s->last, "result");
     if (error) {
-        static const char *const names[] = {"code", "message", "place", "hint", "status"};
-        const char *text[5];
         struct st_report r;
-        for (size_t i = 0; i < 5; i++) {
-            text[i] = json_string_value(json_object_get(error, names[i]));
-            text[i] = text[i] ? text[i] : "";
-        }
-        r.status = status_named(text[4]);
-        snprintf(r.code, sizeof r.code, "%s", text[0]);
-        snprintf(r.message, sizeof r.message, "%s", text[1]);
-        snprintf(r.place, sizeof r.place, "%s", text[2]);
-        snprintf(r.hint, sizeof r.hint, "%s", text[3]);
+        report_from_json(&r, error);
         return st_restore(&r);
     }
     if (!result || !WIFEXITED(status) || WEXITSTATUS(status))

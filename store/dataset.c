@@ -43,13 +43,62 @@ static void check_compatible(struct catalog_txn *t, json_t *stored,
     catalog_fail(t, st);
 }
 
-enum st store_dataset_put(uint64_t *sequence, struct store *s, const char *tenant,
-                          const struct store_definition *definition, bool force,
-                          const struct store_actor *actor)
+/* A new reference; a failure is the transaction's. */
+static json_t *dataset_json(struct catalog_txn *t, const struct head *h, const json_t *stored,
+                            bool with_definition)
 {
+    json_t *out = json_object();
+    json_t *definition = json_object_get(stored, "definition");
+    json_t *description = json_object_get(definition, "description");
+    bool served = h->current != 0;
+
+    store_set(t, out, "name", json_string(h->dataset));
+    store_set(t, out, "description", description ? json_incref(description) : json_string(""));
+    if (with_definition)
+        store_set(t, out, "definition", json_incref(definition));
+    store_set(t, out, "current", served ? json_integer((json_int_t)h->current) : json_null());
+    store_set(t, out, "current_since",
+              served ? store_time_json(h->turns[h->turn_count - 1].at_us) : json_null());
+    store_set(t, out, "sequence", json_integer((json_int_t)h->sequence));
+    store_set(t, out, "created_at", json_incref(json_object_get(stored, "created_at")));
+    store_set(t, out, "updated_at", json_incref(json_object_get(stored, "updated_at")));
+    return out;
+}
+
+/* What the request says about what is there (RFC 9110 section 13.1). */
+static enum st check_conditions(const struct store_put *put, const struct head *h, bool there)
+{
+    if (put->if_absent && there)
+        return st_hint(
+            st_fail(ST_PRECONDITION, "HEAD_MOVED", "there is a dataset \"%s\" already", h->dataset),
+            "look at it, then send If-Match with its ETag");
+    if (!there && (put->if_there || put->if_sequence))
+        return st_fail(ST_PRECONDITION, "HEAD_MOVED", "there is no dataset \"%s\"", h->dataset);
+    return store_move_check_head(h, &(struct store_move){.if_sequence = put->if_sequence});
+}
+
+/* The new row. */
+static json_t *save_definition(struct catalog_txn *t, const char *key, const json_t *stored,
+                               const struct store_definition *definition, int64_t at_us)
+{
+    json_t *created = json_incref(json_object_get(stored, "created_at"));
+    json_t *row = json_object();
+
+    store_set(t, row, "definition", json_incref(definition->document));
+    store_set(t, row, "created_at", created ? created : store_time_json(at_us));
+    store_set(t, row, "updated_at", store_time_json(at_us));
+    if (!t->status)
+        catalog_put(t, CATALOG_DEFINITIONS, key, row);
+    return row;
+}
+
+enum st store_dataset_put(json_t **out, bool *created, struct store *s, const char *tenant,
+                          const struct store_definition *definition, const struct store_put *put)
+{
+    json_t *row = NULL, *dataset = NULL;
     char key[CATALOG_KEY_SIZE];
     struct catalog_txn t;
-    struct head h = {0};
+    struct head h;
     enum st st = store_name_check("tenant", tenant);
 
     if (st)
@@ -57,72 +106,42 @@ enum st store_dataset_put(uint64_t *sequence, struct store *s, const char *tenan
     store_dataset_key(key, tenant, definition->name);
     catalog_begin_write(&t, &s->catalog);
     json_t *stored = catalog_get(&t, CATALOG_DEFINITIONS, key);
-    if (!stored) {
+    store_head_load_any(&h, &t, tenant, definition->name);
+    if (stored && !h.sequence && !t.status)
+        catalog_fail(&t, st_fail(ST_CORRUPT, "CATALOG_DAMAGED", "dataset \"%s\" has no head",
+                                 definition->name));
+    if (!t.status)
+        catalog_fail(&t, check_conditions(put, &h, stored != NULL));
+    if (!stored)
         check_quota(&t, tenant);
-        snprintf(h.tenant, sizeof h.tenant, "%s", tenant);
-        snprintf(h.dataset, sizeof h.dataset, "%s", definition->name);
-    } else {
-        store_head_load(&h, &t, tenant, definition->name);
-        if (!force && !t.status)
-            check_compatible(&t, stored, definition);
-    }
+    else if (!put->force && !t.status)
+        check_compatible(&t, stored, definition);
     if (!t.status) {
-        int64_t now_us = clock_wall_us();
-        json_t *created = json_incref(json_object_get(stored, "created_at"));
-        json_t *row = json_object();
-
-        h.sequence++;
-        h.event_us = now_us > h.event_us ? now_us : h.event_us + 1;
-        store_set(&t, row, "definition", json_incref(definition->document));
-        store_set(&t, row, "created_at", created ? created : store_time_json(h.event_us));
-        store_set(&t, row, "updated_at", store_time_json(h.event_us));
-        if (!t.status)
-            catalog_put(&t, CATALOG_DEFINITIONS, key, row);
-        json_decref(row);
+        head_touch(&h, clock_wall_us());
+        row = save_definition(&t, key, stored, definition, h.event_us);
+        dataset = dataset_json(&t, &h, row, true);
         store_head_save(
             &t, s, &h,
             &(struct store_event){
-                .event = "defined", .from = h.current, .to = h.current, .actor = actor});
+                .event = "defined", .from = h.current, .to = h.current, .actor = put->actor});
     }
     st = catalog_commit(&t);
-    if (!st && sequence)
-        *sequence = h.sequence;
+    if (created)
+        *created = !stored;
+    if (out)
+        *out = st ? NULL : json_incref(dataset);
+    json_decref(dataset);
+    json_decref(row);
     json_decref(stored);
     head_release(&h);
     return st;
-}
-
-static json_t *dataset_json(struct catalog_txn *t, const char *tenant, const char *dataset,
-                            const json_t *stored, bool with_definition)
-{
-    struct head h;
-    json_t *out = json_object();
-    json_t *definition = json_object_get(stored, "definition");
-    json_t *description = json_object_get(definition, "description");
-
-    store_head_load(&h, t, tenant, dataset);
-    if (!t->status) {
-        bool served = h.current != 0;
-
-        store_set(t, out, "name", json_string(dataset));
-        store_set(t, out, "description", description ? json_incref(description) : json_string(""));
-        if (with_definition)
-            store_set(t, out, "definition", json_incref(definition));
-        store_set(t, out, "current", served ? json_integer((json_int_t)h.current) : json_null());
-        store_set(t, out, "current_since",
-                  served ? store_time_json(h.turns[h.turn_count - 1].at_us) : json_null());
-        store_set(t, out, "sequence", json_integer((json_int_t)h.sequence));
-        store_set(t, out, "created_at", json_incref(json_object_get(stored, "created_at")));
-        store_set(t, out, "updated_at", json_incref(json_object_get(stored, "updated_at")));
-    }
-    head_release(&h);
-    return out;
 }
 
 enum st store_dataset_get(json_t **out, struct store *s, const char *tenant, const char *dataset)
 {
     char key[CATALOG_KEY_SIZE];
     struct catalog_txn t;
+    struct head h;
     enum st st = store_name_check("dataset", dataset);
 
     *out = NULL;
@@ -131,11 +150,10 @@ enum st store_dataset_get(json_t **out, struct store *s, const char *tenant, con
     store_dataset_key(key, tenant, dataset);
     catalog_begin_read(&t, &s->catalog);
     json_t *stored = catalog_get(&t, CATALOG_DEFINITIONS, key);
-    if (!stored && !t.status)
-        catalog_fail(
-            &t, st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset \"%s\"", dataset));
+    store_head_load(&h, &t, tenant, dataset);
     if (!t.status)
-        *out = dataset_json(&t, tenant, dataset, stored, true);
+        *out = dataset_json(&t, &h, stored, true);
+    head_release(&h);
     json_decref(stored);
     st = catalog_end(&t);
     if (st) {
@@ -150,6 +168,7 @@ enum st store_dataset_list(json_t **items, bool *more, struct store *s, const ch
 {
     char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
     struct catalog_txn t;
+    struct head h;
     json_t *stored;
 
     *items = json_array();
@@ -164,8 +183,10 @@ enum st store_dataset_list(json_t **items, bool *more, struct store *s, const ch
             json_decref(stored);
             break;
         }
-        json_array_append_new(*items,
-                              dataset_json(&t, tenant, key + strlen(prefix), stored, false));
+        store_head_load(&h, &t, tenant, key + strlen(prefix));
+        if (!t.status)
+            json_array_append_new(*items, dataset_json(&t, &h, stored, false));
+        head_release(&h);
         json_decref(stored);
     }
     enum st st = catalog_end(&t);

@@ -192,6 +192,12 @@ enum st head_apply(struct head *h, enum head_move move, uint64_t version, uint64
     return ST_OK;
 }
 
+void head_touch(struct head *h, int64_t now_us)
+{
+    h->sequence++;
+    h->event_us = now_us > h->event_us ? now_us : h->event_us + 1;
+}
+
 uint64_t head_rollback_step(const struct head *h, size_t *at)
 {
     size_t first = 0;

@@ -87,6 +87,9 @@ bool head_is_gone(const struct head *h, uint64_t version);
 enum st head_apply(struct head *h, enum head_move move, uint64_t version, uint64_t pointer_to,
                    int64_t now_us) ST_MUST_USE;
 
+/* An event that leaves the versions as they are: raises the sequence, sets event_us. */
+void head_touch(struct head *h, int64_t now_us);
+
 /* What a rollback may go to by the states, the nearest first: back from the moment the current
  * version first became current, skipping what is not SUCCEEDED. One a call; *at is 0 before the
  * first. 0: no more. Files are store/target.h's. */

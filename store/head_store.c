@@ -4,6 +4,7 @@
 #include "store/head_file.h"
 #include "store/name.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,21 +14,29 @@
  * two leaves a file that is ahead by the change that was being made, whose segments are durable
  * already; one that is behind would lose an acknowledged change. */
 
-void store_head_load(struct head *out, struct catalog_txn *t, const char *tenant,
-                     const char *dataset)
+void store_head_load_any(struct head *out, struct catalog_txn *t, const char *tenant,
+                         const char *dataset)
 {
     char key[CATALOG_KEY_SIZE];
 
     *out = (struct head){0};
+    snprintf(out->tenant, sizeof out->tenant, "%s", tenant);
+    snprintf(out->dataset, sizeof out->dataset, "%s", dataset);
     store_dataset_key(key, tenant, dataset);
     catalog_group_check_head(t, key);
     json_t *document = catalog_get(t, CATALOG_HEADS, key);
     if (document)
         catalog_fail(t, head_from_json(out, document));
-    else if (!t->status)
+    json_decref(document);
+}
+
+void store_head_load(struct head *out, struct catalog_txn *t, const char *tenant,
+                     const char *dataset)
+{
+    store_head_load_any(out, t, tenant, dataset);
+    if (!t->status && !out->sequence)
         catalog_fail(
             t, st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset \"%s\"", dataset));
-    json_decref(document);
 }
 
 json_t *store_time_json(int64_t wall_us)

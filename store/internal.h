@@ -43,6 +43,9 @@ json_t *store_time_json(int64_t wall_us);
 /* The head of a dataset inside a transaction. Absent: ST_NOT_FOUND, UNKNOWN_DATASET. */
 void store_head_load(struct head *out, struct catalog_txn *t, const char *tenant,
                      const char *dataset);
+/* Absent: a new one, of sequence 0. */
+void store_head_load_any(struct head *out, struct catalog_txn *t, const char *tenant,
+                         const char *dataset);
 
 /* What one change of the head says about itself. */
 struct store_event {

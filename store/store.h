@@ -111,12 +111,20 @@ enum st store_token_keys_dir(char out[FS_PATH_MAX], const char *keys_dir,
 
 /* ---- datasets ---- */
 
-/* Creates or replaces the definition (for versions built from now on). *sequence (may be NULL) is
- * the head's. ST_CONFLICT, code BREAKING_CHANGE without `force`; ST_FULL, code QUOTA over
- * max_datasets. */
-enum st store_dataset_put(uint64_t *sequence, struct store *s, const char *tenant,
-                          const struct store_definition *definition, bool force,
-                          const struct store_actor *actor) ST_MUST_USE;
+struct store_put {
+    bool force;
+    bool if_there, if_absent; /* If-Match: *, If-None-Match: * */
+    uint64_t if_sequence;     /* If-Match; 0: not said */
+    const struct store_actor *actor;
+};
+
+/* Creates or replaces the definition (for versions built from now on). *dataset is as
+ * store_dataset_get gives it; it and *created may be NULL. ST_CONFLICT, code
+ * BREAKING_CHANGE without `force`; ST_FULL, code QUOTA over max_datasets; ST_PRECONDITION, code
+ * HEAD_MOVED. */
+enum st store_dataset_put(json_t **dataset, bool *created, struct store *s, const char *tenant,
+                          const struct store_definition *definition,
+                          const struct store_put *put) ST_MUST_USE;
 
 /* {"name","description","definition","current","current_since","sequence","created_at",
  *  "updated_at"}; `current` null before the first version. Unknown: ST_NOT_FOUND, UNKNOWN_DATASET.

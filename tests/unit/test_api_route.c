@@ -95,6 +95,7 @@ static void every_operation_of_the_contract_has_its_path(void **state)
         {"GET", "/v1/datasets/d/rollups/r", "readRollup"},
         {"GET", "/v1/datasets", "listDatasets"},
         {"GET", "/v1/datasets/d", "getDataset"},
+        {"PUT", "/v1/datasets/d", "putDataset"},
         {"GET", "/v1/datasets/d/versions", "listVersions"},
         {"GET", "/v1/datasets/d/versions/1", "getVersion"},
         {"DELETE", "/v1/datasets/d/versions/1", "retireVersion"},
@@ -136,6 +137,7 @@ static void every_operation_of_the_contract_has_its_path(void **state)
         assert_string_equal(operations[api_route_index(a.request.route)], ROUTES[i].operation);
         assert_true((a.request.route->data != NULL) != (a.request.route->control != NULL));
         assert_true(!a.request.route->later || a.request.route->control);
+        assert_true(!a.request.route->before || a.request.route->control);
         assert_int_equal(a.request.query_count, 0);
     }
 }
@@ -234,7 +236,8 @@ static void a_wrong_method_is_told_the_allowed_ones(void **state)
         const char *method, *path, *allow;
     } CASES[] = {
         {"POST", "/livez", "GET, HEAD"},
-        {"PUT", "/v1/datasets/d", "GET, HEAD"},
+        {"PUT", "/v1/datasets/d/events", "GET, HEAD"},
+        {"POST", "/v1/datasets/d", "GET, HEAD, PUT"},
         {"DELETE", "/v1/datasets?nonsense=%", "GET, HEAD"},
         {"GET", "/v1/datasets/d/lookup", "POST"},
         {"HEAD", "/v1/datasets/d/lookup", "POST"},

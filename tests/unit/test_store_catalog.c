@@ -269,12 +269,16 @@ static void a_head_is_changed_once_in_a_group(void **state)
 
     kit_dataset(kit, KIT_THINGS);
     catalog_group_begin(c);
-    kit_ok(store_dataset_put(NULL, kit->store, "acme", d, false, &KIT_ACTOR));
-    assert_int_equal(store_dataset_put(NULL, kit->store, "acme", d, false, &KIT_ACTOR), ST_TIMEOUT);
+    kit_ok(store_dataset_put(NULL, NULL, kit->store, "acme", d,
+                             &(struct store_put){.actor = &KIT_ACTOR}));
+    assert_int_equal(store_dataset_put(NULL, NULL, kit->store, "acme", d,
+                                       &(struct store_put){.actor = &KIT_ACTOR}),
+                     ST_TIMEOUT);
     assert_string_equal(st_code(), "CATALOG_BUSY");
     kit_dataset(kit, KIT_PEOPLE); /* another one's */
     kit_ok(catalog_group_end(c));
-    kit_ok(store_dataset_put(NULL, kit->store, "acme", d, false, &KIT_ACTOR));
+    kit_ok(store_dataset_put(NULL, NULL, kit->store, "acme", d,
+                             &(struct store_put){.actor = &KIT_ACTOR}));
     store_definition_free(d);
 }
 

@@ -24,7 +24,8 @@ static void put_dataset(struct kit *kit, const char *tenant)
         "\"prepare\":\"SELECT * FROM a\",\"key\":{\"fields\":[\"id\"],\"protect\":\"none\"},"
         "\"record\":{\"colour\":\"VARCHAR\"}}");
 
-    kit_ok(store_dataset_put(NULL, kit->store, tenant, d, false, &KIT_ACTOR));
+    kit_ok(store_dataset_put(NULL, NULL, kit->store, tenant, d,
+                             &(struct store_put){.actor = &KIT_ACTOR}));
     store_definition_free(d);
 }
 

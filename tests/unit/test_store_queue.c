@@ -16,7 +16,8 @@ static void put_dataset(struct kit *kit, const char *tenant, const char *text)
 {
     struct store_definition *d = kit_definition(text);
 
-    kit_ok(store_dataset_put(NULL, kit->store, tenant, d, false, &KIT_ACTOR));
+    kit_ok(store_dataset_put(NULL, NULL, kit->store, tenant, d,
+                             &(struct store_put){.actor = &KIT_ACTOR}));
     store_definition_free(d);
 }
 

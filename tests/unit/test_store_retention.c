@@ -357,7 +357,8 @@ static void a_damaged_version_is_not_kept_in_the_place_of_a_whole_one(void **sta
     json_t *answer = NULL;
     char path[FS_PATH_MAX];
 
-    kit_ok(store_dataset_put(NULL, kit->store, "acme", d, false, &KIT_ACTOR));
+    kit_ok(store_dataset_put(NULL, NULL, kit->store, "acme", d,
+                             &(struct store_put){.actor = &KIT_ACTOR}));
     store_definition_free(d);
     for (int i = 0; i < 3; i++)
         publish(kit, (const char *const[]){"red", "green", "blue"}[i]);
@@ -418,7 +419,9 @@ static void an_older_catalog_is_refused_and_removes_nothing(void **state)
     kit_ok(fs_read(&copy, catalog));
     store_definition_free(d);
     d = kit_definition(KEEP_THREE);
-    assert_int_equal(store_dataset_put(NULL, kit->store, "acme", d, false, &KIT_ACTOR), ST_CORRUPT);
+    assert_int_equal(store_dataset_put(NULL, NULL, kit->store, "acme", d,
+                                       &(struct store_put){.actor = &KIT_ACTOR}),
+                     ST_CORRUPT);
     assert_string_equal(st_code(), "CATALOG_OLD");
     store_definition_free(d);
     kit_ok(fs_read(&after, catalog));

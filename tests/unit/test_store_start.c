@@ -17,7 +17,8 @@ static void put_dataset(struct kit *kit, const char *more)
              "\"record\":{\"colour\":\"VARCHAR\"}%s}",
              more);
     struct store_definition *d = kit_definition(text);
-    kit_ok(store_dataset_put(NULL, kit->store, "acme", d, false, &KIT_ACTOR));
+    kit_ok(store_dataset_put(NULL, NULL, kit->store, "acme", d,
+                             &(struct store_put){.actor = &KIT_ACTOR}));
     store_definition_free(d);
 }
 

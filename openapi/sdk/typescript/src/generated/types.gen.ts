@@ -118,6 +118,21 @@ export type Dataset = {
     updated_at: string;
 };
 
+/**
+ * What it may hold: openapi/definition.schema.json
+ */
+export type Definition = {
+    name: string;
+    description?: string;
+    sources: {
+        [key: string]: unknown;
+    };
+    prepare: string;
+    key: {
+        [key: string]: unknown;
+    };
+};
+
 export type DatasetList = {
     items: Array<Dataset>;
     next: string | null;
@@ -1399,6 +1414,91 @@ export type GetDatasetResponses = {
 };
 
 export type GetDatasetResponse = GetDatasetResponses[keyof GetDatasetResponses];
+
+export type PutDatasetData = {
+    body: Definition;
+    headers?: {
+        /**
+         * The head's sequence as it was seen, quoted; or `*`: only if there is one
+         */
+        'If-Match'?: string;
+        /**
+         * `*`: only if there is none yet
+         */
+        'If-None-Match'?: string;
+    };
+    path: {
+        /**
+         * Name of a dataset of the token's tenant
+         */
+        dataset: string;
+    };
+    query?: {
+        /**
+         * Also when clients of the definition of before would break
+         */
+        force?: boolean;
+    };
+    url: '/v1/datasets/{dataset}';
+};
+
+export type PutDatasetErrors = {
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    400: Problem;
+    /**
+     * No valid token
+     */
+    401: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    403: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    404: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    409: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    412: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    503: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    507: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '4XX': Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '5XX': Problem;
+};
+
+export type PutDatasetError = PutDatasetErrors[keyof PutDatasetErrors];
+
+export type PutDatasetResponses = {
+    /**
+     * The dataset as it is now
+     */
+    200: Dataset;
+    /**
+     * The dataset, which is new
+     */
+    201: Dataset;
+};
+
+export type PutDatasetResponse = PutDatasetResponses[keyof PutDatasetResponses];
 
 export type ExportVersionData = {
     body?: never;

@@ -1,0 +1,127 @@
+// Datasets over HTTP: defined and replaced by who administers the tenant.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { assertProblem, Data } from '../kit/everline.mjs';
+import { until } from '../kit/process.mjs';
+import { csv, THINGS, things } from '../kit/samples.mjs';
+
+let data, server, beside, token;
+
+before(async () => {
+  data = await Data.make('dev', 'other');
+  [server, beside] = await Promise.all([data.serve(), data.serve('--ingest-workers', '0')]);
+  token = await data.token();
+});
+after(() => Promise.all([server?.stop(), beside?.stop()]));
+
+const at = (name) => `/v1/datasets/${name}`;
+const put = (definition, { headers, query = '', name = definition.name, who = token, to = server } = {}) =>
+  to.request('PUT', `${at(name)}${query}`, { token: who, body: definition, headers });
+const named = (name, changes = {}) => ({ ...THINGS, name, ...changes });
+const acts = (event, outcome) => until(`${event} is noted`, async () => {
+  const { json } = await server.get(`/v1/audit?event=${event}&outcome=${outcome}`, token);
+  return json.items.length && json.items;
+}, 10_000);
+
+test('a definition that is put is a dataset, which is ingested, read and replaced', async () => {
+  const made = await put(THINGS, { headers: { 'x-request-id': 'put-1' } });
+  assert.equal(made.status, 201, made.text);
+  assert.deepEqual([made.json.name, made.json.current, made.json.sequence, made.headers.etag], ['things', null, 1, '"1"']);
+  assert.deepEqual(made.json.definition, THINGS);
+  const seen = await server.get(at('things'), token);
+  assert.deepEqual(seen.json, made.json);
+  assertProblem(await server.get(`${at('things')}/records/t00000`, token), 404, 'NO_VERSION'); // served here when it is answered
+  await data.ingest('things', { things: data.file('things.csv', csv(things(3))) });
+  await until('it is served', async () => (await beside.get(`${at('things')}/records/t00000`, token)).status === 200);
+  const again = await put({ ...THINGS, description: 'Other words' });
+  assert.equal(again.status, 200, again.text);
+  assert.deepEqual([again.json.description, again.json.current, again.json.created_at], ['Other words', 1, made.json.created_at]);
+  const [last, ...earlier] = (await server.get(`${at('things')}/events`, token)).json.items;
+  assert.deepEqual([last.event, last.actor, last.sequence], ['defined', 'token:tester', again.json.sequence]);
+  assert.equal(earlier.at(-1).request_id, 'put-1');
+  const [act] = (await acts('putDataset', 'done')).filter((one) => one.request_id === 'put-1');
+  assert.deepEqual([act.dataset, act.subject], ['things', 'tester']);
+});
+
+test('what is wrong is told by place, line and column, and makes nothing', async () => {
+  for (const [changes, place, detail] of [
+    [{ prepare: 'SELECT id\nFROM things WHERE (' }, '/prepare', /line 2/],
+    [{ prepare: 'SELECT 1; SELECT 2' }, '/prepare'],
+    [{ checks: [{ expect: 'weight <' }] }, '/checks/0/expect'],
+    [{ gates: [{ name: 'g', metric: 'median(x)', min: 1 }] }, '/gates/0/metric'],
+    [{ key: { fields: [] } }, '/key/fields'],
+    [{ record: { colour: 'TEXT' } }, '/record/colour'],
+    [{ no_such_member: 1 }, '/no_such_member'],
+  ]) {
+    const problem = assertProblem(await put(named('wrong', changes)), 400);
+    assert.ok(problem.errors?.[0].pointer.startsWith(place), `${place}: ${JSON.stringify(problem)}`);
+    if (detail) assert.match(`${problem.detail} ${problem.errors[0].pointer}`, detail);
+  }
+  assertProblem(await put(THINGS, { name: 'wrong' }), 400, 'INVALID_DEFINITION');
+  assertProblem(await put(named('Wrong'), { name: 'Wrong' }), 400);
+  assertProblem(await put('{', { name: 'wrong' }), 400, 'INVALID_JSON');
+  assertProblem(await put(named('wrong', { description: 'x'.repeat(300_000) })), 413);
+  assertProblem(await put(named('wrong'), { headers: { 'content-type': 'text/plain' } }), 415);
+  assertProblem(await put(named('wrong'), { query: '?force=perhaps' }), 400, 'INVALID_PARAMETER');
+  assertProblem(await put(named('wrong'), { headers: { 'if-none-match': '"1"' } }), 400, 'INVALID_PARAMETER');
+  assertProblem(await server.get(at('wrong'), token), 404, 'UNKNOWN_DATASET');
+  assert.ok((await acts('putDataset', 'refused')).every((act) => act.dataset === 'wrong' || act.dataset === 'Wrong'));
+});
+
+test('If-Match and If-None-Match keep two people apart', async () => {
+  assertProblem(await put(named('races'), { headers: { 'if-match': '"1"' } }), 412, 'HEAD_MOVED');
+  assertProblem(await put(named('races'), { headers: { 'if-match': '*' } }), 412, 'HEAD_MOVED');
+  const first = await Promise.all([1, 2].map(() => put(named('races'), { headers: { 'if-none-match': '*' } })));
+  assert.deepEqual(first.map((reply) => reply.status).sort(), [201, 412], first.map((reply) => reply.text).join());
+  const { etag } = (await server.get(at('races'), token)).headers;
+  const both = await Promise.all([server, beside].map((to, i) =>
+    put(named('races', { description: `by ${i}` }), { to, headers: { 'if-match': etag } })));
+  assert.deepEqual(both.map((reply) => reply.status).sort(), [200, 412], both.map((reply) => reply.text).join());
+  const won = both.findIndex((reply) => reply.status === 200);
+  assertProblem(both[1 - won], 412, 'HEAD_MOVED');
+  assert.equal((await server.get(at('races'), token)).json.description, `by ${won}`);
+  assert.equal((await put(named('races'), { headers: { 'if-match': '*' } })).status, 200);
+  assertProblem(await put(named('races'), { headers: { 'if-match': '"no"' } }), 412, 'HEAD_MOVED');
+  assertProblem(await put(named('races'), { headers: { 'if-none-match': '*' } }), 412, 'HEAD_MOVED');
+});
+
+test('what breaks its readers needs force', async () => {
+  const { colour, ...record } = THINGS.record;
+  await put(named('breaks'));
+  const broken = named('breaks', { record, rollups: {} });
+  assertProblem(await put(broken), 409, 'BREAKING_CHANGE');
+  assertProblem(await put(broken, { query: '?force=false' }), 409, 'BREAKING_CHANGE');
+  assert.deepEqual((await server.get(at('breaks'), token)).json.definition.record, THINGS.record);
+  assert.deepEqual((await put(broken, { query: '?force=true' })).json.definition.record, record);
+});
+
+test('only tenant:admin puts, only in its tenant, and a token of one dataset only that', async () => {
+  const rest = await data.token({ scope: 'data:read ingest:write versions:write audit:read' });
+  assertProblem(await put(named('more'), { who: rest }), 403, 'SCOPE_MISSING');
+  assertProblem(await put(named('more'), { who: null }), 401);
+  const narrow = await data.token({ datasets: ['mine'] });
+  assertProblem(await put(named('more'), { who: narrow }), 404, 'UNKNOWN_DATASET');
+  assert.equal((await put(named('mine'), { who: narrow })).status, 201);
+  const who = await data.token({ tenant: 'other' });
+  const theirs = await put(named('mine', { description: 'Ours' }), { who });
+  assert.deepEqual([theirs.status, theirs.json.sequence], [201, 1]);
+  assert.equal((await server.get(at('mine'), token)).json.description, THINGS.description);
+});
+
+test('the quota of datasets holds', async () => {
+  const who = await data.token({ tenant: 'other' });
+  await server.request('PUT', '/v1/tenants/other', { token, body: { limits: { max_datasets: 1 } } });
+  assertProblem(await put(named('second'), { who }), 507, 'QUOTA');
+  assert.equal((await put(named('mine'), { who })).status, 200);
+});
+
+test('a tenant has two definitions checked at a time, and is told to come again', async () => {
+  const replies = await Promise.all(Array.from({ length: 8 }, (_, i) => put(named(`many-${i}`))));
+  const busy = replies.filter((reply) => reply.status === 503);
+  assert.ok(busy.length > 0 && replies.some((reply) => reply.status === 201), replies.map((reply) => reply.status).join());
+  for (const reply of busy) {
+    assertProblem(reply, 503, 'BUSY');
+    assert.equal(reply.headers['retry-after'], '5');
+  }
+  assert.ok(replies.every((reply) => [201, 503].includes(reply.status)));
+});
