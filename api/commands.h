@@ -7,6 +7,7 @@
 
 enum st serve_cmd(const struct cmd_args *args);
 enum st dataset_put_cmd(const struct cmd_args *args);
+enum st dataset_delete_cmd(const struct cmd_args *args);
 enum st dataset_check_cmd(const struct cmd_args *args);
 enum st dataset_init_cmd(const struct cmd_args *args);
 enum st dataset_get_cmd(const struct cmd_args *args);

@@ -1,6 +1,7 @@
 #include "api/act.h"
 #include "api/check.h"
 #include "api/commands.h"
+#include "store/retention.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +36,33 @@ enum st dataset_put_cmd(const struct cmd_args *args)
     store_close(s);
     store_definition_free(definition);
     json_decref(document);
+    return st;
+}
+
+enum st dataset_delete_cmd(const struct cmd_args *args)
+{
+    const char *tenant = cmd_string(args, "tenant"), *reason = cmd_string(args, "reason");
+    struct store_move move = {.tenant = tenant,
+                              .dataset = cmd_operand(args, 0),
+                              .if_sequence = cmd_uint(args, "if-match"),
+                              .actor = commands_actor(args, reason)};
+    const struct audit_record record = {
+        .event = "deleteDataset", .dataset = move.dataset, .reason = reason};
+    struct act act = {.lock = -1};
+    struct store *s = NULL;
+    uint64_t sequence;
+    enum st st = commands_open(&s, args, false);
+
+    if (!st)
+        st = act_begin(&act, s, tenant, &record);
+    if (!st)
+        st = store_dataset_delete(&sequence, s, &move);
+    st = act_end(&act, st);
+    if (!st) {
+        store_tidy(s, tenant, move.dataset);
+        printf("dataset %s is deleted\n", move.dataset);
+    }
+    store_close(s);
     return st;
 }
 

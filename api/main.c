@@ -134,6 +134,9 @@ static const struct cmd_option DATASET_PUT[] = {
     {"force", CMD_FLAG, NULL, NULL, "also when fields that are served go away", false},
     COMMANDS_END,
 };
+static const struct cmd_option DATASET_DELETE[] = {COMMANDS_DATA,     COMMANDS_KEYS,
+                                                   COMMANDS_TENANT,   COMMANDS_REASON,
+                                                   COMMANDS_IF_MATCH, COMMANDS_END};
 static const struct cmd_option DATASET_CHECK[] = {COMMANDS_END};
 static const struct cmd_option DATASET_GET[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_TENANT,
                                                 COMMANDS_END};
@@ -268,6 +271,12 @@ static const struct cmd COMMANDS[] = {
      "everline token revoke --data DIR --tenant dev --subject ada", TOKEN_REVOKE, token_revoke_cmd},
     {"dataset put", "FILE", 1, 1, "Create or change a dataset's definition", NULL,
      "everline dataset put definition.json --data DIR --tenant dev", DATASET_PUT, dataset_put_cmd},
+    {"dataset delete", "DATASET", 1, 1, "Remove a dataset, and the files of all its versions",
+     "Not while a job of it is queued or running. Rows of its versions and its events stay; put "
+     "again, "
+     "it goes on with the next version's number.",
+     "everline dataset delete old --data DIR --tenant dev --reason \"replaced by members\"",
+     DATASET_DELETE, dataset_delete_cmd},
     {"dataset init", "FILE...", 1, STORE_SOURCES_MAX, "Print a definition as a start, from samples",
      "CSV, NDJSON and Parquet, compressed or not. Types and a delimiter are guessed: look at them. "
      "The first file is prepared, and its first column is the key, unprotected.",

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Datasets are put: what the definition says is looked at on a thread of the pool, its SQL by a
- * child (api/check.h), and then it is one change of the head, on the catalog thread. */
+/* Datasets are put and deleted. What the definition says is looked at on a thread of the pool, its
+ * SQL by a child (api/check.h), and then it is one change of the head, on the catalog thread. */
 
 static enum st read_definition(struct store_definition **out, json_t **document,
                                const struct api_request *request)
@@ -64,6 +64,14 @@ enum st api_op_put_dataset_before(struct api_request *request)
     return st;
 }
 
+/* The answer comes when this server serves it so. */
+static void await(struct store_wait *wait, const struct api_request *request, uint64_t sequence)
+{
+    snprintf(wait->tenant, sizeof wait->tenant, "%s", request->identity->tenant);
+    snprintf(wait->dataset, sizeof wait->dataset, "%s", request->path_params[0]);
+    wait->sequence = sequence;
+}
+
 enum st api_op_put_dataset(struct api_reply *reply, struct api_request *request, struct store *s,
                            struct store_wait *wait)
 {
@@ -87,9 +95,31 @@ enum st api_op_put_dataset(struct api_reply *reply, struct api_request *request,
     json_decref(document);
     if (st)
         return st;
-    snprintf(wait->tenant, sizeof wait->tenant, "%s", tenant);
-    snprintf(wait->dataset, sizeof wait->dataset, "%s", request->path_params[0]);
-    wait->sequence = (uint64_t)json_integer_value(json_object_get(dataset, "sequence"));
+    await(wait, request, (uint64_t)json_integer_value(json_object_get(dataset, "sequence")));
     api_reply_header(reply, "ETag", "\"%llu\"", (unsigned long long)wait->sequence);
     return api_reply_json(reply, created ? 201 : 200, dataset);
+}
+
+enum st api_op_delete_dataset(struct api_reply *reply, struct api_request *request, struct store *s,
+                              struct store_wait *wait)
+{
+    char text[API_ACTOR_SIZE];
+    struct store_move move = {.tenant = request->identity->tenant,
+                              .dataset = request->path_params[0],
+                              .actor = api_actor(text, request)};
+    uint64_t sequence;
+    enum st st = api_visible(request);
+
+    move.actor.reason = api_query(request, "reason");
+    api_act_says(request, 0, move.actor.reason);
+    if (!st)
+        st = api_if_sequence(&move.if_sequence, request);
+    if (!st)
+        st = api_hide_name(store_dataset_delete(&sequence, s, &move));
+    if (st)
+        return st;
+    await(wait, request, sequence);
+    wait->deleted = true;
+    reply->status = 204;
+    return ST_OK;
 }

@@ -60,9 +60,9 @@ static void gather(struct backup *b, struct catalog_txn *t)
         struct head h = {0};
         catalog_fail(t, head_from_json(&h, document));
         gather_head(b, t, &h, &versions);
+        datasets += !h.deleted;
         head_release(&h);
         json_decref(document);
-        datasets++;
     }
     clock_format(created_at, clock_wall_us());
     json_decref(b->manifest);

@@ -1,4 +1,5 @@
 #include "store/internal.h"
+#include "store/queue_internal.h"
 
 #include "base/clock.h"
 
@@ -49,11 +50,11 @@ static json_t *dataset_json(struct catalog_txn *t, const struct head *h, const j
 {
     json_t *out = json_object();
     json_t *definition = json_object_get(stored, "definition");
-    json_t *description = json_object_get(definition, "description");
+    const char *description = json_string_value(json_object_get(definition, "description"));
     bool served = h->current != 0;
 
     store_set(t, out, "name", json_string(h->dataset));
-    store_set(t, out, "description", description ? json_incref(description) : json_string(""));
+    store_set(t, out, "description", json_string(description ? description : ""));
     if (with_definition)
         store_set(t, out, "definition", json_incref(definition));
     store_set(t, out, "current", served ? json_integer((json_int_t)h->current) : json_null());
@@ -118,6 +119,7 @@ enum st store_dataset_put(json_t **out, bool *created, struct store *s, const ch
         check_compatible(&t, stored, definition);
     if (!t.status) {
         head_touch(&h, clock_wall_us());
+        h.deleted = false;
         row = save_definition(&t, key, stored, definition, h.event_us);
         dataset = dataset_json(&t, &h, row, true);
         store_head_save(
@@ -133,6 +135,69 @@ enum st store_dataset_put(json_t **out, bool *created, struct store *s, const ch
     json_decref(dataset);
     json_decref(row);
     json_decref(stored);
+    head_release(&h);
+    return st;
+}
+
+static void check_jobs(struct catalog_txn *t, const struct head *h)
+{
+    char key[CATALOG_KEY_SIZE] = "";
+    json_t *entry;
+
+    while ((entry = catalog_after(t, CATALOG_QUEUE, "", key))) {
+        if (strcmp(queue_text(entry, "tenant"), h->tenant) == 0 &&
+            strcmp(queue_text(entry, "dataset"), h->dataset) == 0)
+            catalog_fail(t, st_hint(st_fail(ST_CONFLICT, "HAS_JOBS",
+                                            "cannot delete \"%s\": %s has not ended", h->dataset,
+                                            queue_text(entry, "job")),
+                                    "wait for it, or cancel it"));
+        json_decref(entry);
+    }
+}
+
+static void date_rows(struct catalog_txn *t, const struct head *h, int64_t at_us)
+{
+    for (size_t i = 0; i < h->version_count && !t->status; i++) {
+        uint64_t version = h->versions[i].version;
+        json_t *row =
+            head_keeps(&h->versions[i]) ? store_row_load(t, h->tenant, h->dataset, version) : NULL;
+        if (row) {
+            store_set(t, row, "updated_at", store_time_json(at_us));
+            store_row_save(t, h->tenant, h->dataset, version, row);
+        }
+        json_decref(row);
+    }
+}
+
+/* The head stays, without a version that has files, and so do rows and events. A definition makes
+ * it a dataset again. The files go as those of any version that is RETIRED (store/retention.c). */
+enum st store_dataset_delete(uint64_t *sequence, struct store *s, const struct store_move *move)
+{
+    char key[CATALOG_KEY_SIZE];
+    struct catalog_txn t;
+    struct head h;
+    enum st st = store_move_check_reason(&move->actor);
+
+    if (st)
+        return st;
+    store_dataset_key(key, move->tenant, move->dataset);
+    catalog_begin_write(&t, &s->catalog);
+    store_head_load(&h, &t, move->tenant, move->dataset);
+    uint64_t current = h.current;
+    if (!t.status)
+        catalog_fail(&t, store_move_check_head(&h, move));
+    if (!t.status)
+        check_jobs(&t, &h);
+    date_rows(&t, &h, clock_wall_us());
+    if (!t.status)
+        catalog_fail(&t, head_delete(&h, clock_wall_us()));
+    if (!t.status)
+        catalog_delete(&t, CATALOG_DEFINITIONS, key);
+    store_head_save(
+        &t, s, &h,
+        &(struct store_event){.event = "deleted", .from = current, .actor = &move->actor});
+    st = catalog_commit(&t);
+    *sequence = h.sequence;
     head_release(&h);
     return st;
 }

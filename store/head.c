@@ -198,6 +198,30 @@ void head_touch(struct head *h, int64_t now_us)
     h->event_us = now_us > h->event_us ? now_us : h->event_us + 1;
 }
 
+enum st head_delete(struct head *h, int64_t now_us)
+{
+    for (size_t i = 0; i < h->version_count; i++)
+        if (h->versions[i].state == VERSION_IN_PROGRESS)
+            return st_hint(st_fail(ST_CONFLICT, "NOT_ALLOWED",
+                                   "cannot delete \"%s\": version %llu is being built", h->dataset,
+                                   (unsigned long long)h->versions[i].version),
+                           "wait for its job, or cancel it");
+    head_touch(h, now_us);
+    enum st st = h->current ? add_turn(h, 0, h->event_us) : ST_OK;
+    if (st)
+        return st;
+    for (size_t i = 0; i < h->version_count; i++)
+        if (head_keeps(&h->versions[i])) {
+            h->versions[i].state = VERSION_RETIRED;
+            h->versions[i].segment_count = 0;
+        }
+    h->current = 0;
+    h->people_sequence = h->sequence;
+    h->deleted = true;
+    forget(h);
+    return ST_OK;
+}
+
 uint64_t head_rollback_step(const struct head *h, size_t *at)
 {
     size_t first = 0;
@@ -317,7 +341,7 @@ static enum st turns_from_json(struct head *h, const json_t *list)
         const json_t *item = json_array_get(list, i);
         int64_t version, at_us;
 
-        if (jx_need_integer(&version, item, "", "version", 1, INT64_MAX) ||
+        if (jx_need_integer(&version, item, "", "version", 0, INT64_MAX) ||
             jx_need_integer(&at_us, item, "", "at_us", 0, INT64_MAX))
             return corrupt();
         enum st st = add_turn(h, (uint64_t)version, at_us);
@@ -332,6 +356,7 @@ enum st head_from_json(struct head *out, const json_t *document)
     const char *tenant, *dataset;
     int64_t sequence, people, current, last, event_us;
     json_t *versions, *turns;
+    bool deleted;
 
     *out = (struct head){0};
     if (jx_need_string(&tenant, document, "", "tenant") ||
@@ -341,6 +366,7 @@ enum st head_from_json(struct head *out, const json_t *document)
         jx_need_integer(&current, document, "", "current", 0, INT64_MAX) ||
         jx_need_integer(&last, document, "", "last_version", 0, INT64_MAX) ||
         jx_need_integer(&event_us, document, "", "event_us", 0, INT64_MAX) ||
+        jx_boolean(&deleted, document, "", "deleted", false) ||
         jx_array(&versions, document, "", "versions") || jx_array(&turns, document, "", "turns") ||
         strlen(tenant) >= STORE_NAME_SIZE || strlen(dataset) >= STORE_NAME_SIZE)
         return corrupt();
@@ -351,10 +377,12 @@ enum st head_from_json(struct head *out, const json_t *document)
     out->current = (uint64_t)current;
     out->last_version = (uint64_t)last;
     out->event_us = event_us;
+    out->deleted = deleted;
     enum st st = versions_from_json(out, versions);
     if (!st)
         st = turns_from_json(out, turns);
-    if (!st && out->current && (!head_find(out, out->current) || out->turn_count == 0))
+    if (!st && out->current &&
+        (out->deleted || !head_find(out, out->current) || out->turn_count == 0))
         st = corrupt();
     if (st)
         head_release(out);
@@ -388,12 +416,12 @@ enum st head_to_json(json_t **out, const struct head *h)
                                                         (json_int_t)h->turns[i].version, "at_us",
                                                         (json_int_t)h->turns[i].at_us));
     *out = failed ? NULL
-                  : json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:O, s:O}", "tenant", h->tenant,
-                              "dataset", h->dataset, "sequence", (json_int_t)h->sequence,
+                  : json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:b, s:O, s:O}", "tenant",
+                              h->tenant, "dataset", h->dataset, "sequence", (json_int_t)h->sequence,
                               "people_sequence", (json_int_t)h->people_sequence, "current",
                               (json_int_t)h->current, "last_version", (json_int_t)h->last_version,
-                              "event_us", (json_int_t)h->event_us, "versions", versions, "turns",
-                              turns);
+                              "event_us", (json_int_t)h->event_us, "deleted", h->deleted,
+                              "versions", versions, "turns", turns);
     json_decref(versions);
     json_decref(turns);
     return *out ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");

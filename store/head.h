@@ -42,7 +42,7 @@ struct head_version {
     size_t segment_count;
 };
 
-struct head_turn { /* the pointer came to `version` at `at_us` */
+struct head_turn { /* the pointer came to `version` (0: none) at `at_us` */
     uint64_t version;
     int64_t at_us;
 };
@@ -59,6 +59,7 @@ struct head {
     uint64_t current;              /* 0: none */
     uint64_t last_version;         /* the highest number ever given */
     int64_t event_us;              /* time of the last event */
+    bool deleted;                  /* kept, so that no number is given twice; serves nothing */
     struct head_version *versions; /* ascending */
     size_t version_count;
     struct head_turn *turns; /* oldest first */
@@ -89,6 +90,10 @@ enum st head_apply(struct head *h, enum head_move move, uint64_t version, uint64
 
 /* An event that leaves the versions as they are: raises the sequence, sets event_us. */
 void head_touch(struct head *h, int64_t now_us);
+
+/* Every kept version is RETIRED and none is current, in one event. ST_CONFLICT, code NOT_ALLOWED:
+ * one is IN_PROGRESS. */
+enum st head_delete(struct head *h, int64_t now_us) ST_MUST_USE;
 
 /* What a rollback may go to by the states, the nearest first: back from the moment the current
  * version first became current, skipping what is not SUCCEEDED. One a call; *at is 0 before the

@@ -204,12 +204,16 @@ static enum st take_parts(struct head_file *out, const json_t *document)
         st = jx_object(&definitions, document, "", "definitions");
     if (!st)
         st = jx_array(&versions, document, "", "versions");
-    if (!st && (!head || !definition || !definitions || !versions))
+    if (!st && (!head || !definitions || !versions))
         st = st_fail(ST_CORRUPT, "DOCUMENT_DAMAGED", "it lacks a part");
+    if (!st)
+        st = head_from_json(&out->head, head);
+    if (!st && !definition != out->head.deleted)
+        st =
+            st_fail(ST_CORRUPT, "DOCUMENT_DAMAGED", "it lacks its definition, or has one too many");
     if (st)
         return st == ST_NOMEM ? st : st_wrap(ST_CORRUPT, "its parts");
-    st = head_from_json(&out->head, head);
-    if (!st)
+    if (definition)
         st = parses(json_object_get(definition, "definition"));
     out->definition = json_incref(definition);
     out->versions = json_incref(versions);

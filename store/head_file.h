@@ -4,6 +4,9 @@
  *   heads/<tenant>/<dataset>.json   {"format":1,"head":{},"definition":{its row},
  *                                    "definitions":{"<hash>":{}},"versions":[rows]}
  *
+ * The file of a dataset that was deleted stays, with null for its definition: so that a rebuild
+ * brings nothing back, and gives no number twice.
+ *
  * `versions` are the rows of the versions that have files or may get some; in them "definition" is
  * the hash of the one in "definitions", which most versions share. Rows of FAILED and RETIRED
  * versions are in the catalog only: they are kept for ever, and a head file is written at every
@@ -25,7 +28,7 @@ void head_file_write_tenant(struct catalog_txn *t, const char *heads_dir, const 
 
 struct head_file {
     struct head head;
-    json_t *definition; /* row of CATALOG_DEFINITIONS */
+    json_t *definition; /* row of CATALOG_DEFINITIONS; NULL: it was deleted */
     json_t *versions;   /* rows of CATALOG_VERSIONS, definitions put back */
 };
 

@@ -34,7 +34,7 @@ void store_head_load(struct head *out, struct catalog_txn *t, const char *tenant
                      const char *dataset)
 {
     store_head_load_any(out, t, tenant, dataset);
-    if (!t->status && !out->sequence)
+    if (!t->status && (!out->sequence || out->deleted))
         catalog_fail(
             t, st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset \"%s\"", dataset));
 }

@@ -40,10 +40,10 @@ enum st store_key_file_create(const char *path) ST_MUST_USE;
 /* A time as the API shows it. */
 json_t *store_time_json(int64_t wall_us);
 
-/* The head of a dataset inside a transaction. Absent: ST_NOT_FOUND, UNKNOWN_DATASET. */
+/* The head of a dataset inside a transaction. Absent or deleted: ST_NOT_FOUND, UNKNOWN_DATASET. */
 void store_head_load(struct head *out, struct catalog_txn *t, const char *tenant,
                      const char *dataset);
-/* Absent: a new one, of sequence 0. */
+/* Also a deleted one. Absent: a new one, of sequence 0. */
 void store_head_load_any(struct head *out, struct catalog_txn *t, const char *tenant,
                          const char *dataset);
 

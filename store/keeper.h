@@ -56,6 +56,7 @@ struct store_wait {
     char tenant[STORE_NAME_SIZE];
     char dataset[STORE_NAME_SIZE];
     uint64_t sequence; /* 0: nothing to wait for */
+    bool deleted;      /* that state is: it is not served at all */
     uint64_t version;  /* 0: none to open */
     bool can_wait;     /* for run_fn: whether it may say `busy` */
     bool again; /* nothing was done yet: run_fn is to be called again in a few milliseconds */

@@ -11,7 +11,7 @@ static bool is_served(struct store_keeper *k, const struct store_wait *wait)
 
     if (wait->version && !keeper_version_settled(k, v, wait))
         return false;
-    return wait->sequence == 0 || (s && s->served.sequence >= wait->sequence);
+    return wait->sequence == 0 || (s ? s->served.sequence >= wait->sequence : wait->deleted);
 }
 
 void keeper_finish_waiting(struct store_keeper *k, bool all)

@@ -108,7 +108,8 @@ static void restore_dataset(struct catalog_txn *t, struct rebuild *r, const char
     catalog_fail(t, st);
     if (!t->status) {
         store_dataset_key(key, tenant, dataset);
-        catalog_put(t, CATALOG_DEFINITIONS, key, f.definition);
+        if (f.definition)
+            catalog_put(t, CATALOG_DEFINITIONS, key, f.definition);
         restore_versions(t, r, &f);
         revive_head(t, &r->revival, &f.head);
     }

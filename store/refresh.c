@@ -306,7 +306,7 @@ static void add_heads(struct refresh *r, struct catalog_txn *t)
 
         if (!t->status)
             catalog_fail(t, head_from_json(&h, document));
-        if (!t->status)
+        if (!t->status && !h.deleted)
             add_whole_head(r, t, &h);
         if (is_local(t->status) && sscanf(key, "%63[^/]/%63s", tenant, dataset) == 2)
             add_broken(r, t, tenant, dataset);

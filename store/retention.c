@@ -89,7 +89,7 @@ static enum st retention_round(size_t *count, struct store *s, const char *tenan
 
     *count = 0;
     (write ? catalog_begin_write : catalog_begin_read)(&t, &s->catalog);
-    store_head_load(&h, &t, tenant, dataset);
+    store_head_load_any(&h, &t, tenant, dataset); /* deleted: it has nothing left */
     if (!t.status)
         *count = find_expired(versions, &t, s, &h, &definition);
     if (write && *count) {

@@ -53,7 +53,7 @@ void revive_head(struct catalog_txn *t, struct revival *r, struct head *h)
         t, r->store, h,
         &(struct store_event){
             .event = r->event, .from = h->current, .to = h->current, .actor = r->actor});
-    r->datasets++;
+    r->datasets += !h->deleted;
     for (size_t i = 0; i < h->version_count; i++)
         r->versions += h->versions[i].segment_count > 0;
 }

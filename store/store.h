@@ -119,7 +119,8 @@ struct store_put {
 };
 
 /* Creates or replaces the definition (for versions built from now on). *dataset is as
- * store_dataset_get gives it; it and *created may be NULL. ST_CONFLICT, code
+ * store_dataset_get gives it; it and *created may be NULL. One that was
+ * deleted goes on with its numbers. ST_CONFLICT, code
  * BREAKING_CHANGE without `force`; ST_FULL, code QUOTA over max_datasets; ST_PRECONDITION, code
  * HEAD_MOVED. */
 enum st store_dataset_put(json_t **dataset, bool *created, struct store *s, const char *tenant,
@@ -200,6 +201,11 @@ enum st store_promote(json_t **head, struct store *s, const struct store_move *m
 /* RETIRED: the files go, the row stays. Never the current version or the one that a rollback would
  * go to: ST_CONFLICT, NOT_ALLOWED. */
 enum st store_retire(json_t **head, struct store *s, const struct store_move *move) ST_MUST_USE;
+/* A dataset with all its versions, which become RETIRED; who puts it again goes on with its
+ * numbers. *sequence is the head's. ST_CONFLICT, code HAS_JOBS: a job of it has not ended. Else as
+ * a move. */
+enum st store_dataset_delete(uint64_t *sequence, struct store *s,
+                             const struct store_move *move) ST_MUST_USE;
 
 /* ---- verification ---- */
 

@@ -28,7 +28,7 @@ const TELEMETRY = {
 const FLIGHTS_HAS = { dataset: 'flights' };
 const TELEMETRY_HAS = { dataset: 'telemetry' };
 const JOB_IS = { job: 'job-000000000008' }; /* that the example of createIngest makes */
-const OTHERS = { getRecord: FLIGHTS_HAS, getSeries: TELEMETRY_HAS, lookupSeries: TELEMETRY_HAS, lookupBatch: FLIGHTS_HAS, listRollups: FLIGHTS_HAS, readRollup: FLIGHTS_HAS, retireVersion: { version: 3 }, getTenant: { tenant: 'dev' }, putDataset: { dataset: 'members' },
+const OTHERS = { getRecord: FLIGHTS_HAS, getSeries: TELEMETRY_HAS, lookupSeries: TELEMETRY_HAS, lookupBatch: FLIGHTS_HAS, listRollups: FLIGHTS_HAS, readRollup: FLIGHTS_HAS, retireVersion: { version: 3 }, getTenant: { tenant: 'dev' }, putDataset: { dataset: 'members' }, deleteDataset: { dataset: 'members' },
   getJob: JOB_IS, cancelJob: JOB_IS, watchJob: JOB_IS, retryJob: JOB_IS };
 
 const contract = new Contract();

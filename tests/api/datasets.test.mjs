@@ -1,5 +1,8 @@
-// Datasets over HTTP: defined and replaced by who administers the tenant.
+// Datasets over HTTP: defined, replaced and deleted by who administers the tenant.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { assertProblem, Data } from '../kit/everline.mjs';
 import { until } from '../kit/process.mjs';
@@ -124,4 +127,88 @@ test('a tenant has two definitions checked at a time, and is told to come again'
     assert.equal(reply.headers['retry-after'], '5');
   }
   assert.ok(replies.every((reply) => [201, 503].includes(reply.status)));
+});
+
+const remove = (name, { headers, query = '?reason=withdrawn', who = token, to = server } = {}) =>
+  to.request('DELETE', `${at(name)}${query}`, { token: who, headers });
+const segments = () => execFileSync('find', [join(data.directory, 'segments'), '-name', '*.mdb'], { encoding: 'utf8' }).split('\n').filter(Boolean).length;
+
+test('a dataset that is deleted is served nowhere, and its files go but those that another names', async () => {
+  const before = segments();
+  const rows = (count, seed) => ({ things: data.file(`gone-${count}-${seed}.csv`, csv(things(count, seed))) });
+  await put(named('gone'));
+  for (const seed of [1, 2]) await data.ingest('gone', rows(5, seed));
+  const record = `${at('gone')}/records/t00001`;
+  for (const to of [server, beside]) await until('it is served', async () => (await to.get(record, token)).headers['everline-version'] === '2');
+  const { etag } = (await server.get(at('gone'), token)).headers;
+  assert.equal(segments(), before + 2);
+
+  assertProblem(await remove('gone', { query: '' }), 400);
+  assertProblem(await remove('gone', { query: '?reason=%20' }), 400, 'REASON_REQUIRED');
+  assertProblem(await remove('gone', { headers: { 'if-match': '"1"' } }), 412, 'HEAD_MOVED');
+  assertProblem(await remove('gone', { who: await data.token({ scope: 'data:read versions:write' }) }), 403, 'SCOPE_MISSING');
+  assertProblem(await remove('gone', { who: await data.token({ datasets: ['things'] }) }), 404, 'UNKNOWN_DATASET');
+  assertProblem(await remove('gone', { who: await data.token({ tenant: 'other' }) }), 404, 'UNKNOWN_DATASET');
+  assert.equal((await remove('gone', { headers: { 'if-match': etag } })).status, 204);
+  for (const path of [record, at('gone'), `${at('gone')}/versions`, `${at('gone')}/events`, `${at('gone')}/rollups`])
+    assertProblem(await server.get(path, token), 404, 'UNKNOWN_DATASET');
+  await until('the other server has seen it', async () => (await beside.get(record, token)).status === 404);
+  assert.ok(!(await server.get('/v1/datasets', token)).json.items.some((one) => one.name === 'gone'));
+  assertProblem(await remove('gone'), 404, 'UNKNOWN_DATASET');
+  assertProblem(await server.request('POST', `${at('gone')}/rollback`, { token, body: { reason: 'x', from: 2 } }), 404);
+  assert.equal((await data.ingestCli('gone', rows(5, 1))).code, 1);
+  await until('its files are gone', () => segments() === before, 15_000);
+  const [act] = await acts('deleteDataset', 'done');
+  assert.deepEqual([act.dataset, act.reason, act.subject], ['gone', 'withdrawn', 'tester']);
+});
+
+test('put again, it goes on with its numbers, and its past is seen', async () => {
+  const made = await put(named('gone', { record: { weight: 'INTEGER' }, rollups: {} }), { headers: { 'if-none-match': '*' } });
+  assert.deepEqual([made.status, made.json.current], [201, null], made.text);
+  assertProblem(await server.get(`${at('gone')}/records/t00001`, token), 404, 'NO_VERSION');
+  const row = await data.ingest('gone', { things: data.file('again.csv', csv(things(5, 1))) });
+  assert.equal(row.version, 3);
+  await until('it is served', async () => (await beside.get(`${at('gone')}/records/t00001`, token)).headers['everline-version'] === '3');
+  assert.deepEqual((await data.versions('gone')).map((one) => one.state), ['SUCCEEDED', 'RETIRED', 'RETIRED']);
+  const { items } = (await server.get(`${at('gone')}/events`, token)).json;
+  const deleted = items.find((one) => one.event === 'deleted');
+  assert.deepEqual([deleted.from, deleted.to, deleted.reason, deleted.actor], [2, null, 'withdrawn', 'token:tester']);
+  assertProblem(await server.get(`${at('gone')}/records/t00001?version=2`, token), 410, 'VERSION_RETIRED');
+  assertProblem(await server.get(`${at('gone')}/records/t00001?as_of=${deleted.time}`, token), 404, 'NO_VERSION');
+});
+
+test('one with a job that has not ended stays', async () => {
+  const slow = await Data.make('dev');
+  const quiet = await slow.serve('--ingest-workers', '0');
+  try {
+    const who = await slow.token();
+    await put(THINGS, { who, to: quiet });
+    const job = await quiet.request('POST', `${at('things')}/ingests`, { token: who, body: csv(things(2)), headers: { 'content-type': 'text/csv' } });
+    assert.equal(job.status, 202, job.text);
+    const problem = assertProblem(await remove('things', { who, to: quiet }), 409, 'HAS_JOBS');
+    assert.ok(problem.detail.includes(job.json.job));
+    await quiet.request('POST', `/v1/jobs/${job.json.job}/cancel`, { token: who });
+    assert.equal((await remove('things', { who, to: quiet })).status, 204);
+  } finally {
+    await quiet.stop();
+  }
+});
+
+test('the command deletes too, and a rebuild of the catalog brings nothing back and gives no number twice', async () => {
+  const alone = await Data.make('dev');
+  const rows = () => ({ things: alone.file('things.csv', csv(things(3))) });
+  await alone.put(THINGS);
+  await alone.put(named('twin'));
+  await alone.ingest('things', rows());
+  const refused = await alone.cli(['dataset', 'delete', 'things', '--reason', 'old', '--if-match', '1'], { tenant: 'dev' });
+  assert.equal(refused.code, 1, refused.stdout);
+  assert.equal(await alone.ok(['dataset', 'delete', 'things', '--reason', 'old'], { tenant: 'dev' }), 'dataset things is deleted\n');
+  assert.equal((await alone.json(['dataset', 'list'])).items.length, 1);
+  assert.equal(execFileSync('find', [join(alone.directory, 'segments'), '-name', '*.mdb'], { encoding: 'utf8' }), '');
+  rmSync(join(alone.directory, 'catalog.mdb'));
+  await alone.ok(['catalog', 'rebuild']);
+  assert.deepEqual((await alone.json(['dataset', 'list'])).items.map((one) => one.name), ['twin']);
+  await alone.ok(['verify', '--deep']);
+  await alone.put(THINGS);
+  assert.equal((await alone.ingest('things', rows())).version, 2);
 });

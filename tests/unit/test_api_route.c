@@ -96,6 +96,7 @@ static void every_operation_of_the_contract_has_its_path(void **state)
         {"GET", "/v1/datasets", "listDatasets"},
         {"GET", "/v1/datasets/d", "getDataset"},
         {"PUT", "/v1/datasets/d", "putDataset"},
+        {"DELETE", "/v1/datasets/d", "deleteDataset"},
         {"GET", "/v1/datasets/d/versions", "listVersions"},
         {"GET", "/v1/datasets/d/versions/1", "getVersion"},
         {"DELETE", "/v1/datasets/d/versions/1", "retireVersion"},
@@ -237,7 +238,7 @@ static void a_wrong_method_is_told_the_allowed_ones(void **state)
     } CASES[] = {
         {"POST", "/livez", "GET, HEAD"},
         {"PUT", "/v1/datasets/d/events", "GET, HEAD"},
-        {"POST", "/v1/datasets/d", "GET, HEAD, PUT"},
+        {"POST", "/v1/datasets/d", "GET, HEAD, PUT, DELETE"},
         {"DELETE", "/v1/datasets?nonsense=%", "GET, HEAD"},
         {"GET", "/v1/datasets/d/lookup", "POST"},
         {"HEAD", "/v1/datasets/d/lookup", "POST"},

@@ -371,7 +371,9 @@ static const struct {
     {SEGMENT, "sha256", NULL},
     {SEGMENT, "bytes", NULL},
     {SEGMENT, "bytes", "-1"},
-    {TURN, "version", "0"},
+    {TOP, "deleted", "7"},
+    {TOP, "deleted", "true"},
+    {TURN, "version", "-1"},
     {TURN, "version", NULL},
     {TURN, "at_us", "\"x\""},
 };

@@ -2,7 +2,7 @@
 
 import { client } from './client.gen.js';
 import type { Client, Options as Options2, TDataShape } from './client/index.js';
-import type { CancelJobData, CancelJobErrors, CancelJobResponses, CreateIngestData, CreateIngestErrors, CreateIngestResponses, CreateUploadData, CreateUploadErrors, CreateUploadResponses, DeleteTenantData, DeleteTenantErrors, DeleteTenantResponses, DiffVersionsData, DiffVersionsErrors, DiffVersionsResponses, ExportVersionData, ExportVersionErrors, ExportVersionResponses, GetContractData, GetContractErrors, GetContractResponses, GetDatasetData, GetDatasetErrors, GetDatasetResponses, GetDocsData, GetDocsErrors, GetDocsResponses, GetDocsScriptData, GetDocsScriptErrors, GetDocsScriptResponses, GetJobData, GetJobErrors, GetJobResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetRecordData, GetRecordErrors, GetRecordResponses, GetSeriesData, GetSeriesErrors, GetSeriesResponses, GetTenantData, GetTenantErrors, GetTenantResponses, GetUsageData, GetUsageErrors, GetUsageResponses, GetVersionData, GetVersionErrors, GetVersionResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListDatasetsData, ListDatasetsErrors, ListDatasetsResponses, ListEventsData, ListEventsErrors, ListEventsResponses, ListJobsData, ListJobsErrors, ListJobsResponses, ListRejectsData, ListRejectsErrors, ListRejectsResponses, ListRollupsData, ListRollupsErrors, ListRollupsResponses, ListTenantsData, ListTenantsErrors, ListTenantsResponses, ListVersionsData, ListVersionsErrors, ListVersionsResponses, LivezData, LivezErrors, LivezResponses, LookupBatchData, LookupBatchErrors, LookupBatchResponses, LookupData, LookupErrors, LookupResponses, LookupSeriesData, LookupSeriesErrors, LookupSeriesResponses, PromoteVersionData, PromoteVersionErrors, PromoteVersionResponses, PutDatasetData, PutDatasetErrors, PutDatasetResponses, PutTenantData, PutTenantErrors, PutTenantResponses, ReadRollupData, ReadRollupErrors, ReadRollupResponses, ReadyzData, ReadyzErrors, ReadyzResponses, RetireVersionData, RetireVersionErrors, RetireVersionResponses, RetryJobData, RetryJobErrors, RetryJobResponses, RevokeData, RevokeErrors, RevokeResponses, RollBackData, RollBackErrors, RollBackResponses, WatchJobData, WatchJobErrors, WatchJobResponses } from './types.gen.js';
+import type { CancelJobData, CancelJobErrors, CancelJobResponses, CreateIngestData, CreateIngestErrors, CreateIngestResponses, CreateUploadData, CreateUploadErrors, CreateUploadResponses, DeleteDatasetData, DeleteDatasetErrors, DeleteDatasetResponses, DeleteTenantData, DeleteTenantErrors, DeleteTenantResponses, DiffVersionsData, DiffVersionsErrors, DiffVersionsResponses, ExportVersionData, ExportVersionErrors, ExportVersionResponses, GetContractData, GetContractErrors, GetContractResponses, GetDatasetData, GetDatasetErrors, GetDatasetResponses, GetDocsData, GetDocsErrors, GetDocsResponses, GetDocsScriptData, GetDocsScriptErrors, GetDocsScriptResponses, GetJobData, GetJobErrors, GetJobResponses, GetMetricsData, GetMetricsErrors, GetMetricsResponses, GetRecordData, GetRecordErrors, GetRecordResponses, GetSeriesData, GetSeriesErrors, GetSeriesResponses, GetTenantData, GetTenantErrors, GetTenantResponses, GetUsageData, GetUsageErrors, GetUsageResponses, GetVersionData, GetVersionErrors, GetVersionResponses, ListAuditData, ListAuditErrors, ListAuditResponses, ListDatasetsData, ListDatasetsErrors, ListDatasetsResponses, ListEventsData, ListEventsErrors, ListEventsResponses, ListJobsData, ListJobsErrors, ListJobsResponses, ListRejectsData, ListRejectsErrors, ListRejectsResponses, ListRollupsData, ListRollupsErrors, ListRollupsResponses, ListTenantsData, ListTenantsErrors, ListTenantsResponses, ListVersionsData, ListVersionsErrors, ListVersionsResponses, LivezData, LivezErrors, LivezResponses, LookupBatchData, LookupBatchErrors, LookupBatchResponses, LookupData, LookupErrors, LookupResponses, LookupSeriesData, LookupSeriesErrors, LookupSeriesResponses, PromoteVersionData, PromoteVersionErrors, PromoteVersionResponses, PutDatasetData, PutDatasetErrors, PutDatasetResponses, PutTenantData, PutTenantErrors, PutTenantResponses, ReadRollupData, ReadRollupErrors, ReadRollupResponses, ReadyzData, ReadyzErrors, ReadyzResponses, RetireVersionData, RetireVersionErrors, RetireVersionResponses, RetryJobData, RetryJobErrors, RetryJobResponses, RevokeData, RevokeErrors, RevokeResponses, RollBackData, RollBackErrors, RollBackResponses, WatchJobData, WatchJobErrors, WatchJobResponses } from './types.gen.js';
 
 export type Options<TData extends TDataShape = TDataShape, ThrowOnError extends boolean = boolean> = Options2<TData, ThrowOnError> & {
     /**
@@ -162,6 +162,23 @@ export const listDatasets = <ThrowOnError extends boolean = false>(options?: Opt
 };
 
 /**
+ * Remove a dataset and the files of all its versions
+ * 409, code HAS_JOBS, while a job of it is queued or running. Rows of its versions, which become RETIRED, and its events are kept, and are seen again when it is put again; no version number is given twice.
+ */
+export const deleteDataset = <ThrowOnError extends boolean = false>(options: Options<DeleteDatasetData, ThrowOnError>) => {
+    return (options.client ?? client).delete<DeleteDatasetResponses, DeleteDatasetErrors, ThrowOnError>({
+        security: [
+            {
+                scheme: 'bearer',
+                type: 'http'
+            }
+        ],
+        url: '/v1/datasets/{dataset}',
+        ...options
+    });
+};
+
+/**
  * Definition, current version and freshness of a dataset
  */
 export const getDataset = <ThrowOnError extends boolean = false>(options: Options<GetDatasetData, ThrowOnError>) => {
@@ -179,7 +196,7 @@ export const getDataset = <ThrowOnError extends boolean = false>(options: Option
 
 /**
  * Define a dataset, or replace its definition
- * The body is the definition, as `everline dataset put` takes it; its SQL is checked before anything is changed, and versions that are built from now on follow it. `errors[]` of a 400 says where it is wrong. One that takes away what clients read is 409, code BREAKING_CHANGE. A tenant with as many datasets as it may have: 507, code QUOTA. 503, code BUSY, when too many definitions are being checked.
+ * The body is the definition, as `everline dataset put` takes it; its SQL is checked before anything is changed, and versions that are built from now on follow it. `errors[]` of a 400 says where it is wrong. One that takes away what clients read is 409, code BREAKING_CHANGE. A tenant with as many datasets as it may have: 507, code QUOTA. 503, code BUSY, when too many definitions are being checked. A dataset that was deleted goes on with its version numbers.
  */
 export const putDataset = <ThrowOnError extends boolean = false>(options: Options<PutDatasetData, ThrowOnError>) => {
     return (options.client ?? client).put<PutDatasetResponses, PutDatasetErrors, ThrowOnError>({

@@ -1369,6 +1369,75 @@ export type ListDatasetsResponses = {
 
 export type ListDatasetsResponse = ListDatasetsResponses[keyof ListDatasetsResponses];
 
+export type DeleteDatasetData = {
+    body?: never;
+    headers?: {
+        /**
+         * The head's sequence as it was seen, quoted
+         */
+        'If-Match'?: string;
+    };
+    path: {
+        /**
+         * Name of a dataset of the token's tenant
+         */
+        dataset: string;
+    };
+    query: {
+        /**
+         * Why; kept with the event. At most 1000 bytes in UTF-8
+         */
+        reason: string;
+    };
+    url: '/v1/datasets/{dataset}';
+};
+
+export type DeleteDatasetErrors = {
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    400: Problem;
+    /**
+     * No valid token
+     */
+    401: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    403: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    404: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    409: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    412: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '4XX': Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '5XX': Problem;
+};
+
+export type DeleteDatasetError = DeleteDatasetErrors[keyof DeleteDatasetErrors];
+
+export type DeleteDatasetResponses = {
+    /**
+     * It is gone: this server serves it no more, others within 50 ms
+     */
+    204: void;
+};
+
+export type DeleteDatasetResponse = DeleteDatasetResponses[keyof DeleteDatasetResponses];
+
 export type GetDatasetData = {
     body?: never;
     path: {
