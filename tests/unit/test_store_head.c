@@ -306,6 +306,36 @@ static void sample(struct head *h)
     v->segments[1].bytes = (uint64_t)1 << 40;
 }
 
+static void deleting_retires_every_kept_version_in_one_event(void **state)
+{
+    struct head h, back;
+    json_t *document;
+
+    (void)state;
+    sample(&h);
+    uint64_t sequence = h.sequence, last = h.last_version;
+    ok(head_apply(&h, MOVE_BEGIN, last + 1, 0, 0));
+    assert_int_equal(head_delete(&h, 0), ST_CONFLICT);
+    assert_false(h.deleted);
+    ok(head_apply(&h, MOVE_FAIL, last + 1, 0, 0));
+    ok(head_delete(&h, 0));
+    assert_int_equal(h.sequence, sequence + 3);
+    assert_int_equal(h.people_sequence, h.sequence);
+    assert_int_equal(h.last_version, last + 1);
+    assert_int_equal(h.current, 0);
+    assert_int_equal(head_as_of(&h, h.event_us), 0);
+    for (size_t i = 0; i < h.version_count; i++) {
+        assert_false(head_keeps(&h.versions[i]));
+        assert_int_equal(h.versions[i].segment_count, 0);
+    }
+    ok(head_to_json(&document, &h));
+    ok(head_from_json(&back, document));
+    assert_true(back.deleted);
+    json_decref(document);
+    head_release(&back);
+    head_release(&h);
+}
+
 static void a_head_survives_the_round_trip_through_json(void **state)
 {
     struct head h, back;
@@ -473,6 +503,7 @@ int main(void)
         cmocka_unit_test(a_rollback_skips_what_is_quarantined_or_retired),
         cmocka_unit_test(the_walk_back_starts_where_the_version_first_became_current),
         cmocka_unit_test(sequence_and_event_time_never_go_backwards),
+        cmocka_unit_test(deleting_retires_every_kept_version_in_one_event),
         cmocka_unit_test(a_head_survives_the_round_trip_through_json),
         cmocka_unit_test(a_damaged_document_is_refused_as_corrupt),
         cmocka_unit_test(names_that_do_not_fit_are_refused_as_corrupt),
