@@ -1,7 +1,7 @@
 /* build_run, step by step: bind again (the files may have been replaced since), count and load,
- * sort, then one pass in key order that merges duplicates, writes records and feeds the rollups'
- * cells. A record counts once in a rollup however often it was delivered, because cells are fed
- * from the merged pass.
+ * sort, then one pass in key order: a thread merges duplicates, and this one writes the records and
+ * feeds the rollups' cells. A record counts once in a rollup however often it was delivered,
+ * because cells are fed from what is merged.
  *
  * Memory is split: half for DuckDB and 3/8 for the sorter while rows come; then DuckDB is gone, and
  * the sorter's share stays until its last record, beside 1/4 for the rollups' cells; then there are
@@ -11,6 +11,7 @@
 #include "ingest/build.h"
 
 #include "ingest/collect.h"
+#include "ingest/handoff.h"
 #include "ingest/judge.h"
 #include "ingest/lattice.h"
 #include "ingest/plan.h"
@@ -72,7 +73,8 @@ struct build {
     const struct ingest_progress *progress;
     struct source_ledger sources[STORE_SOURCES_MAX];
     struct collect_ledger collected;
-    uint64_t accepted, duplicates, contradictions;
+    uint64_t accepted;
+    uint64_t duplicates, contradictions; /* and `example`: of the thread that merges */
     struct spill *spill;
     struct sorter *sorter;
     struct cells *cells[STORE_ROLLUPS_MAX];
@@ -84,14 +86,14 @@ struct build {
     size_t rollup;      /* the one whose cells are being written */
 };
 
-static enum st accept(struct build *b, const unsigned char *key, const void *payload)
+static enum st accept(struct build *b, const struct record *merged)
 {
     const struct store_definition *def = b->task->definition;
     struct payload_inputs inputs;
-    struct payload record = payload_open(def, payload);
+    struct payload record = payload_open(def, merged->bytes + merged->key_len);
     const void *tuple;
     size_t len;
-    enum st st = store_segment_writer_add(b->writer, key, record.row, record.row_len);
+    enum st st = store_segment_writer_add(b->writer, merged->bytes, record.row, record.row_len);
     for (size_t r = 0; !st && r < def->rollup_count; r++) {
         payload_inputs(&tuple, &len, &inputs, &record.inputs, &def->rollups[r]);
         st = cells_add(b->cells[r], tuple, len, &inputs);
@@ -156,7 +158,7 @@ static enum st keep(struct last *last, const unsigned char *key, const void *pay
 
 /* All records in order; those that are the same, byte for byte, are one. Of others that share a key
  * the first or the last counts, as they are sorted by their order. */
-static enum st merge(struct build *b, struct last *last)
+static enum st merge(struct build *b, struct last *last, struct handoff *h)
 {
     enum store_duplicates rule = b->task->definition->on_duplicate;
     bool contradicted = false; /* the key of `last` */
@@ -176,9 +178,10 @@ static enum st merge(struct build *b, struct last *last)
         } else {
             contradicted = false;
             if (rule == STORE_DUPLICATES_LAST && last->some)
-                st = accept(b, last->key, last->payload.data);
+                st = handoff_give(h, last->key, last->key_bytes, last->payload.data,
+                                  last->payload.len);
             if (rule != STORE_DUPLICATES_LAST && !b->contradictions)
-                st = accept(b, key, payload);
+                st = handoff_give(h, key, last->key_bytes, payload, len);
         }
         if (!st)
             st = keep(last, key, payload, len);
@@ -186,20 +189,32 @@ static enum st merge(struct build *b, struct last *last)
             return st;
     }
     if (st == ST_END && rule == STORE_DUPLICATES_LAST && last->some)
-        st = accept(b, last->key, last->payload.data);
+        st = handoff_give(h, last->key, last->key_bytes, last->payload.data, last->payload.len);
     if (st && st != ST_END)
         return st;
     return b->contradictions ? fail_contradictions(b) : ST_OK;
 }
 
-/* From the sorter to the segment's records, the rollups' cells, and the judged metrics. */
-static enum st merge_records(struct build *b)
+static enum st merge_all(struct handoff *h, void *ctx)
 {
+    struct build *b = ctx;
     struct last last = {.key_bytes = store_record_key_bytes(&b->task->definition->key)};
     buf_init(&last.payload, MERGE_RECORD_MAX);
-    enum st st = merge(b, &last);
+    enum st st = merge(b, &last, h);
     buf_release(&last.payload);
     return st;
+}
+
+/* From the sorter to the segment's records, the rollups' cells, and the judged metrics. */
+static enum st write_records(struct build *b)
+{
+    struct handoff *h = NULL;
+    struct record r;
+    enum st st = handoff_start(&h, merge_all, b);
+    while (!st && !(st = handoff_take(&r, h)))
+        st = accept(b, &r);
+    handoff_end(h);
+    return st == ST_END ? ST_OK : st;
 }
 
 static enum st write_cell(size_t set, const void *tuple, size_t len, struct store_cell *cell,
@@ -393,7 +408,7 @@ enum st build_run(json_t **report, const struct task *t, const struct ingest_pro
     if (st)
         goto done;
     ingest_tell(progress, "building", 0, b->collected.prepared);
-    if ((st = merge_records(b)) || (st = judge_metrics(b)))
+    if ((st = write_records(b)) || (st = judge_metrics(b)))
         goto done;
     sorter_free(b->sorter);
     b->sorter = NULL;
