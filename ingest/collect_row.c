@@ -139,21 +139,21 @@ static enum st add_term(struct collect_worker *w, enum store_aggregate aggregate
 {
     unsigned char kind = *w->input++;
     int64_t input = 0;
-    if (aggregate != STORE_COUNT_ALL) {
-        const struct duck_column *column = &w->columns[(*at)++];
-        enum store_type type = aggregate == STORE_DISTINCT  ? STORE_VARCHAR
-                               : kind == STORE_INPUT_DOUBLE ? STORE_DOUBLE
-                                                            : STORE_BIGINT;
-        struct store_value v = value_at(column, type, row);
-        if (v.null)
-            kind = PAYLOAD_NULL;
-        else if (type == STORE_VARCHAR)
-            input = (int64_t)store_distinct_hash(v.as.text.bytes, v.as.text.len);
-        else
-            memcpy(&input, &v.as, sizeof input);
-        if (!v.null && type == STORE_DOUBLE && !isfinite(v.as.d))
-            return reject(w, w->shared->not_finite);
-    }
+    if (aggregate == STORE_COUNT_ALL)
+        return ST_OK;
+    const struct duck_column *column = &w->columns[(*at)++];
+    enum store_type type = aggregate == STORE_DISTINCT  ? STORE_VARCHAR
+                           : kind == STORE_INPUT_DOUBLE ? STORE_DOUBLE
+                                                        : STORE_BIGINT;
+    struct store_value v = value_at(column, type, row);
+    if (v.null)
+        kind = PAYLOAD_NULL;
+    else if (type == STORE_VARCHAR)
+        input = (int64_t)store_distinct_hash(v.as.text.bytes, v.as.text.len);
+    else
+        memcpy(&input, &v.as, sizeof input);
+    if (!v.null && type == STORE_DOUBLE && !isfinite(v.as.d))
+        return reject(w, w->shared->not_finite);
     payload_add_input(&w->payload, kind, input);
     return ST_OK;
 }

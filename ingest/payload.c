@@ -1,7 +1,7 @@
 /* A payload, in the machine's byte order because it never leaves the process:
  *
- *   order | row length | row | for each rollup: tuple length | tuple | for each term: 1 B kind of
- *   input or PAYLOAD_NULL, then unless null the input
+ *   order | row length | row | for each rollup: tuple length | tuple | for each term but count(*):
+ *   1 B kind of input or PAYLOAD_NULL, then unless null the input
  *
  * Lengths and integers are LEB128, these zigzag; a DOUBLE has 8 bytes. Every value has one form, so
  * that equal payloads under equal keys are one record; unequal ones contradict each other. `order`
@@ -113,23 +113,30 @@ struct payload payload_open(const struct store_definition *definition, const voi
     return (struct payload){at, len, at + len};
 }
 
+static void read_input(struct payload_inputs *inputs, size_t i, const unsigned char **at)
+{
+    unsigned char kind = *(*at)++;
+    inputs->kinds[i] = kind;
+    inputs->nulls[i] = kind == PAYLOAD_NULL;
+    inputs->values[i] = 0;
+    if (kind == STORE_INPUT_DOUBLE) {
+        memcpy(&inputs->values[i], *at, sizeof inputs->values[i]);
+        *at += sizeof inputs->values[i];
+    } else if (kind != PAYLOAD_NULL) {
+        uint64_t n = read_varint(at);
+        inputs->values[i] = (int64_t)(n >> 1 ^ -(n & 1));
+    }
+}
+
 void payload_inputs(const void **tuple, size_t *tuple_len, struct payload_inputs *inputs,
                     const unsigned char **at, const struct store_rollup *rollup)
 {
+    size_t i = 0;
     *tuple_len = read_varint(at);
     *tuple = *at;
     *at += *tuple_len;
-    for (size_t i = 0; i < rollup->term_count; i++) {
-        unsigned char kind = *(*at)++;
-        inputs->kinds[i] = kind;
-        inputs->nulls[i] = kind == PAYLOAD_NULL;
-        inputs->values[i] = 0;
-        if (kind == STORE_INPUT_DOUBLE) {
-            memcpy(&inputs->values[i], *at, sizeof inputs->values[i]);
-            *at += sizeof inputs->values[i];
-        } else if (kind != PAYLOAD_NULL) {
-            uint64_t n = read_varint(at);
-            inputs->values[i] = (int64_t)(n >> 1 ^ -(n & 1));
-        }
-    }
+    for (size_t m = 0; m < rollup->metric_count; m++)
+        for (size_t k = 0; k < (rollup->metrics[m].ratio ? 2u : 1u); k++, i++)
+            if (rollup->metrics[m].terms[k].aggregate != STORE_COUNT_ALL)
+                read_input(inputs, i, at);
 }

@@ -11,7 +11,7 @@
 #define PAYLOAD_NULL 255 /* instead of an enum store_input */
 
 /* Appended in this order: the order when duplicates have one, the row, then for each rollup its
- * tuple and one input per term. A failure stays in `out`. */
+ * tuple and one input per term but count(*), which has none. A failure stays in `out`. */
 void payload_add_order(struct buf *out, enum store_type type, const struct store_value *v);
 /* The row is what was appended from `start` on; its length is put in front of it. */
 void payload_end_row(struct buf *out, size_t start);
@@ -28,7 +28,7 @@ struct payload {
 };
 struct payload payload_open(const struct store_definition *definition, const void *bytes);
 
-/* What the metrics of a record are computed from. */
+/* What the metrics of a record are computed from; of count(*) nothing is set. */
 struct payload_inputs {
     int64_t values[2 * STORE_METRICS_MAX];
     bool nulls[2 * STORE_METRICS_MAX];

@@ -27,9 +27,10 @@ struct step {
 };
 typedef enum st (*term_fn)(const struct step *step, void *ctx);
 
-/* Metric by metric, term by term: the order in which states are kept. */
-static enum st each_term(const struct store_rollup *r, struct store_cell *cell, term_fn fn,
-                         void *ctx)
+/* Metric by metric, term by term: the order in which states are kept. Inline, and `fn` with it:
+ * every record of a build comes here. */
+static inline __attribute__((always_inline)) enum st
+each_term(const struct store_rollup *r, struct store_cell *cell, term_fn fn, void *ctx)
 {
     enum st st = ST_OK;
     size_t index = 0;
@@ -83,17 +84,13 @@ void store_cell_release(struct store_cell *cell, const struct store_rollup *r)
     cell->records = 0;
 }
 
-static enum st count_bytes(const struct step *step, void *ctx)
-{
-    *(size_t *)ctx += sketch_bytes(step->state->sketch);
-    return ST_OK;
-}
-
 size_t store_cell_bytes(const struct store_cell *cell, const struct store_rollup *r)
 {
     size_t bytes = 0;
 
-    (void)each_term(r, (struct store_cell *)(uintptr_t)cell, count_bytes, &bytes);
+    for (size_t i = 0; i < r->term_count; i++)
+        if (cell->terms[i].sketch)
+            bytes += sketch_bytes(cell->terms[i].sketch);
     return bytes;
 }
 

@@ -44,8 +44,15 @@ int64_t store_sort_decode(const unsigned char bytes[STORE_SORT_BYTES])
     return (int64_t)(be64toh(bits) ^ 1ull << 63);
 }
 
+/* What stands before a field's normal form; its length is zero until that is known. */
+struct field_head {
+    unsigned char len;
+    char bytes[2 + STORE_NAME_SIZE + sizeof(uint32_t)];
+};
+
 struct store_hasher {
     const struct store_key_spec *spec;
+    struct field_head heads[STORE_KEY_FIELDS_MAX];
     struct digest_hmac *hmac; /* NULL: plain SHA-256 */
     struct buf encoding;
     size_t prefix_len;
@@ -55,6 +62,16 @@ struct store_hasher {
 };
 
 #define BASE_PREFIX "everline base 1"
+
+static void set_head(struct field_head *head, const char *name)
+{
+    size_t len = strlen(name);
+
+    head->bytes[0] = 'f';
+    head->bytes[1] = (char)len;
+    memcpy(head->bytes + 2, name, len);
+    head->len = (unsigned char)(2 + len + sizeof(uint32_t));
+}
 
 enum st store_hasher_new(struct store_hasher **out, const struct store_key_spec *spec,
                          const char *tenant, const char *dataset, const struct secret *hmac_key)
@@ -67,6 +84,8 @@ enum st store_hasher_new(struct store_hasher **out, const struct store_key_spec 
     if (!h)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     h->spec = spec;
+    for (size_t i = 0; i < spec->field_count; i++)
+        set_head(&h->heads[i], spec->fields[i].name);
     buf_init(&h->encoding, ENCODING_MAX);
     (void)buf_reserve(&h->encoding, ENCODING_USUAL);
     buf_add(&h->encoding, PREFIX, sizeof PREFIX);
@@ -106,24 +125,13 @@ const struct store_key_spec *store_hasher_spec(const struct store_hasher *h)
     return h->spec;
 }
 
-static void add_field(struct store_hasher *h, const struct store_key_field *field,
-                      size_t *length_at)
+/* Of the normal form that begins there and ends the encoding. */
+static void set_length(struct store_hasher *h, size_t value_at)
 {
-    size_t name_len = strlen(field->name);
-
-    buf_addch(&h->encoding, 'f');
-    buf_addch(&h->encoding, (char)name_len);
-    buf_add(&h->encoding, field->name, name_len);
-    *length_at = h->encoding.len;
-    buf_add(&h->encoding, "\0\0\0", 4);
-}
-
-static void set_length(struct store_hasher *h, size_t length_at)
-{
-    uint32_t len = htole32((uint32_t)(h->encoding.len - length_at - sizeof len));
+    uint32_t len = htole32((uint32_t)(h->encoding.len - value_at));
 
     if (!h->encoding.status)
-        memcpy(h->encoding.data + length_at, &len, sizeof len);
+        memcpy(h->encoding.data + value_at - sizeof len, &len, sizeof len);
 }
 
 static enum st finish(unsigned char out[STORE_KEY_BYTES], struct store_hasher *h,
@@ -183,22 +191,23 @@ enum st store_hasher_sum(unsigned char out[STORE_KEY_BYTES], struct store_hasher
     restart(h);
     for (size_t i = 0; i < h->spec->field_count; i++) {
         const struct store_key_field *field = &h->spec->fields[i];
-        size_t length_at, field_at = h->encoding.len;
+        const struct field_head *head = &h->heads[i];
+        size_t field_at = h->encoding.len, value_at = field_at + head->len;
 
         if (!fields[i].bytes)
             return st_place(
                 st_fail(ST_INVALID, "INVALID_KEY", "key field \"%s\" is null", field->name),
                 "/key/%s", field->name);
-        add_field(h, field, &length_at);
+        buf_add(&h->encoding, head->bytes, head->len);
         enum st st =
             store_normalize(&h->encoding, field->normalizer, fields[i].bytes, fields[i].len);
         if (st == ST_INVALID)
             return st_place(st_wrap(st, "key field \"%s\"", field->name), "/key/%s", field->name);
         if (st)
             return st;
-        set_length(h, length_at);
+        set_length(h, value_at);
         if (h->spec->guess_limit && !h->encoding.status)
-            add_to_base(h, i, field_at, length_at);
+            add_to_base(h, i, field_at, value_at - sizeof(uint32_t));
     }
     enum st st = finish(out, h, &h->encoding);
     return st || !h->spec->guess_limit ? st : finish_base(h);
