@@ -12,6 +12,7 @@
 
 #define LOOK_MS 20 /* between looks whether the catalog has changed: no system call but the nap */
 #define AT_LEAST_MS 500 /* what died changes no catalog */
+#define FAILURES_MAX 4  /* after them it tries every 8 s */
 
 struct worker {
     const struct worker_options *options;
@@ -130,6 +131,14 @@ static bool is_stopped(void)
     return job_check_interrupted() != ST_OK;
 }
 
+static void rest(uint64_t ms)
+{
+    uint64_t start_ms = clock_boot_ms();
+
+    while (!is_stopped() && clock_boot_ms() - start_ms < ms)
+        poll(NULL, 0, LOOK_MS);
+}
+
 /* Until the catalog changes, or something may have died. */
 static void wait_for_work(const struct worker *w, uint64_t seen)
 {
@@ -140,21 +149,30 @@ static void wait_for_work(const struct worker *w, uint64_t seen)
         poll(NULL, 0, LOOK_MS);
 }
 
-static void work(const struct worker *w)
+/* ST_UNAVAILABLE, READ_ONLY: the catalog stays so for this process, and another one may do better.
+ */
+static enum st work(const struct worker *w)
 {
     uint64_t idle_ms = clock_boot_ms(), limit_ms = w->options->idle_exit_ms, seen = 0;
+    unsigned failures = 0;
 
     while (!is_stopped() && (!limit_ms || clock_boot_ms() - idle_ms < limit_ms)) {
         enum st st = run_next(w, &seen);
         if (!st)
             idle_ms = clock_boot_ms();
         if (st && st != ST_NOT_FOUND) {
+            if (strcmp(st_code(), "READ_ONLY") == 0)
+                return st;
             log_failure(LOG_LEVEL_ERROR, "worker", "the queue cannot be used now");
-            poll(NULL, 0, AT_LEAST_MS);
-        } else if (st) {
-            wait_for_work(w, seen);
+            rest(AT_LEAST_MS << failures);
+            failures += failures < FAILURES_MAX;
+            continue;
         }
+        failures = 0;
+        if (st)
+            wait_for_work(w, seen);
     }
+    return ST_OK;
 }
 
 enum st worker_run(const struct worker_options *options)
@@ -166,7 +184,7 @@ enum st worker_run(const struct worker_options *options)
     if (st)
         return st;
     log_event(LOG_LEVEL_INFO, "worker", "ready");
-    work(&w);
+    st = work(&w);
     store_close(w.store);
-    return ST_OK;
+    return st;
 }

@@ -11,7 +11,7 @@ const NEVER_HEARD = { code: null, signal: 'SIGKILL', stderr: '' };
 const STILL_RUNNING = { code: 1, signal: null, stderr: 'everline: the disk stays full: whether it happened is open' };
 
 /** Nothing can be written down, the end of a job neither, and the server has said so again and again. */
-const staysFull = (server) => (server.log.match(/"event":"upkeep".*"code":"FULL"/g) ?? []).length >= 5;
+const staysFull = (server) => (server.log.match(/"code":"FULL"|was full or could only be read/g) ?? []).length >= 5;
 
 /** What a request said, in the words of a command's end. */
 async function asked(request) {
