@@ -363,6 +363,24 @@ enum st store_sweep(bool *aside, struct store *s)
     return st;
 }
 
+static bool is_aside(const char *name)
+{
+    return strncmp(name, ASIDE, strlen(ASIDE)) == 0;
+}
+
+bool store_purge_due(const char *build_dir)
+{
+    struct fs_list list;
+    bool due = build_dir_any_dead(build_dir);
+
+    if (due || fs_list_dir(&list, build_dir))
+        return due;
+    for (size_t i = 0; !due && i < list.count; i++)
+        due = is_aside(list.names[i]);
+    fs_list_free(&list);
+    return due;
+}
+
 void store_purge(const char *build_dir)
 {
     struct fs_list list;
@@ -371,7 +389,7 @@ void store_purge(const char *build_dir)
     if (fs_list_dir(&list, build_dir))
         return;
     for (size_t i = 0; i < list.count; i++)
-        if (strncmp(list.names[i], ASIDE, strlen(ASIDE)) == 0 &&
+        if (is_aside(list.names[i]) &&
             fs_path(path, "%s/%s", build_dir, list.names[i]) == ST_OK && unlink(path) != 0 &&
             errno != ENOENT)
             log_event(LOG_LEVEL_WARN, "purge", "a removed segment's file stays");

@@ -18,6 +18,8 @@ enum st store_sweep(bool *aside, struct store *s) ST_MUST_USE;
 /* Unlinks what sweeps moved aside and what dead builds left, which may take long. Any thread;
  * `build_dir` is store_build_dir. */
 void store_purge(const char *build_dir);
+/* Is there something of that kind? */
+bool store_purge_due(const char *build_dir);
 const char *store_build_dir(const struct store *s);
 
 /* The two after a change, and the purge; failures are logged, since the change is done. */

@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "store/build_dir.h"
 #include "store/offer.h"
 #include "store/retention.h"
 #include "store/upload.h"
@@ -91,7 +90,7 @@ bool upkeep_step(struct upkeep *u, struct store *s, uint64_t now_ms)
         st = store_sweep(&aside, s);
     }
     if (!st && round_over)
-        aside |= build_dir_any_dead(s->build_dir);
+        aside |= store_purge_due(s->build_dir);
     if (st && !catalog_is_busy(st)) {
         log_failure(LOG_LEVEL_WARN, "upkeep", "what is old or dead cannot be put away now");
         u->failures += u->failures < FAILURES_MAX;

@@ -1,4 +1,6 @@
 // After something went wrong: what must hold of the directory, with fresh processes. Returns what does not.
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { until } from '../kit/process.mjs';
 import { ingest, rollback, STRANGER } from './operations.mjs';
 import { judge, judgePrivacy, judgeStranger, leftovers, look, namedSegments, tolerated } from './state.mjs';
@@ -6,7 +8,7 @@ import { judge, judgePrivacy, judgeStranger, leftovers, look, namedSegments, tol
 /** Leftovers that were tolerated: name -> how many. */
 export const toleratedCounts = new Map();
 
-/* How long a running server may take to serve what is current. */
+/* How long a running server may take to serve what is current, and to put away what is not. */
 const CATCH_UP_MS = 5000;
 
 /** What a command that ended said of its work. `result`: of run(). */
@@ -25,7 +27,8 @@ export function expectation(operation, past, word) {
   const done = Array.from({ length: operation.attempts ?? 1 }, (_, i) => (after === null ? null : after + i)); /* each takes a number */
   const chosen = { success: done, accepted: done, failure: [before], 'no reason': [] }[word] ?? [before, ...done];
   const descriptions = { success: [next], failure: [old] }[word] ?? [old, next];
-  return { past, current: chosen, descriptions: old ? descriptions : undefined, brokenOff: word !== 'success' };
+  const gone = operation.gone && { name: operation.gone, is: { success: true, accepted: true, failure: false }[word] };
+  return { past, current: chosen, descriptions: old ? descriptions : undefined, gone, brokenOff: word !== 'success' };
 }
 
 /** Looks until what is seen is right, or the time is over. */
@@ -60,7 +63,7 @@ async function commands(data, list, problems) {
   return problems.length === 0;
 }
 
-async function goesOn(data, server, token, before, problems) {
+async function goesOn(data, server, token, before, ahead, problems) {
   const result = await data.cli(ingest('z'));
   if (result.code !== 0) {
     problems.push(`the next ingest failed: ${result.stderr}`);
@@ -69,11 +72,11 @@ async function goesOn(data, server, token, before, problems) {
   const { version, outcome } = JSON.parse(result.stdout);
   if (outcome !== 'flipped') problems.push(`the next ingest is ${outcome}`);
   if (before.people.versions.some((row) => row.version >= version)) problems.push(`the next version has number ${version}, which is not new`);
-  const next = await lookAgain(server, token, data.directory, { past: before, current: [version] });
+  const next = await lookAgain(server, token, data.directory, { past: before, current: [version], ahead });
   problems.push(...next.problems.map((text) => `after the next ingest: ${text}`));
 
   if (!(await commands(data, [rollback(version)], problems))) return undefined;
-  const back = await lookAgain(server, token, data.directory, { past: next.seen, current: [before.people.current] });
+  const back = await lookAgain(server, token, data.directory, { past: next.seen, current: [before.people.current], ahead });
   problems.push(...back.problems.map((text) => `after a rollback: ${text}`));
   return back.seen;
 }
@@ -98,8 +101,10 @@ export async function aftermath(data, operation, expected) {
     }
     if (operation.from !== 'nothing')
       problems.push(...await judgeStranger(server, await data.token({ tenant: STRANGER })));
-    const last = await goesOn(data, server, token, seen, problems);
+    const last = await goesOn(data, server, token, seen, operation.gone, problems);
     if (!last) return problems;
+    const late = performance.now() + CATCH_UP_MS;
+    await until('what is dead is put away', () => readdirSync(join(data.directory, 'build')).length === 0 || performance.now() > late);
 
     const code = await server.stop();
     if (code !== 0) problems.push(`the server ended with ${code}: ${server.log.slice(-500)}`);

@@ -62,6 +62,8 @@ const falsified = {
   'a version that is gone': [(s) => { s.people.versions.shift(); }, /version 2 is gone/],
   'a number with another build': [(s) => { s.people.versions[0].job = 'job-000000000099'; }, /has another job/],
   'another past': [(s) => { s.people.events[3].actor = 'nobody'; }, /events of the past/],
+  'a dataset that was deleted and is there': [(s) => s, /things: it is there still/, { gone: { name: 'things', is: true } }],
+  'a dataset whose deletion failed and that is gone': [(s) => { delete s.things; }, /things: it is gone/, { gone: { name: 'things', is: false } }],
   'another current version than is right': [(s) => s, /version 1 is current, not 2/, { current: [2] }],
   'another definition than is right': [(s) => s, /its definition is/, { descriptions: ['Another'] }],
 };

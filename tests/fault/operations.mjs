@@ -40,7 +40,7 @@ const PREPARED = {
 
 /** from: the directory before. run: what is broken off. current: of people, afterwards; missing: as it was.
  *  repair: commands that must succeed afterwards, however far the run came, so that there is something to
- *  serve. description: of the definition, afterwards. */
+ *  serve. description: of the definition, afterwards. gone: a dataset that is deleted. */
 export const OPERATIONS = [
   { name: 'new data directory', from: 'nothing', run: tenant(), repair: [tenant(), ...ONE] },
   { name: 'new dataset', from: 'tenant', run: put('people'), repair: ONE },
@@ -50,6 +50,7 @@ export const OPERATIONS = [
   { name: 'ingest with retention', from: 'old versions', run: ingest('c'), current: 4 },
   { name: 'rollback', from: 'two', run: rollback(2), current: 1 },
   { name: 'promotion', from: 'rolled back', run: promote(2), current: 2 },
+  { name: 'dataset delete', from: 'two', run: ['dataset', 'delete', 'things', '--tenant', 'dev', ...REASON], gone: 'things' },
   { name: 'dataset put', from: 'one', run: put('people', { description: 'Another' }), description: 'Another' },
 ];
 

@@ -129,16 +129,18 @@ function judgePast(now, past, say) {
 }
 
 /** `seen`: of look(). `past`: of an earlier look, or {}. `current`: the versions of people that may be
- *  current. `description`: those that its definition may have. `brokenOff`: a write may have been. */
-export function judge(seen, { past = {}, current, descriptions, brokenOff = false }) {
+ *  current. `description`: those that its definition may have. `gone`: a dataset that is deleted (is: true), is not
+ *  (false) or may be. `brokenOff`: a write may have been; `ahead`: one of that dataset, which nothing has changed since. */
+export function judge(seen, { past = {}, current, descriptions, gone, ahead, brokenOff = false }) {
   const problems = [];
-  for (const name of Object.keys(past)) if (!seen[name]) problems.push(`${name}: it is gone`);
+  for (const name of Object.keys(past)) if (!seen[name] && (name !== gone?.name || gone.is === false)) problems.push(`${name}: it is gone`);
+  if (gone?.is && seen[gone.name]) problems.push(`${gone.name}: it is there still`);
   for (const [name, dataset] of Object.entries(seen)) {
     const say = (text) => problems.push(`${name}: ${text}`);
     judgeRows(dataset, say);
     judgeEvents(dataset, say);
     judgeAnswers(dataset, say);
-    judgeHeadFile(dataset, say, brokenOff);
+    judgeHeadFile(dataset, say, brokenOff || name === ahead);
     if (past[name]) judgePast(dataset, past[name], say);
     if (!brokenOff && dataset.versions.some((row) => row.state === 'IN_PROGRESS')) say('a version is still IN_PROGRESS');
     if (name !== 'people') continue;
