@@ -389,9 +389,8 @@ void store_purge(const char *build_dir)
     if (fs_list_dir(&list, build_dir))
         return;
     for (size_t i = 0; i < list.count; i++)
-        if (is_aside(list.names[i]) &&
-            fs_path(path, "%s/%s", build_dir, list.names[i]) == ST_OK && unlink(path) != 0 &&
-            errno != ENOENT)
+        if (is_aside(list.names[i]) && fs_path(path, "%s/%s", build_dir, list.names[i]) == ST_OK &&
+            unlink(path) != 0 && errno != ENOENT)
             log_event(LOG_LEVEL_WARN, "purge", "a removed segment's file stays");
     fs_list_free(&list);
     build_dir_sweep(build_dir);
