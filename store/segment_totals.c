@@ -60,15 +60,6 @@ static bool kind_of(unsigned char *kind, enum store_aggregate aggregate, enum st
     if (aggregate == STORE_DISTINCT)
         return type == STORE_VARCHAR;
     switch (STORE_TYPE_BASE(type)) {
-    case STORE_BOOLEAN:
-    case STORE_TINYINT:
-    case STORE_SMALLINT:
-    case STORE_INTEGER:
-    case STORE_BIGINT:
-    case STORE_UTINYINT:
-    case STORE_USMALLINT:
-    case STORE_UINTEGER:
-        return true;
     case STORE_DOUBLE:
         *kind = STORE_INPUT_DOUBLE;
         return true;
@@ -81,11 +72,9 @@ static bool kind_of(unsigned char *kind, enum store_aggregate aggregate, enum st
     case STORE_TIMESTAMP:
         *kind = STORE_INPUT_TIMESTAMP;
         return extreme;
-    case STORE_VARCHAR:
-    case STORE_LIST:
-        break;
+    default:
+        return type == STORE_BOOLEAN || store_type_is_sortable(type); /* an integer */
     }
-    return false;
 }
 
 /* The field that an expression is: its name, or of a BOOLEAN or an integer `name::INT`. */

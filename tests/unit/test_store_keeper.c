@@ -1,4 +1,5 @@
-/* The keeper: a serving process that watches what another process publishes. */
+/* The keeper: a serving process that watches what another process publishes. One long file: every
+ * test drives the same small server, step by step, beside a publisher in the same directory. */
 #include "store_kit.h"
 
 #include "base/clock.h"
