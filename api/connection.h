@@ -30,7 +30,7 @@ struct api_exchange {
     const struct api_settings *settings; /* in force when it began */
     struct MHD_Connection *connection;
     struct api_link *link;
-    enum exchange_state state;
+    _Atomic enum exchange_state state; /* what one thread did to the rest, the next one sees */
     struct api_request request;
     struct api_reply reply;
     struct api_head head;
