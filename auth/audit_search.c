@@ -84,13 +84,16 @@ static bool has_text(const json_t *line, const char *name, const char *wanted)
     return !wanted || (text && strcmp(text, wanted) == 0);
 }
 
+/* Whoever can write there can change a line: its keys may be anything. */
 static bool has_key(const json_t *line, const char *wanted)
 {
-    const json_t *key;
-    size_t i;
+    const json_t *keys = json_object_get(line, "keys");
 
-    json_array_foreach(json_object_get(line, "keys"), i,
-                       key) if (strcmp(json_string_value(key), wanted) == 0) return true;
+    for (size_t i = 0; i < json_array_size(keys); i++) {
+        const char *key = json_string_value(json_array_get(keys, i));
+        if (key && strcmp(key, wanted) == 0)
+            return true;
+    }
     return false;
 }
 

@@ -320,6 +320,9 @@ static enum st versions_from_json(struct head *h, const json_t *list)
             jx_need_integer(&at_us, item, "", "at_us", 0, INT64_MAX) ||
             jx_need_string(&state, item, "", "state") || jx_array(&segments, item, "", "segments"))
             return corrupt();
+        if ((uint64_t)version > h->last_version ||
+            (i > 0 && (uint64_t)version <= h->versions[i - 1].version)) /* ascending */
+            return corrupt();
         enum st st = add_version(h, (uint64_t)version);
         if (st)
             return st;
@@ -342,7 +345,8 @@ static enum st turns_from_json(struct head *h, const json_t *list)
         int64_t version, at_us;
 
         if (jx_need_integer(&version, item, "", "version", 0, INT64_MAX) ||
-            jx_need_integer(&at_us, item, "", "at_us", 0, INT64_MAX))
+            jx_need_integer(&at_us, item, "", "at_us", 0, INT64_MAX) ||
+            (i > 0 && at_us < h->turns[i - 1].at_us)) /* oldest first */
             return corrupt();
         enum st st = add_turn(h, (uint64_t)version, at_us);
         if (st)
