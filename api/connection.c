@@ -373,6 +373,8 @@ static enum MHD_Result run(struct api_exchange *x)
     api_run_data(&x->reply, request);
     store_view_leave(x->server->keeper, request->slot);
     request->view = NULL;
+    if (x->server->workers[request->slot].overload.running)
+        api_overload_ran(&x->server->workers[request->slot].overload, clock_steady_ns());
     if (request->pin.version && x->opened++ < OPENINGS_MAX)
         return post(x, run_opening, finish_opening);
     return api_reply_queue(x);

@@ -119,7 +119,6 @@ enum st api_op_delete_dataset(struct api_reply *reply, struct api_request *reque
     if (st)
         return st;
     await(wait, request, sequence);
-    wait->deleted = true;
     reply->status = 204;
     return ST_OK;
 }

@@ -9,7 +9,7 @@
 
 #define LOOK_EVERY 16 /* as long as all is well: it is a system call */
 #define INTERVAL_NS 1000000000u
-#define WINDOW_NS 100000000u
+#define REQUEST_NS 50000u /* what one takes before and after it is run, or when it is refused */
 
 /* Since when the last bytes have lain in the socket. */
 static int64_t waited_ms(int socket)
@@ -39,27 +39,50 @@ static void note(struct api_overload *o, bool waited_too_long, uint64_t now_ns)
                       : "requests wait too long: those that did are refused");
 }
 
-/* Counts the request, and says whether its tenant has asked its share of the window already. */
-static bool has_had_its_share(struct api_overload *o, const char *tenant, uint64_t now_ns)
+static void halve(struct api_overload *o, uint64_t now_ns)
 {
-    unsigned i = 0;
+    uint64_t times = (now_ns - o->halved_ns) / INTERVAL_NS;
 
-    if (now_ns - o->window_ns >= WINDOW_NS) {
-        o->window_ns = now_ns;
-        o->total = o->tenant_count = 0;
+    if (times == 0)
+        return;
+    for (unsigned i = 0; i < o->tenant_count; i++)
+        o->tenants[i].took_ns >>= times < 63 ? times : 63;
+    o->halved_ns = now_ns;
+}
+
+/* Its own place, or a new one, or that of who took least, with what that took: it may have taken as
+ * much, and been forgotten. */
+static struct api_overload_tenant *place_of(struct api_overload *o, const char *tenant)
+{
+    struct api_overload_tenant *place = &o->tenants[0];
+
+    for (unsigned i = 0; i < o->tenant_count; i++) {
+        if (strcmp(o->tenants[i].name, tenant) == 0)
+            return &o->tenants[i];
+        if (o->tenants[i].took_ns < place->took_ns)
+            place = &o->tenants[i];
     }
-    while (i < o->tenant_count && strcmp(o->tenants[i].name, tenant) != 0)
-        i++;
-    if (i == API_OVERLOAD_TENANTS)
-        return true;
-    if (i == o->tenant_count) {
-        o->tenant_count++;
-        o->tenants[i].count = 0;
-        memcpy(o->tenants[i].name, tenant, strnlen(tenant, STORE_NAME_SIZE - 1) + 1);
+    if (o->tenant_count < API_OVERLOAD_TENANTS) {
+        place = &o->tenants[o->tenant_count++];
+        place->took_ns = 0;
     }
-    o->tenants[i].count++;
-    o->total++;
-    return o->tenants[i].count * o->tenant_count >= o->total;
+    memcpy(place->name, tenant, strnlen(tenant, STORE_NAME_SIZE - 1) + 1);
+    return place;
+}
+
+/* Notes the request, and says whether its tenant is among those that took most. */
+static bool bears_it(struct api_overload *o, const char *tenant, uint64_t now_ns)
+{
+    uint64_t most_ns = 0;
+
+    halve(o, now_ns);
+    o->running = place_of(o, tenant);
+    o->running->took_ns += REQUEST_NS;
+    o->began_ns = now_ns;
+    for (unsigned i = 0; i < o->tenant_count; i++)
+        if (o->tenants[i].took_ns > most_ns)
+            most_ns = o->tenants[i].took_ns;
+    return o->running->took_ns >= most_ns / 2;
 }
 
 enum st api_overload_judge(struct api_overload *o, int64_t waited, const char *tenant,
@@ -67,14 +90,23 @@ enum st api_overload_judge(struct api_overload *o, int64_t waited, const char *t
 {
     bool too_long = waited > (int64_t)max_wait_ms;
 
+    o->running = NULL;
     if (waited < 0)
         return ST_OK;
     note(o, too_long, now_ns);
-    if (!o->is_overloaded || !has_had_its_share(o, tenant, now_ns) || !too_long)
+    bool bears = bears_it(o, tenant, now_ns);
+    if (!o->is_overloaded || !bears || !too_long)
         return ST_OK;
+    o->running = NULL;
     return st_hint(
         st_fail(ST_UNAVAILABLE, "OVERLOADED", "there are more requests than are answered"),
         "try again later, and not all at once");
+}
+
+void api_overload_ran(struct api_overload *o, uint64_t now_ns)
+{
+    o->running->took_ns += now_ns - o->began_ns;
+    o->running = NULL;
 }
 
 enum st api_overload_check(struct api_overload *o, int socket, const char *tenant, uint64_t now_ns,

@@ -4,7 +4,9 @@
  * those that did are refused, which costs next to nothing, so that the others are answered in time.
  * A stall of the machine is no overload: what it held up is answered.
  *
- * Under overload a tenant that asks less than its share is not refused: who asks most pays. */
+ * Who made the load is asked to bear it: of each tenant it is known how much of the worker's time
+ * its requests took lately, and who took less than half of what the first among them did is not
+ * refused. Requests alone would not tell: few that take long keep many short ones waiting. */
 #ifndef EVERLINE_API_OVERLOAD_H
 #define EVERLINE_API_OVERLOAD_H
 
@@ -14,19 +16,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define API_OVERLOAD_TENANTS 32
+#define API_OVERLOAD_TENANTS 32 /* when there are more, who took least is forgotten */
+
+struct api_overload_tenant {
+    char name[STORE_NAME_SIZE];
+    uint64_t took_ns; /* halved each second */
+};
 
 /* What one worker knows of it. */
 struct api_overload {
     bool is_overloaded;
-    unsigned unseen;              /* requests since the last whose wait was looked at */
-    uint64_t above_ns, below_ns;  /* since when all have waited too long, or none has; 0: not so */
-    uint64_t window_ns;           /* when counting began */
-    unsigned total, tenant_count; /* requests of the window, and who made them */
-    struct {
-        char name[STORE_NAME_SIZE];
-        unsigned count;
-    } tenants[API_OVERLOAD_TENANTS];
+    unsigned unseen;             /* requests since the last whose wait was looked at */
+    uint64_t above_ns, below_ns; /* since when all have waited too long, or none; 0: not so */
+    struct api_overload_tenant *running; /* whose request was judged, and is run; or NULL */
+    uint64_t began_ns;                   /* when */
+    uint64_t halved_ns;                  /* when times were */
+    unsigned tenant_count;
+    struct api_overload_tenant tenants[API_OVERLOAD_TENANTS];
 };
 
 /* A request of `tenant` that has come by this socket whole and is begun now: ST_UNAVAILABLE, code
@@ -37,5 +43,8 @@ enum st api_overload_check(struct api_overload *o, int socket, const char *tenan
 /* The same, of a request that has waited so long; -1: nobody knows. For tests. */
 enum st api_overload_judge(struct api_overload *o, int64_t waited_ms, const char *tenant,
                            uint64_t now_ns, uint64_t max_wait_ms) ST_MUST_USE;
+
+/* It has been run; wanted when `running` is set. */
+void api_overload_ran(struct api_overload *o, uint64_t now_ns);
 
 #endif

@@ -50,13 +50,16 @@ void store_view_leave(struct store_keeper *k, unsigned slot);
 
 /* Where a task says what it moved, or what it needs: the reply waits until this process serves that
  * state, or has that kept version open (or knows that it cannot). At most STORE_PINS_MAX kept
- * versions are open beside the current ones; the one unused for longest makes room. */
+ * versions are open beside the current ones; the one unused for longest makes room.
+ *
+ * The move is made, whether it is served here or not: what cannot be served for
+ * STORE_SERVE_WAIT_MS, because something is wrong with the dataset, is waited for no longer. */
 #define STORE_PINS_MAX 16
+#define STORE_SERVE_WAIT_MS 30000
 struct store_wait {
     char tenant[STORE_NAME_SIZE];
     char dataset[STORE_NAME_SIZE];
     uint64_t sequence; /* 0: nothing to wait for */
-    bool deleted;      /* that state is: it is not served at all */
     uint64_t version;  /* 0: none to open */
     bool can_wait;     /* for run_fn: whether it may say `busy` */
     bool again; /* nothing was done yet: run_fn is to be called again in a few milliseconds */
@@ -75,6 +78,7 @@ struct store_task {
     struct store_task *next; /* the keeper's */
     struct store_wait wait;  /* the keeper's */
     uint64_t busy_since_ms;  /* the keeper's; 0: the catalog was not busy the last time */
+    uint64_t accepted_ms;    /* the keeper's; when it had run, and began to wait */
 };
 void store_keeper_post(struct store_keeper *k, struct store_task *task);
 /* Posts run_fn and waits for its end; the status of done_fn. Not on the catalog thread. */

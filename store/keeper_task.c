@@ -4,21 +4,27 @@
 #include "base/log.h"
 #include "store/upload.h"
 
-static bool is_served(struct store_keeper *k, const struct store_wait *wait)
+/* Is there nothing left to wait for? A dataset that is not in a view of all that was committed is
+ * deleted, by the task or by somebody else after it. */
+static bool is_served(struct store_keeper *k, const struct store_task *task)
 {
     const struct store_view *v = atomic_load(&k->current);
-    const struct serving *s = wait->sequence ? view_find(v, wait->tenant, wait->dataset) : NULL;
+    const struct store_wait *wait = &task->wait;
 
     if (wait->version && !keeper_version_settled(k, v, wait))
         return false;
-    return wait->sequence == 0 || (s ? s->served.sequence >= wait->sequence : wait->deleted);
+    if (wait->sequence == 0 ||
+        clock_steady_ns() / 1000000u - task->accepted_ms >= STORE_SERVE_WAIT_MS)
+        return true;
+    const struct serving *s = view_find(v, wait->tenant, wait->dataset);
+    return s ? s->served.sequence >= wait->sequence : !store_changed(k->store);
 }
 
 void keeper_finish_waiting(struct store_keeper *k, bool all)
 {
     for (struct store_task **at = &k->waiting; *at;) {
         struct store_task *task = *at;
-        if (!all && !is_served(k, &task->wait)) {
+        if (!all && !is_served(k, task)) {
             at = &task->next;
             continue;
         }
@@ -55,6 +61,7 @@ static void accept_task(struct store_keeper *k, struct store_task *task)
 {
     enum st st = task->wait.version ? keeper_add_pin(k, &task->wait) : ST_OK;
 
+    task->accepted_ms = clock_steady_ns() / 1000000u;
     if (st)
         task->done_fn(st, task->ctx);
     else

@@ -79,19 +79,61 @@ static void who_asks_little_is_answered(void **state)
     assert_true(refused > 950);
 }
 
-static void any_number_of_tenants_is_counted_in_what_there_is(void **state)
+static void the_first_request_of_who_asks_little_is_answered(void **state)
+{
+    uint64_t now = S;
+
+    (void)state;
+    ask(now, 3 * S, MAX_MS + 1);
+    for (now = 3 * S; now < 30 * S; now += 100 * MS) { /* whenever it comes */
+        ask(now, now + MS, MAX_MS + 1);
+        if (now / (100 * MS) % 7 == 0)
+            assert_int_equal(api_overload_judge(&o, MAX_MS + 1, "b", now, MAX_MS), ST_OK);
+        if (o.running)
+            api_overload_ran(&o, now);
+        ask(now + MS, now + 100 * MS, MAX_MS + 1);
+    }
+    assert_true(o.is_overloaded);
+}
+
+/* "a" asks four times a second, for a quarter of it; "b" ten times, for a millisecond. */
+static void few_that_take_long_are_refused_and_many_short_ones_are_not(void **state)
+{
+    unsigned refused = 0;
+
+    (void)state;
+    for (uint64_t now = S; now < 6 * S; now += 250 * MS) {
+        uint64_t at = now;
+        if (api_overload_judge(&o, 2 * MAX_MS, "a", at, MAX_MS) == ST_OK)
+            api_overload_ran(&o, at += 240 * MS);
+        else
+            refused++;
+        for (int i = 0; i < 3; i++, at += MS) {
+            assert_int_equal(api_overload_judge(&o, MAX_MS + 1, "b", at, MAX_MS), ST_OK);
+            api_overload_ran(&o, at + MS);
+        }
+    }
+    assert_true(refused > 10);
+}
+
+static void any_number_of_tenants_is_known_in_what_there_is(void **state)
 {
     char name[STORE_NAME_SIZE];
+    unsigned refused = 0;
 
     (void)state;
     ask(S, 3 * S, MAX_MS + 1);
-    for (unsigned i = 0; i < 4 * API_OVERLOAD_TENANTS; i++) {
+    for (unsigned i = 0; i < 4 * API_OVERLOAD_TENANTS; i++) { /* each once: who floods is known */
         snprintf(name, sizeof name, "tenant-%u", i);
-        if (api_overload_judge(&o, MAX_MS + 1, name, 3 * S, MAX_MS) == ST_OK)
-            assert_true(i < API_OVERLOAD_TENANTS);
+        assert_int_equal(api_overload_judge(&o, MAX_MS + 1, name, 3 * S, MAX_MS), ST_OK);
+        assert_int_equal(api_overload_judge(&o, MAX_MS + 1, "a", 3 * S, MAX_MS), ST_UNAVAILABLE);
     }
     assert_int_equal(o.tenant_count, API_OVERLOAD_TENANTS);
-    assert_int_equal(api_overload_judge(&o, MAX_MS + 1, "one more", 3 * S, MAX_MS), ST_UNAVAILABLE);
+    for (uint64_t now = 60 * S; now < 64 * S; now += MS) { /* all of them flood together */
+        snprintf(name, sizeof name, "tenant-%u", (unsigned)(now / MS) % (4 * API_OVERLOAD_TENANTS));
+        refused += api_overload_judge(&o, MAX_MS + 1, name, now, MAX_MS) != ST_OK;
+    }
+    assert_true(refused > 3000);
 }
 
 int main(void)
@@ -101,7 +143,9 @@ int main(void)
         cmocka_unit_test_setup(what_has_waited_too_long_is_refused_under_overload, set_up),
         cmocka_unit_test_setup(it_ends_when_none_has_waited_for_a_second, set_up),
         cmocka_unit_test_setup(who_asks_little_is_answered, set_up),
-        cmocka_unit_test_setup(any_number_of_tenants_is_counted_in_what_there_is, set_up),
+        cmocka_unit_test_setup(the_first_request_of_who_asks_little_is_answered, set_up),
+        cmocka_unit_test_setup(few_that_take_long_are_refused_and_many_short_ones_are_not, set_up),
+        cmocka_unit_test_setup(any_number_of_tenants_is_known_in_what_there_is, set_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -824,6 +824,69 @@ static void a_task_that_finds_the_catalog_busy_is_run_again(void **state)
     free(reader);
 }
 
+/* Asks to wait for a move of "things" that is never served. */
+static void chore_await_more(struct store *s, struct store_wait *wait, void *ctx)
+{
+    struct chore *c = ctx;
+
+    (void)s;
+    strcpy(wait->tenant, "acme");
+    strcpy(wait->dataset, "things");
+    wait->sequence = 1000;
+    sem_post(&c->entered);
+}
+
+static void chore_delete(struct store *s, struct store_wait *wait, void *ctx)
+{
+    struct chore *c = ctx;
+
+    strcpy(wait->tenant, "acme");
+    strcpy(wait->dataset, "things");
+    c->move = store_dataset_delete(
+        &wait->sequence, s,
+        &(struct store_move){.tenant = "acme", .dataset = "things", .actor = KIT_ACTOR});
+}
+
+static void who_waits_for_a_dataset_that_is_deleted_meanwhile_is_answered(void **state)
+{
+    struct store_keeper *k = start(*state);
+    struct chore *put = chore_new(chore_await_more), *delete = chore_new(chore_delete);
+    const struct store_served *d = NULL;
+
+    store_keeper_post(k, &put->task);
+    await(&put->entered);
+    store_keeper_post(k, &delete->task);
+    await(&delete->done);
+    assert_int_equal(delete->move, ST_OK);
+    assert_int_equal(store_view_dataset(&d, store_view_enter(k, 0), "acme", "things"),
+                     ST_NOT_FOUND); /* done means served nowhere */
+    store_view_leave(k, 0);
+    await(&put->done);
+    assert_int_equal(put->status, ST_OK);
+    store_keeper_stop(k);
+    free(put);
+    free(delete);
+}
+
+static void nobody_waits_for_ever_for_what_is_not_served(void **state)
+{
+    struct store_keeper *k = start(*state);
+    struct chore *c = chore_new(chore_await_more), *later = chore_new(chore_wait);
+
+    store_keeper_post(k, &c->task);
+    await(&c->entered);
+    sem_post(&later->go);
+    store_keeper_post(k, &later->task);
+    await(&later->done);
+    assert_int_equal(sem_trywait(&c->done), -1);
+    atomic_fetch_add(&skew_ns, STORE_SERVE_WAIT_MS * 1000000ull);
+    await(&c->done);
+    assert_int_equal(c->status, ST_OK);
+    store_keeper_stop(k);
+    free(c);
+    free(later);
+}
+
 static void another_unicode_version_makes_the_dataset_unavailable_instead_of_empty(void **state)
 {
     unicode_version = "99.0.0"; /* all that is looked up could be written otherwise now */
@@ -871,6 +934,8 @@ int main(void)
         TEST(a_damaged_segment_takes_away_its_dataset_and_no_other),
         TEST(a_stopped_writer_stops_no_reader_and_its_death_frees_the_lock),
         TEST(a_task_that_finds_the_catalog_busy_is_run_again),
+        TEST(who_waits_for_a_dataset_that_is_deleted_meanwhile_is_answered),
+        TEST(nobody_waits_for_ever_for_what_is_not_served),
         TEST(a_task_that_looks_again_hears_that_its_commit_failed),
         TEST(what_waits_at_the_same_time_is_one_commit),
         TEST(another_unicode_version_makes_the_dataset_unavailable_instead_of_empty),
