@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { ALL_SCOPES, assertProblem, Data } from '../kit/everline.mjs';
 import { csv, THINGS } from '../kit/samples.mjs';
 import { until } from '../kit/process.mjs';
-import { Forge } from '../kit/tokens.mjs';
+import { Forge, part } from '../kit/tokens.mjs';
 
 let data, server, forge;
 const KEY = { id: 'one' };
@@ -39,6 +39,8 @@ test('the forge makes good tokens, so that the bad ones are bad for one reason o
   assert.equal((await ask(forge.token({ claims: { aud: ['x', 'everline'] } }))).status, 200);
 });
 
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+const withSignature = (bytes) => `${forge.token().split('.').slice(0, 2).join('.')}.${bytes.toString('base64url')}`;
 const bad = {
   'no token': () => null,
   'an empty token': () => '',
@@ -76,6 +78,27 @@ const bad = {
     const [head, body, signature] = forge.token().split('.');
     return `${head}.${body}.${signature[0] === 'A' ? 'B' : 'A'}${signature.slice(1)}`;
   },
+  'a key id that is a path': () => forge.token({ header: { kid: `../tokens/${forge.kid}.ES256.pem` } }),
+  'a key id that is a number': () => forge.token({ header: { kid: 1 } }),
+  'a key that the token brings': () => forge.token({ header: { jwk: forge.jwk() } }),
+  'a header member twice': () => forge.token({ header: JSON.stringify(forge.header()).replace('{', '{"alg":"none",') }),
+  'a signature on another curve': () => forge.token({ key: generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey }),
+  'a signature of zeros': () => withSignature(Buffer.alloc(64)),
+  'a signature in DER': () => withSignature(forge.der()),
+  'no signature': () => withSignature(Buffer.alloc(0)),
+  'an exp with a fraction': () => forge.token({ claims: { exp: now() + 60.5 } }),
+  'an exp beyond 64 bits': () => forge.token({ claims: JSON.stringify(forge.claims()).replace(/"exp":\d+/, '"exp":18446744073709551616') }),
+  'an nbf that is a text': () => forge.token({ claims: { nbf: '0' } }),
+  'an iat of the future': () => forge.token({ claims: { iat: now() + 600 } }),
+  'an issuer that is a list': () => forge.token({ claims: { iss: ['everline'] } }),
+  'an audience that is an object': () => forge.token({ claims: { aud: { everline: true } } }),
+  'a tenant that is a list': () => forge.token({ claims: { tenant: ['dev'] } }),
+  'claims with NUL behind them': () => forge.token({ claims: `${JSON.stringify(forge.claims())}\0` }),
+  'the other alphabet of base64': () => forge.token({ claims: { sub: '>>>???~~~' } }).replaceAll('-', '+').replaceAll('_', '/'),
+  'stray bits at the end': () => {
+    const token = forge.token(), last = ALPHABET.indexOf(token.at(-1)); /* 64 bytes leave four bits */
+    return token.slice(0, -1) + ALPHABET[last ^ 1];
+  },
   'a token that is padded': () => `${forge.token()}=`,
   'a token over the cap': () => forge.token({ claims: { pad: 'x'.repeat(5000) } }),
 };
@@ -88,9 +111,51 @@ for (const [name, make] of Object.entries(bad))
     assertUnauthorized(reply);
   });
 
-test('another scheme is refused', async () => {
-  const reply = await server.request('GET', '/v1/datasets', { headers: { authorization: 'Basic ZGV2OmRldg==' } });
-  assertUnauthorized(reply);
+test('a token counts where it belongs and alone: not in another scheme, a list, a cookie or the query', async () => {
+  const token = forge.token(), get = (headers, query = '') => server.request('GET', `/v1/datasets${query}`, { headers });
+  assert.equal((await get({ authorization: `bearer ${token}` })).status, 200, 'the scheme has no case');
+  for (const authorization of ['Basic ZGV2OmRldg==', token, `Bearer${token}`, `Bearer  ${token}`, `Bearer\t${token}`, `Bearer "${token}"`,
+    `Bearer ${token}, Bearer ${token}`, `Bearer ${token},${token}`, `Bearer ${token} ${token}`, `DPoP ${token}`])
+    assertUnauthorized(await get({ authorization }));
+  assertUnauthorized(await get({ cookie: `access_token=${token}`, 'x-authorization': `Bearer ${token}`, 'proxy-authorization': `Bearer ${token}` }));
+  assert.notEqual((await get({}, `?access_token=${token}`)).status, 200);
+  assertProblem(await get({ authorization: `Bearer ${token}` }, `?access_token=${token}`), 400, 'UNKNOWN_PARAMETER');
+});
+
+test('what is like a token that is cached is not it', async () => {
+  const fresh = await Data.make(), one = await fresh.serve('--workers', '1'), own = new Forge(fresh), token = own.token();
+  const status = async (sent) => (await one.get('/v1/datasets', sent)).status;
+  for (let i = 0; i < 2; i++) assert.equal(await status(token), 200);
+  const [head, claims, signature] = token.split('.');
+  for (const like of [`${head}.${claims}.`, `${head}.${claims}`, `${token}A`, token.slice(0, -1), `${head}.${claims}.${'A'.repeat(86)}`,
+    `${head}.${part({ ...own.claims(), scope: ALL_SCOPES })}.${signature}`, `${part({ ...own.header(), alg: 'none' })}.${claims}.${signature}`,
+    own.token({ key: Forge.strangersKey() }), token.toLowerCase()]) assert.equal(await status(like), 401, like);
+  assert.equal(await status(token), 200);
+  assert.equal(await one.stop(), 0);
+});
+
+test('a cached token is refused once another key has its id, its tenant another issuer, or none is left', async () => {
+  const fresh = await Data.make('dev', 'moving', 'leaving'), one = await fresh.serve('--workers', '1');
+  const status = async (sent) => (await one.get('/v1/datasets', sent)).status;
+  const forges = Object.fromEntries(['dev', 'moving', 'leaving'].map((tenant) => [tenant, new Forge(fresh, tenant)]));
+  const tokens = Object.fromEntries(Object.entries(forges).map(([tenant, own]) => [tenant, own.token()]));
+  for (const token of Object.values(tokens)) for (let i = 0; i < 3; i++) assert.equal(await status(token), 200);
+
+  const key = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey, rotated = forges.dev.token({ key });
+  assert.equal(await status(rotated), 401);
+  writeFileSync(join(fresh.directory, 'keys', 'dev', 'tokens', `${forges.dev.kid}.ES256.pem`), key.export({ type: 'pkcs8', format: 'pem' }));
+  one.process.child.kill('SIGHUP');
+  await until('the new key is taken', async () => (await status(rotated)) === 200);
+  assert.equal(await status(tokens.dev), 401);
+
+  await fresh.ok(['tenant', 'put', 'moving', '--issuer', 'https://elsewhere.test']);
+  await until('the new issuer counts', async () => (await status(tokens.moving)) === 401);
+  assert.equal(await status(forges.moving.token({ claims: { iss: 'https://elsewhere.test' } })), 200);
+
+  await fresh.ok(['tenant', 'delete', 'leaving', '--reason', 'a test']);
+  await until('the tenant is gone', async () => (await status(tokens.leaving)) === 401);
+  assert.equal(await status(rotated), 200);
+  assert.equal(await one.stop(), 0);
 });
 
 test('every refusal says the same: the reason is for the log', async () => {

@@ -3,7 +3,8 @@ import { createHmac, createPrivateKey, createPublicKey, generateKeyPairSync, sig
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const part = (value) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
+/** One segment of a token. */
+export const part = (value) => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url');
 const es256 = (input, key) => sign('sha256', Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' }).toString('base64url');
 
 export class Forge {
@@ -38,6 +39,11 @@ export class Forge {
     const input = `${part(this.header({ alg: 'HS256' }))}.${part(this.claims())}`;
     return `${input}.${createHmac('sha256', secret).update(input).digest('base64url')}`;
   }
+
+  /** The signature of a good token as OpenSSL writes it: DER. */
+  der() { return sign('sha256', Buffer.from(`${part(this.header())}.${part(this.claims())}`), this.key); }
+
+  jwk() { return createPublicKey(this.key).export({ format: 'jwk' }); }
 
   unsigned(alg = 'none') { return `${part(this.header({ alg }))}.${part(this.claims())}.`; }
 
