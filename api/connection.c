@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/process.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,8 +36,10 @@ static _Thread_local int thread_slot = -1;
 /* Worker threads are as many as slots, live as long as the server, and only they get here. */
 static unsigned slot_of_thread(const struct api_server *server)
 {
-    if (thread_slot < 0)
+    if (thread_slot < 0) {
         thread_slot = (int)(atomic_fetch_add(&next_slot, 1) % server->slots);
+        process_short_turns(); /* an ingest on the same cores is not felt */
+    }
     return (unsigned)thread_slot;
 }
 

@@ -1,6 +1,7 @@
 // How long an ingest takes, from a file to a version that a server has verified, opened and serves; beside what
 // PostgreSQL 15 needs to copy the same file into an unlogged table and to make a unique index. And what lookups feel
-// of it: an open-loop client asks a steady rate, alone and while the ingest runs.
+// of it: an open-loop client asks a steady rate, alone and while the ingest runs; another one asks nginx, which answers
+// with a constant: what that one feels is the machine's.
 import assert from 'node:assert/strict';
 import { chmodSync, statSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
@@ -10,6 +11,7 @@ import { Data } from '../kit/everline.mjs';
 import { buildDir, run, tempDir } from '../kit/process.mjs';
 import { DATASET, DEFINITION, generate } from './eligibility.mjs';
 import { Load, nowUs, quantile, sleep, within } from './load.mjs';
+import { startNginx } from './nginx.mjs';
 
 const RATE = 500, ALONE_S = 10;
 const PG = '/usr/lib/postgresql/15/bin';
@@ -78,10 +80,12 @@ async function postgres(file) {
 
 // ---- lookups ------------------------------------------------------------------------------------
 
-/** p99 in milliseconds, alone and while `work` runs. */
+/** p99 in milliseconds of Everline and, asked at the same moments, of nginx: alone and while `work` runs. */
 async function feel(server, data, rows, work) {
+  const path = `/v1/datasets/${DATASET}/lookup`, token = await data.token();
   const bodies = await generate(join(data.files, 'bodies'), { rows, requests: 100_000 });
-  const load = new Load(server, `/v1/datasets/${DATASET}/lookup`, await data.token(), bodies, RATE, 3600);
+  const sides = [['everline', server], ['nginx', await startNginx('{"eligible":true}', cpus().length)]]
+    .map(([name, side]) => ({ name, load: new Load(side, path, token, bodies, RATE, 3600) }));
   await sleep(2);
   const alone = [nowUs()];
   await sleep(ALONE_S);
@@ -89,9 +93,11 @@ async function feel(server, data, rows, work) {
   const during = [alone[1]];
   await work();
   during.push(nowUs());
-  const samples = await load.stop();
-  const p99 = ([from, to]) => quantile(within(samples, from, to), 0.99);
-  return { alone: p99(alone), during: p99(during), failed: samples.filter((one) => one.status !== 200).length };
+  return Promise.all(sides.map(async ({ name, load }) => {
+    const samples = await load.stop();
+    const p99 = ([from, to]) => quantile(within(samples, from, to), 0.99);
+    return { name, alone: p99(alone), during: p99(during), failed: samples.filter((one) => one.status !== 200).length };
+  }));
 }
 
 // ---- the run ------------------------------------------------------------------------------------
@@ -128,9 +134,11 @@ async function main() {
   }
   if (!values['no-lookups']) {
     const next = await generate(join(data.files, 'next.csv'), { rows, typos: 100, batch: 1 });
-    const { alone, during, failed } = await feel(server, data, rows, () => ingest(data, DATASET, next, values));
-    assert.equal(failed, 0, `${failed} lookups failed`);
-    console.log(`lookups, ${RATE}/s: p99 ${alone.toFixed(2)} ms alone, ${during.toFixed(2)} ms while it runs (${(during / alone).toFixed(2)} x)`);
+    row('', 'p99 alone', 'during', 'ratio');
+    for (const { name, alone, during, failed } of await feel(server, data, rows, () => ingest(data, DATASET, next, values))) {
+      row(`${name}, ${RATE} requests/s`, `${alone.toFixed(2)} ms`, `${during.toFixed(2)} ms`, (during / alone).toFixed(2));
+      assert.equal(failed, 0, `${failed} requests failed`);
+    }
   }
   assert.equal(await server.stop(), 0, server.log);
 }

@@ -10,6 +10,8 @@
  * doubles a request: the moments at which it should have been sent, was sent, and was answered, in
  * microseconds of CLOCK_MONOTONIC; the status (0: the connection broke); and the version that the
  * answer names. Requests take connections in turn, so that every worker of the server has some. */
+#include "base/process.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -247,6 +249,7 @@ int main(int argc, char **argv)
         fail(argv[8]);
     read_bodies(&c, argv[4]);
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = on_signal}, NULL);
+    process_short_turns();                /* what waits here for a core is not the server's */
     (void)prctl(PR_SET_TIMERSLACK, 1000); /* ns: what is due is sent then */
     for (size_t i = 0; i < count; i++) {
         dial(&c, &connections[i]);

@@ -4,13 +4,12 @@
 // over people made up here; the CPU is that of the server's processes while wrk asks.
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
 import { cpus } from 'node:os';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Data } from '../kit/everline.mjs';
 import { definitionPath } from '../kit/lifeline.mjs';
-import { buildDir, run, sourceDir, start, tempDir, until } from '../kit/process.mjs';
+import { buildDir, run, sourceDir } from '../kit/process.mjs';
+import { startNginx } from './nginx.mjs';
 
 const PEOPLE = 200_000, ASKED = 50_000, CONNECTIONS = 32, CLIENT_THREADS = 1, WARM_UP_S = 1;
 const CORES = cpus().length; // as many workers for each server
@@ -49,39 +48,6 @@ function sources(data) {
 }
 
 // ---- servers ------------------------------------------------------------------------------------
-
-const freePort = () => new Promise((resolve) => {
-  const server = net.createServer().listen(0, '127.0.0.1', () => {
-    const { port } = server.address();
-    server.close(() => resolve(port));
-  });
-});
-
-const answers = (port) => new Promise((resolve) => {
-  const socket = net.connect(port, '127.0.0.1', () => { socket.destroy(); resolve(true); });
-  socket.on('error', () => resolve(false));
-});
-
-async function startNginx(answer) {
-  const directory = tempDir('nginx'), port = await freePort();
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${directory};`);
-  const config = join(directory, 'nginx.conf');
-  writeFileSync(config, `daemon off; worker_processes ${CORES}; pid ${directory}/pid;
-    events { worker_connections 1024; }
-    http {
-      access_log off; keepalive_requests 1000000000; default_type application/json; ${temporary.join(' ')}
-      server { listen 127.0.0.1:${port}; location / { return 200 '${answer}'; } }
-    }`);
-  const nginx = start('nginx', ['-p', directory, '-e', join(directory, 'error.log'), '-c', config], { detached: true });
-  process.prependListener('exit', () => { // a master that is killed would leave its workers behind
-    try { process.kill(-nginx.pid, 'SIGKILL'); } catch { /* they are gone */ }
-  });
-  await until('nginx is ready', () => {
-    assert.ok(!nginx.exited, `nginx ended: ${nginx.stderr}`);
-    return answers(port);
-  });
-  return { pid: nginx.pid, url: `http://127.0.0.1:${port}` };
-}
 
 /** CPU of a process, all its threads, and of its children. */
 function cpuUs(pid, tickUs) {
@@ -144,7 +110,7 @@ async function main() {
 
   const lookups = data.file('lookups', asked.map(({ key }) => `POST ${path} ${JSON.stringify({ key })}\n`).join(''));
   const rollups = data.file('rollups', PAYERS.map((name) => `GET ${byProgram}${encodeURIComponent(name)}\n`).join(''));
-  const nginx = await startNginx(first.text);
+  const nginx = await startNginx(first.text, CORES);
   const everline = { pid: server.process.pid, url: server.url };
   const sides = [
     { name: 'everline lookup', requests: lookups, ...everline },
