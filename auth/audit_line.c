@@ -23,39 +23,33 @@ static void add_text(struct buf *out, const char *name, const char *text)
     buf_add_json_string(out, text, strlen(text));
 }
 
-static enum st add_key(struct buf *out, const unsigned char *key, struct digest_hmac *hmac)
+static void add_key(struct buf *out, const unsigned char *key, const struct digest_hmac *hmac)
 {
     unsigned char digest[DIGEST_BYTES];
     char hex[2 * AUDIT_KEY_BYTES + 1];
-    enum st st = digest_hmac_sum(digest, hmac, key, AUDIT_KEY_BYTES);
 
-    if (st)
-        return st;
+    digest_hmac_sum(digest, hmac, key, AUDIT_KEY_BYTES);
     digest_hex(hex, digest, AUDIT_KEY_BYTES);
     buf_addch(out, '"');
     buf_add(out, hex, 2 * AUDIT_KEY_BYTES);
     buf_addch(out, '"');
-    return ST_OK;
 }
 
-static enum st add_keys(struct buf *out, const struct audit_record *r, struct digest_hmac *hmac)
+static void add_keys(struct buf *out, const struct audit_record *r, const struct digest_hmac *hmac)
 {
-    enum st st = ST_OK;
-
     if (!r->key_count || !hmac)
-        return ST_OK;
+        return;
     add_text(out, "key_id", r->key_id);
     buf_addstr(out, ",\"keys\":[");
-    for (uint32_t i = 0; !st && i < r->key_count; i++) {
+    for (uint32_t i = 0; i < r->key_count; i++) {
         if (i)
             buf_addch(out, ',');
-        st = add_key(out, r->keys + (size_t)i * AUDIT_KEY_BYTES, hmac);
+        add_key(out, r->keys + (size_t)i * AUDIT_KEY_BYTES, hmac);
     }
     buf_addstr(out, "],\"found\":\"");
     for (uint32_t i = 0; i < r->key_count; i++)
         buf_addch(out, r->found[i] ? '1' : '0');
     buf_addch(out, '"');
-    return st;
 }
 
 static enum st add_hash(struct buf *out, size_t start, unsigned char hash[DIGEST_BYTES])
@@ -83,7 +77,7 @@ static enum st add_hash(struct buf *out, size_t start, unsigned char hash[DIGEST
 }
 
 enum st audit_line_write(struct buf *out, unsigned char hash[DIGEST_BYTES], uint64_t sequence,
-                         const struct audit_record *r, struct digest_hmac *hmac)
+                         const struct audit_record *r, const struct digest_hmac *hmac)
 {
     size_t start = out->len;
     char at[CLOCK_TEXT_SIZE];
@@ -113,8 +107,8 @@ enum st audit_line_write(struct buf *out, unsigned char hash[DIGEST_BYTES], uint
     add_text(out, "request_id", r->request_id);
     add_text(out, "purpose", r->purpose);
     add_text(out, "reason", r->reason);
-    enum st st = add_keys(out, r, hmac);
-    return st ? st : add_hash(out, start, hash);
+    add_keys(out, r, hmac);
+    return add_hash(out, start, hash);
 }
 
 /* ---- reading ---- */

@@ -32,7 +32,8 @@ struct audit_record {
 /* Appends the line, newline included. `hash` holds that of the line before, then that of this one.
  * `hmac` may be NULL when there are no keys. Failure shows in `out`, or is the digest's. */
 enum st audit_line_write(struct buf *out, unsigned char hash[DIGEST_BYTES], uint64_t sequence,
-                         const struct audit_record *record, struct digest_hmac *hmac) ST_MUST_USE;
+                         const struct audit_record *record,
+                         const struct digest_hmac *hmac) ST_MUST_USE;
 
 /* Is this the line (without its newline) that follows the one of `hash`, as number `sequence`? On
  * success `hash` is this line's. ST_CORRUPT: what is wrong with it. */

@@ -44,13 +44,12 @@ void digest_stream_free(struct digest_stream *s);
 enum st digest_stream_add(struct digest_stream *s, const void *bytes, size_t len) ST_MUST_USE;
 enum st digest_stream_sum(unsigned char out[DIGEST_BYTES], struct digest_stream *s) ST_MUST_USE;
 
-/* One keyed HMAC-SHA-256, precomputed; about 0.15 us per short message. Not thread-safe: one per
- * thread. */
+/* One keyed HMAC-SHA-256, precomputed. A sum does not change it: threads may share it. */
 struct digest_hmac;
 enum st digest_hmac_new(struct digest_hmac **out, const struct secret *key) ST_MUST_USE;
 void digest_hmac_free(struct digest_hmac *h);
-enum st digest_hmac_sum(unsigned char out[DIGEST_BYTES], struct digest_hmac *h, const void *bytes,
-                        size_t len) ST_MUST_USE;
+void digest_hmac_sum(unsigned char out[DIGEST_BYTES], const struct digest_hmac *h,
+                     const void *bytes, size_t len);
 
 /* A key of DIGEST_BYTES for one use, from a longer-lived one: HKDF with SHA-256 (RFC 5869), without
  * salt, `info` names the use. */

@@ -140,9 +140,10 @@ static enum st finish(unsigned char out[STORE_KEY_BYTES], struct store_hasher *h
     unsigned char digest[DIGEST_BYTES];
     enum st st = buf_status(encoding);
 
-    if (!st)
-        st = h->hmac ? digest_hmac_sum(digest, h->hmac, encoding->data, encoding->len)
-                     : digest_sha256(digest, encoding->data, encoding->len);
+    if (!st && h->hmac)
+        digest_hmac_sum(digest, h->hmac, encoding->data, encoding->len);
+    else if (!st)
+        st = digest_sha256(digest, encoding->data, encoding->len);
     if (!st)
         memcpy(out, digest, STORE_KEY_BYTES);
     return st;

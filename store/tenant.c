@@ -145,10 +145,10 @@ static enum st key_check(char out[33], const struct secret *key, const char *id)
     int len = snprintf(text, sizeof text, "everline key check/%s", id);
     enum st st = digest_hmac_new(&hmac, key);
 
-    if (!st)
-        st = digest_hmac_sum(digest, hmac, text, (size_t)len);
-    if (!st)
+    if (!st) {
+        digest_hmac_sum(digest, hmac, text, (size_t)len);
         digest_hex(out, digest, 16);
+    }
     digest_hmac_free(hmac);
     return st;
 }
