@@ -84,10 +84,12 @@ void clock_civil_from_days(int32_t days, int *year, unsigned *month, unsigned *d
 bool clock_date_exists(int year, unsigned month, unsigned day)
 {
     static const unsigned char DAYS[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 
     if (month < 1 || month > 12 || day < 1)
         return false;
+    if (day <= 28)
+        return true;
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
     return day <= DAYS[month - 1] + (month == 2 && leap ? 1u : 0u);
 }
 

@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include "base/word.h"
+
 #include <string.h>
 
 #include <utf8proc.h>
@@ -14,19 +16,21 @@ static size_t character(const char *bytes, size_t len)
     return n > 0 ? (size_t)n : 0;
 }
 
-/* Bytes at the start that are ASCII, by eights as long as there are eight. */
+/* Bytes at the start that are ASCII: by eights, the last of which may overlap the one before. */
 static size_t ascii(const char *bytes, size_t len)
 {
+    uint64_t high = 0;
     size_t at = 0;
 
-    for (uint64_t eight; len - at >= sizeof eight; at += sizeof eight) {
-        memcpy(&eight, bytes + at, sizeof eight);
-        if (eight & 0x8080808080808080u)
-            break;
+    if (len < WORD_BYTES) {
+        high = word_load_part(bytes, len) & WORD_HIGH;
+        return high ? (size_t)__builtin_ctzll(high) / 8 : len;
     }
-    while (at < len && (unsigned char)bytes[at] < 0x80)
-        at++;
-    return at;
+    for (; len - at >= WORD_BYTES && !high; at += WORD_BYTES)
+        high = word_load(bytes + at) & WORD_HIGH;
+    if (!high)
+        high = word_load(bytes + (at = len) - WORD_BYTES) & WORD_HIGH;
+    return high ? at - WORD_BYTES + (size_t)__builtin_ctzll(high) / 8 : len;
 }
 
 bool utf8_is_valid(const char *bytes, size_t len)

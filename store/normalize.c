@@ -1,7 +1,9 @@
 #include "store/normalize.h"
 
+#include "base/word.h"
 #include "store/value.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -123,43 +125,6 @@ static void add_name(struct buf *out, const utf8proc_uint8_t *text, utf8proc_ssi
     }
 }
 
-static bool is_plain_ascii(const char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if ((unsigned char)text[i] >= 0x80)
-            return false;
-    return true;
-}
-
-/* For ASCII the general way comes down to this, in the place of the result; the test compares. */
-static void add_ascii_name(struct buf *out, const char *text, size_t len)
-{
-    char *to = buf_reserve(out, len), *start = to;
-    bool space = false;
-
-    for (size_t i = 0; to && i < len; i++) {
-        char c = text[i];
-        if (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
-            space = to > start;
-            continue;
-        }
-        if (c == '`')
-            c = '\'';
-        else if (c >= 'A' && c <= 'Z')
-            c = (char)(c - 'A' + 'a');
-        else if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '\''))
-            continue;
-        if (space)
-            *to++ = ' ';
-        space = false;
-        *to++ = c;
-    }
-    if (to) {
-        *to = '\0';
-        out->len += (size_t)(to - start);
-    }
-}
-
 static enum st fold_name(struct buf *out, const char *text, size_t len)
 {
     static const utf8proc_option_t OPTIONS = UTF8PROC_STABLE | UTF8PROC_COMPAT |
@@ -182,16 +147,12 @@ static enum st fold_name(struct buf *out, const char *text, size_t len)
 /* A normal form is its own normal form. With the tables of Unicode 15 one pass is enough (the test
  * looks at every character); another version's need not be that kind, so that it is repeated until
  * nothing changes. */
-static enum st apply_person_name(struct buf *out, const char *text, size_t len)
+static enum st add_any_name(struct buf *out, const char *text, size_t len)
 {
     struct buf now, next;
     bool stable = false;
     enum st st;
 
-    if (is_plain_ascii(text, len)) {
-        add_ascii_name(out, text, len);
-        return ST_OK;
-    }
     buf_init(&now, FOLDED_MAX);
     buf_init(&next, FOLDED_MAX);
     st = fold_name(&now, text, len);
@@ -216,13 +177,120 @@ static enum st apply_person_name(struct buf *out, const char *text, size_t len)
     return st;
 }
 
+/* What becomes of the characters that most names are made of: of ASCII, and of the letters from
+ * U+00C0 to U+017F, which are two bytes and become no more. They are looked at one by one, so that
+ * what the general way makes of each is what it makes of them in a name. */
+#define ACCENTED_LEAD 0xC3 /* of the first; the last has ACCENTED_LEAD + 2 */
+
+static char ascii_forms[128]; /* 0: dropped */
+static struct form {
+    unsigned char len; /* 0: the general way */
+    char bytes[2];
+} accented_forms[3][64];
+
+static void make_forms(void)
+{
+    struct buf form;
+
+    buf_init(&form, FOLDED_MAX);
+    for (int c = 0; c < 128; c++) {
+        char text = (char)c;
+        bool space = name_character(c) == ' ';
+        buf_reset(&form);
+        if (!space && !add_any_name(&form, &text, 1) && form.len)
+            ascii_forms[c] = form.data[0];
+        else if (space)
+            ascii_forms[c] = ' ';
+    }
+    for (int lead = 0; lead < 3; lead++)
+        for (int c = 0; c < 64; c++) {
+            const char text[2] = {(char)(ACCENTED_LEAD + lead), (char)(0x80 + c)};
+            struct form *f = &accented_forms[lead][c];
+            buf_reset(&form);
+            if (add_any_name(&form, text, 2) || form.len > sizeof f->bytes)
+                continue;
+            f->len = (unsigned char)form.len;
+            if (form.len)
+                memcpy(f->bytes, form.data, form.len);
+        }
+    buf_release(&form);
+}
+
+/* False, and nothing added, where there are other characters. */
+static bool add_usual_name(struct buf *out, const char *text, size_t len)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    char *start = buf_reserve(out, len), *to = start, last = ' ';
+
+    if (!start)
+        return true;
+    pthread_once(&once, make_forms);
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c < 0x80) {
+            char form = ascii_forms[c];
+            bool keep = form && (form != ' ' || last != ' ');
+            *to = form;
+            to += keep;
+            last = keep ? form : last;
+            continue;
+        }
+        const struct form *f = c >= ACCENTED_LEAD && c < ACCENTED_LEAD + 3
+                                   ? &accented_forms[c - ACCENTED_LEAD][text[++i] & 0x3f]
+                                   : NULL;
+        if (!f || !f->len) {
+            *start = '\0';
+            return false;
+        }
+        memcpy(to, f->bytes, sizeof f->bytes);
+        to += f->len;
+        last = to[-1];
+    }
+    to -= to > start && last == ' ';
+    *to = '\0';
+    out->len += (size_t)(to - start);
+    return true;
+}
+
+/* False, and nothing added, unless it is made of the letters of ASCII: most names. */
+static bool add_plain_name(struct buf *out, const char *text, size_t len)
+{
+    char *to = buf_reserve(out, len + WORD_BYTES);
+
+    if (!to)
+        return true;
+    for (size_t at = 0; at < len; at += WORD_BYTES) {
+        size_t n = len - at;
+        uint64_t word = n >= WORD_BYTES ? word_load(text + at)
+                                        : word_load_part(text + at, n) | WORD_OF('a') << 8 * n;
+        uint64_t lower = word | WORD_OF(0x20u);
+        uint64_t letters = (lower + WORD_OF(0x80u - 'a')) & ~(lower + WORD_OF(0x7fu - 'z'));
+        if ((letters & ~word & WORD_HIGH) != WORD_HIGH) {
+            out->data[out->len] = '\0';
+            return false;
+        }
+        word_store(to + at, lower);
+    }
+    out->len += len;
+    out->data[out->len] = '\0';
+    return true;
+}
+
+static enum st apply_person_name(struct buf *out, const char *text, size_t len)
+{
+    if (add_plain_name(out, text, len))
+        return ST_OK;
+    return add_usual_name(out, text, len) ? ST_OK : add_any_name(out, text, len);
+}
+
 /* ---- date ---- */
 
 static enum st apply_date(struct buf *out, const char *text, size_t len)
 {
-    int64_t days;
+    int year;
+    unsigned month, day;
 
-    if (!value_parse_date(&days, text, len))
+    if (!value_parse_civil(&year, &month, &day, text, len))
         return reject("is not a date: YYYY-MM-DD expected");
     buf_add(out, text, len);
     return ST_OK;
@@ -232,7 +300,12 @@ static enum st apply_date(struct buf *out, const char *text, size_t len)
 
 static enum st apply_digits(struct buf *out, const char *text, size_t len)
 {
-    for (size_t i = 0; i < len; i++) {
+    size_t plain = 0;
+
+    while (plain < len && text[plain] >= '0' && text[plain] <= '9')
+        plain++;
+    buf_add(out, text, plain);
+    for (size_t i = plain; i < len; i++) {
         if (text[i] >= '0' && text[i] <= '9')
             buf_addch(out, text[i]);
         else if (!memchr(" -./", text[i], 4))

@@ -1,6 +1,7 @@
 #include "store/value.h"
 
 #include "base/clock.h"
+#include "base/word.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -262,26 +263,31 @@ void store_value_json(struct buf *out, enum store_type type, const struct store_
 
 /* ---- from text ---- */
 
-static bool digits(const char *text, size_t count, int *out)
+bool value_parse_civil(int *year, unsigned *month, unsigned *day, const char *text, size_t len)
 {
-    *out = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (text[i] < '0' || text[i] > '9')
-            return false;
-        *out = *out * 10 + (text[i] - '0');
-    }
-    return true;
+    static const uint64_t SHAPE = 0x2d30302d30303030u; /* "0000-00-", the first byte lowest */
+
+    if (len != 10)
+        return false;
+    uint64_t eight = word_load(text) ^ SHAPE; /* digits are 0 to 9 now, and hyphens 0 */
+    unsigned tens = (unsigned char)(text[8] - '0'), ones = (unsigned char)(text[9] - '0');
+    if (((eight + 0x7f76767f76767676u) | eight) & WORD_HIGH || tens > 9 || ones > 9)
+        return false;
+    *year = (int)((eight & 15) * 1000 + (eight >> 8 & 15) * 100 + (eight >> 16 & 15) * 10 +
+                  (eight >> 24 & 15));
+    *month = (unsigned)((eight >> 40 & 15) * 10 + (eight >> 48 & 15));
+    *day = tens * 10 + ones;
+    return *year >= 1 && clock_date_exists(*year, *month, *day);
 }
 
 bool value_parse_date(int64_t *days, const char *text, size_t len)
 {
-    int year, month, day;
+    int year;
+    unsigned month, day;
 
-    if (len != 10 || !digits(text, 4, &year) || text[4] != '-' || !digits(text + 5, 2, &month) ||
-        text[7] != '-' || !digits(text + 8, 2, &day) || year < 1 ||
-        !clock_date_exists(year, (unsigned)month, (unsigned)day))
+    if (!value_parse_civil(&year, &month, &day, text, len))
         return false;
-    *days = clock_days_from_civil(year, (unsigned)month, (unsigned)day);
+    *days = clock_days_from_civil(year, month, day);
     return true;
 }
 

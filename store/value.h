@@ -19,6 +19,7 @@ __extension__ typedef __int128 value_wide;
 void value_add_decimal(struct buf *out, value_wide units, unsigned scale);
 
 /* Exactly YYYY-MM-DD, ASCII, a date that exists. */
-bool value_parse_date(int64_t *days, const char *text, size_t len);
+bool value_parse_civil(int *year, unsigned *month, unsigned *day, const char *text, size_t len);
+bool value_parse_date(int64_t *days, const char *text, size_t len); /* since 1970-01-01 */
 
 #endif
