@@ -84,9 +84,12 @@ const char *commands_cell(const json_t *row, const char *name, char scratch[64])
         return json_string_value(value);
     if (json_is_boolean(value))
         return json_is_true(value) ? "yes" : "";
-    if (!json_is_integer(value))
+    if (!json_is_number(value))
         return "-";
-    snprintf(scratch, 64, "%lld", (long long)json_integer_value(value));
+    if (json_is_real(value))
+        snprintf(scratch, 64, "%.3f", json_real_value(value));
+    else
+        snprintf(scratch, 64, "%lld", (long long)json_integer_value(value));
     return scratch;
 }
 

@@ -1,5 +1,6 @@
 #include "api/export.h"
 
+#include "api/internal.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -11,9 +12,11 @@
 struct sending {
     struct store_export *e;
     enum store_export_format format;
-    struct api_places *places;
+    struct api_server *server;
     size_t place; /* that it has, when `counted` */
     bool counted; /* not when somebody began at the same time, and there was one place left */
+    unsigned slot;
+    struct store_usage usage; /* its bytes are those that were sent so far */
     struct buf piece;
     size_t sent; /* of the piece */
     uint64_t records;
@@ -42,6 +45,7 @@ static ssize_t read_piece(void *cls, uint64_t pos, char *to, size_t max)
         return MHD_CONTENT_READER_END_OF_STREAM;
     memcpy(to, s->piece.data + s->sent, n);
     s->sent += n;
+    s->usage.bytes += n;
     return (ssize_t)n;
 }
 
@@ -50,14 +54,16 @@ static void free_sending(void *cls)
     struct sending *s = cls;
 
     if (s->counted)
-        api_places_leave(s->places, s->place);
+        api_places_leave(&s->server->exports, s->place);
+    if (s->usage.bytes)
+        api_usage_count(s->server->usage, s->slot, &s->usage);
     store_export_free(s->e);
     buf_release(&s->piece);
     free(s);
 }
 
-struct MHD_Response *api_export_response(struct api_places *places, const char *tenant,
-                                         struct store_export *e, enum store_export_format format)
+struct MHD_Response *api_export_response(const struct api_request *request, struct store_export *e,
+                                         enum store_export_format format)
 {
     struct sending *s = calloc(1, sizeof *s);
 
@@ -65,8 +71,10 @@ struct MHD_Response *api_export_response(struct api_places *places, const char *
         store_export_free(e);
         return NULL;
     }
-    *s = (struct sending){.e = e, .format = format, .places = places};
-    s->counted = api_places_take(&s->place, places, tenant);
+    *s = (struct sending){
+        .e = e, .format = format, .server = request->server, .slot = request->slot};
+    s->counted = api_places_take(&s->place, &s->server->exports, request->identity->tenant);
+    api_usage_of(&s->usage, request, 200);
     buf_init(&s->piece, BLOCK_BYTES + 8 * (size_t)STORE_ROW_MAX); /* JSON escapes */
     struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES,
                                                                       read_piece, s, free_sending);

@@ -12,9 +12,12 @@
 #define API_EXPORTS_MAX 16 /* that are being sent by this process: each keeps a version's files */
 #define API_EXPORTS_OF_TENANT_MAX 4
 
-/* A response that sends `e`, which is open, and frees it. NULL: out of memory, and `e` is freed,
- * too. A version that cannot be read to its end ends the connection without the end of the body. */
-struct MHD_Response *api_export_response(struct api_places *places, const char *tenant,
-                                         struct store_export *e, enum store_export_format format);
+struct api_request;
+
+/* A response that sends `e`, which is open, and frees it; what was sent is the request's usage
+ * then. NULL: out of memory, and `e` is freed, too. A version that cannot be read to its end ends
+ * the connection without the end of the body. */
+struct MHD_Response *api_export_response(const struct api_request *request, struct store_export *e,
+                                         enum store_export_format format);
 
 #endif

@@ -121,6 +121,8 @@ void api_run_later(struct api_reply *reply, struct api_request *request);
 
 /* Keys that were looked up for this request's answer. */
 void api_count_lookups(struct api_request *request, uint64_t matches, uint64_t misses);
+/* Whose a request is and what of, with nothing counted yet. */
+void api_usage_of(struct store_usage *out, const struct api_request *request, unsigned status);
 /* Counts the request, which is answered with so many bytes. */
 void api_count_request(const struct api_request *request, unsigned status, uint64_t bytes);
 

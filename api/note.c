@@ -134,21 +134,28 @@ static void copy(char *to, size_t size, const char *from)
     to[len] = '\0';
 }
 
-void api_count_request(const struct api_request *request, unsigned status, uint64_t bytes)
+void api_usage_of(struct store_usage *out, const struct api_request *request, unsigned status)
 {
     const struct api_route *route = request->route;
+
+    out->operation = route->operation;
+    out->requests = out->keys = out->matches = out->bytes = out->job_ms = 0;
+    copy(out->tenant, sizeof out->tenant, request->identity->tenant);
+    copy(out->subject, sizeof out->subject, request->identity->subject);
+    /* A name that nobody has is no row: who guesses names would make rows. */
+    out->dataset[0] = '\0';
+    if (is_of_dataset(route) && (request->keys || (status != 404 && status != 400)))
+        copy(out->dataset, sizeof out->dataset, request->path_params[0]);
+}
+
+void api_count_request(const struct api_request *request, unsigned status, uint64_t bytes)
+{
     struct store_usage u;
 
-    u.operation = route->operation;
+    api_usage_of(&u, request, status);
     u.requests = 1;
     u.keys = request->keys;
     u.matches = request->matches;
     u.bytes = bytes;
-    copy(u.tenant, sizeof u.tenant, request->identity->tenant);
-    copy(u.subject, sizeof u.subject, request->identity->subject);
-    /* A name that nobody has is no row: who guesses names would make rows. */
-    u.dataset[0] = '\0';
-    if (is_of_dataset(route) && (request->keys || (status != 404 && status != 400)))
-        copy(u.dataset, sizeof u.dataset, request->path_params[0]);
     api_usage_count(request->server->usage, request->slot, &u);
 }

@@ -8,8 +8,8 @@
 
 /* What the tenant has used, as JSON or CSV. */
 
-static const char *const COLUMNS[] = {"day",      "dataset", "operation", "subject",
-                                      "requests", "keys",    "matches",   "bytes"};
+static const char *const COLUMNS[] = {"day",  "dataset", "operation", "subject",    "requests",
+                                      "keys", "matches", "bytes",     "job_seconds"};
 enum { COLUMN_COUNT = sizeof COLUMNS / sizeof COLUMNS[0] };
 
 static enum st take_day(const char **out, const struct api_request *request, const char *name)
@@ -70,6 +70,8 @@ static void add_csv(struct buf *out, const json_t *items)
                 add_csv_text(out, json_string_value(value));
             else if (json_is_integer(value))
                 buf_addi64(out, json_integer_value(value));
+            else if (json_is_real(value))
+                buf_addf(out, "%.3f", json_real_value(value));
         }
         buf_addch(out, '\n');
     }

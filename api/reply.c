@@ -147,8 +147,7 @@ static struct MHD_Response *stream(struct api_exchange *x)
 
     x->reply.export = NULL;
     if (e)
-        return api_export_response(&x->server->exports, x->identity.tenant, e,
-                                   x->reply.export_format);
+        return api_export_response(&x->request, e, x->reply.export_format);
     return api_follow(x->server->followers, x->connection, x->identity.tenant, x->reply.follow,
                       x->reply.body.data);
 }
@@ -164,6 +163,16 @@ static void log_request(const struct api_exchange *x)
     log_event(LOG_LEVEL_DEBUG, "request", "%s: %u in %llu us, from %s",
               x->request.route ? x->request.route->operation : "no route", x->reply.status,
               (unsigned long long)(clock_steady_ns() - x->start_ns) / 1000, address);
+}
+
+/* Of the body, as far as it is known before it is sent. */
+static uint64_t known_bytes(const struct api_reply *reply)
+{
+    struct stat sb;
+
+    if (reply->file >= 0)
+        return fstat(reply->file, &sb) == 0 ? (uint64_t)sb.st_size : 0;
+    return reply->status == 304 ? 0 : reply->body.len;
 }
 
 static struct MHD_Response *answer(struct api_exchange *x)
@@ -182,7 +191,7 @@ enum MHD_Result api_reply_queue(struct api_exchange *x)
     add_vary(x, packable);
     if (x->request.quota.who || x->reply.status == 429)
         api_limit_headers(&x->reply, &x->request);
-    uint64_t bytes = x->reply.body.len;
+    uint64_t bytes = known_bytes(&x->reply);
     struct MHD_Response *response = answer(x);
 
     if (!response || !add_headers(response, x)) {
@@ -190,7 +199,7 @@ enum MHD_Result api_reply_queue(struct api_exchange *x)
         return MHD_NO; /* the connection is closed */
     }
     if (x->request.identity && x->request.route)
-        api_count_request(&x->request, x->reply.status, x->reply.status == 304 ? 0 : bytes);
+        api_count_request(&x->request, x->reply.status, bytes);
     if (x->request.identity && x->request.route && x->request.route->audited == API_AUDITED_ACT)
         api_note_act(&x->request, x->reply.status);
     if (log_is_on(LOG_LEVEL_DEBUG))

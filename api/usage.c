@@ -92,6 +92,7 @@ static bool add(struct table *t, const struct store_usage *u)
         row->keys += u->keys;
         row->matches += u->matches;
         row->bytes += u->bytes;
+        row->job_ms += u->job_ms;
     } else {
         *row = *u;
         t->count++;

@@ -4,10 +4,16 @@
 
 #include <stdio.h>
 
-static const struct commands_column USAGE[] = {
-    {"DAY", "day"},         {"DATASET", "dataset"},   {"OPERATION", "operation"},
-    {"SUBJECT", "subject"}, {"REQUESTS", "requests"}, {"KEYS", "keys"},
-    {"MATCHES", "matches"}, {"BYTES", "bytes"},       {NULL, NULL}};
+static const struct commands_column USAGE[] = {{"DAY", "day"},
+                                               {"DATASET", "dataset"},
+                                               {"OPERATION", "operation"},
+                                               {"SUBJECT", "subject"},
+                                               {"REQUESTS", "requests"},
+                                               {"KEYS", "keys"},
+                                               {"MATCHES", "matches"},
+                                               {"BYTES", "bytes"},
+                                               {"JOB SECONDS", "job_seconds"},
+                                               {NULL, NULL}};
 
 enum st usage_cmd(const struct cmd_args *args)
 {

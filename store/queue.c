@@ -58,6 +58,8 @@ bool queue_owner_dead(const struct store *s, const json_t *entry)
 
 void queue_set_state(struct catalog_txn *t, json_t *job, const char *state)
 {
+    if (queue_is(job, "running"))
+        queue_meter_attempt(t, job);
     store_set(t, job, "state", json_string(state));
     store_set(t, job, "updated_at", store_time_json(clock_wall_us()));
 }

@@ -2,8 +2,10 @@
 
 #include "base/clock.h"
 #include "store/queue_internal.h"
+#include "store/usage.h"
 #include "store/view_internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* A document of the table of counters: {"ended":[of STATES],"seconds":[of BOUNDS_S, then beyond],
@@ -66,6 +68,27 @@ void queue_tally_end(struct catalog_txn *t, const json_t *job, const char *state
     add_duration(t, tally, job);
     catalog_put(t, CATALOG_COUNTERS, TALLY_KEY, tally);
     json_decref(tally);
+}
+
+void queue_meter_attempt(struct catalog_txn *t, const json_t *job)
+{
+    static const char BY_TOKEN[] = "token:";
+    const char *actor = queue_text(job, "actor");
+    struct store_usage u = {.operation = STORE_USAGE_JOB};
+    char now[CLOCK_TEXT_SIZE];
+    int64_t now_us = clock_wall_us(), start_us;
+
+    catalog_fail(t, clock_parse(&start_us, queue_text(job, "started_at")));
+    if (t->status)
+        return;
+    clock_format(now, now_us);
+    memcpy(u.day, now, STORE_DAY_SIZE - 1);
+    snprintf(u.tenant, sizeof u.tenant, "%s", queue_text(job, "tenant"));
+    snprintf(u.dataset, sizeof u.dataset, "%s", queue_text(job, "dataset"));
+    if (strncmp(actor, BY_TOKEN, sizeof BY_TOKEN - 1) == 0)
+        snprintf(u.subject, sizeof u.subject, "%s", actor + sizeof BY_TOKEN - 1);
+    u.job_ms = now_us > start_us ? (uint64_t)(now_us - start_us) / 1000 : 0;
+    usage_add(t, &u);
 }
 
 /* ---- metrics ---- */

@@ -14,6 +14,10 @@
  */
 void queue_tally_end(struct catalog_txn *t, const json_t *job, const char *state);
 
+/* The attempt of a job that is running ends now: its seconds are the tenant's use of the day, and
+ * of the subject whose token started the job. */
+void queue_meter_attempt(struct catalog_txn *t, const json_t *job);
+
 struct queue_metrics {
     struct metric *queued, *running, *oldest, *ended, *seconds, *rows, *ages, *oldest_version;
     uint64_t due_ms, seen; /* when the next step does something; what the catalog was at the last */

@@ -30,7 +30,7 @@ static void add_number(struct catalog_txn *t, json_t *row, const char *name, uin
     store_set(t, row, name, json_integer(before + (json_int_t)amount));
 }
 
-static void add_one(struct catalog_txn *t, const struct store_usage *u)
+void usage_add(struct catalog_txn *t, const struct store_usage *u)
 {
     char key[CATALOG_KEY_SIZE];
 
@@ -51,6 +51,7 @@ static void add_one(struct catalog_txn *t, const struct store_usage *u)
     add_number(t, row, "keys", u->keys);
     add_number(t, row, "matches", u->matches);
     add_number(t, row, "bytes", u->bytes);
+    add_number(t, row, "job_ms", u->job_ms);
     if (!t->status)
         catalog_put(t, CATALOG_USAGE, key, row);
     json_decref(row);
@@ -62,8 +63,17 @@ enum st store_usage_add(struct store *s, const struct store_usage *rows, size_t 
 
     catalog_begin_write(&t, &s->catalog);
     for (size_t i = 0; i < count && !t.status; i++)
-        add_one(&t, &rows[i]);
+        usage_add(&t, &rows[i]);
     return catalog_commit(&t);
+}
+
+/* Kept in milliseconds, so that sums are exact. */
+static void show_seconds(struct catalog_txn *t, json_t *row)
+{
+    json_int_t ms = json_integer_value(json_object_get(row, "job_ms"));
+
+    json_object_del(row, "job_ms");
+    store_set(t, row, "job_seconds", json_real((double)ms / 1000));
 }
 
 enum st store_usage_list(json_t **items, char next[256], struct store *s, const char *tenant,
@@ -88,6 +98,7 @@ enum st store_usage_list(json_t **items, char next[256], struct store *s, const 
             json_decref(row);
             break;
         }
+        show_seconds(&t, row);
         if (json_array_append_new(*items, row) != 0)
             catalog_fail(&t, st_fail(ST_NOMEM, NULL, "out of memory"));
         else if (json_array_size(*items) == limit)

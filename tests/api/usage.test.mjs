@@ -54,6 +54,47 @@ test('a stop loses nothing, a kill what is younger than the interval; nothing is
   assert.equal((await settled('listDatasets', 13)).requests, 13);
 });
 
+test('exports count as the bytes that were sent, and once', async () => {
+  let bytes = 0;
+  for (const format of ['csv', 'ndjson', 'parquet']) {
+    const reply = await first.get(`/v1/datasets/things/export?format=${format}`, token);
+    assert.equal(reply.status, 200, reply.text);
+    bytes += reply.sent;
+    const one = await until(`the bytes of ${format}`, async () => {
+      const found = await row('exportVersion');
+      return found?.bytes >= bytes && found;
+    }, 15_000);
+    assert.equal(one.bytes, bytes, format);
+  }
+  assert.deepEqual(await row('exportVersion').then(({ dataset, requests, keys, job_seconds: seconds }) => [dataset, requests, keys, seconds]), ['things', 3, 0, 0]);
+});
+
+test('jobs count their seconds, of the subject that started them, over servers and restarts; those of commands of nobody', async () => {
+  const body = csv(things(6)), worked = async (subject) => (await rows()).find((one) => one.operation === 'runJob' && (one.subject ?? null) === subject);
+  let expected = 0;
+  for (const [n, to] of [first, second].entries()) {
+    const made = await to.post('/v1/datasets/things/ingests', token, body.replace('t00000', `new${n}`), { 'content-type': 'text/csv' });
+    assert.equal(made.status, 202, made.text);
+    const job = await until('the job has ended', async () => {
+      const { json } = await to.get(`/v1/jobs/${made.json.job}`, token);
+      return json.ended_at && json;
+    });
+    assert.equal(job.state, 'succeeded', JSON.stringify(job));
+    expected += (Date.parse(job.ended_at) - Date.parse(job.started_at)) / 1000;
+    const one = await worked('ada, "the first"');
+    assert.ok(Math.abs(one.job_seconds - expected) < 0.01 * (n + 1), `${one.job_seconds} s, not ${expected}`);
+    assert.deepEqual([one.dataset, one.requests, one.keys, one.bytes], ['things', 0, 0, 0]);
+  }
+  const before = await worked(null);
+  assert.ok(before.job_seconds > 0, 'the ingest at the beginning');
+  await second.stop('SIGKILL');
+  second = await data.serve('--usage-interval', '20ms');
+  const shown = (await rows(second)).filter((one) => one.operation === 'runJob');
+  assert.deepEqual(shown.map((one) => one.job_seconds).sort(), [before.job_seconds, (await worked('ada, "the first"')).job_seconds].sort());
+  await data.ingest('things', { things: data.file('again.csv', csv(things(7))) });
+  assert.ok((await worked(null)).job_seconds > before.job_seconds);
+});
+
 test('the command line shows the same, and deletes a tenant without datasets', async () => {
   const shown = await data.json(['usage']);
   assert.ok(shown.items.some((one) => one.operation === 'listDatasets' && one.requests === 13));
@@ -68,8 +109,9 @@ test('it is CSV for who wants that, in pages, by days, and of the own tenant onl
   const reply = await first.request('GET', '/v1/usage', { token: admin, headers: { accept: 'text/csv' } });
   assert.match(reply.headers['content-type'], /^text\/csv/);
   const lines = reply.text.trimEnd().split('\n');
-  assert.equal(lines[0], 'day,dataset,operation,subject,requests,keys,matches,bytes');
-  assert.ok(lines.some((line) => line.includes(',listDatasets,"ada, ""the first""",13,0,0,')), reply.text);
+  assert.equal(lines[0], 'day,dataset,operation,subject,requests,keys,matches,bytes,job_seconds');
+  assert.ok(lines.some((line) => line.includes(',listDatasets,"ada, ""the first""",13,0,0,') && line.endsWith(',0.000')), reply.text);
+  assert.ok(lines.some((line) => /^[\d-]+,things,runJob,,0,0,0,0,\d+\.\d{3}$/.test(line)), reply.text);
   const seen = [];
   for (let cursor = ''; cursor !== null;) {
     const { json } = await first.get(`/v1/usage?limit=1${cursor && `&cursor=${encodeURIComponent(cursor)}`}`, admin);

@@ -372,6 +372,9 @@ export type UsageRow = {
      * None of what is about no dataset
      */
     dataset?: string;
+    /**
+     * Of the contract, or `runJob`: what jobs did, of whom started them
+     */
     operation: string;
     /**
      * Of the tokens; none without one
@@ -384,9 +387,13 @@ export type UsageRow = {
     keys: number;
     matches: number;
     /**
-     * Of the answers' bodies as they are sent; exports and events, which are sent as they come, have none
+     * Of the answers' bodies as they are sent, exports when they have ended; not of events
      */
     bytes: number;
+    /**
+     * That attempts of jobs took, to the millisecond, counted when each ends
+     */
+    job_seconds: number;
 };
 
 export type UsageList = {
