@@ -1,7 +1,7 @@
 /* build_run, step by step: bind again (the files may have been replaced since), count and load,
- * sort, then one pass in key order: a thread merges duplicates, and this one writes the records and
- * feeds the rollups' cells. A record counts once in a rollup however often it was delivered,
- * because cells are fed from what is merged.
+ * sort, then one pass in key order: a thread merges duplicates and feeds the rollups' cells, and
+ * this one writes the records: each takes about half of the time. A record counts once in a rollup
+ * however often it was delivered, because cells are fed from what is merged.
  *
  * Memory is split: half for DuckDB and 3/8 for the sorter while rows come; then DuckDB is gone, and
  * the sorter's share stays until its last record, beside 1/4 for the rollups' cells; then there are
@@ -74,7 +74,8 @@ struct build {
     struct source_ledger sources[STORE_SOURCES_MAX];
     struct collect_ledger collected;
     uint64_t accepted;
-    uint64_t duplicates, contradictions; /* and `example`: of the thread that merges */
+    /* These, `example`, `cells` and `judged` are of the thread that merges, while there is one. */
+    uint64_t duplicates, contradictions;
     struct spill *spill;
     struct sorter *sorter;
     struct cells *cells[STORE_ROLLUPS_MAX];
@@ -85,29 +86,6 @@ struct build {
     struct buf example; /* one contradicting key of an unprotected dataset, as JSON */
     size_t rollup;      /* the one whose cells are being written */
 };
-
-static enum st accept(struct build *b, const struct record *merged)
-{
-    const struct store_definition *def = b->task->definition;
-    struct payload_inputs inputs;
-    struct payload record = payload_open(def, merged->bytes + merged->key_len);
-    const void *tuple;
-    size_t len;
-    enum st st = store_segment_writer_add(b->writer, merged->bytes, record.row, record.row_len);
-    for (size_t r = 0; !st && r < def->rollup_count; r++) {
-        payload_inputs(&tuple, &len, &inputs, &record.inputs, &def->rollups[r]);
-        st = cells_add(b->cells[r], tuple, len, &inputs);
-    }
-    if (def->judged.metric_count) {
-        payload_inputs(&tuple, &len, &inputs, &record.inputs, &def->judged);
-        if (!st)
-            st =
-                store_cell_add(&b->judged, &def->judged, inputs.values, inputs.nulls, inputs.kinds);
-    }
-    if (!st && (++b->accepted & 0xffff) == 0)
-        ingest_tell(b->progress, "building", b->accepted, b->collected.prepared);
-    return st;
-}
 
 static enum st note_contradiction(struct build *b, const void *payload)
 {
@@ -156,6 +134,28 @@ static enum st keep(struct last *last, const unsigned char *key, const void *pay
     return buf_status(&last->payload);
 }
 
+/* One record goes into the cells, and its row to the thread that writes. */
+static enum st accept(struct build *b, struct handoff *h, const unsigned char *key,
+                      const void *payload)
+{
+    const struct store_definition *def = b->task->definition;
+    struct payload_inputs inputs;
+    struct payload record = payload_open(def, payload);
+    const void *tuple;
+    size_t len;
+    enum st st = ST_OK;
+    for (size_t r = 0; !st && r < def->rollup_count; r++) {
+        payload_inputs(&tuple, &len, &inputs, &record.inputs, &def->rollups[r]);
+        st = cells_add(b->cells[r], tuple, len, &inputs);
+    }
+    if (!st && def->judged.metric_count) {
+        payload_inputs(&tuple, &len, &inputs, &record.inputs, &def->judged);
+        st = store_cell_add(&b->judged, &def->judged, inputs.values, inputs.nulls, inputs.kinds);
+    }
+    return st ? st
+              : handoff_give(h, key, store_record_key_bytes(&def->key), record.row, record.row_len);
+}
+
 /* All records in order; those that are the same, byte for byte, are one. Of others that share a key
  * the first or the last counts, as they are sorted by their order. */
 static enum st merge(struct build *b, struct last *last, struct handoff *h)
@@ -178,10 +178,9 @@ static enum st merge(struct build *b, struct last *last, struct handoff *h)
         } else {
             contradicted = false;
             if (rule == STORE_DUPLICATES_LAST && last->some)
-                st = handoff_give(h, last->key, last->key_bytes, last->payload.data,
-                                  last->payload.len);
+                st = accept(b, h, last->key, last->payload.data);
             if (rule != STORE_DUPLICATES_LAST && !b->contradictions)
-                st = handoff_give(h, key, last->key_bytes, payload, len);
+                st = accept(b, h, key, payload);
         }
         if (!st)
             st = keep(last, key, payload, len);
@@ -189,7 +188,7 @@ static enum st merge(struct build *b, struct last *last, struct handoff *h)
             return st;
     }
     if (st == ST_END && rule == STORE_DUPLICATES_LAST && last->some)
-        st = handoff_give(h, last->key, last->key_bytes, last->payload.data, last->payload.len);
+        st = accept(b, h, last->key, last->payload.data);
     if (st && st != ST_END)
         return st;
     return b->contradictions ? fail_contradictions(b) : ST_OK;
@@ -205,14 +204,18 @@ static enum st merge_all(struct handoff *h, void *ctx)
     return st;
 }
 
-/* From the sorter to the segment's records, the rollups' cells, and the judged metrics. */
+/* From the sorter to the segment's records; the rollups' cells and the judged metrics are made on
+ * the way. */
 static enum st write_records(struct build *b)
 {
     struct handoff *h = NULL;
     struct record r;
     enum st st = handoff_start(&h, merge_all, b);
-    while (!st && !(st = handoff_take(&r, h)))
-        st = accept(b, &r);
+    while (!st && !(st = handoff_take(&r, h))) {
+        st = store_segment_writer_add(b->writer, r.bytes, r.bytes + r.key_len, r.len - r.key_len);
+        if (!st && (++b->accepted & 0xffff) == 0)
+            ingest_tell(b->progress, "building", b->accepted, b->collected.prepared);
+    }
     handoff_end(h);
     return st == ST_END ? ST_OK : st;
 }
