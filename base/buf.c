@@ -29,15 +29,7 @@ void buf_release_secret(struct buf *b)
     buf_release(b);
 }
 
-void buf_reset(struct buf *b)
-{
-    b->len = 0;
-    b->status = ST_OK;
-    if (b->data)
-        b->data[0] = '\0';
-}
-
-char *buf_reserve(struct buf *b, size_t len)
+char *buf_grow(struct buf *b, size_t len)
 {
     if (b->status)
         return NULL;
@@ -154,11 +146,9 @@ void buf_add_json_string(struct buf *b, const char *s, size_t len)
     buf_addch(b, '"');
 }
 
-enum st buf_status(const struct buf *b)
+enum st buf_failure(const struct buf *b)
 {
     switch (b->status) {
-    case ST_OK:
-        return ST_OK;
     case ST_TOO_LARGE:
         return st_fail(ST_TOO_LARGE, NULL, "more than %zu bytes", b->max);
     case ST_NOMEM:

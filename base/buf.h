@@ -22,10 +22,27 @@ void buf_release(struct buf *b); /* accepts a zeroed struct; leaves it zeroed */
 /* As buf_release, for what nobody may find in memory afterwards. Only the last block is wiped: what
  * grows in pieces has left copies behind. */
 void buf_release_secret(struct buf *b);
-void buf_reset(struct buf *b); /* empties, keeps memory and cap, clears a failure */
+
+/* Inline, because records are made of many small pieces: there is room unless the buffer grows, and
+ * seldom a failure. */
+
+/* Empties, keeps memory and cap, clears a failure. */
+static inline void buf_reset(struct buf *b)
+{
+    b->len = 0;
+    b->status = ST_OK;
+    if (b->data)
+        b->data[0] = '\0';
+}
+
+char *buf_grow(struct buf *b, size_t len);
+/* Room for `len` more bytes at data+len, or NULL; the caller then adds to `len` itself. */
+static inline char *buf_reserve(struct buf *b, size_t len)
+{
+    return b->status || b->cap - b->len <= len ? buf_grow(b, len) : b->data + b->len;
+}
 
 void buf_grow_add(struct buf *b, const void *bytes, size_t len);
-/* Inline, because records are made of many small ones: there is room unless the buffer grows. */
 static inline void buf_add(struct buf *b, const void *bytes, size_t len)
 {
     if (b->status || b->cap - b->len <= len) {
@@ -50,10 +67,11 @@ void buf_addi64(struct buf *b, int64_t value);  /* decimal */
  * fail with ST_INVALID. */
 void buf_add_json_string(struct buf *b, const char *s, size_t len);
 
-/* Room for `len` more bytes at data+len, or NULL; the caller then adds to `len` itself. */
-char *buf_reserve(struct buf *b, size_t len);
-
-enum st buf_status(const struct buf *b) ST_MUST_USE;
+enum st buf_failure(const struct buf *b) ST_MUST_USE;
+static inline ST_MUST_USE enum st buf_status(const struct buf *b)
+{
+    return b->status ? buf_failure(b) : ST_OK;
+}
 
 /* Hands `data` to the caller (free() it) and leaves the buffer empty. NULL after a failure. */
 char *buf_take(struct buf *b);

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TUPLE_MAX (1u << 16)
 #define PAYLOAD_MAX (STORE_ROW_MAX + (1u << 20))
 
 static void init_rules(struct collector *c)
@@ -39,7 +38,6 @@ static enum st init_worker(struct collect_worker *w, const struct collector *c,
 {
     *w = (struct collect_worker){.shared = c, .lane = sorter_lane(o->sorter, lane)};
     buf_init(&w->payload, PAYLOAD_MAX);
-    buf_init(&w->tuple, TUPLE_MAX);
     w->broken_rules = calloc(c->rule_count, sizeof *w->broken_rules);
     if (!w->broken_rules)
         return st_fail(ST_NOMEM, NULL, "out of memory");
@@ -69,7 +67,6 @@ static void release_workers(struct collector *c)
         struct collect_worker *w = &c->workers[i];
         store_hasher_free(w->hasher);
         buf_release(&w->payload);
-        buf_release(&w->tuple);
         free(w->broken_rules);
     }
     free(c->workers);

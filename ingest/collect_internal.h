@@ -18,7 +18,7 @@ struct collect_worker {
     const struct collector *shared;
     struct store_hasher *hasher;
     struct sort_lane *lane;
-    struct buf payload, tuple;
+    struct buf payload;
     const struct duck_column *columns; /* of the chunk */
     const unsigned char *input;        /* of the row's next term */
     uint64_t *broken_rules;            /* rows, by rule; each row counts once */

@@ -29,51 +29,51 @@ static enum st judge_row(struct collect_worker *w, uint64_t broken)
     return rejecting < def->check_count ? reject(w, w->shared->first_check + rejecting) : ST_OK;
 }
 
-static struct store_value value_at(const struct duck_column *c, enum store_type type, size_t row)
+static void read_value(struct store_value *v, const struct duck_column *c, enum store_type type,
+                       size_t row)
 {
-    struct store_value v = {.null = duck_is_null(c, row)};
-    if (v.null)
-        return v;
+    v->null = duck_is_null(c, row);
+    if (v->null)
+        return;
     switch (STORE_TYPE_BASE(type)) {
     case STORE_BOOLEAN:
-        v.as.i = ((const bool *)c->data)[row];
+        v->as.i = ((const bool *)c->data)[row];
         break;
     case STORE_TINYINT:
-        v.as.i = ((const int8_t *)c->data)[row];
+        v->as.i = ((const int8_t *)c->data)[row];
         break;
     case STORE_SMALLINT:
-        v.as.i = ((const int16_t *)c->data)[row];
+        v->as.i = ((const int16_t *)c->data)[row];
         break;
     case STORE_INTEGER:
     case STORE_DATE:
-        v.as.i = ((const int32_t *)c->data)[row];
+        v->as.i = ((const int32_t *)c->data)[row];
         break;
     case STORE_UTINYINT:
-        v.as.i = ((const uint8_t *)c->data)[row];
+        v->as.i = ((const uint8_t *)c->data)[row];
         break;
     case STORE_USMALLINT:
-        v.as.i = ((const uint16_t *)c->data)[row];
+        v->as.i = ((const uint16_t *)c->data)[row];
         break;
     case STORE_UINTEGER:
-        v.as.i = ((const uint32_t *)c->data)[row];
+        v->as.i = ((const uint32_t *)c->data)[row];
         break;
     case STORE_BIGINT:
     case STORE_DECIMAL: /* as DECIMAL(18,s), which DuckDB keeps in 64 bits */
     case STORE_TIMESTAMP:
-        v.as.i = ((const int64_t *)c->data)[row];
+        v->as.i = ((const int64_t *)c->data)[row];
         break;
     case STORE_DOUBLE:
-        v.as.d = ((const double *)c->data)[row];
+        v->as.d = ((const double *)c->data)[row];
         break;
     case STORE_LIST: /* as JSON */
     case STORE_VARCHAR: {
         struct store_text text = duck_varchar(c, row);
-        v.as.text.bytes = text.bytes;
-        v.as.text.len = text.len;
+        v->as.text.bytes = text.bytes;
+        v->as.text.len = text.len;
         break;
     }
     }
-    return v;
 }
 
 /* Which key field was refused: the hasher says so in the place, "/key/<field>". */
@@ -90,7 +90,8 @@ static enum st add_sort(unsigned char *key, struct collect_worker *w, size_t row
 {
     const struct store_definition *def = w->shared->definition;
     size_t column = def->key.field_count + (size_t)(def->key.sort - def->record);
-    struct store_value v = value_at(&w->columns[column], def->key.sort->type, row);
+    struct store_value v;
+    read_value(&v, &w->columns[column], def->key.sort->type, row);
     if (v.null)
         return reject(w, w->shared->sort);
     store_sort_encode(key + STORE_KEY_BYTES, v.as.i);
@@ -123,14 +124,15 @@ static enum st add_row(struct collect_worker *w, const struct store_text *fields
         values[n].as.text.len = fields[i].len;
     }
     for (size_t i = 0; i < def->record_count; i++)
-        values[n++] = value_at(&w->columns[keys + i], def->record[i].type, row);
-    size_t start = w->payload.len;
+        read_value(&values[n++], &w->columns[keys + i], def->record[i].type, row);
+    size_t begun = payload_begin(&w->payload);
     enum st st = store_row_encode(&w->payload, def->row, def->row_count, values);
     if (st == ST_TOO_LARGE || st == ST_INVALID)
         return reject(w, w->shared->row_size);
-    if (!st)
-        payload_end_row(&w->payload, start);
-    return st ? st : buf_status(&w->payload);
+    if (st)
+        return st;
+    payload_end(&w->payload, begun);
+    return buf_status(&w->payload);
 }
 
 /* An argument of a metric. JSON has no word for NaN and infinity. */
@@ -145,7 +147,8 @@ static enum st add_term(struct collect_worker *w, enum store_aggregate aggregate
     enum store_type type = aggregate == STORE_DISTINCT  ? STORE_VARCHAR
                            : kind == STORE_INPUT_DOUBLE ? STORE_DOUBLE
                                                         : STORE_BIGINT;
-    struct store_value v = value_at(column, type, row);
+    struct store_value v;
+    read_value(&v, column, type, row);
     if (v.null)
         kind = PAYLOAD_NULL;
     else if (type == STORE_VARCHAR)
@@ -164,20 +167,20 @@ static enum st add_rollup(struct collect_worker *w, const struct store_rollup *r
     struct store_value values[STORE_DIMENSIONS_MAX + 1];
     size_t n = 0;
     for (; n < r->dimension_count; n++)
-        values[n] = value_at(&w->columns[(*at)++], r->dimensions[n].type, row);
+        read_value(&values[n], &w->columns[(*at)++], r->dimensions[n].type, row);
     if (r->bucket != STORE_BUCKET_NONE) {
-        values[n] = value_at(&w->columns[(*at)++], r->time.type, row);
+        read_value(&values[n], &w->columns[(*at)++], r->time.type, row);
         if (!values[n].null)
             values[n].as.i = store_bucket_start(r->bucket, r->time.type, values[n].as.i);
     }
-    buf_reset(&w->tuple);
-    enum st st = store_tuple_encode(&w->tuple, r, values);
+    size_t begun = payload_begin(&w->payload);
+    enum st st = store_tuple_encode(&w->payload, r, values);
     if (st == ST_TOO_LARGE || st == ST_INVALID)
         return reject(w,
                       w->shared->first_dimensions + (size_t)(r - w->shared->definition->rollups));
     if (st)
         return st;
-    payload_add_tuple(&w->payload, w->tuple.data, w->tuple.len);
+    payload_end(&w->payload, begun);
     for (size_t m = 0; m < r->metric_count; m++)
         for (size_t i = 0; i < (r->metrics[m].ratio ? 2u : 1u); i++) {
             st = add_term(w, r->metrics[m].terms[i].aggregate, at, row);
@@ -205,7 +208,8 @@ static enum st add_record(struct collect_worker *w, size_t row)
     w->input = w->shared->plan->inputs;
     buf_reset(&w->payload);
     if (def->duplicate_order[0]) {
-        struct store_value order = value_at(&w->columns[at++], w->shared->plan->order, row);
+        struct store_value order;
+        read_value(&order, &w->columns[at++], w->shared->plan->order, row);
         payload_add_order(&w->payload, w->shared->plan->order, &order);
     }
     st = add_row(w, fields, row);

@@ -25,12 +25,6 @@ static size_t put_varint(unsigned char *out, uint64_t n)
     return len;
 }
 
-static void add_varint(struct buf *out, uint64_t n)
-{
-    unsigned char bytes[VARINT_MAX];
-    buf_add(out, bytes, put_varint(bytes, n));
-}
-
 static uint64_t read_varint(const unsigned char **at)
 {
     uint64_t n = 0;
@@ -78,30 +72,41 @@ static size_t order_len(const unsigned char *order)
     return len + 2;
 }
 
-void payload_end_row(struct buf *out, size_t start)
+size_t payload_begin(struct buf *out)
 {
-    unsigned char bytes[VARINT_MAX];
-    size_t row_len = out->len - start, len = put_varint(bytes, row_len);
-    if (!buf_reserve(out, len))
-        return;
-    memmove(out->data + start + len, out->data + start, row_len);
-    memcpy(out->data + start, bytes, len);
-    out->len += len;
+    buf_addch(out, 0);
+    return out->len;
 }
 
-void payload_add_tuple(struct buf *out, const void *tuple, size_t len)
+void payload_end(struct buf *out, size_t start)
 {
-    add_varint(out, len);
-    buf_add(out, tuple, len);
+    unsigned char bytes[VARINT_MAX];
+    size_t len = out->len - start, more = put_varint(bytes, len) - 1;
+    if (more) {
+        if (!buf_reserve(out, more))
+            return;
+        memmove(out->data + start + more, out->data + start, len);
+        out->len += more;
+        out->data[out->len] = '\0';
+    }
+    memcpy(out->data + start - 1, bytes, more + 1);
 }
 
 void payload_add_input(struct buf *out, unsigned char kind, int64_t input)
 {
-    buf_addch(out, (char)kind);
-    if (kind == STORE_INPUT_DOUBLE)
-        buf_add(out, &input, sizeof input);
-    else if (kind != PAYLOAD_NULL)
-        add_varint(out, (uint64_t)input << 1 ^ (uint64_t)(input >> 63));
+    char *room = buf_reserve(out, 1 + VARINT_MAX);
+    unsigned char *to = (unsigned char *)room;
+    if (!room)
+        return;
+    *to++ = kind;
+    if (kind == STORE_INPUT_DOUBLE) {
+        memcpy(to, &input, sizeof input);
+        to += sizeof input;
+    } else if (kind != PAYLOAD_NULL) {
+        to += put_varint(to, (uint64_t)input << 1 ^ (uint64_t)(input >> 63));
+    }
+    *to = '\0';
+    out->len += (size_t)((char *)to - room);
 }
 
 struct payload payload_open(const struct store_definition *definition, const void *bytes)

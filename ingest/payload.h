@@ -13,9 +13,9 @@
 /* Appended in this order: the order when duplicates have one, the row, then for each rollup its
  * tuple and one input per term but count(*), which has none. A failure stays in `out`. */
 void payload_add_order(struct buf *out, enum store_type type, const struct store_value *v);
-/* The row is what was appended from `start` on; its length is put in front of it. */
-void payload_end_row(struct buf *out, size_t start);
-void payload_add_tuple(struct buf *out, const void *tuple, size_t len);
+/* The row, or a tuple, is what is appended in between; its length is put in front of it. */
+size_t payload_begin(struct buf *out);
+void payload_end(struct buf *out, size_t begun);
 /* `kind`: enum store_input or PAYLOAD_NULL; `input`: an integer, a DOUBLE's bits, or a hash. */
 void payload_add_input(struct buf *out, unsigned char kind, int64_t input);
 

@@ -30,45 +30,72 @@ static enum store_type value_type(const struct store_rollup *r, size_t i)
     return i < r->dimension_count ? r->dimensions[i].type : r->time.type;
 }
 
-static void encode_text(struct buf *out, const char *bytes, size_t len)
+static enum st too_long(const struct store_rollup *r)
 {
-    buf_addch(out, TAG_TEXT);
+    return st_fail(ST_TOO_LARGE, "DIMENSIONS_TOO_LONG",
+                   "rollup %s: the dimensions of a row together are longer than about %d bytes",
+                   r->name, STORE_TUPLE_MAX);
+}
+
+#define NUMBER_BYTES (1 + sizeof(uint64_t))
+#define TEXT_BYTES(len) (1 + 2 * (len) + 2) /* at most */
+
+static char *put_text(char *to, const char *bytes, size_t len)
+{
+    *to++ = TAG_TEXT;
     for (size_t i = 0; i < len; i++) {
-        buf_addch(out, bytes[i]);
+        *to++ = bytes[i];
         if (bytes[i] == '\0')
-            buf_addch(out, '\xff');
+            *to++ = '\xff';
     }
-    buf_add(out, "\0", 2);
+    *to++ = '\0';
+    *to++ = '\0';
+    return to;
+}
+
+static char *put_number(char *to, int64_t value)
+{
+    uint64_t bits = htobe64((uint64_t)value ^ (1ULL << 63));
+
+    *to++ = TAG_NUMBER;
+    memcpy(to, &bits, sizeof bits);
+    return to + sizeof bits;
 }
 
 enum st store_tuple_encode(struct buf *out, const struct store_rollup *r,
                            const struct store_value *values)
 {
-    size_t before = out->len, count = value_count(r);
+    size_t count = value_count(r), room = 1 + count * NUMBER_BYTES;
 
+    for (size_t i = 0; i < count; i++)
+        if (!values[i].null && value_type(r, i) == STORE_VARCHAR) {
+            if (values[i].as.text.len > STORE_TUPLE_MAX)
+                return too_long(r);
+            room += TEXT_BYTES(values[i].as.text.len);
+        }
+    char *tuple = buf_reserve(out, room), *to = tuple;
+    if (!tuple)
+        return out->status == ST_TOO_LARGE ? too_long(r) : buf_status(out);
     if (count == 0)
-        buf_addch(out, TAG_EMPTY);
+        *to++ = TAG_EMPTY;
     for (size_t i = 0; i < count; i++) {
         if (values[i].null) {
-            buf_addch(out, TAG_NULL);
+            *to++ = TAG_NULL;
         } else if (value_type(r, i) == STORE_VARCHAR) {
-            encode_text(out, values[i].as.text.bytes, values[i].as.text.len);
+            to = put_text(to, values[i].as.text.bytes, values[i].as.text.len);
         } else if (!value_in_range(value_type(r, i), values[i].as.i)) {
+            *tuple = '\0';
             return st_fail(ST_INVALID, "OUT_OF_RANGE", "rollup %s: a value of %s is no %s", r->name,
                            i < r->dimension_count ? r->dimensions[i].name : r->time.name,
                            store_type_name(value_type(r, i)));
         } else {
-            uint64_t bits = htobe64((uint64_t)values[i].as.i ^ (1ULL << 63));
-            buf_addch(out, TAG_NUMBER);
-            buf_add(out, &bits, sizeof bits);
+            to = put_number(to, values[i].as.i);
         }
     }
-    enum st st = buf_status(out);
-    if (st == ST_TOO_LARGE || (!st && out->len - before > STORE_TUPLE_MAX))
-        st = st_fail(ST_TOO_LARGE, "DIMENSIONS_TOO_LONG",
-                     "rollup %s: the dimensions of a row together are longer than about %d bytes",
-                     r->name, STORE_TUPLE_MAX);
-    return st;
+    bool fits = to - tuple <= STORE_TUPLE_MAX;
+    out->len += fits ? (size_t)(to - tuple) : 0;
+    out->data[out->len] = '\0';
+    return fits ? ST_OK : too_long(r);
 }
 
 static enum st corrupt(void)

@@ -1,5 +1,6 @@
 #include "store/row.h"
 
+#include "base/word.h"
 #include "store/value.h"
 
 #include <endian.h>
@@ -21,65 +22,84 @@
  * Bit i%8 of byte i/8 is set when field i is null; the bits past n are zero. Equal values have
  * equal bytes (-0.0 is stored as 0.0), and what decodes to values encodes to the same bytes. */
 
-static enum st encode_text(struct buf *out, const struct store_field *field,
-                           const struct store_value *v)
+#define NUMBER_BYTES 8u /* of the longest */
+
+/* What a text takes, checked. */
+static enum st text_room(size_t *room, const struct store_field *field, const struct store_value *v)
 {
     if (v->as.text.len > STORE_ROW_MAX)
         return st_fail(ST_TOO_LARGE, "ROW_TOO_LARGE", "field %s: text is too long", field->name);
     if (!utf8_is_valid(v->as.text.bytes, v->as.text.len))
         return st_fail(ST_INVALID, "INVALID_TEXT", "field %s: text is not valid UTF-8",
                        field->name);
-    uint32_t len = htole32((uint32_t)v->as.text.len);
-    buf_add(out, &len, sizeof len);
-    buf_add(out, v->as.text.bytes, v->as.text.len);
+    *room = sizeof(uint32_t) + v->as.text.len;
     return ST_OK;
 }
 
-static enum st encode_value(struct buf *out, const struct store_field *field,
-                            const struct store_value *v)
+static char *put_text(char *to, const struct store_value *v)
 {
-    uint64_t bits;
+    uint32_t len = htole32((uint32_t)v->as.text.len);
 
-    if (store_type_is_text(field->type))
-        return encode_text(out, field, v);
+    memcpy(to, &len, sizeof len);
+    if (v->as.text.len)
+        memcpy(to + sizeof len, v->as.text.bytes, v->as.text.len);
+    return to + sizeof len + v->as.text.len;
+}
+
+static enum st number_bits(uint64_t *bits, const struct store_field *field,
+                           const struct store_value *v)
+{
     if (field->type == STORE_DOUBLE) {
         double d = v->as.d == 0 ? 0.0 : v->as.d;
         if (!isfinite(d))
             return st_fail(ST_INVALID, "NOT_FINITE", "field %s: NaN and infinity cannot be served",
                            field->name);
-        memcpy(&bits, &d, sizeof bits);
-    } else {
-        if (!value_in_range(field->type, v->as.i))
-            return st_fail(ST_INVALID, "OUT_OF_RANGE", "field %s: the value is no %s", field->name,
-                           field->type == STORE_DATE || field->type == STORE_TIMESTAMP
-                               ? "date or time of the years 0001 to 9999"
-                               : store_type_name(field->type));
-        bits = (uint64_t)v->as.i;
+        memcpy(bits, &d, sizeof *bits);
+        return ST_OK;
     }
-    bits = htole64(bits); /* the low bytes come first */
-    buf_add(out, &bits, value_bytes(field->type));
+    if (!value_in_range(field->type, v->as.i))
+        return st_fail(ST_INVALID, "OUT_OF_RANGE", "field %s: the value is no %s", field->name,
+                       field->type == STORE_DATE || field->type == STORE_TIMESTAMP
+                           ? "date or time of the years 0001 to 9999"
+                           : store_type_name(field->type));
+    *bits = (uint64_t)v->as.i;
     return ST_OK;
 }
 
 enum st store_row_encode(struct buf *out, const struct store_field *fields, size_t count,
                          const struct store_value *values)
 {
-    size_t before = out->len;
-    size_t bitmap_len = (count + 7) / 8;
+    size_t bitmap_len = (count + 7) / 8, room = bitmap_len + count * NUMBER_BYTES;
     unsigned char bitmap[(STORE_FIELDS_MAX + 7) / 8] = {0};
     enum st st = ST_OK;
 
-    for (size_t i = 0; i < count; i++)
-        if (values[i].null)
+    for (size_t i = 0; !st && i < count; i++) {
+        size_t of_text = 0;
+        if (!values[i].null && store_type_is_text(fields[i].type))
+            st = text_room(&of_text, &fields[i], &values[i]);
+        room += of_text;
+    }
+    char *row = st ? NULL : buf_reserve(out, room), *to = row ? row + bitmap_len : NULL;
+    if (!row)
+        return st ? st : buf_status(out);
+    for (size_t i = 0; !st && i < count; i++) {
+        uint64_t bits = 0;
+        if (values[i].null) {
             bitmap[i / 8] |= (unsigned char)(1u << (i % 8));
-    buf_add(out, bitmap, bitmap_len);
-    for (size_t i = 0; !st && i < count; i++)
-        if (!values[i].null)
-            st = encode_value(out, &fields[i], &values[i]);
-    if (!st)
-        st = buf_status(out);
-    if (!st && out->len - before > STORE_ROW_MAX)
+        } else if (store_type_is_text(fields[i].type)) {
+            to = put_text(to, &values[i]);
+        } else if (!(st = number_bits(&bits, &fields[i], &values[i]))) {
+            word_store(to, bits); /* the low bytes come first; those behind are written over */
+            to += value_bytes(fields[i].type);
+        }
+    }
+    if (!st && (size_t)(to - row) > STORE_ROW_MAX)
         st = st_fail(ST_TOO_LARGE, "ROW_TOO_LARGE", "a row is larger than %u bytes", STORE_ROW_MAX);
+    if (!st) {
+        memcpy(row, bitmap, bitmap_len);
+        out->len += (size_t)(to - row);
+    }
+    out->data[out->len] = '\0';
     return st;
 }
 

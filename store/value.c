@@ -16,11 +16,7 @@
 #define LAST_DAY 2932896LL    /* 9999-12-31 */
 #define NUMBER_MAX 64         /* bytes of a number, date or time as text */
 
-static const struct {
-    const char *name;
-    unsigned char bytes; /* in a row; 0: variable */
-    int64_t min, max;
-} TYPES[] = {
+const struct value_type value_types[] = {
     [STORE_BOOLEAN] = {"BOOLEAN", 1, 0, 1},
     [STORE_TINYINT] = {"TINYINT", 1, INT8_MIN, INT8_MAX},
     [STORE_SMALLINT] = {"SMALLINT", 2, INT16_MIN, INT16_MAX},
@@ -49,13 +45,14 @@ static void make_names(void)
             snprintf(decimals[width][scale], sizeof decimals[width][scale], "DECIMAL(%d,%d)", width,
                      scale);
     for (size_t i = 0; i < SCALARS; i++)
-        snprintf(lists[i], sizeof lists[i], "%s[]", TYPES[i].name);
+        snprintf(lists[i], sizeof lists[i], "%s[]", value_types[i].name);
 }
 
 static bool parse_scalar(enum store_type *out, const char *name, size_t len)
 {
     for (size_t i = 0; i < SCALARS; i++)
-        if (strlen(TYPES[i].name) == len && strncasecmp(TYPES[i].name, name, len) == 0) {
+        if (strlen(value_types[i].name) == len &&
+            strncasecmp(value_types[i].name, name, len) == 0) {
             *out = (enum store_type)i;
             return true;
         }
@@ -97,7 +94,8 @@ const char *store_type_name(enum store_type type)
     pthread_once(&once, make_names);
     if (STORE_TYPE_BASE(type) == STORE_DECIMAL)
         return decimals[(unsigned)type >> 8 & 0xff][STORE_DECIMAL_SCALE(type)];
-    return STORE_TYPE_BASE(type) == STORE_LIST ? lists[STORE_LIST_ELEMENT(type)] : TYPES[type].name;
+    return STORE_TYPE_BASE(type) == STORE_LIST ? lists[STORE_LIST_ELEMENT(type)]
+                                               : value_types[type].name;
 }
 
 const char *store_type_names(void)
@@ -119,7 +117,7 @@ bool store_type_is_sortable(enum store_type type)
 
 bool value_is_signed(enum store_type type)
 {
-    return STORE_TYPE_BASE(type) == STORE_DECIMAL || TYPES[type].min < 0;
+    return STORE_TYPE_BASE(type) == STORE_DECIMAL || value_types[type].min < 0;
 }
 
 static int64_t power_of_ten(unsigned n)
@@ -131,18 +129,11 @@ static int64_t power_of_ten(unsigned n)
     return power;
 }
 
-unsigned value_bytes(enum store_type type)
+bool value_in_decimal_range(enum store_type type, int64_t i)
 {
-    return TYPES[STORE_TYPE_BASE(type)].bytes;
-}
+    int64_t end = power_of_ten((unsigned)type >> 8 & 0xff);
 
-bool value_in_range(enum store_type type, int64_t i)
-{
-    if (STORE_TYPE_BASE(type) == STORE_DECIMAL) {
-        int64_t end = power_of_ten((unsigned)type >> 8 & 0xff);
-        return i > -end && i < end;
-    }
-    return i >= TYPES[type].min && i <= TYPES[type].max;
+    return i > -end && i < end;
 }
 
 /* ---- to JSON ---- */
