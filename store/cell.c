@@ -122,14 +122,16 @@ static enum st add_input(const struct step *step, void *ctx)
     enum store_aggregate aggregate = step->term->aggregate;
     struct store_term_state *s = step->state;
     const struct inputs *in = ctx;
-    int64_t value = in->values[step->index];
     enum sketch_kind kind;
 
     if (aggregate != STORE_COUNT_ALL && in->nulls[step->index])
         return ST_OK;
-    if (aggregate == STORE_COUNT_ALL || aggregate == STORE_COUNT)
-        value = 0;
-    else if (in->kinds)
+    if (aggregate == STORE_COUNT_ALL || aggregate == STORE_COUNT) {
+        s->count++; /* the rest of its state stays zero */
+        return ST_OK;
+    }
+    int64_t value = in->values[step->index];
+    if (in->kinds)
         s->input = in->kinds[step->index];
     if (s->input == STORE_INPUT_DOUBLE && to_double(value) == 0)
         value = 0; /* -0.0 */
