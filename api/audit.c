@@ -330,7 +330,6 @@ static void *audit_main(void *arg)
 {
     struct api_audit *a = arg;
 
-    a->prune_ms = clock_steady_ns() / 1000000u + PRUNE_MS;
     note_state(a, take_lock(a));
     for (bool goes_on = true; goes_on;) {
         goes_on = wait_for_work(a);

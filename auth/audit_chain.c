@@ -20,12 +20,15 @@ struct audit_chain {
     char tenant[64], directory[FS_PATH_MAX];
     unsigned number;
     uint64_t rotate_bytes;
-    int64_t last_us; /* of the line that was added last */
-    int fd;          /* of the newest file; -1: the next line begins one */
+    int64_t last_us;  /* of the line that was added last */
+    int64_t since_us; /* of the first line of the newest file */
+    int fd;           /* of the newest file; -1: the next line begins one */
     uint64_t end;
+    bool torn; /* a commit failed: there may be something behind the end */
     struct audit_head added, committed;
     struct buf pending; /* lines that are not committed */
     uint64_t pending_first;
+    int64_t pending_us; /* of the first of them */
 };
 
 enum st audit_chain_take(int *lock, unsigned *number, const char *directory)
@@ -67,8 +70,16 @@ static void take_time(struct audit_chain *c, const struct audit_text *line)
     int64_t at_us;
 
     snprintf(text, sizeof text, "%.*s", AUDIT_AT_TEXT, at ? at : "");
-    if (clock_parse(&at_us, text) == ST_OK)
-        c->last_us = at_us;
+    if (clock_parse(&at_us, text) != ST_OK)
+        return;
+    if (c->end == 0)
+        c->since_us = at_us;
+    c->last_us = at_us;
+}
+
+static bool is_full(const struct audit_chain *c)
+{
+    return c->end >= c->rotate_bytes || c->last_us - c->since_us >= AUDIT_ROTATE_US;
 }
 
 /* The last whole line of the newest file, and where it ends. */
@@ -109,7 +120,7 @@ static enum st resume(struct audit_chain *c, const struct audit_head *anchor)
         return st;
     if (c->added.sequence < anchor->sequence) {
         c->added = *anchor;
-    } else if (first && c->end && c->end < c->rotate_bytes) {
+    } else if (first && c->end && !is_full(c)) {
         st = open_file(c, first, false);
         if (!st && ftruncate(c->fd, (off_t)c->end) != 0)
             st = st_fail_errno(errno, "cutting off half a line of the audit");
@@ -166,6 +177,8 @@ enum st audit_chain_add(struct audit_chain *c, const struct audit_record *record
         c->pending_first = c->added.sequence + 1;
     if (timed.at_us < c->last_us)
         timed.at_us = c->last_us;
+    if (len == 0)
+        c->pending_us = timed.at_us;
     enum st st = audit_line_write(&c->pending, hash, c->added.sequence + 1, &timed, hmac);
     if (st) { /* the line is not there, and the others are as they were */
         c->pending.len = len;
@@ -196,18 +209,22 @@ enum st audit_chain_commit(struct audit_chain *c)
 
     if (c->pending.len == 0)
         return ST_OK;
+    if (c->fd >= 0 && !c->torn && c->pending_us - c->since_us >= AUDIT_ROTATE_US)
+        fs_close(&c->fd);
     if (c->fd < 0) {
         c->end = 0;
+        c->since_us = c->pending_us;
         st = open_file(c, c->pending_first, true);
     }
     if (!st)
         st = write_pending(c);
+    c->torn = st != ST_OK;
     if (st)
         return st;
     c->end += c->pending.len;
     c->committed = c->added;
     buf_reset(&c->pending);
-    if (c->end >= c->rotate_bytes)
+    if (is_full(c))
         fs_close(&c->fd);
     return ST_OK;
 }

@@ -12,6 +12,7 @@
 
 #define AUDIT_CHAINS_MAX 1024
 #define AUDIT_ROTATE_BYTES (16u << 20)
+#define AUDIT_ROTATE_US (30 * INT64_C(86400000000)) /* retention takes whole files */
 
 struct audit_head {
     uint64_t sequence; /* of the last line; 0: there is none */
@@ -26,7 +27,7 @@ enum st audit_chain_take(int *lock, unsigned *number, const char *directory) ST_
 
 /* Goes on after the last line that is whole. When that is before `anchor`, the tail was cut: the
  * chain goes on after the anchor, and verification tells what is missing. A file gets no more lines
- * when it has `rotate_bytes`. */
+ * when it has `rotate_bytes`, or AUDIT_ROTATE_US after its first. */
 enum st audit_chain_open(struct audit_chain **out, const char *directory, const char *tenant,
                          unsigned number, const struct audit_head *anchor,
                          uint64_t rotate_bytes) ST_MUST_USE;

@@ -1,7 +1,8 @@
 // The audit: who looked up what and who changed what, in lines that nobody removes, changes or
 // reorders unnoticed; without it protected datasets are not answered.
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { assertProblem, Data } from '../kit/everline.mjs';
@@ -223,4 +224,40 @@ test('a server that is killed has written what is older than the interval', asyn
   const again = await data.serve();
   assert.equal((await audit('request_id=killed', { to: again })).length, 1);
   await again.stop();
+});
+
+/** Lines of a chain as a server would have written them: `hash` is that of the line before. */
+function writeChain(directory, chain, files) {
+  mkdirSync(join(directory, 'audit', 'dev'), { recursive: true, mode: 0o700 });
+  let hash = createHash('sha256').update(`everline audit 1\ndev\n${chain}\n`).digest(), seq = 0;
+  for (const { days, lines } of files) {
+    const at = new Date(Date.now() - days * 86400_000), path = join(directory, 'audit', 'dev', `${chain}-${String(seq + 1).padStart(12, '0')}.jsonl`);
+    writeFileSync(path, lines.map((id) => {
+      const body = `{"seq":${seq += 1},"at":"${at.toISOString().replace('Z', '000Z')}","event":"lookup","request_id":"${id}"`;
+      hash = createHash('sha256').update(hash).update(body).digest();
+      return `${body},"hash":"${hash.toString('hex')}"}\n`;
+    }).join(''), { mode: 0o600 });
+    utimesSync(path, at, at);
+  }
+}
+
+test('what is too old is put away, and the oldest when there is too much, and what is left is whole', async (t) => {
+  const mine = await Data.make('dev', 'other'), who = await mine.token();
+  writeChain(mine.directory, 7, [{ days: 20, lines: ['a1', 'a2', 'a3'] }, { days: 5, lines: ['b1'] }, { days: 0, lines: ['c1'] }]);
+  writeChain(mine.directory, 8, [{ days: 6, lines: ['d1'] }, { days: 0, lines: ['e1'] }]);
+  assert.deepEqual(await verify('dev', mine).then(({ code, ok }) => [code, ok]), [0, true]);
+  const left = async (to) => (await audit('event=lookup', { who, to })).map((one) => one.request_id).filter((id) => /^[a-e]\d$/.test(id)).sort().join(' ');
+
+  const one = await mine.serve('--audit-retention', '10d');
+  await until('what is too old is gone', async () => (await left(one)) === 'b1 c1 d1 e1');
+  assert.match(one.log, /tenant dev: 1 files are put away/);
+  await one.stop();
+  assert.deepEqual(await verify('dev', mine).then(({ code, ok }) => [code, ok]), [0, true]);
+
+  await mine.ok(['tenant', 'put', 'dev', '--max-audit-bytes', '1']);
+  const two = await mine.serve('--audit-retention', '10d');
+  t.after(() => two.stop());
+  await until('the newest file of each chain is left', async () => (await left(two)) === 'c1 e1');
+  assert.deepEqual(await verify('dev', mine).then(({ code, ok }) => [code, ok]), [0, true]);
+  assert.equal((await verify('other', mine)).ok, true);
 });

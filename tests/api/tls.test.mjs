@@ -136,6 +136,39 @@ test('a client that does not finish its handshake is closed by the request timeo
   await until('it is closed', () => closed);
 });
 
+/** A TLS connection that has written `text`; `text` grows by what comes, `over` resolves when it is closed. */
+function secure(port, text) {
+  const socket = tls.connect({ host: '127.0.0.1', port, ca, servername: 'localhost' }), seen = { socket, text: '', error: null };
+  seen.ended = new Promise((resolve) => { socket.on('end', resolve); });
+  seen.over = new Promise((resolve) => { socket.on('close', resolve); });
+  socket.setEncoding('utf8').on('data', (part) => { seen.text += part; }).on('error', (error) => { seen.error = error; }).write(text);
+  return seen;
+}
+
+test('SIGTERM over TLS: what has begun is answered, who is idle may ask once more or hears goodbye, and nobody is reset', async () => {
+  const other = await data.serve('--tls-cert', cert, '--tls-key', key), token = await data.token();
+  const body = JSON.stringify({ key: { id: 't00000' } });
+  const head = `POST /v1/datasets/things/lookup HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
+  const [asking, silent] = ['/livez', '/livez'].map((path) => secure(other.port, `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`));
+  for (const one of [asking, silent]) await until('the first answer', () => one.text.endsWith('}'));
+  const begun = secure(other.port, head + body.slice(0, 5));
+  const inFlight = async () => Number((await other.request('GET', '/metrics', { via: via(), agent: false })).text.match(/^everline_requests_in_flight (\d+)/m)[1]);
+  await until('the request is under way', async () => (await inFlight()) >= 2);
+  asking.text = silent.text = '';
+  other.process.child.kill('SIGTERM');
+  await until('the drain begins', () => other.log.includes('"drain"'));
+  asking.socket.write('GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n');
+  begun.socket.write(body.slice(5));
+  await Promise.all([asking, silent, begun].map((one) => one.ended));
+  assert.match(begun.text, /^HTTP\/1\.1 200 [^]*connection: close[^]*"outcome":"match"/i);
+  assert.match(asking.text, /^HTTP\/1\.1 503 [^]*connection: close/i);
+  assert.equal(silent.text, '');
+  for (const one of [asking, silent, begun]) one.socket.end();
+  await Promise.all([asking, silent, begun].map((one) => one.over));
+  assert.deepEqual([asking.error, silent.error, begun.error], [null, null, null]);
+  assert.deepEqual(await other.process.ended, { code: 0, signal: null }, other.log);
+});
+
 test('in production TLS may be on any address, with a key that nobody else reads', async (t) => {
   use('one');
   const keys = join(tempDir('keys'), 'keys'), other = new Data();

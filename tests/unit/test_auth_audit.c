@@ -1,0 +1,292 @@
+/* The files of the audit: when a chain begins a new one, which of them go, and that what is left is
+ * still whole. */
+#include "auth/audit_chain.h"
+#include "auth/audit_prune.h"
+#include "auth/audit_search.h"
+#include "auth/audit_verify.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TENANT "dev"
+#define START_US INT64_C(1800000000000000)
+#define DAY_US INT64_C(86400000000)
+#define ROTATE 2000 /* bytes; a line here has about 180 */
+
+static char directory[64];
+
+static int set_up(void **state)
+{
+    (void)state;
+    strcpy(directory, "/tmp/everline-audit-XXXXXX");
+    return mkdtemp(directory) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    return fs_remove_tree(directory) == ST_OK ? 0 : -1;
+}
+
+/* `count` lines to the end of a chain, from `at_us` on, a commit each. */
+static struct audit_head write_lines(unsigned chain, struct audit_head anchor, unsigned count,
+                                     int64_t at_us)
+{
+    struct audit_chain *c = NULL;
+
+    assert_int_equal(audit_chain_open(&c, directory, TENANT, chain, &anchor, ROTATE), ST_OK);
+    for (unsigned i = 0; i < count; i++) {
+        struct audit_record r = {.at_us = at_us + i, .event = "lookup", .dataset = "people"};
+        assert_int_equal(audit_chain_add(c, &r, NULL), ST_OK);
+        assert_int_equal(audit_chain_commit(c), ST_OK);
+    }
+    anchor = *audit_chain_head(c);
+    audit_chain_close(c);
+    return anchor;
+}
+
+static struct audit_names list(unsigned chain)
+{
+    char path[FS_PATH_MAX];
+    struct audit_names names;
+
+    assert_int_equal(fs_path(path, "%s/" TENANT, directory), ST_OK);
+    assert_int_equal(audit_names_list(&names, path, chain), ST_OK);
+    return names;
+}
+
+static size_t count_files(unsigned chain)
+{
+    struct audit_names names = list(chain);
+    size_t count = names.count;
+
+    audit_names_release(&names);
+    return count;
+}
+
+static off_t bytes_of(unsigned chain, uint64_t first)
+{
+    char path[FS_PATH_MAX];
+    struct stat sb;
+
+    assert_int_equal(fs_path(path, "%s/" TENANT "/" AUDIT_FILE_FORMAT, directory, chain,
+                             (unsigned long long)first),
+                     ST_OK);
+    assert_int_equal(stat(path, &sb), 0);
+    return sb.st_size;
+}
+
+/* All files of a chain were last written then. */
+static void set_written(unsigned chain, int64_t at_s)
+{
+    const struct timespec times[2] = {{.tv_sec = at_s}, {.tv_sec = at_s}};
+    struct audit_names names = list(chain);
+    char path[FS_PATH_MAX];
+
+    for (size_t i = 0; i < names.count; i++) {
+        assert_int_equal(fs_path(path, "%s/" TENANT "/" AUDIT_FILE_FORMAT, directory, chain,
+                                 (unsigned long long)names.list[i].first),
+                         ST_OK);
+        assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+    }
+    audit_names_release(&names);
+}
+
+static void count_fault(const char *file, uint64_t line, const char *what, void *ctx)
+{
+    (void)file, (void)line, (void)what;
+    ++*(unsigned *)ctx;
+}
+
+static unsigned faults(const struct audit_anchor *anchors, size_t count, uint64_t *lines)
+{
+    unsigned n = 0;
+
+    *lines = 0;
+    assert_int_equal(audit_verify(lines, directory, TENANT, anchors, count, count_fault, &n),
+                     ST_OK);
+    return n;
+}
+
+/* Removes what is found, as a server does; the anchor of its chain learns where that begins. */
+static size_t prune(struct audit_anchor *anchors, int64_t before_s, uint64_t max_bytes)
+{
+    struct audit_doomed *doomed = NULL;
+    size_t count = 0;
+
+    assert_int_equal(audit_prune_find(&doomed, &count, directory, TENANT, before_s, max_bytes),
+                     ST_OK);
+    for (size_t i = 0; i < count; i++) {
+        anchors[doomed[i].chain - 1].first = doomed[i].kept_first;
+        assert_int_equal(audit_prune_remove(directory, TENANT, &doomed[i]), ST_OK);
+    }
+    free(doomed);
+    return count;
+}
+
+static void a_file_gets_no_more_lines_when_it_is_large(void **state)
+{
+    struct audit_anchor anchor = {.chain = 1, .first = 1};
+    uint64_t lines;
+    (void)state;
+    for (int run = 0; run < 3; run++) /* each goes on where the one before left off */
+        anchor.head = write_lines(1, anchor.head, 20, START_US + run);
+    struct audit_names names = list(1);
+    assert_in_range(names.count, 4, 10);
+    for (size_t i = 0; i < names.count; i++) {
+        off_t bytes = bytes_of(1, names.list[i].first);
+        assert_in_range(bytes, i + 1 < names.count ? ROTATE : 1, ROTATE + 400);
+    }
+    audit_names_release(&names);
+    assert_int_equal(faults(&anchor, 1, &lines), 0);
+    assert_int_equal(lines, 60);
+}
+
+static void a_file_gets_no_more_lines_a_month_after_its_first(void **state)
+{
+    struct audit_anchor anchor = {.chain = 1, .first = 1};
+    uint64_t lines;
+    (void)state;
+    anchor.head = write_lines(1, anchor.head, 2, START_US);
+    anchor.head = write_lines(1, anchor.head, 1, START_US + 29 * DAY_US);
+    assert_int_equal(count_files(1), 1);
+    anchor.head = write_lines(1, anchor.head, 1, START_US + 31 * DAY_US);
+    assert_int_equal(count_files(1), 2);
+    anchor.head = write_lines(1, anchor.head, 1, START_US + 60 * DAY_US);
+    assert_int_equal(count_files(1), 2);
+    anchor.head = write_lines(1, anchor.head, 1, START_US + 400 * DAY_US);
+    assert_int_equal(count_files(1), 3);
+    assert_int_equal(faults(&anchor, 1, &lines), 0);
+    assert_int_equal(lines, 6);
+}
+
+static void files_that_are_too_old_go_and_the_rest_is_whole(void **state)
+{
+    struct audit_anchor anchors[2] = {{.chain = 1, .first = 1}, {.chain = 2, .first = 1}};
+    uint64_t lines, all;
+    (void)state;
+    anchors[0].head = write_lines(1, anchors[0].head, 40, START_US);
+    set_written(1, 1000);
+    anchors[0].head = write_lines(1, anchors[0].head, 15, START_US + DAY_US);
+    anchors[1].head = write_lines(2, anchors[1].head, 3, START_US); /* not too old */
+    size_t files = count_files(1);
+    assert_int_equal(faults(anchors, 2, &all), 0);
+    assert_int_equal(all, 58);
+    assert_int_equal(prune(anchors, 1000, 0), 0); /* written then, not before */
+    assert_int_equal(prune(anchors, 0, 0), 0);
+
+    struct audit_anchor unknowing = anchors[0];
+    size_t gone = prune(anchors, 1001, 0);
+    assert_in_range(gone, 2, files - 1);
+    assert_int_equal(count_files(1), files - gone);
+    assert_true(anchors[0].first > 1 && anchors[1].first == 1);
+    assert_int_equal(faults(anchors, 2, &lines), 0);
+    assert_int_equal(lines, all - (anchors[0].first - 1));
+    assert_true(faults(&unknowing, 1, &lines) >
+                0); /* without a word to the catalog it is a fault */
+
+    anchors[0].head = write_lines(1, anchors[0].head, 5, START_US + 2 * DAY_US);
+    assert_int_equal(faults(anchors, 2, &lines), 0);
+}
+
+static void the_newest_file_of_a_chain_stays_whatever_its_age(void **state)
+{
+    struct audit_anchor anchors[2] = {{.chain = 1, .first = 1}, {.chain = 2, .first = 1}};
+    uint64_t lines;
+    (void)state;
+    for (unsigned chain = 1; chain <= 2; chain++) {
+        anchors[chain - 1].head = write_lines(chain, anchors[chain - 1].head, 40, START_US);
+        set_written(chain, 1000 * chain);
+    }
+    assert_true(prune(anchors, INT32_MAX, 1) > 2);
+    assert_int_equal(count_files(1), 1);
+    assert_int_equal(count_files(2), 1);
+    assert_int_equal(faults(anchors, 2, &lines), 0);
+    for (unsigned chain = 1; chain <= 2; chain++)
+        anchors[chain - 1].head = write_lines(chain, anchors[chain - 1].head, 1, START_US + DAY_US);
+    assert_int_equal(faults(anchors, 2, &lines), 0);
+}
+
+static void the_oldest_files_go_until_the_rest_fits_the_tenants_bytes(void **state)
+{
+    struct audit_anchor anchors[2] = {{.chain = 1, .first = 1}, {.chain = 2, .first = 1}};
+    uint64_t bytes = 0, lines;
+    (void)state;
+    for (unsigned chain = 1; chain <= 2; chain++)
+        anchors[chain - 1].head = write_lines(chain, anchors[chain - 1].head, 40, START_US);
+    set_written(1, 2000); /* chain 2 is the older one */
+    set_written(2, 1000);
+    for (unsigned chain = 1; chain <= 2; chain++) {
+        struct audit_names names = list(chain);
+        for (size_t i = 0; i < names.count; i++)
+            bytes += (uint64_t)bytes_of(chain, names.list[i].first);
+        audit_names_release(&names);
+    }
+    size_t files[2] = {count_files(1), count_files(2)};
+    assert_int_equal(prune(anchors, 0, bytes), 0);
+    assert_int_equal(prune(anchors, 0, bytes - 1), 1);
+    assert_int_equal(count_files(2), files[1] - 1);
+    assert_int_equal(prune(anchors, 0, bytes - 2 * (uint64_t)ROTATE), 1);
+    assert_int_equal(count_files(1), files[0]);
+    assert_int_equal(count_files(2), files[1] - 2);
+    assert_int_equal(faults(anchors, 2, &lines), 0);
+}
+
+static bool sees_all(const char *dataset, void *ctx)
+{
+    (void)dataset, (void)ctx;
+    return true;
+}
+
+static enum st go_on(void *ctx)
+{
+    (void)ctx;
+    return ST_OK;
+}
+
+static void a_search_finds_what_is_left_and_nothing_else(void **state)
+{
+    struct audit_anchor anchor = {.chain = 1, .first = 1};
+    const struct audit_query query = {.event = "lookup", .limit = 1000, .sees_fn = sees_all};
+    struct audit_place place = {.at = ""};
+    json_t *items = NULL;
+    bool more;
+    (void)state;
+    anchor.head = write_lines(1, anchor.head, 40, START_US);
+    set_written(1, 1000);
+    assert_true(prune(&anchor, 2000, 0) > 0);
+    assert_int_equal(audit_search(&items, &more, &place, directory, TENANT, &query, go_on, NULL),
+                     ST_OK);
+    assert_false(more);
+    assert_int_equal(json_array_size(items), 40 - (anchor.first - 1));
+    const json_t *oldest = json_array_get(items, json_array_size(items) - 1);
+    assert_int_equal(json_integer_value(json_object_get(oldest, "seq")), anchor.first);
+    json_decref(items);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_file_gets_no_more_lines_when_it_is_large),
+        TEST(a_file_gets_no_more_lines_a_month_after_its_first),
+        TEST(files_that_are_too_old_go_and_the_rest_is_whole),
+        TEST(the_newest_file_of_a_chain_stays_whatever_its_age),
+        TEST(the_oldest_files_go_until_the_rest_fits_the_tenants_bytes),
+        TEST(a_search_finds_what_is_left_and_nothing_else),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
