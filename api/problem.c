@@ -76,6 +76,11 @@ void api_problem(struct api_reply *reply, const struct api_request *request, enu
     const char *detail = p->status == ST_UNKNOWN_CALLER ? "a valid token is needed"
                          : p->internal                  ? "the server could not do this"
                                                         : st_message();
+    const char *hint = !p->internal ? st_hint_text()
+                       : strcmp(st_code(), "CATALOG_DAMAGED") == 0
+                           ? "the operator's log says what is damaged; everline catalog rebuild "
+                             "mends it"
+                           : "";
     struct buf *b = &reply->body;
 
     if (p->internal)
@@ -96,8 +101,8 @@ void api_problem(struct api_reply *reply, const struct api_request *request, enu
     buf_addf(b, "\"status\":%u,", p->http);
     add_member(b, "detail", detail);
     add_member(b, "code", code);
-    if (!p->internal && *st_hint_text())
-        add_member(b, "hint", st_hint_text());
+    if (*hint)
+        add_member(b, "hint", hint);
     if (!p->internal && *st_place_text()) {
         buf_addstr(b, "\"errors\":[{");
         add_member(b, "pointer", st_place_text());

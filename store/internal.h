@@ -66,8 +66,8 @@ void store_head_revive(struct catalog_txn *t, const struct store *s, const struc
                        const struct store_event *event);
 
 /* Is each head file as far as its head is, or ahead by one transaction that was not acknowledged?
- * ST_CORRUPT, code CATALOG_OLD: it is further, so that the catalog is an older copy. Each is given
- * to file_fn (may be NULL). Failure is the transaction's. */
+ * ST_CORRUPT, code CATALOG_OLD: it is further, so that the catalog is an older copy. A head that is
+ * damaged is passed over. Each is given to file_fn (may be NULL). Failure is the transaction's. */
 void store_head_files(struct catalog_txn *t, const struct store *s,
                       void (*file_fn)(struct catalog_txn *t, const struct head *file, void *ctx),
                       void *ctx);

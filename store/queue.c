@@ -96,14 +96,10 @@ void queue_put(struct catalog_txn *t, const json_t *job)
 
 static void check_dataset(struct catalog_txn *t, const struct store_job_request *r)
 {
-    char key[CATALOG_KEY_SIZE];
+    struct head h;
 
-    store_dataset_key(key, r->tenant, r->dataset);
-    json_t *definition = catalog_get(t, CATALOG_DEFINITIONS, key);
-    if (!definition && !t->status)
-        catalog_fail(
-            t, st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset \"%s\"", r->dataset));
-    json_decref(definition);
+    store_head_load(&h, t, r->tenant, r->dataset);
+    head_release(&h);
 }
 
 static void check_room(struct catalog_txn *t, const struct store_job_request *r)
@@ -241,7 +237,8 @@ enum st store_job_enqueue(char job[STORE_JOB_ID_SIZE], json_t **row, bool *repea
 
 /* ---- what an attempt leaves ---- */
 
-/* The version that a dead attempt was building never was. */
+/* The version that a dead attempt was building never was. Where the head is damaged, a rebuild of
+ * the catalog fails it; the queue goes on meanwhile. */
 void queue_fail_orphan(struct catalog_txn *t, struct store *s, json_t *job, const char *why)
 {
     const char *tenant = queue_text(job, "tenant"), *dataset = queue_text(job, "dataset");
@@ -252,6 +249,8 @@ void queue_fail_orphan(struct catalog_txn *t, struct store *s, json_t *job, cons
     if (!version)
         return;
     store_head_load(&h, t, tenant, dataset);
+    if (t->status == ST_CORRUPT)
+        catalog_forgive(t);
     const struct head_version *v = t->status ? NULL : head_find(&h, version);
     if (v && v->state == VERSION_IN_PROGRESS) {
         json_t *row = store_row_load(t, tenant, dataset, version);

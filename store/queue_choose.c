@@ -70,6 +70,19 @@ static size_t turn_of(struct walk *w, const char *tenant)
     return i;
 }
 
+/* Not when its head is damaged: the others' turns come. */
+static bool may_run(struct catalog_txn *t, const json_t *entry)
+{
+    struct head h;
+
+    store_head_load(&h, t, queue_text(entry, "tenant"), queue_text(entry, "dataset"));
+    head_release(&h);
+    bool damaged = t->status == ST_CORRUPT;
+    if (damaged)
+        catalog_forgive(t);
+    return !damaged;
+}
+
 static void add_candidate(struct walk *w, const char *dataset_key, const json_t *entry)
 {
     struct candidate *grown = reallocarray(w->candidates, w->candidate_count + 1, sizeof *grown);
@@ -107,7 +120,7 @@ static void look_at(struct walk *w, const json_t *entry)
         size_t turn = turn_of(w, queue_text(entry, "tenant")); /* it can move them */
         w->turns[turn].running++;
     }
-    if (!earlier && (running || local))
+    if (!earlier && (running || local || !may_run(w->t, entry)))
         store_set(w->t, w->datasets, key, json_null());
     else if (!earlier)
         add_candidate(w, key, entry);

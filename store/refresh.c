@@ -273,17 +273,17 @@ static void add_broken(struct refresh *r, struct catalog_txn *t, const char *ten
     st_save(&report, t->status);
     catalog_forgive(t);
     buf_addf(&r->why, "%s/%s: %s\n", tenant, dataset, report.message);
-    if (s) {
-        r->late++;
-    } else {
-        r->unavailable++;
+    bool served = s && !s->served.unavailable;
+    r->late += served;
+    r->unavailable += !served;
+    if (!served && !(s && serving_says(s, &report))) {
         snprintf(stub.tenant, sizeof stub.tenant, "%s", tenant);
         snprintf(stub.dataset, sizeof stub.dataset, "%s", dataset);
         catalog_fail(t, serving_new(&s, &stub, 0, NULL, NULL, 0, &report, NULL, r->store->keys_dir,
                                     r->slots));
         r->changed = true;
     }
-    if (s)
+    if (!t->status)
         add_dataset(r, t, s);
 }
 

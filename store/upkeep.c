@@ -15,14 +15,19 @@
 #define EXPIRE_MS 10000
 #define SWEEP_MS 600000 /* at the latest, and whenever the catalog has changed */
 
-/* The dataset after the last one, or ST_END. */
+/* The dataset after the last one, or ST_END. One whose head is damaged is passed over. */
 static enum st next_dataset(char tenant[STORE_NAME_SIZE], char dataset[STORE_NAME_SIZE],
                             struct upkeep *u, struct store *s)
 {
     struct catalog_txn t;
 
     catalog_begin_read(&t, &s->catalog);
-    json_t *document = catalog_after(&t, CATALOG_HEADS, "", u->key);
+    json_t *document;
+    while (!(document = catalog_after(&t, CATALOG_HEADS, "", u->key)) && t.status == ST_CORRUPT) {
+        catalog_forgive(&t);
+        if (t.status)
+            break;
+    }
     bool found = document && sscanf(u->key, "%63[^/]/%63s", tenant, dataset) == 2;
     json_decref(document);
     if (!found)
@@ -73,14 +78,16 @@ bool upkeep_step(struct upkeep *u, struct store *s, uint64_t now_ms)
     if (!st && store_queue_changed(s, u->queue.seen))
         st = store_queue_look(&u->queue, s);
     if (!st && now_ms >= u->expire_ms) {
-        u->expire_ms = now_ms + EXPIRE_MS;
         st = store_uploads_expire(s);
         if (!st)
             st = queue_forget(&u->forgetting, s, clock_wall_us());
+        if (!st)
+            u->expire_ms = now_ms + EXPIRE_MS;
     }
     if (!st && now_ms >= u->start_ms) {
-        u->start_ms = now_ms + START_MS;
         st = look_at_schedules(u, s);
+        if (!st)
+            u->start_ms = now_ms + START_MS;
     }
     if (!st)
         st = look_at_next(&round_over, u, s);

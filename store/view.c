@@ -234,6 +234,14 @@ enum st store_served_ready(const struct store_served *d)
         return st_hint(
             st_fail(ST_NOT_FOUND, "NO_VERSION", "dataset \"%s\" has no version yet", d->dataset),
             "ingest a batch first");
+    if (d->unavailable && !d->version)
+        return st_hint(
+            st_fail(ST_UNAVAILABLE, "VERSION_UNAVAILABLE", "dataset \"%s\" cannot be served",
+                    d->dataset),
+            strcmp(d->unavailable_code, "CATALOG_DAMAGED") == 0
+                ? "what the catalog says of it is damaged; its operator mends that with: everline "
+                  "catalog rebuild"
+                : "the operator's log says why");
     if (d->unavailable)
         return st_hint(st_fail(ST_UNAVAILABLE, "VERSION_UNAVAILABLE",
                                "version %llu of dataset \"%s\" cannot be served",

@@ -178,7 +178,7 @@ test('what fails again and again is said less and less often, and answers go on'
   try {
     const token = await data.token();
     const file = readFileSync(catalog);
-    for (let at = -1; (at = file.indexOf('"people_sequence"', at + 1)) >= 0;) flipByte(catalog, at + 1); /* every head */
+    for (let at = -1; (at = file.indexOf('"updated_at"', at + 1)) >= 0;) flipByte(catalog, at + 1); /* every definition, too */
     const said = () => [...server.log.matchAll(/"ts":"([^"]+)".*"event":"upkeep"/g)].map(([, time]) => Date.parse(time));
     await until('it was said four times', () => said().length >= 4);
     const [first, second, third, fourth] = said();
@@ -187,6 +187,40 @@ test('what fails again and again is said less and less often, and answers go on'
   } finally {
     assert.equal(await server.stop(), 0, server.log);
   }
+});
+
+test('a damaged head takes out its dataset: the server starts, serves the others, and says what mends it', async () => {
+  const { data, answers, catalog } = await prepared();
+  await data.ok(['tenant', 'put', 'other']);
+  await data.put(THINGS, { tenant: 'other' });
+  const file = readFileSync(catalog), head = '"tenant":"dev","dataset":"things","sequence"';
+  let places = 0;
+  for (let at = -1; (at = file.indexOf(head, at + 1)) >= 0; places++) flipByte(catalog, at + 1);
+  assert.ok(places > 0);
+  const server = await data.serve();
+  try {
+    const token = await data.token(), path = '/v1/datasets/things';
+    assert.deepEqual((await server.batch('people', PERSONS.map(keyOf), token)).json, answers.people);
+    for (const [method, where, body] of [['POST', '/lookup', { key: KEYS[0] }], ['GET', '/records/t00001?version=1'],
+      ['GET', '/rollups/total'], ['GET', ''], ['GET', '/versions'], ['PUT', '', THINGS], ['DELETE', '?reason=x'],
+      ['POST', '/rollback', { reason: 'x', from: 2 }], ['POST', '/ingests', { sources: [{ source: 'things', path: 'x.csv' }] }]]) {
+      const problem = assertProblem(await server.request(method, `${path}${where}`, { token, body }), 503);
+      assert.match(problem.hint, /everline catalog rebuild/, `${method} ${where}`);
+    }
+    const ready = await server.get('/readyz?verbose');
+    assert.deepEqual([ready.status, ready.json.unavailable, ready.json.reasons], [200, 1, { CATALOG_DAMAGED: 1 }]);
+    assert.match((await server.get('/metrics')).text, /^everline_datasets_unavailable 1$/m);
+    assert.match(server.log, /"event":"unavailable".*dev\/things: the catalog is damaged/);
+    assert.equal((await data.ingestCli('things', { things: data.file('more.csv', csv(rows)) })).code, 1);
+    for (const [name, tenant, source] of [['people', 'dev', { people: data.file('two.csv', csv(PERSONS.slice(1))) }],
+      ['things', 'other', { things: data.file('theirs.csv', csv(rows)) }]])
+      assert.equal((await data.ingest(name, source, { tenant })).outcome, 'flipped');
+  } finally {
+    assert.equal(await server.stop(), 0, server.log);
+  }
+  await data.ok(['catalog', 'rebuild']);
+  assert.equal((await data.cli(['verify', '--deep'])).code, 0);
+  assert.deepEqual((await data.versions('things')).map((row) => row.state), ['QUARANTINED', 'SUCCEEDED', 'SUCCEEDED']);
 });
 
 test('nothing is rebuilt while a server runs, nor what is whole', async () => {

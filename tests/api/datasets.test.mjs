@@ -1,7 +1,8 @@
 // Datasets over HTTP: defined, replaced and deleted by who administers the tenant.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import http from 'node:http';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { assertProblem, Data } from '../kit/everline.mjs';
@@ -129,6 +130,48 @@ test('a tenant has two definitions checked at a time, and is told to come again'
   assert.ok(replies.every((reply) => [201, 503].includes(reply.status)));
 });
 
+/* A check that has begun in this server and is held there: {pid, reply}. One that ends first is made again. */
+async function heldCheck(to, who, agent) {
+  const many = Array.from({ length: 20_000 }, (_, i) => `'${i}'`).join();
+  const definition = named('held', { prepare: `${THINGS.prepare} WHERE id IN (${many})` });
+  for (;;) {
+    let ended = false;
+    const reply = to.request('PUT', at('held'), { token: who, body: definition, agent }).finally(() => { ended = true; });
+    reply.catch(() => {}); /* the caller's, when it is given */
+    while (!ended) {
+      for (const task of readdirSync(`/proc/${to.process.pid}/task`))
+        for (const pid of readFileSync(`/proc/${to.process.pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number))
+          try {
+            if (!readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('verdict')) continue;
+            process.kill(pid, 'SIGSTOP');
+            return { pid, reply };
+          } catch { /* it has ended */ }
+      await new Promise(setImmediate);
+    }
+    assert.ok((await reply).status < 300);
+  }
+}
+
+test('a check that nobody waits for is ended, and one does not hold up a server that is to stop', async () => {
+  const alone = await Data.make('dev');
+  const busy = await alone.serve('--drain-timeout', '5m');
+  try {
+    const who = await alone.token();
+    for (let i = 0; i < 3; i++) { /* more often than there are places */
+      const agent = new http.Agent(), { pid } = await heldCheck(busy, who, agent);
+      agent.destroy();
+      await until('its child is gone', () => !existsSync(`/proc/${pid}`));
+    }
+    const { pid, reply } = await heldCheck(busy, who, new http.Agent());
+    const stopped = busy.stop();
+    assertProblem(await reply, 503, 'STOPPING');
+    assert.equal(await stopped, 0, busy.log);
+    assert.ok(!existsSync(`/proc/${pid}`));
+  } finally {
+    await busy.stop();
+  }
+});
+
 const remove = (name, { headers, query = '?reason=withdrawn', who = token, to = server } = {}) =>
   to.request('DELETE', `${at(name)}${query}`, { token: who, headers });
 const segments = () => execFileSync('find', [join(data.directory, 'segments'), '-name', '*.mdb'], { encoding: 'utf8' }).split('\n').filter(Boolean).length;
@@ -175,6 +218,31 @@ test('put again, it goes on with its numbers, and its past is seen', async () =>
   assert.deepEqual([deleted.from, deleted.to, deleted.reason, deleted.actor], [2, null, 'withdrawn', 'token:tester']);
   assertProblem(await server.get(`${at('gone')}/records/t00001?version=2`, token), 410, 'VERSION_RETIRED');
   assertProblem(await server.get(`${at('gone')}/records/t00001?as_of=${deleted.time}`, token), 404, 'NO_VERSION');
+});
+
+test('a deletion takes no file of a twin, nor one that the dataset names again', async () => {
+  const input = { things: data.file('twins.csv', csv(things(500))) }, shas = (row) => row.segments.map((one) => one.sha256);
+  const answer = async (name, to) => (await to.get(`${at(name)}/records/t00007`, token)).json.record;
+  const served = (name) => until(`${name} is served`, async () =>
+    (await Promise.all([server, beside].map((to) => answer(name, to)))).every((record) => record?.made));
+  await put(named('twin-a'));
+  await put(named('twin-b'));
+  const first = await data.ingest('twin-a', input), other = await data.ingest('twin-b', input);
+  assert.notDeepEqual(shas(first), shas(other)); /* a segment names its dataset */
+  await served('twin-b');
+  const record = await answer('twin-b', server);
+  for (let version = 2; version <= 4; version++) { /* files go while they come again */
+    assert.equal((await remove('twin-a')).status, 204);
+    assert.equal((await put(named('twin-a'))).status, 201);
+    const again = await data.ingest('twin-a', input);
+    assert.deepEqual([again.version, shas(again)], [version, shas(first)]);
+    await served('twin-a');
+  }
+  await data.ok(['verify', '--deep']);
+  assert.equal((await remove('twin-a')).status, 204);
+  await until('its file is gone', () => !existsSync(join(data.directory, 'segments', shas(first)[0].slice(0, 2), `${shas(first)[0]}.mdb`)), 15_000);
+  for (const to of [server, beside]) assert.deepEqual(await answer('twin-b', to), record);
+  await data.ok(['verify', '--deep']);
 });
 
 test('one with a job that has not ended stays', async () => {

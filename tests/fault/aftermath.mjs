@@ -111,6 +111,8 @@ export async function aftermath(data, operation, expected) {
     problems.push(...judgePrivacy(data.directory, server.log));
     const verified = await data.cli(['verify', '--deep', '--output', 'json']);
     if (verified.code !== 0) problems.push(`verify: ${verified.stdout}${verified.stderr}`);
+    const audited = await data.cli(['audit', 'verify']);
+    if (audited.code !== 0) problems.push(`audit verify: ${audited.stdout}${audited.stderr}`);
     const all = leftovers(data.directory, namedSegments(last));
     const left = all.filter((name) => !tolerated(name));
     for (const name of all.map(tolerated).filter(Boolean)) toleratedCounts.set(name, (toleratedCounts.get(name) ?? 0) + 1);
