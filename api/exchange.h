@@ -46,6 +46,7 @@ struct api_quota {
 struct api_request {
     const struct api_route *route;
     const struct auth_identity *identity;         /* NULL on public routes */
+    unsigned tenant_class;                        /* of the metrics' label; 0: of no tenant */
     const char *path_params[API_PATH_PARAMS_MAX]; /* in the order of the path; decoded once */
     struct api_pair query[API_QUERY_MAX];
     size_t query_count;

@@ -190,6 +190,13 @@ static void begin_audited(struct api_exchange *x)
     x->request.act = &x->act;
 }
 
+static void become_known(struct api_exchange *x)
+{
+    x->request.identity = &x->identity;
+    x->request.tenant_class =
+        api_metrics_class(store_view_tenant(x->request.view, x->identity.tenant));
+}
+
 enum st api_exchange_judge(struct api_exchange *x, const char *method)
 {
     struct api_server *server = x->server;
@@ -208,7 +215,7 @@ enum st api_exchange_judge(struct api_exchange *x, const char *method)
         x->request.view = store_view_enter(server->keeper, x->request.slot);
         enum st gate = api_gate(&x->identity, &x->request, x->head.authorization);
         if (!gate || gate == ST_DENIED) /* who it is, is known */
-            x->request.identity = &x->identity;
+            become_known(x);
         if (!gate)
             gate = api_limit_take(&x->request, 1);
         store_view_leave(server->keeper, x->request.slot);

@@ -72,6 +72,8 @@ static const struct cmd_option SERVE[] = {
 static const struct cmd_option TENANT_PUT[] = {
     COMMANDS_DATA,
     COMMANDS_KEYS,
+    {"class", CMD_STRING, "CLASS", NULL,
+     "standard, priority, trial or internal: a label of metrics", false},
     {"issuer", CMD_STRING, "TEXT", NULL, "accepted issuer of tokens", false},
     {"audience", CMD_STRING, "TEXT", NULL, "accepted audience of tokens", false},
     {"jwks", CMD_STRING, "URL", NULL,

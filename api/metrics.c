@@ -3,10 +3,17 @@
 #include "api/route.h"
 
 static const char *const CLASSES[] = {"1xx", "2xx", "3xx", "4xx", "5xx", NULL};
+static const char *const TENANT_CLASSES[] = {"none", STORE_TENANT_CLASSES, NULL};
+enum { TENANT_CLASS_COUNT = sizeof TENANT_CLASSES / sizeof TENANT_CLASSES[0] - 1 };
 static const char *const OUTCOMES[] = {"match", "no_match", NULL};
 static const char *const TOKENS[] = {"cached", "verified", "refused", NULL};
 static const double BOUNDS_S[] = {0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025,
                                   0.005,   0.01,   0.05,    0.25,   1,     5};
+
+unsigned api_metrics_class(const struct store_tenant *tenant)
+{
+    return tenant ? 1 + tenant->class : 0;
+}
 
 enum st api_metrics_register(struct api_metrics *out, struct metrics *m)
 {
@@ -32,6 +39,8 @@ enum st api_metrics_register(struct api_metrics *out, struct metrics *m)
           .kind = METRIC_HISTOGRAM,
           .label = "operation",
           .label_values = api_route_operations(),
+          .label2 = "tenant_class",
+          .label2_values = TENANT_CLASSES,
           .bounds_s = BOUNDS_S,
           .bound_count = sizeof BOUNDS_S / sizeof BOUNDS_S[0]}},
         {&out->in_flight,
@@ -71,13 +80,14 @@ enum st api_metrics_register(struct api_metrics *out, struct metrics *m)
 }
 
 void api_metrics_count(const struct api_metrics *counts, const struct api_route *route,
-                       unsigned status, uint64_t duration_ns)
+                       unsigned tenant_class, unsigned status, uint64_t duration_ns)
 {
     metric_add(counts->statuses, status / 100 - 1, 1);
     if (!route)
         return;
     metric_add(counts->requests, api_route_index(route), 1);
-    metric_observe_ns(counts->duration, api_route_index(route), duration_ns);
+    metric_observe_ns(counts->duration, api_route_index(route) * TENANT_CLASS_COUNT + tenant_class,
+                      duration_ns);
 }
 
 void api_metrics_lookups(const struct api_metrics *counts, uint64_t matches, uint64_t misses)

@@ -3,11 +3,12 @@
 #define EVERLINE_API_METRICS_H
 
 #include "base/metrics.h"
+#include "store/store.h"
 
 struct api_metrics {
     struct metric *requests; /* by operation */
     struct metric *statuses; /* by class: 2xx ... */
-    struct metric *duration; /* by operation */
+    struct metric *duration; /* by operation and class of tenant */
     struct metric *in_flight;
     struct metric *matches; /* lookups by outcome */
     struct metric *tokens;  /* cached, verified, refused */
@@ -19,9 +20,12 @@ struct api_metrics {
 enum st api_metrics_register(struct api_metrics *out, struct metrics *m) ST_MUST_USE;
 struct api_route;
 
+/* Classes of tenants as metrics name them: that of requests without one is 0. */
+unsigned api_metrics_class(const struct store_tenant *tenant);
+
 /* `route` is NULL for a request that has none: counted by its status only. */
 void api_metrics_count(const struct api_metrics *counts, const struct api_route *route,
-                       unsigned status, uint64_t duration_ns);
+                       unsigned tenant_class, unsigned status, uint64_t duration_ns);
 void api_metrics_lookups(const struct api_metrics *counts, uint64_t matches, uint64_t misses);
 
 #endif

@@ -131,13 +131,18 @@ static enum st read_url(char *to, size_t size, const json_t *body, const char *n
 
 static enum st read_tenant(struct store_tenant *t, const json_t *body)
 {
-    static const char *const MEMBERS[] = {"enabled", "issuer", "audience", "jwks",
-                                          "webhook", "limits", NULL};
+    static const char *const MEMBERS[] = {"enabled", "class",   "issuer", "audience",
+                                          "jwks",    "webhook", "limits", NULL};
+    const char *class;
     json_t *limits;
     enum st st = jx_only(body, "", MEMBERS);
 
     if (!st)
         st = jx_boolean(&t->enabled, body, "", "enabled", true);
+    if (!st)
+        st = jx_string(&class, body, "", "class", store_tenant_classes[0]);
+    if (!st && store_tenant_class_parse(&t->class, class))
+        st = st_place(ST_INVALID, "/class");
     if (!st)
         st = read_text(t->issuer, sizeof t->issuer, body, "issuer", "everline");
     if (!st)

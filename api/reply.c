@@ -204,8 +204,8 @@ enum MHD_Result api_reply_queue(struct api_exchange *x)
         api_note_act(&x->request, x->reply.status);
     if (log_is_on(LOG_LEVEL_DEBUG))
         log_request(x);
-    api_metrics_count(&x->server->counts, x->request.route, x->reply.status,
-                      clock_steady_ns() - x->start_ns);
+    api_metrics_count(&x->server->counts, x->request.route, x->request.tenant_class,
+                      x->reply.status, clock_steady_ns() - x->start_ns);
     enum MHD_Result queued = MHD_queue_response(x->connection, x->reply.status, response);
     MHD_destroy_response(response);
     return queued;

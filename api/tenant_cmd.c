@@ -109,6 +109,8 @@ static enum st change(struct store_tenant *t, const struct cmd_args *args)
                      ? st_fail(ST_USAGE, NULL, "--enable and --disable are both there")
                      : change_text(t->issuer, sizeof t->issuer, args, "issuer");
 
+    if (!st && cmd_string(args, "class"))
+        st = store_tenant_class_parse(&t->class, cmd_string(args, "class"));
     if (!st)
         st = change_text(t->audience, sizeof t->audience, args, "audience");
     if (!st)

@@ -9,7 +9,8 @@
  * histogram has one per bound, one for +Inf, and the sum in nanoseconds. */
 struct metric {
     struct metric_info info;
-    unsigned label_count; /* at least 1 */
+    unsigned label_count;  /* of all pairs; at least 1 */
+    unsigned label2_count; /* at least 1 */
     unsigned stride;
     _Atomic int64_t *cells;
     struct metric *next;
@@ -54,8 +55,13 @@ enum st metrics_register(struct metric **out, struct metrics *m, const struct me
     metric->info = *info;
     while (info->label && info->label_values[metric->label_count])
         metric->label_count++;
+    while (info->label2 && info->label2_values[metric->label2_count])
+        metric->label2_count++;
     if (!info->label)
         metric->label_count = 1;
+    if (!info->label2)
+        metric->label2_count = 1;
+    metric->label_count *= metric->label2_count;
     metric->stride = info->kind == METRIC_HISTOGRAM ? info->bound_count + 2 : 1;
     metric->cells = calloc((size_t)metric->label_count * metric->stride, sizeof *metric->cells);
     if (!metric->cells) {
@@ -127,24 +133,41 @@ static void add_escaped(struct buf *b, const char *text, bool quotes)
     }
 }
 
+static void add_label(struct buf *b, char *separator, const char *name, const char *value)
+{
+    buf_addf(b, "%c%s=\"", *separator, name);
+    add_escaped(b, value, true);
+    buf_addch(b, '"');
+    *separator = ',';
+}
+
 static void add_labels(struct buf *b, const struct metric *metric, unsigned label, const char *le)
 {
-    if (!metric->info.label && !le)
+    const struct metric_info *info = &metric->info;
+    char separator = '{';
+
+    if (!info->label && !le)
         return;
-    buf_addch(b, '{');
-    if (metric->info.label) {
-        buf_addf(b, "%s=\"", metric->info.label);
-        add_escaped(b, metric->info.label_values[label], true);
-        buf_addstr(b, le ? "\"," : "\"");
-    }
+    if (info->label)
+        add_label(b, &separator, info->label, info->label_values[label / metric->label2_count]);
+    if (info->label2)
+        add_label(b, &separator, info->label2, info->label2_values[label % metric->label2_count]);
     if (le)
-        buf_addf(b, "le=\"%s\"", le);
+        add_label(b, &separator, "le", le);
     buf_addch(b, '}');
 }
 
 static int64_t load(_Atomic int64_t *cell)
 {
     return atomic_load_explicit(cell, memory_order_relaxed);
+}
+
+static bool has_counted(const struct metric *metric, unsigned label)
+{
+    for (unsigned i = 0; i < metric->stride; i++)
+        if (load(&cells_of(metric, label)[i]))
+            return true;
+    return false;
 }
 
 static void render_histogram(struct buf *b, const struct metric *metric, unsigned label)
@@ -182,6 +205,8 @@ void metrics_render(const struct metrics *m, struct buf *out)
         add_escaped(out, metric->info.help, false);
         buf_addf(out, "\n# TYPE %s %s\n", metric->info.name, KINDS[metric->info.kind]);
         for (unsigned label = 0; label < metric->label_count; label++) {
+            if (metric->info.label2 && !has_counted(metric, label))
+                continue;
             if (metric->info.kind == METRIC_HISTOGRAM) {
                 render_histogram(out, metric, label);
                 continue;

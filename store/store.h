@@ -59,9 +59,16 @@ struct store_actor {
 
 /* ---- tenants ---- */
 
+/* What kind of tenant it is for who runs the platform, who wants to see how each fares: metrics
+ * have it as a label, and nothing else depends on it. The first is the default. */
+#define STORE_TENANT_CLASSES "standard", "priority", "trial", "internal"
+extern const char *const store_tenant_classes[];                               /* ends with NULL */
+enum st store_tenant_class_parse(uint32_t *out, const char *name) ST_MUST_USE; /* ST_INVALID */
+
 struct store_tenant {
     char name[STORE_NAME_SIZE];
     bool enabled;
+    uint32_t class;                    /* index into store_tenant_classes */
     char issuer[256];                  /* accepted `iss`; default "everline" */
     char audience[256];                /* accepted `aud`; default "everline" */
     char jwks[512];                    /* where its issuer publishes keys, or empty */

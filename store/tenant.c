@@ -12,6 +12,20 @@
 
 #define HMAC_KEY_BYTES 32
 
+const char *const store_tenant_classes[] = {STORE_TENANT_CLASSES, NULL};
+
+enum st store_tenant_class_parse(uint32_t *out, const char *name)
+{
+    for (uint32_t i = 0; store_tenant_classes[i]; i++)
+        if (strcmp(store_tenant_classes[i], name) == 0) {
+            *out = i;
+            return ST_OK;
+        }
+    return st_hint(
+        st_fail(ST_INVALID, "INVALID_VALUE", "there is no class of tenants of that name"),
+        "standard, priority, trial or internal");
+}
+
 void store_tenant_init(struct store_tenant *t, const char *name)
 {
     memset(t, 0, sizeof *t); /* padding too: rows are compared bytewise */
@@ -69,10 +83,11 @@ enum st store_tenant_to_json(json_t **out, const struct store_tenant *t)
     for (size_t i = 0; i < LIMIT_COUNT; i++)
         json_object_set_new(limits, LIMITS[i].name,
                             json_integer((json_int_t)get_limit(t, &LIMITS[i])));
-    *out = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "tenant", t->name, "enabled",
-                     t->enabled ? 1 : 0, "issuer", t->issuer, "audience", t->audience, "jwks",
-                     t->jwks, "webhook", t->webhook, "hmac_key_id", t->hmac_key_id,
-                     "hmac_key_check", t->hmac_key_check, "limits", limits);
+    *out = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "tenant", t->name,
+                     "enabled", t->enabled ? 1 : 0, "class", store_tenant_classes[t->class],
+                     "issuer", t->issuer, "audience", t->audience, "jwks", t->jwks, "webhook",
+                     t->webhook, "hmac_key_id", t->hmac_key_id, "hmac_key_check", t->hmac_key_check,
+                     "limits", limits);
     return *out ? ST_OK
                 : st_fail(ST_INVALID, "INVALID_TENANT",
                           "issuer or audience of the tenant is not valid UTF-8");
@@ -100,12 +115,18 @@ enum st store_tenant_limits_from_json(struct store_tenant *t, const json_t *limi
 enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
 {
     const char *name, *issuer, *audience, *jwks = "", *webhook = "", *key_id, *key_check = NULL;
+    const char *class = NULL;
+    uint32_t class_index = 0;
     json_t *limits = NULL;
     bool enabled;
     enum st st = jx_need_string(&name, row, "", "tenant");
 
     if (!st)
         st = jx_boolean(&enabled, row, "", "enabled", false);
+    if (!st)
+        st = jx_string(&class, row, "", "class", store_tenant_classes[0]);
+    if (!st)
+        st = store_tenant_class_parse(&class_index, class);
     if (!st)
         st = jx_need_string(&issuer, row, "", "issuer");
     if (!st)
@@ -127,6 +148,7 @@ enum st store_tenant_from_json(struct store_tenant *t, const json_t *row)
     if (st)
         return st_fail(ST_CORRUPT, "CATALOG_DAMAGED", "a tenant's row is damaged");
     t->enabled = enabled;
+    t->class = class_index;
     snprintf(t->issuer, sizeof t->issuer, "%s", issuer);
     snprintf(t->audience, sizeof t->audience, "%s", audience);
     snprintf(t->jwks, sizeof t->jwks, "%s", jwks);

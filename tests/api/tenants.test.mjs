@@ -54,8 +54,30 @@ test('If-Match keeps two people apart', async () => {
   assert.equal((await put('acme', {}, { 'if-match': changed.headers.etag })).status, 200);
 });
 
+test('its class is a label of how long requests took; names are none', async () => {
+  const who = await data.token({ tenant: 'acme' });
+  const counted = async (label, operation = 'listDatasets') => Number((await server.get('/metrics')).text
+    .match(new RegExp(`^everline_request_seconds_count\\{operation="${operation}",tenant_class="${label}"\\} (\\d+)$`, 'm'))?.[1] ?? 0);
+  assert.equal((await get('acme')).json.class, 'standard');
+  const standard = await counted('standard');
+  assert.equal((await put('acme', { class: 'trial' })).json.class, 'trial');
+  await until('it is counted as that', async () => (await server.get('/v1/datasets', who)).status === 200 && (await counted('trial')) > 0);
+  const trial = await counted('trial');
+  for (let n = 0; n < 3; n++) await server.get('/v1/datasets', who);
+  assertProblem(await server.get('/v1/datasets', await data.token({ tenant: 'acme', scope: 'audit:read' })), 403);
+  assert.equal(await counted('trial'), trial + 4, 'who may not ask is of it, too');
+  assert.equal((await server.get('/v1/datasets', 'nobody')).status, 401);
+  assert.ok((await counted('none')) >= 1 && (await counted('none', 'getMetrics')) >= 1);
+  assert.ok((await counted('standard')) >= standard);
+  await data.ok(['tenant', 'put', 'acme', '--class', 'internal']);
+  await until('it is another', async () => (await server.get('/v1/datasets', who)).status === 200 && (await counted('internal')) > 0);
+  assert.equal((await data.json(['tenant', 'get', 'acme'], { tenant: null })).class, 'internal');
+  assert.match((await data.cli(['tenant', 'put', 'acme', '--class', 'gold'])).stderr, /no class[^]*standard, priority, trial or internal/);
+  assert.ok(!(await server.get('/metrics')).text.includes('acme'));
+});
+
 test('what is wrong is refused, and makes nothing', async () => {
-  for (const [name, body] of [['Bad', {}], ['a%2Fb', {}], ['..', {}], ['new', { limits: { nothing: 1 } }], ['new', { limits: { requests_per_second: -1 } }],
+  for (const [name, body] of [['Bad', {}], ['a%2Fb', {}], ['..', {}], ['new', { class: 'gold' }], ['new', { class: 1 }], ['new', { limits: { nothing: 1 } }], ['new', { limits: { requests_per_second: -1 } }],
     ['new', { limits: { requests_per_second: 4294967296 } }], ['new', { jwks: '/etc/passwd' }], ['new', { webhook: 'file:///etc/passwd' }],
     ['new', { issuer: 'x'.repeat(256) }], ['new', { hmac_key_id: 'x' }]]) {
     const reply = await put(name, body);

@@ -312,6 +312,11 @@ export type EventList = {
 };
 
 /**
+ * A label of metrics, so that they show how each kind of tenant fares; standard when it is left out
+ */
+export type TenantClass = 'standard' | 'priority' | 'trial' | 'internal';
+
+/**
  * 0, or none: no limit, or the server's
  */
 export type TenantLimits = {
@@ -333,6 +338,7 @@ export type TenantLimits = {
 
 export type TenantPut = {
     enabled?: boolean;
+    class?: TenantClass;
     issuer?: string;
     audience?: string;
     /**
@@ -349,6 +355,7 @@ export type TenantPut = {
 export type Tenant = {
     tenant: string;
     enabled: boolean;
+    class: TenantClass;
     issuer: string;
     audience: string;
     jwks?: string;
