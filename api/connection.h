@@ -43,6 +43,7 @@ struct api_exchange {
     unsigned opened; /* how often a kept version was opened for it */
     bool refused;    /* `reply` is there already, mostly a problem: the handler does not run */
     bool options;    /* it answers OPTIONS */
+    bool bodiless;   /* it answers HEAD */
     bool close;
     bool counted;
     char *raw; /* the request target as it was sent */

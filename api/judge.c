@@ -202,6 +202,8 @@ enum st api_exchange_judge(struct api_exchange *x, const char *method)
     struct api_server *server = x->server;
     enum st st = api_route_match(&x->request, &x->target, x->allow, method, x->raw);
     const struct api_route *route = x->request.route;
+
+    x->bodiless = strcmp(method, "HEAD") == 0;
     if (route && !is_here(x, route)) {
         x->request.route = NULL;
         return st_fail(ST_NOT_FOUND, "NO_ROUTE", "there is no such path here");

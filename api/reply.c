@@ -166,10 +166,13 @@ static void log_request(const struct api_exchange *x)
 }
 
 /* Of the body, as far as it is known before it is sent. */
-static uint64_t known_bytes(const struct api_reply *reply)
+static uint64_t known_bytes(const struct api_exchange *x)
 {
+    const struct api_reply *reply = &x->reply;
     struct stat sb;
 
+    if (x->bodiless)
+        return 0;
     if (reply->file >= 0)
         return fstat(reply->file, &sb) == 0 ? (uint64_t)sb.st_size : 0;
     return reply->status == 304 ? 0 : reply->body.len;
@@ -191,7 +194,7 @@ enum MHD_Result api_reply_queue(struct api_exchange *x)
     add_vary(x, packable);
     if (x->request.quota.who || x->reply.status == 429)
         api_limit_headers(&x->reply, &x->request);
-    uint64_t bytes = known_bytes(&x->reply);
+    uint64_t bytes = known_bytes(x);
     struct MHD_Response *response = answer(x);
 
     if (!response || !add_headers(response, x)) {
