@@ -11,7 +11,7 @@ import { Data } from '../kit/everline.mjs';
 import { buildDir, run, tempDir } from '../kit/process.mjs';
 import { DATASET, DEFINITION, generate } from './eligibility.mjs';
 import { Load, nowUs, quantile, sleep, within } from './load.mjs';
-import { startNginx } from './nginx.mjs';
+import { startNginx } from './peers.mjs';
 
 const RATE = 500, ALONE_S = 10;
 const PG = '/usr/lib/postgresql/15/bin';

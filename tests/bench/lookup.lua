@@ -1,5 +1,5 @@
 -- What wrk sends for tests/bench/lookup, and how it reports. The argument is a file with a request on
--- each line: method, path and, if it has one, the body.
+-- each line: method, path and, if it has one, the body; of a GET, the ETag that is known.
 local threads = 0
 
 function setup(thread)
@@ -11,7 +11,8 @@ function init(args)
   local texts = {}
   for line in io.lines(args[1]) do
     local method, path, body = line:match("^(%S+) (%S+) ?(.*)$")
-    texts[#texts + 1] = wrk.format(method, path, nil, body ~= "" and body or nil)
+    wrk.headers["If-None-Match"] = method == "GET" and body ~= "" and body or nil
+    texts[#texts + 1] = wrk.format(method, path, nil, method == "POST" and body or nil)
   end
   local at = turn * 7919 -- threads begin at different places
   function request()

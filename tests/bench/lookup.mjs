@@ -1,18 +1,24 @@
-// What one request costs in CPU: everline answering lookups of protected keys (and reading a rollup),
-// beside nginx answering the same lookups with a constant. The servers take turns within one run, so
-// that both meet the same noise, and what counts is the median. The data is the sample's definition
-// over people made up here; the CPU is that of the server's processes while wrk asks.
+// What one request costs in CPU: everline answering lookups of protected keys, one and a thousand at once, reading
+// records of a table that is not protected, and rollups; beside nginx answering the same requests with a constant, and
+// webdis reading the same record from Redis, without any authentication. The server has one core, the client the
+// other. The servers take turns within one run, so that all meet the same noise, and what counts is the median. The
+// CPU is that of the server's processes, all threads of them, while wrk asks.
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Data } from '../kit/everline.mjs';
 import { definitionPath } from '../kit/lifeline.mjs';
 import { buildDir, run, sourceDir } from '../kit/process.mjs';
-import { startNginx } from './nginx.mjs';
+import { cpuUs, pin, startNginx, startWebdis } from './peers.mjs';
 
-const PEOPLE = 200_000, ASKED = 50_000, CONNECTIONS = 32, CLIENT_THREADS = 1, WARM_UP_S = 1;
-const CORES = cpus().length; // as many workers for each server
+const PEOPLE = 200_000, ASKED = 50_000, BATCH = 1000, BATCHES = 200, CONNECTIONS = 32, WARM_UP_S = 1;
+const SERVER_CORE = 0, CLIENT_CORE = 1;
+const MEMBERS = { // the same people, as a table that is not protected
+  name: 'members', sources: { people: { format: 'csv', columns: { eligible: 'BOOLEAN' } } },
+  prepare: 'SELECT * FROM people', key: { fields: ['id'] },
+  record: { eligible: 'BOOLEAN', program: 'VARCHAR', state: 'VARCHAR' },
+};
 
 // ---- people -------------------------------------------------------------------------------------
 
@@ -47,97 +53,106 @@ function sources(data) {
   };
 }
 
-// ---- servers ------------------------------------------------------------------------------------
-
-/** CPU of a process, all its threads, and of its children. */
-function cpuUs(pid, tickUs) {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean);
-  return [pid, ...children].reduce((sum, each) => {
-    const stat = readFileSync(`/proc/${each}/stat`, 'utf8');
-    const [utime, stime] = stat.slice(stat.lastIndexOf(')') + 2).split(' ').slice(11, 13);
-    return sum + (Number(utime) + Number(stime)) * tickUs;
-  }, 0);
-}
+const members = (data) => data.file('members.csv', ['id,eligible,program,state',
+  ...Array.from({ length: PEOPLE }, (_, i) => `m${i},${Object.values(person(i).record).join(',')}`)].join('\n') + '\n');
 
 // ---- the run ------------------------------------------------------------------------------------
 
-async function measure(side, token, tickUs, duration) {
-  const before = cpuUs(side.pid, tickUs);
-  const wrk = await run('wrk', ['-t', `${CLIENT_THREADS}`, '-c', `${CONNECTIONS}`, '-d', `${duration}s`,
+async function measure({ name, requests, pids, url, count = 1 }, token, duration) {
+  const before = cpuUs(pids);
+  const wrk = await run('taskset', ['-c', `${CLIENT_CORE}`, 'wrk', '-t', '1', '-c', `${CONNECTIONS}`, '-d', `${duration}s`,
     '-H', `Authorization: Bearer ${token}`, '-H', 'Content-Type: application/json',
-    '-s', join(sourceDir, 'tests/bench/lookup.lua'), side.url, '--', side.requests]);
-  const cpu = cpuUs(side.pid, tickUs) - before;
+    '-s', join(sourceDir, 'tests/bench/lookup.lua'), url, '--', requests]);
+  const cpu = cpuUs(pids) - before;
   assert.equal(wrk.code, 0, `wrk failed: ${wrk.stderr}${wrk.stdout}`);
   const seen = JSON.parse(wrk.stdout.trimEnd().split('\n').at(-1));
-  assert.ok(seen.requests > 0 && seen.not_2xx === 0 && seen.failed === 0, `${side.name}: ${wrk.stdout}`);
-  return { rps: seen.requests / seen.us * 1e6, cpu: cpu / seen.requests, p50: seen.p50_us / 1e3, p99: seen.p99_us / 1e3 };
+  assert.ok(seen.requests > 0 && seen.failed === 0 && seen.not_2xx === 0, `${name}: ${wrk.stdout}`);
+  return { rps: seen.requests / seen.us * 1e6, cpu: cpu / seen.requests, keys: count * seen.requests / cpu * 1e6,
+    p50: seen.p50_us / 1e3, p99: seen.p99_us / 1e3 };
 }
 
-/** Every request was answered with 2xx, and every key was found: the server's own count. */
+/** Every request was answered with 2xx or 304, and every key was found: the server's own count. */
 async function checkCounts(server) {
   const { text } = await server.get('/metrics');
   const count = (name, label) => Number(text.match(new RegExp(`^${name}\\{\\w+="${label}"\\} (\\d+)$`, 'm'))[1]);
   assert.ok(count('everline_lookups_total', 'match') > 0);
   assert.equal(count('everline_lookups_total', 'no_match'), 0, 'a key was not found');
-  for (const bad of ['1xx', '3xx', '4xx', '5xx']) assert.equal(count('everline_responses_total', bad), 0, `${bad} answers`);
+  assert.ok(count('everline_responses_total', '3xx') > 0, 'nothing was 304');
+  for (const bad of ['1xx', '4xx', '5xx']) assert.equal(count('everline_responses_total', bad), 0, `${bad} answers`);
 }
 
 const median = (numbers) => {
   const sorted = [...numbers].sort((a, b) => a - b), half = sorted.length >> 1;
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 };
-const row = (...cells) => console.log(cells.map((cell, i) => (i ? String(cell).padStart(13) : cell.padEnd(26))).join(''));
+const row = (...cells) => console.log(cells.map((cell, i) => (i ? String(cell).padStart(13) : cell.padEnd(30))).join(''));
 const figures = (name, { rps, cpu, p50, p99 }) => row(name, Math.round(rps), cpu.toFixed(2), p50.toFixed(2), p99.toFixed(2));
 
 async function main() {
   const { values } = parseArgs({ options: { rounds: { type: 'string', default: '7' }, seconds: { type: 'string', default: '2' } } });
   const rounds = Number(values.rounds), seconds = Number(values.seconds);
   assert.ok([rounds, seconds].every((n) => Number.isInteger(n) && n > 0), '--rounds and --seconds are whole numbers');
-  const tickUs = 1e6 / Number((await run('getconf', ['CLK_TCK'])).stdout);
   const buildType = readFileSync(join(buildDir, 'CMakeCache.txt'), 'utf8').match(/^CMAKE_BUILD_TYPE:\w+=(.*)$/m)[1];
 
   const data = await Data.make();
   await data.put(JSON.parse(readFileSync(definitionPath, 'utf8')));
   await data.ingest('lifeline', sources(data));
-  const server = await data.serve('--workers', `${CORES}`);
+  await data.put(MEMBERS);
+  await data.ingest('members', { people: members(data) });
+  const server = await data.serve('--workers', '1');
   const token = await data.token({ scope: 'data:read analytics:read' });
 
   const path = '/v1/datasets/lifeline/lookup', byProgram = '/v1/datasets/lifeline/rollups/by_program?program=';
+  const member = '/v1/datasets/members/records/';
   const asked = Array.from({ length: ASKED }, (_, i) => person(i * 7919 % PEOPLE));
   const first = await server.lookup('lifeline', asked[0].key, token);
   assert.equal(first.status, 200, first.text);
   assert.deepEqual(first.json, { dataset: 'lifeline', version: 1, outcome: 'match', record: asked[0].record });
+  const record = await server.get(`${member}m1`, token);
+  assert.equal(record.status, 200, record.text);
 
-  const lookups = data.file('lookups', asked.map(({ key }) => `POST ${path} ${JSON.stringify({ key })}\n`).join(''));
-  const rollups = data.file('rollups', PAYERS.map((name) => `GET ${byProgram}${encodeURIComponent(name)}\n`).join(''));
-  const nginx = await startNginx(first.text, CORES);
-  const everline = { pid: server.process.pid, url: server.url };
+  const file = (name, lines) => data.file(name, `${lines.join('\n')}\n`);
+  const ids = asked.map((_, i) => `m${i * 7919 % PEOPLE}`);
+  const lookups = file('lookups', asked.map(({ key }) => `POST ${path} ${JSON.stringify({ key })}`));
+  const records = file('records', ids.map((id) => `GET ${member}${id}`));
+  const kept = file('kept', ids.map((id) => `GET ${member}${id} ${record.headers.etag}`));
+  const batches = file('batches', Array.from({ length: BATCHES }, (_, i) => `POST ${path}/batch ` +
+    JSON.stringify({ keys: Array.from({ length: BATCH }, (__, j) => asked[(i * BATCH + j) % ASKED].key) })));
+  const rollups = file('rollups', PAYERS.map((name) => `GET ${byProgram}${encodeURIComponent(name)}`));
+  const gets = file('gets', ids.map((id) => `GET /GET/${id}`));
+  const everline = { pids: [server.process.pid], url: server.url };
+  const nginx = await startNginx(first.text, 1), nginxRecord = await startNginx(record.text, 1);
+  const webdis = await startWebdis([...new Set(ids)].map((id) => [id, record.text]));
   const sides = [
-    { name: 'everline lookup', requests: lookups, ...everline },
-    { name: 'nginx constant', requests: lookups, ...nginx },
-    { name: 'everline rollup', requests: rollups, ...everline },
+    { name: 'lookup', requests: lookups, ...everline },
+    { name: 'nginx constant, POST', requests: lookups, ...nginx },
+    { name: 'record', requests: records, ...everline },
+    { name: 'record, 304', requests: kept, ...everline },
+    { name: 'nginx constant, GET', requests: records, ...nginxRecord },
+    { name: 'webdis and Redis, GET', requests: gets, ...webdis },
+    { name: 'rollup', requests: rollups, ...everline },
+    { name: `batch of ${BATCH}`, requests: batches, count: BATCH, ...everline },
   ].map((side) => ({ ...side, rounds: [] }));
+  for (const { pids } of sides) await pin(pids, SERVER_CORE);
 
   const { alg } = JSON.parse(Buffer.from(token.split('.')[0], 'base64url'));
 
-  console.log(`${CORES} cores, ${buildType} build, ${PEOPLE} people, token ${alg}; ` +
-    `${CONNECTIONS} connections, ${CORES} workers each; ${rounds} rounds of ${seconds} s`);
+  console.log(`${buildType} build, ${PEOPLE} people, token ${alg}; ${CONNECTIONS} connections, one worker and one core each; ` +
+    `${rounds} rounds of ${seconds} s`);
   row('', 'requests/s', 'CPU us/req', 'p50 ms', 'p99 ms');
-  for (const side of sides) await measure(side, token, tickUs, WARM_UP_S);
+  for (const side of sides) await measure(side, token, WARM_UP_S);
   for (let round = 1; round <= rounds; round++)
-    for (const side of sides) {
-      side.rounds.push(await measure(side, token, tickUs, seconds));
-      figures(`${round} ${side.name}`, side.rounds.at(-1));
-    }
+    for (const side of sides) side.rounds.push(await measure(side, token, seconds));
   await checkCounts(server);
 
   for (const side of sides) {
     side.median = Object.fromEntries(Object.keys(side.rounds[0]).map((what) => [what, median(side.rounds.map((one) => one[what]))]));
-    figures(`median ${side.name}`, side.median);
+    figures(side.name, side.median);
   }
-  const [lookup, constant, rollup] = sides.map((side) => side.median.cpu);
-  row('lookup/nginx', '', (lookup / constant).toFixed(2));
-  row('rollup/nginx', '', (rollup / constant).toFixed(2));
+  const [lookup, post, get, same, constant, redis, rollup] = sides.map((side) => side.median.cpu);
+  for (const [what, ratio] of [['lookup/nginx', lookup / post], ['record/nginx', get / constant], ['304/200', same / get],
+    ['record/webdis and Redis', get / redis], ['rollup/nginx', rollup / constant]]) row(what, '', ratio.toFixed(2));
+  row('batch, keys/s and core', '', Math.round(sides.at(-1).median.keys));
   assert.equal(await server.stop(), 0);
 }
 
