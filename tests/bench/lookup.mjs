@@ -1,6 +1,6 @@
 // What one request costs in CPU: everline answering lookups of protected keys, one and a thousand at once, reading
-// records of a table that is not protected, and rollups; beside nginx answering the same requests with a constant, and
-// webdis reading the same record from Redis, without any authentication. The server has one core, the client the
+// records of a table that is not protected, and rollups; beside nginx and bare libmicrohttpd answering the same requests with a
+// constant, and webdis reading the same record from Redis, without any authentication. The server has one core, the client the
 // other. The servers take turns within one run, so that all meet the same noise, and what counts is the median. The
 // CPU is that of the server's processes, all threads of them, while wrk asks.
 import assert from 'node:assert/strict';
@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import { Data } from '../kit/everline.mjs';
 import { definitionPath } from '../kit/lifeline.mjs';
 import { buildDir, run, sourceDir } from '../kit/process.mjs';
-import { cpuUs, pin, startNginx, startWebdis } from './peers.mjs';
+import { cpuUs, pin, startBare, startNginx, startWebdis } from './peers.mjs';
 
 const PEOPLE = 200_000, ASKED = 50_000, BATCH = 1000, BATCHES = 200, CONNECTIONS = 32, WARM_UP_S = 1;
 const SERVER_CORE = 0, CLIENT_CORE = 1;
@@ -85,7 +85,7 @@ const median = (numbers) => {
   const sorted = [...numbers].sort((a, b) => a - b), half = sorted.length >> 1;
   return sorted.length % 2 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
 };
-const row = (...cells) => console.log(cells.map((cell, i) => (i ? String(cell).padStart(13) : cell.padEnd(30))).join(''));
+const row = (...cells) => console.log(cells.map((cell, i) => (i ? String(cell).padStart(13) : cell.padEnd(32))).join(''));
 const figures = (name, { rps, cpu, p50, p99 }) => row(name, Math.round(rps), cpu.toFixed(2), p50.toFixed(2), p99.toFixed(2));
 
 async function main() {
@@ -122,10 +122,12 @@ async function main() {
   const gets = file('gets', ids.map((id) => `GET /GET/${id}`));
   const everline = { pids: [server.process.pid], url: server.url };
   const nginx = await startNginx(first.text, 1), nginxRecord = await startNginx(record.text, 1);
+  const bare = await startBare(first.text);
   const webdis = await startWebdis([...new Set(ids)].map((id) => [id, record.text]));
   const sides = [
     { name: 'lookup', requests: lookups, ...everline },
     { name: 'nginx constant, POST', requests: lookups, ...nginx },
+    { name: 'libmicrohttpd constant, POST', requests: lookups, ...bare },
     { name: 'record', requests: records, ...everline },
     { name: 'record, 304', requests: kept, ...everline },
     { name: 'nginx constant, GET', requests: records, ...nginxRecord },
@@ -149,8 +151,8 @@ async function main() {
     side.median = Object.fromEntries(Object.keys(side.rounds[0]).map((what) => [what, median(side.rounds.map((one) => one[what]))]));
     figures(side.name, side.median);
   }
-  const [lookup, post, get, same, constant, redis, rollup] = sides.map((side) => side.median.cpu);
-  for (const [what, ratio] of [['lookup/nginx', lookup / post], ['record/nginx', get / constant], ['304/200', same / get],
+  const [lookup, post, library, get, same, constant, redis, rollup] = sides.map((side) => side.median.cpu);
+  for (const [what, ratio] of [['lookup/nginx', lookup / post], ['lookup/libmicrohttpd', lookup / library], ['record/nginx', get / constant], ['304/200', same / get],
     ['record/webdis and Redis', get / redis], ['rollup/nginx', rollup / constant]]) row(what, '', ratio.toFixed(2));
   row('batch, keys/s and core', '', Math.round(sides.at(-1).median.keys));
   assert.equal(await server.stop(), 0);

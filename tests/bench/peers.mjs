@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { join } from 'node:path';
-import { run, start, tempDir, until } from '../kit/process.mjs';
+import { buildDir, run, start, tempDir, until } from '../kit/process.mjs';
 
 const freePort = () => new Promise((resolve) => {
   const server = net.createServer().listen(0, '127.0.0.1', () => {
@@ -37,6 +37,17 @@ export async function startNginx(answer, workers) {
     return answers(port);
   });
   return { pids: [nginx.pid], port, url: `http://127.0.0.1:${port}` };
+}
+
+/** What libmicrohttpd alone takes to answer with a constant: {pids, port, url}. */
+export async function startBare(answer) {
+  const bare = start(join(buildDir, 'tests', 'bench_bare'), [answer]);
+  await until('bench_bare is ready', () => {
+    assert.ok(!bare.exited, `bench_bare ended: ${bare.stderr}`);
+    return bare.stdout.endsWith('\n');
+  });
+  const port = Number(bare.stdout);
+  return { pids: [bare.pid], port, url: `http://127.0.0.1:${port}` };
 }
 
 /** Redis with `records`, [[key, value]], and webdis before it: {pids, port, url}. */
