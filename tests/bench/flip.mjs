@@ -3,6 +3,12 @@
 // from the page cache, and back again by a rollback. Calm seconds between the flips are the baseline:
 // both meet the same noise, and what counts is the median over the windows. A second server has the same
 // data directory and a light load: it sees what the first one's moves do to the others.
+// usage: tests/bench/flip [--records N] [--rounds N] [--start-records N] [--rate N] [--data DIR]
+//   --records        of each version under load (10,000,000)
+//   --rounds         a flip to a version that nobody has open, and a rollback, each (20)
+//   --start-records  of the version that a server starts with (50,000,000; 0: leave that out)
+//   --rate           requests a second (half of what the server can do)
+//   --data           keep the versions there and take them the next time (both sizes are in the name)
 import assert from 'node:assert/strict';
 import { readFileSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';

@@ -2,6 +2,10 @@
 // PostgreSQL 15 needs to copy the same file into an unlogged table and to make a unique index. And what lookups feel
 // of it: an open-loop client asks a steady rate, alone and while the ingest runs; another one asks nginx, which answers
 // with a constant: what that one feels is the machine's.
+// usage: tests/bench/ingest [--rows N] [--memory BYTES] [--threads N] [--no-postgres] [--no-lookups]
+//   --rows     of the file (20,000,000)
+//   --memory   of the ingest (4GiB)
+//   --threads  of the ingest (2)
 import assert from 'node:assert/strict';
 import { chmodSync, statSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';

@@ -1,8 +1,9 @@
 // What one request costs in CPU: everline answering lookups of protected keys, one and a thousand at once, reading
-// records of a table that is not protected, and rollups; beside nginx and bare libmicrohttpd answering the same requests with a
-// constant, and webdis reading the same record from Redis, without any authentication. The server has one core, the client the
-// other. The servers take turns within one run, so that all meet the same noise, and what counts is the median. The
-// CPU is that of the server's processes, all threads of them, while wrk asks.
+// records of a table that is not protected, and rollups; beside nginx and bare libmicrohttpd answering the same
+// requests with a constant, and webdis reading the same record from Redis, without any authentication. The server has
+// one core, the client the other. The servers take turns within one run, so that all meet the same noise, and what
+// counts is the median. The CPU is that of the server's processes, all threads of them, while wrk asks.
+// usage: tests/bench/lookup [--rounds N] [--seconds N]     N rounds (7), each of N seconds (2) per server
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
