@@ -79,18 +79,18 @@ void api_head_add(struct api_head *head, const char *name, size_t name_len, cons
 {
     char *base = (char *)head;
 
-    if (!is_token(name, name_len))
-        head->fault = "a header's name is not a token";
     if (value && has_control(value, value_len))
         head->fault = "a header's value holds a control character";
     for (size_t i = 0; i < sizeof HEADERS / sizeof HEADERS[0]; i++) {
         if (HEADERS[i].name_len != name_len || strncasecmp(HEADERS[i].name, name, name_len) != 0)
             continue;
-        if (HEADERS[i].value_at != NOT_COUNTED)
-            *(const char **)(void *)(base + HEADERS[i].value_at) = value ? value : "";
+        *(const char **)(void *)(base + HEADERS[i].value_at) = value ? value : "";
         if (HEADERS[i].count_at != NOT_COUNTED)
             ++*(unsigned *)(void *)(base + HEADERS[i].count_at);
+        return;
     }
+    if (!is_token(name, name_len))
+        head->fault = "a header's name is not a token";
 }
 
 static bool is_number(const char *text)

@@ -129,10 +129,10 @@ enum st api_guess_check(struct api_request *request, const struct store_served *
 {
     unsigned limit = d->definition->key.guess_limit;
     struct auth_limits *limits;
-    int64_t now_us = clock_wall_us();
 
     if (!limit)
         return ST_OK;
+    int64_t now_us = clock_wall_us();
     enum st st = find_table(&limits, request);
     size_t i = 0;
     for (; !st && i < count; i++)

@@ -54,21 +54,12 @@ static void add_keys(struct buf *out, const struct audit_record *r, const struct
 
 static enum st add_hash(struct buf *out, size_t start, unsigned char hash[DIGEST_BYTES])
 {
-    struct digest_stream *stream = NULL;
     char hex[DIGEST_HEX_SIZE];
     enum st st = buf_status(out);
 
-    if (!st)
-        st = digest_stream_new(&stream);
-    if (!st)
-        st = digest_stream_add(stream, hash, DIGEST_BYTES);
-    if (!st)
-        st = digest_stream_add(stream, out->data + start, out->len - start);
-    if (!st)
-        st = digest_stream_sum(hash, stream);
-    digest_stream_free(stream);
     if (st)
         return st;
+    digest_chain(hash, out->data + start, out->len - start);
     digest_hex(hex, hash, DIGEST_BYTES);
     buf_addstr(out, HASH_NAME);
     buf_add(out, hex, 2 * DIGEST_BYTES);
@@ -132,7 +123,6 @@ const char *audit_line_at(const char *line, size_t len)
 enum st audit_line_check(unsigned char hash[DIGEST_BYTES], uint64_t sequence, const char *line,
                          size_t len)
 {
-    struct digest_stream *stream = NULL;
     unsigned char sum[DIGEST_BYTES];
     char hex[DIGEST_HEX_SIZE];
     const char *tail = line + len - TAIL_LEN;
@@ -140,16 +130,8 @@ enum st audit_line_check(unsigned char hash[DIGEST_BYTES], uint64_t sequence, co
     if (audit_line_sequence(line, len) != sequence)
         return st_fail(ST_CORRUPT, "AUDIT_DAMAGED", "line %llu is not there",
                        (unsigned long long)sequence);
-    enum st st = digest_stream_new(&stream);
-    if (!st)
-        st = digest_stream_add(stream, hash, DIGEST_BYTES);
-    if (!st)
-        st = digest_stream_add(stream, line, len - TAIL_LEN);
-    if (!st)
-        st = digest_stream_sum(sum, stream);
-    digest_stream_free(stream);
-    if (st)
-        return st;
+    memcpy(sum, hash, sizeof sum);
+    digest_chain(sum, line, len - TAIL_LEN);
     digest_hex(hex, sum, sizeof sum);
     if (memcmp(tail, HASH_NAME, HASH_NAME_LEN) != 0 ||
         memcmp(tail + HASH_NAME_LEN, hex, 2 * DIGEST_BYTES) != 0 ||

@@ -69,11 +69,6 @@ void buf_grow_add(struct buf *b, const void *bytes, size_t len)
     b->data[b->len] = '\0';
 }
 
-void buf_addstr(struct buf *b, const char *s)
-{
-    buf_add(b, s, strlen(s));
-}
-
 void buf_addf(struct buf *b, const char *fmt, ...)
 {
     va_list args, again;
@@ -124,10 +119,40 @@ static void add_escape(struct buf *b, unsigned char c)
         buf_addf(b, "\\u%04x", c);
 }
 
+#define BYTES(value) (0x0101010101010101u * (uint64_t)(value))
+
+/* Of eight bytes: the high bit of one is set when it is no ASCII or must be escaped, and else only
+ * beside such a one. */
+static inline uint64_t odd_bytes(uint64_t word)
+{
+    return word | (word - BYTES(0x20)) | ((word ^ BYTES('"')) - BYTES(1)) |
+           ((word ^ BYTES('\\')) - BYTES(1));
+}
+
+static bool is_plain(const char *s, size_t len)
+{
+    uint64_t odd = 0, word;
+
+    for (; len >= sizeof word; s += sizeof word, len -= sizeof word) {
+        memcpy(&word, s, sizeof word);
+        odd |= odd_bytes(word);
+    }
+    word = BYTES(' ');
+    if (len)
+        memcpy(&word, s, len);
+    return !((odd | odd_bytes(word)) & BYTES(0x80));
+}
+
 void buf_add_json_string(struct buf *b, const char *s, size_t len)
 {
     size_t run = 0; /* start of what needs no escape */
 
+    if (is_plain(s, len)) {
+        buf_addch(b, '"');
+        buf_add(b, s, len);
+        buf_addch(b, '"');
+        return;
+    }
     if (!utf8_is_valid(s, len)) {
         if (!b->status)
             b->status = ST_INVALID;

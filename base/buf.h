@@ -58,7 +58,10 @@ static inline void buf_addch(struct buf *b, char c)
 {
     buf_add(b, &c, 1);
 }
-void buf_addstr(struct buf *b, const char *s);
+static inline void buf_addstr(struct buf *b, const char *s)
+{
+    buf_add(b, s, strlen(s));
+}
 void buf_addf(struct buf *b, const char *fmt, ...) ST_PRINTF(2, 3);
 void buf_addu64(struct buf *b, uint64_t value); /* decimal */
 void buf_addi64(struct buf *b, int64_t value);  /* decimal */

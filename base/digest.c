@@ -332,6 +332,23 @@ void digest_hmac_sum(unsigned char out[DIGEST_BYTES], const struct digest_hmac *
     finish_state(out, &state, SHA256_CBLOCK, out, DIGEST_BYTES);
 }
 
+void digest_chain(unsigned char hash[DIGEST_BYTES], const void *bytes, size_t len)
+{
+    size_t taken = len < SHA256_CBLOCK - DIGEST_BYTES ? len : SHA256_CBLOCK - DIGEST_BYTES;
+    unsigned char first[SHA256_CBLOCK];
+    SHA256_CTX state;
+
+    memcpy(first, hash, DIGEST_BYTES);
+    memcpy(first + DIGEST_BYTES, bytes, taken);
+    SHA256_Init(&state); /* sets words, and cannot fail */
+    if (DIGEST_BYTES + taken < sizeof first) {
+        finish_state(hash, &state, 0, first, DIGEST_BYTES + taken);
+        return;
+    }
+    SHA256_Transform(&state, first);
+    finish_state(hash, &state, sizeof first, (const unsigned char *)bytes + taken, len - taken);
+}
+
 static enum st hmac_once(unsigned char out[DIGEST_BYTES], const struct secret *key,
                          const void *bytes, size_t len)
 {

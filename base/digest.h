@@ -44,6 +44,9 @@ void digest_stream_free(struct digest_stream *s);
 enum st digest_stream_add(struct digest_stream *s, const void *bytes, size_t len) ST_MUST_USE;
 enum st digest_stream_sum(unsigned char out[DIGEST_BYTES], struct digest_stream *s) ST_MUST_USE;
 
+/* The next hash of a chain: `hash` becomes the SHA-256 of itself and of what follows it. */
+void digest_chain(unsigned char hash[DIGEST_BYTES], const void *bytes, size_t len);
+
 /* One keyed HMAC-SHA-256, precomputed. A sum does not change it: threads may share it. */
 struct digest_hmac;
 enum st digest_hmac_new(struct digest_hmac **out, const struct secret *key) ST_MUST_USE;
