@@ -176,7 +176,7 @@ static enum MHD_Result on_head(struct api_exchange *x, const char *method, const
     if (st == ST_METHOD)
         api_reply_header(&x->reply, "Allow", "%s%s", x->allow, asks_methods ? ", OPTIONS" : "");
     if (st == ST_MEDIA_TYPE && x->head.content_encoding)
-        api_reply_header(&x->reply, "Accept-Encoding", "identity"); /* RFC 9110 section 12.5.3 */
+        api_reply_text(&x->reply, "Accept-Encoding", "identity"); /* RFC 9110 section 12.5.3 */
     return st && api_head_length(&x->head) > API_BODY_DRAIN_MAX ? answer_and_close(x) : MHD_YES;
 }
 

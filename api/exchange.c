@@ -21,6 +21,17 @@ void api_reply_release(struct api_reply *reply)
     fs_close(&reply->file);
 }
 
+void api_reply_text(struct api_reply *r, const char *name, const char *value)
+{
+    size_t len = strlen(value), room = sizeof r->header_text - r->header_text_len;
+
+    if (len >= room || r->header_count == API_HEADERS_MAX)
+        return;
+    char *copy = memcpy(r->header_text + r->header_text_len, value, len + 1);
+    r->headers[r->header_count++] = (struct api_pair){name, copy, len};
+    r->header_text_len += len + 1;
+}
+
 void api_reply_header(struct api_reply *r, const char *name, const char *fmt, ...)
 {
     size_t room = sizeof r->header_text - r->header_text_len;
@@ -169,9 +180,9 @@ void api_version_headers_of(struct api_reply *reply, uint64_t version, const cha
 {
     api_reply_header(reply, "Everline-Version", "%llu", (unsigned long long)version);
     if (strcmp(state, "SUCCEEDED") != 0)
-        api_reply_header(reply, "Everline-Version-State", "%s", state);
+        api_reply_text(reply, "Everline-Version-State", state);
     if (is_protected)
-        api_reply_header(reply, "Cache-Control", "no-store");
+        api_reply_text(reply, "Cache-Control", "no-store");
 }
 
 void api_version_headers(struct api_reply *reply, const struct store_served *d)
@@ -183,8 +194,6 @@ void api_version_headers(struct api_reply *reply, const struct store_served *d)
 /* If-None-Match is a list of tags or "*" (RFC 9110 section 13.1.2); ours hold no comma. */
 static bool has_tag(const char *list, const char *tag)
 {
-    if (!list)
-        return false;
     if (strcmp(list, "*") == 0)
         return true;
     size_t len = strlen(tag);
@@ -198,9 +207,13 @@ bool api_tag(struct api_reply *reply, const struct api_request *request, const c
 {
     char packed[64]; /* the tag of the same by gzip (api/reply.c) */
 
+    if (!request->if_none_match) {
+        api_reply_text(reply, "ETag", tag);
+        return false;
+    }
     snprintf(packed, sizeof packed, "%.*s-gzip\"", (int)strlen(tag) - 1, tag);
     bool is_packed = has_tag(request->if_none_match, packed);
-    api_reply_header(reply, "ETag", "%s", is_packed ? packed : tag);
+    api_reply_text(reply, "ETag", is_packed ? packed : tag);
     if (!is_packed && !has_tag(request->if_none_match, tag))
         return false;
     reply->status = 304;
@@ -211,14 +224,20 @@ bool api_etag(struct api_reply *reply, const struct api_request *request,
               const struct store_served *d, const char *query, const char *part)
 {
     unsigned char digest[DIGEST_BYTES];
+    const char *const of[] = {d->tenant, d->dataset, request->route->operation, query, part};
     char hex[33], tag[40];
     struct buf b;
 
-    api_reply_header(reply, "Cache-Control", "private, no-cache");
+    api_reply_text(reply, "Cache-Control", "private, no-cache");
     buf_init(&b, 16384);
-    buf_addf(&b, "%s/%s/%llu/%s/%s/%s", d->tenant, d->dataset, (unsigned long long)d->version,
-             request->route->operation, query, part);
-    bool ok = !b.status && digest_sha256(digest, b.data, b.len) == ST_OK;
+    buf_addu64(&b, d->version);
+    for (size_t i = 0; i < sizeof of / sizeof of[0]; i++) {
+        buf_addch(&b, '/');
+        buf_addstr(&b, of[i]);
+    }
+    bool ok = !b.status;
+    if (ok)
+        digest_sha256(digest, b.data, b.len);
     buf_release(&b);
     if (!ok)
         return false; /* no tag, no harm */

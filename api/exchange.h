@@ -103,6 +103,7 @@ struct api_reply {
 /* `fmt` is printed into the reply; `name` is borrowed. A header for which there is no room is left
  * out without a word: keep values short, and none from a client. */
 void api_reply_header(struct api_reply *r, const char *name, const char *fmt, ...) ST_PRINTF(3, 4);
+void api_reply_text(struct api_reply *r, const char *name, const char *value); /* as it is */
 
 /* A data handler runs on the worker's thread inside a view and never blocks. */
 typedef enum st (*api_data_fn)(struct api_reply *reply, struct api_request *request);

@@ -108,6 +108,6 @@ enum st api_op_list_audit_later(struct api_reply *reply, struct api_request *req
     free(search);
     if (st)
         return st;
-    api_reply_header(reply, "Cache-Control", "no-store");
+    api_reply_text(reply, "Cache-Control", "no-store");
     return api_list(reply, items, more ? next : NULL);
 }

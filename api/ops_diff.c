@@ -48,7 +48,7 @@ enum st api_op_diff_versions_later(struct api_reply *reply, struct api_request *
         store_diff_run(d, rollups_only && strcmp(rollups_only, "false") != 0, go_on, request);
     if (!st)
         store_diff_json(&reply->body, d);
-    api_reply_header(reply, "Cache-Control", "no-store");
+    api_reply_text(reply, "Cache-Control", "no-store");
     store_diff_free(d);
     return st;
 }

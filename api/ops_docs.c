@@ -12,15 +12,15 @@ static void give(struct api_reply *reply, const struct api_request *request, con
                  const struct api_fixed *fixed)
 {
     reply->content_type = type;
-    api_reply_header(reply, "X-Content-Type-Options", "nosniff");
+    api_reply_text(reply, "X-Content-Type-Options", "nosniff");
     if (!api_tag(reply, request, fixed->tag))
         reply->fixed = fixed;
 }
 
 enum st api_op_get_docs(struct api_reply *reply, struct api_request *request)
 {
-    api_reply_header(reply, "Content-Security-Policy", "%s", DOCS_POLICY);
-    api_reply_header(reply, "Referrer-Policy", "no-referrer");
+    api_reply_text(reply, "Content-Security-Policy", DOCS_POLICY);
+    api_reply_text(reply, "Referrer-Policy", "no-referrer");
     give(reply, request, "text/html; charset=utf-8", &DOCS_PAGE);
     return ST_OK;
 }

@@ -118,7 +118,7 @@ static enum st digest_request(unsigned char out[DIGEST_BYTES], const struct api_
         buf_add(&b, request->body ? request->body : "", request->body_len);
     enum st st = buf_status(&b);
     if (!st)
-        st = digest_sha256(out, b.data, b.len);
+        digest_sha256(out, b.data, b.len);
     buf_release(&b);
     return st;
 }
@@ -256,7 +256,7 @@ enum st api_op_watch_job(struct api_reply *reply, struct api_request *request, s
     if (st)
         return st;
     reply->content_type = "text/event-stream";
-    api_reply_header(reply, "Cache-Control", "no-store");
+    api_reply_text(reply, "Cache-Control", "no-store");
     if (request->server->followers)
         snprintf(reply->follow, sizeof reply->follow, "%s", id);
     return ST_OK;

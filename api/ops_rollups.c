@@ -207,9 +207,9 @@ static void add_page_headers(struct api_reply *reply, struct scan *s)
     buf_init(&cursor, 2 * sizeof s->next);
     if (s->next.tuple_len)
         api_cursor_write(&cursor, &s->next);
-    api_reply_header(reply, "Everline-Complete", "%s", s->next.tuple_len ? "false" : "true");
+    api_reply_text(reply, "Everline-Complete", s->next.tuple_len ? "false" : "true");
     if (cursor.len)
-        api_reply_header(reply, "Everline-Next", "%s", cursor.data);
+        api_reply_text(reply, "Everline-Next", cursor.data);
     buf_release(&cursor);
 }
 

@@ -23,10 +23,9 @@ static enum st write_tenant(struct api_reply *reply, char tag[40], const struct 
     jx_write(&reply->body, row, true);
     json_decref(row);
     st = buf_status(&reply->body);
-    if (!st)
-        st = digest_sha256(digest, reply->body.data, reply->body.len);
     if (st)
         return st;
+    digest_sha256(digest, reply->body.data, reply->body.len);
     digest_hex(hex, digest, 16);
     snprintf(tag, 40, "\"%s\"", hex);
     return ST_OK;
@@ -183,7 +182,7 @@ enum st api_op_put_tenant(struct api_reply *reply, struct api_request *request, 
     if (!st)
         st = write_tenant(reply, tag, &t);
     if (!st)
-        api_reply_header(reply, "ETag", "%s", tag);
+        api_reply_text(reply, "ETag", tag);
     json_decref(body);
     return st;
 }

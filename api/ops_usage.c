@@ -97,12 +97,12 @@ enum st api_op_get_usage(struct api_reply *reply, struct api_request *request, s
                               cursor ? cursor : "", (size_t)api_query_limit(request));
     if (st)
         return st;
-    api_reply_header(reply, "Cache-Control", "no-store");
+    api_reply_text(reply, "Cache-Control", "no-store");
     if (!csv)
         return api_list(reply, items, next[0] ? next : NULL);
     reply->content_type = "text/csv; charset=utf-8";
     if (next[0])
-        api_reply_header(reply, "Everline-Next", "%s", next);
+        api_reply_text(reply, "Everline-Next", next);
     add_csv(&reply->body, items);
     json_decref(items);
     return buf_status(&reply->body);

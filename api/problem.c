@@ -121,9 +121,9 @@ void api_problem(struct api_reply *reply, const struct api_request *request, enu
                  p->title, p->http, p->title, code, request->request_id);
     }
     if (p->http == 401)
-        api_reply_header(reply, "WWW-Authenticate", "Bearer realm=\"everline\"");
+        api_reply_text(reply, "WWW-Authenticate", "Bearer realm=\"everline\"");
     if (strcmp(code, "BUSY") == 0 || strcmp(code, "CATALOG_BUSY") == 0 ||
         strcmp(code, "OVERLOADED") == 0)
         api_reply_header(reply, "Retry-After", "%d", BUSY_RETRY_S);
-    api_reply_header(reply, "Cache-Control", "no-store");
+    api_reply_text(reply, "Cache-Control", "no-store");
 }

@@ -70,7 +70,7 @@ static void pack(struct api_exchange *x)
         return;
     reply->packed = true;
     retag(reply);
-    api_reply_header(reply, "Content-Encoding", "gzip");
+    api_reply_text(reply, "Content-Encoding", "gzip");
 }
 
 /* What else than the target decides about the answer (RFC 9110 section 12.5.5). */
@@ -87,7 +87,7 @@ static void add_vary(struct api_exchange *x, bool packable)
             snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", *text ? ", " : "",
                      names[i]);
     if (*text)
-        api_reply_header(&x->reply, "Vary", "%s", text);
+        api_reply_text(&x->reply, "Vary", text);
 }
 
 /* All of them, or there is no answer: without Cache-Control it could be kept where it must not be.

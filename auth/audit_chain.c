@@ -112,8 +112,7 @@ static enum st resume(struct audit_chain *c, const struct audit_head *anchor)
     uint64_t first = st || !names.count ? 0 : names.list[names.count - 1].first;
 
     audit_names_release(&names);
-    if (!st)
-        st = audit_line_origin(c->added.hash, c->tenant, c->number);
+    audit_line_origin(c->added.hash, c->tenant, c->number);
     if (!st && first)
         st = read_end(c, first);
     if (st)

@@ -142,10 +142,10 @@ enum st audit_line_check(unsigned char hash[DIGEST_BYTES], uint64_t sequence, co
     return ST_OK;
 }
 
-enum st audit_line_origin(unsigned char hash[DIGEST_BYTES], const char *tenant, unsigned chain)
+void audit_line_origin(unsigned char hash[DIGEST_BYTES], const char *tenant, unsigned chain)
 {
     char text[160];
     int n = snprintf(text, sizeof text, "everline audit 1\n%.63s\n%u\n", tenant, chain);
 
-    return digest_sha256(hash, text, (size_t)n);
+    digest_sha256(hash, text, (size_t)n);
 }

@@ -71,7 +71,7 @@ static const struct audit_anchor *find(const struct audit_anchor *anchors, size_
     return NULL;
 }
 
-static enum st begin_chain(struct walk *w, const char *tenant, unsigned chain, uint64_t first)
+static void begin_chain(struct walk *w, const char *tenant, unsigned chain, uint64_t first)
 {
     uint64_t kept = w->anchor ? w->anchor->first : 1;
 
@@ -79,7 +79,7 @@ static enum st begin_chain(struct walk *w, const char *tenant, unsigned chain, u
     w->met = false;
     w->last.sequence = kept - 1;
     w->starts = kept > 1 && first == kept;
-    return audit_line_origin(w->last.hash, tenant, chain);
+    audit_line_origin(w->last.hash, tenant, chain);
 }
 
 static enum st read_file(struct walk *w, uint64_t first)
@@ -112,7 +112,7 @@ enum st audit_verify(uint64_t *lines, const char *directory, const char *tenant,
             if (w.chain)
                 end_chain(&w);
             w.anchor = find(anchors, anchor_count, n->chain);
-            st = begin_chain(&w, tenant, n->chain, n->first);
+            begin_chain(&w, tenant, n->chain, n->first);
         }
         if (!st)
             st = read_file(&w, n->first);

@@ -207,7 +207,7 @@ static bool take_in(struct source *s, const struct buf *document, enum st st)
     struct auth_jwk_set set;
 
     if (!st)
-        st = digest_sha256(digest, document->data, document->len);
+        digest_sha256(digest, document->data, document->len);
     if (!st && s->set.count && memcmp(digest, s->digest, sizeof digest) == 0) {
         s->failures = 0;
         return false;

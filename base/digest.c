@@ -157,15 +157,6 @@ done:
     return st;
 }
 
-enum st digest_sha256(unsigned char out[DIGEST_BYTES], const void *bytes, size_t len)
-{
-    enum st st = fetched();
-
-    if (st)
-        return st;
-    return EVP_Digest(bytes, len, out, NULL, sha256, NULL) == 1 ? ST_OK : crypto_failed("SHA-256");
-}
-
 struct digest_stream {
     EVP_MD_CTX *md;
 };
@@ -242,6 +233,55 @@ enum st digest_stream_sum(unsigned char out[DIGEST_BYTES], struct digest_stream 
     return EVP_DigestFinal_ex(s->md, out, NULL) == 1 ? ST_OK : crypto_failed("SHA-256");
 }
 
+/* FIPS 180-4, section 5.1.1: the rest of a message of which `before` bytes, whole blocks, are
+ * hashed already. */
+static void finish_state(unsigned char out[DIGEST_BYTES], SHA256_CTX *state, size_t before,
+                         const unsigned char *bytes, size_t len)
+{
+    unsigned char end[2 * SHA256_CBLOCK];
+    uint64_t bits = htobe64((uint64_t)(before + len) * 8);
+
+    for (; len >= SHA256_CBLOCK; bytes += SHA256_CBLOCK, len -= SHA256_CBLOCK)
+        SHA256_Transform(state, bytes);
+    size_t end_len = len + 1 + sizeof bits <= SHA256_CBLOCK ? SHA256_CBLOCK : sizeof end;
+    memset(end, 0, sizeof end);
+    memcpy(end, bytes, len);
+    end[len] = 0x80;
+    memcpy(end + end_len - sizeof bits, &bits, sizeof bits);
+    for (size_t at = 0; at < end_len; at += SHA256_CBLOCK)
+        SHA256_Transform(state, end + at);
+    for (size_t i = 0; i < DIGEST_BYTES / sizeof(SHA_LONG); i++) {
+        SHA_LONG word = htobe32(state->h[i]);
+        memcpy(out + i * sizeof word, &word, sizeof word);
+    }
+    explicit_bzero(end, sizeof end);
+}
+
+void digest_sha256(unsigned char out[DIGEST_BYTES], const void *bytes, size_t len)
+{
+    SHA256_CTX state;
+
+    SHA256_Init(&state); /* sets words, and cannot fail */
+    finish_state(out, &state, 0, bytes, len);
+}
+
+void digest_chain(unsigned char hash[DIGEST_BYTES], const void *bytes, size_t len)
+{
+    size_t taken = len < SHA256_CBLOCK - DIGEST_BYTES ? len : SHA256_CBLOCK - DIGEST_BYTES;
+    unsigned char first[SHA256_CBLOCK];
+    SHA256_CTX state;
+
+    memcpy(first, hash, DIGEST_BYTES);
+    memcpy(first + DIGEST_BYTES, bytes, taken);
+    SHA256_Init(&state);
+    if (DIGEST_BYTES + taken < sizeof first) {
+        finish_state(hash, &state, 0, first, DIGEST_BYTES + taken);
+        return;
+    }
+    SHA256_Transform(&state, first);
+    finish_state(hash, &state, sizeof first, (const unsigned char *)bytes + taken, len - taken);
+}
+
 /* RFC 2104, from the states behind the two padded keys, block by block: ingest sums tens of
  * millions of short messages. The functions of OpenSSL 3 that do the same (EVP_MAC) take twice as
  * long, most of it for other than hashing; filling blocks through SHA256_Update and SHA256_Final is
@@ -275,7 +315,7 @@ enum st digest_hmac_new(struct digest_hmac **out, const struct secret *key)
     enum st st = h ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
 
     if (!st && key->len > sizeof block)
-        st = digest_sha256(block, key->bytes, key->len);
+        digest_sha256(block, key->bytes, key->len);
     else if (!st && key->len)
         memcpy(block, key->bytes, key->len);
     if (!st && !(start_state(h->inner, block, 0x36) && start_state(h->outer, block, 0x5c)))
@@ -297,30 +337,6 @@ void digest_hmac_free(struct digest_hmac *h)
     free(h);
 }
 
-/* FIPS 180-4, section 5.1.1: the rest of a message of which `before` bytes, whole blocks, are
- * hashed already. */
-static void finish_state(unsigned char out[DIGEST_BYTES], SHA256_CTX *state, size_t before,
-                         const unsigned char *bytes, size_t len)
-{
-    unsigned char end[2 * SHA256_CBLOCK];
-    uint64_t bits = htobe64((uint64_t)(before + len) * 8);
-
-    for (; len >= SHA256_CBLOCK; bytes += SHA256_CBLOCK, len -= SHA256_CBLOCK)
-        SHA256_Transform(state, bytes);
-    size_t end_len = len + 1 + sizeof bits <= SHA256_CBLOCK ? SHA256_CBLOCK : sizeof end;
-    memset(end, 0, sizeof end);
-    memcpy(end, bytes, len);
-    end[len] = 0x80;
-    memcpy(end + end_len - sizeof bits, &bits, sizeof bits);
-    for (size_t at = 0; at < end_len; at += SHA256_CBLOCK)
-        SHA256_Transform(state, end + at);
-    for (size_t i = 0; i < DIGEST_BYTES / sizeof(SHA_LONG); i++) {
-        SHA_LONG word = htobe32(state->h[i]);
-        memcpy(out + i * sizeof word, &word, sizeof word);
-    }
-    explicit_bzero(end, sizeof end);
-}
-
 void digest_hmac_sum(unsigned char out[DIGEST_BYTES], const struct digest_hmac *h,
                      const void *bytes, size_t len)
 {
@@ -330,23 +346,6 @@ void digest_hmac_sum(unsigned char out[DIGEST_BYTES], const struct digest_hmac *
     finish_state(out, &state, SHA256_CBLOCK, bytes, len);
     memcpy(state.h, h->outer, sizeof h->outer);
     finish_state(out, &state, SHA256_CBLOCK, out, DIGEST_BYTES);
-}
-
-void digest_chain(unsigned char hash[DIGEST_BYTES], const void *bytes, size_t len)
-{
-    size_t taken = len < SHA256_CBLOCK - DIGEST_BYTES ? len : SHA256_CBLOCK - DIGEST_BYTES;
-    unsigned char first[SHA256_CBLOCK];
-    SHA256_CTX state;
-
-    memcpy(first, hash, DIGEST_BYTES);
-    memcpy(first + DIGEST_BYTES, bytes, taken);
-    SHA256_Init(&state); /* sets words, and cannot fail */
-    if (DIGEST_BYTES + taken < sizeof first) {
-        finish_state(hash, &state, 0, first, DIGEST_BYTES + taken);
-        return;
-    }
-    SHA256_Transform(&state, first);
-    finish_state(hash, &state, sizeof first, (const unsigned char *)bytes + taken, len - taken);
 }
 
 static enum st hmac_once(unsigned char out[DIGEST_BYTES], const struct secret *key,

@@ -28,7 +28,7 @@ enum st secret_random(struct secret *out, size_t len) ST_MUST_USE;
  * At most 4096 bytes. */
 enum st secret_read_file(struct secret *out, const char *path) ST_MUST_USE;
 
-enum st digest_sha256(unsigned char out[DIGEST_BYTES], const void *bytes, size_t len) ST_MUST_USE;
+void digest_sha256(unsigned char out[DIGEST_BYTES], const void *bytes, size_t len);
 
 /* SHA-256 of a whole file read through `fd` from offset 0; *size is its length in bytes. */
 enum st digest_file(unsigned char out[DIGEST_BYTES], uint64_t *size, int fd) ST_MUST_USE;

@@ -18,10 +18,10 @@ static enum st checksum(unsigned char out[CATALOG_CHECKSUM_BYTES], const void *k
     buf_addch(&b, '\0');
     buf_add(&b, document, len);
     enum st st = buf_status(&b);
-    if (!st)
-        st = digest_sha256(digest, b.data, b.len);
-    if (!st)
+    if (!st) {
+        digest_sha256(digest, b.data, b.len);
         memcpy(out, digest, CATALOG_CHECKSUM_BYTES);
+    }
     buf_release(&b);
     return st;
 }

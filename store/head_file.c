@@ -39,9 +39,8 @@ static void share_definition(struct catalog_txn *t, json_t *row, json_t *definit
 
     if (definition && !text)
         catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
-    if (text)
-        catalog_fail(t, digest_sha256(digest, text, strlen(text)));
     if (text && !t->status) {
+        digest_sha256(digest, text, strlen(text));
         digest_hex(hex, digest, sizeof digest);
         store_set(t, definitions, hex, json_incref(definition));
         store_set(t, row, "definition", json_string(hex));

@@ -143,7 +143,7 @@ static enum st finish(unsigned char out[STORE_KEY_BYTES], struct store_hasher *h
     if (!st && h->hmac)
         digest_hmac_sum(digest, h->hmac, encoding->data, encoding->len);
     else if (!st)
-        st = digest_sha256(digest, encoding->data, encoding->len);
+        digest_sha256(digest, encoding->data, encoding->len);
     if (!st)
         memcpy(out, digest, STORE_KEY_BYTES);
     return st;

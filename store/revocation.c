@@ -14,18 +14,15 @@
 
 #define COUNTER "revocations"
 
-static enum st make_key(char out[CATALOG_KEY_SIZE], const char *tenant, const char *kind,
-                        const char *text)
+static void make_key(char out[CATALOG_KEY_SIZE], const char *tenant, const char *kind,
+                     const char *text)
 {
     unsigned char digest[DIGEST_BYTES];
     char hex[DIGEST_HEX_SIZE];
-    enum st st = digest_sha256(digest, text, strlen(text));
 
-    if (st)
-        return st;
+    digest_sha256(digest, text, strlen(text));
     digest_hex(hex, digest, sizeof digest);
     snprintf(out, CATALOG_KEY_SIZE, "%s/%s/%s", tenant, kind, hex);
-    return ST_OK;
 }
 
 static int64_t seconds_of(const json_t *row, const char *name)
@@ -83,10 +80,9 @@ enum st store_revoke(json_t **row, struct store *s, const struct store_revocatio
     *row = NULL;
     if (!st)
         st = store_tenant_get(&tenant, s, r->tenant);
-    if (!st)
-        st = make_key(key, r->tenant, kind, r->subject ? r->subject : r->token_id);
     if (st)
         return st;
+    make_key(key, r->tenant, kind, r->subject ? r->subject : r->token_id);
     json_t *value = json_pack("{s:I, s:o, s:I, s:s, s:s*}", "until_s",
                               (json_int_t)(now_us / 1000000), "revoked_at", store_time_json(now_us),
                               "expires_s", end_s(r), "actor", actor->name, "reason", actor->reason);
@@ -176,17 +172,20 @@ static int by_key(const void *key, const void *item)
 /* The row of a key, if there is one: its until_s. */
 typedef bool (*find_fn)(int64_t *until_s, const char *key, void *ctx);
 
-/* Whatever cannot be looked up counts as revoked. */
 static bool is_revoked(const struct store_token *token, find_fn find, void *ctx)
 {
     char key[CATALOG_KEY_SIZE];
     int64_t until_s;
 
-    if (*token->token_id &&
-        (make_key(key, token->tenant, "jti", token->token_id) || find(&until_s, key, ctx)))
-        return true;
-    return *token->subject && (make_key(key, token->tenant, "sub", token->subject) ||
-                               (find(&until_s, key, ctx) && token->issued_s <= until_s));
+    if (*token->token_id) {
+        make_key(key, token->tenant, "jti", token->token_id);
+        if (find(&until_s, key, ctx))
+            return true;
+    }
+    if (!*token->subject)
+        return false;
+    make_key(key, token->tenant, "sub", token->subject);
+    return find(&until_s, key, ctx) && token->issued_s <= until_s;
 }
 
 static bool find_in_view(int64_t *until_s, const char *key, void *ctx)

@@ -207,7 +207,7 @@ static void write_lines(struct buf *out, struct audit_head heads[RECORDS_MAX], s
 {
     unsigned char hash[DIGEST_BYTES], keys[KEYS_MAX * AUDIT_KEY_BYTES] = {0}, hits[KEYS_MAX] = {1};
 
-    require(audit_line_origin(hash, "fuzz", 1) == ST_OK);
+    audit_line_origin(hash, "fuzz", 1);
     for (size_t i = 0; i < count; i++) {
         struct audit_record r = {.at_us = START_US + (int64_t)(i / 2), /* some at the same time */
                                  .event = "lookup",

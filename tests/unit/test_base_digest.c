@@ -18,7 +18,7 @@ static void digests_equal_the_published_vectors(void **state)
     struct secret key = {0};
 
     (void)state;
-    assert_int_equal(digest_sha256(sum, "abc", 3), ST_OK);
+    digest_sha256(sum, "abc", 3);
     digest_hex(hex, sum, sizeof sum);
     assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     assert_int_equal(secret_copy(&key, "Jefe", 4), ST_OK);
@@ -54,8 +54,8 @@ static void hmac_is_right_for_every_length(void **state)
     for (size_t i = 64; i < sizeof message; i++)
         message[i] = (unsigned char)(i * 7);
     for (size_t len = 0; len <= 300; len++) {
-        assert_int_equal(digest_sha256(outer + 64, message, 64 + len), ST_OK);
-        assert_int_equal(digest_sha256(expected, outer, sizeof outer), ST_OK);
+        digest_sha256(outer + 64, message, 64 + len);
+        digest_sha256(expected, outer, sizeof outer);
         digest_hmac_sum(sum, h, message + 64, len);
         assert_memory_equal(sum, expected, sizeof sum);
     }

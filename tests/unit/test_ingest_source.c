@@ -352,7 +352,7 @@ static void assert_sum(const json_t *rows, size_t file, const struct kit *kit, c
     buf_init(&text, 1u << 24);
     kit_path(path, kit, name);
     kit_ok(fs_read(&text, path));
-    kit_ok(digest_sha256(sum, text.data, text.len));
+    digest_sha256(sum, text.data, text.len);
     digest_hex(hex, sum, sizeof sum);
     assert_string_equal(json_string_value(json_object_get(entry, "sha256")), hex);
     assert_string_equal(json_string_value(json_object_get(entry, "file")), name);

@@ -125,7 +125,7 @@ static void threads_and_pieces_change_nothing(void **state)
         buf_init(&segment, 256u << 20);
         kit_ok(fs_path(path, "%s/%s", kit->task.directory, TASK_SEGMENT));
         kit_ok(fs_read(&segment, path));
-        kit_ok(digest_sha256(sums[i], segment.data, segment.len));
+        digest_sha256(sums[i], segment.data, segment.len);
         buf_release(&segment);
         assert_memory_equal(sums[i], sums[0], DIGEST_BYTES);
     }
