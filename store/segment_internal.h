@@ -36,8 +36,7 @@ json_t *segment_meta_new(const struct store_segment_info *info, uint64_t records
 /* What one worker slot keeps: a cache line of its own. */
 struct reader_slot {
     _Alignas(64) MDB_txn *txn;
-    MDB_cursor *cursor; /* on the records */
-    struct buf row;     /* the last one that was read */
+    struct buf row; /* the last one that was read */
 };
 
 struct store_segment {

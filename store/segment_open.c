@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 /* Reading a segment. The file never changes, so that it is opened without locks, and each slot
- * keeps one read transaction and one cursor for the segment's life: what they point at stays valid
+ * keeps one read transaction for the segment's life: what they point at stays valid
  * until the segment is closed. The map is as large as the file, not as the writer's constant: a
  * process may have hundreds open.
  *
@@ -232,8 +232,6 @@ void store_segment_close(struct store_segment *s)
     if (!s)
         return;
     for (unsigned i = 0; i < s->slot_count; i++) {
-        if (s->slots[i].cursor)
-            mdb_cursor_close(s->slots[i].cursor);
         if (s->slots[i].txn)
             mdb_txn_abort(s->slots[i].txn);
         buf_release(&s->slots[i].row);

@@ -30,13 +30,9 @@ static enum st enter(struct store_segment *s, unsigned slot, struct reader_slot 
     assert(slot < s->slot_count);
     if (atomic_load_explicit(&s->unreadable, memory_order_relaxed))
         return guard_unreadable();
-    if (!r->cursor) {
-        int rc = r->txn ? 0 : mdb_txn_begin(s->env, NULL, MDB_RDONLY, &r->txn);
-        if (rc == 0)
-            rc = mdb_cursor_open(r->txn, s->records, &r->cursor);
-        if (rc != 0)
-            return reading_failed(s, rc);
-    }
+    int rc = r->txn ? 0 : mdb_txn_begin(s->env, NULL, MDB_RDONLY, &r->txn);
+    if (rc != 0)
+        return reading_failed(s, rc);
     *out = r;
     return ST_OK;
 }
@@ -68,8 +64,9 @@ static enum st find(struct store_segment *s, unsigned slot,
 
     if (st)
         return st;
-    /* A cursor skips the descent when the key is in the page it stands on. */
-    int rc = mdb_cursor_get(r->cursor, &k, &v, MDB_SET);
+    /* No cursor: it first looks whether the key is in the page it stands on, which is seldom near.
+     */
+    int rc = mdb_get(r->txn, s->records, &k, &v);
     if (rc == MDB_NOTFOUND)
         return ST_NOT_FOUND;
     if (rc != 0)
