@@ -142,9 +142,10 @@ void api_usage_of(struct store_usage *out, const struct api_request *request, un
     out->requests = out->keys = out->matches = out->bytes = out->job_ms = 0;
     copy(out->tenant, sizeof out->tenant, request->identity->tenant);
     copy(out->subject, sizeof out->subject, request->identity->subject);
-    /* A name that nobody has is no row: who guesses names would make rows. */
+    /* A name that nobody has is no row: who guesses names would make rows. What was refused may
+     * have been refused before anybody looked for the dataset. */
     out->dataset[0] = '\0';
-    if (is_of_dataset(route) && (request->keys || (status != 404 && status != 400)))
+    if (is_of_dataset(route) && (request->keys || status < 400))
         copy(out->dataset, sizeof out->dataset, request->path_params[0]);
 }
 

@@ -42,6 +42,19 @@ test('requests, keys, matches and bytes are counted exactly, over two servers', 
   assert.deepEqual([batch.requests, batch.keys, batch.matches], [1, 3, 2]);
 });
 
+test('whoever makes up names makes no rows, however the requests are refused', async () => {
+  const weak = await data.token({ scope: 'analytics:read', subject: 'guesser' });
+  const refused = [
+    [403, 'POST', 'lookup', { body: { key: { id: 'x' } } }], [415, 'PUT', '', { body: '{}', headers: { 'content-type': 'text/plain' }, token: admin }],
+    [413, 'PUT', '', { body: 'x'.repeat(400_000), token: admin }], [412, 'PUT', '', { body: { ...THINGS, name: 'made-up' }, headers: { 'if-match': '*' }, token: admin }],
+  ];
+  for (const [status, method, rest, options] of refused)
+    assert.equal((await first.request(method, `/v1/datasets/made-up${rest && `/${rest}`}`, { token: weak, ...options })).status, status);
+  await until('they are counted', async () => (await rows()).filter((one) => one.operation === 'putDataset').reduce((sum, one) => sum + one.requests, 0) === 3);
+  await until('so is the lookup', async () => (await rows()).some((one) => one.subject === 'guesser' && one.operation === 'lookup'));
+  assert.deepEqual((await rows()).filter((one) => one.dataset === 'made-up'), []);
+});
+
 test('a stop loses nothing, a kill what is younger than the interval; nothing is counted twice', async () => {
   const slow = await data.serve('--usage-interval', '1h');
   for (let n = 0; n < 7; n++) await slow.get('/v1/datasets', token);
