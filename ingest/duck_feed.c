@@ -5,6 +5,8 @@
  */
 #include "ingest/duck_internal.h"
 
+#include "base/word.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -159,6 +161,18 @@ size_t duck_rows_max(void)
     return duckdb_vector_size();
 }
 
+/* At most 12 bytes; zero behind them. */
+static void put_short(duckdb_string_t *out, const char *bytes, size_t len)
+{
+    bool more = len > WORD_BYTES;
+    uint64_t first = len >= WORD_BYTES ? word_load(bytes) : word_load_part(bytes, len);
+    uint64_t second = more ? word_load_part(bytes + WORD_BYTES, len - WORD_BYTES) : 0;
+    uint32_t last = htole32((uint32_t)second);
+    out->value.inlined.length = (uint32_t)len;
+    word_store(out->value.inlined.inlined, first);
+    memcpy(out->value.inlined.inlined + WORD_BYTES, &last, sizeof last);
+}
+
 void duck_rows_put(struct duck_rows *rows, size_t row, const struct store_text *fields,
                    int64_t place)
 {
@@ -175,9 +189,7 @@ void duck_rows_put(struct duck_rows *rows, size_t row, const struct store_text *
             }
             duckdb_validity_set_row_invalid(c->validity, row);
         } else if (f->len <= sizeof value->value.inlined.inlined) {
-            memset(value, 0, sizeof *value);
-            value->value.inlined.length = (uint32_t)f->len;
-            memcpy(value->value.inlined.inlined, f->bytes, f->len);
+            put_short(value, f->bytes, f->len);
         } else {
             duckdb_vector_assign_string_element_len(c->vector, row, f->bytes, f->len);
         }
