@@ -72,24 +72,16 @@ static size_t order_len(const unsigned char *order)
     return len + 2;
 }
 
-size_t payload_begin(struct buf *out)
-{
-    buf_addch(out, 0);
-    return out->len;
-}
-
-void payload_end(struct buf *out, size_t start)
+void payload_end_long(struct buf *out, size_t begun)
 {
     unsigned char bytes[VARINT_MAX];
-    size_t len = out->len - start, more = put_varint(bytes, len) - 1;
-    if (more) {
-        if (!buf_reserve(out, more))
-            return;
-        memmove(out->data + start + more, out->data + start, len);
-        out->len += more;
-        out->data[out->len] = '\0';
-    }
-    memcpy(out->data + start - 1, bytes, more + 1);
+    size_t len = out->len - begun, more = put_varint(bytes, len) - 1;
+    if (!buf_reserve(out, more))
+        return;
+    memmove(out->data + begun + more, out->data + begun, len);
+    memcpy(out->data + begun - 1, bytes, more + 1);
+    out->len += more;
+    out->data[out->len] = '\0';
 }
 
 void payload_add_input(struct buf *out, unsigned char kind, int64_t input)

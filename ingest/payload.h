@@ -13,9 +13,21 @@
 /* Appended in this order: the order when duplicates have one, the row, then for each rollup its
  * tuple and one input per term but count(*), which has none. A failure stays in `out`. */
 void payload_add_order(struct buf *out, enum store_type type, const struct store_value *v);
-/* The row, or a tuple, is what is appended in between; its length is put in front of it. */
-size_t payload_begin(struct buf *out);
-void payload_end(struct buf *out, size_t begun);
+/* The row, or a tuple, is what is appended in between; its length is put in front of it, where
+ * there is room for one byte. */
+static inline size_t payload_begin(struct buf *out)
+{
+    buf_addch(out, 0);
+    return out->len;
+}
+void payload_end_long(struct buf *out, size_t begun);
+static inline void payload_end(struct buf *out, size_t begun)
+{
+    if (out->len - begun < 0x80)
+        out->data[begun - 1] = (char)(out->len - begun);
+    else
+        payload_end_long(out, begun);
+}
 /* `kind`: enum store_input or PAYLOAD_NULL; `input`: an integer, a DOUBLE's bits, or a hash. */
 void payload_add_input(struct buf *out, unsigned char kind, int64_t input);
 

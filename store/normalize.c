@@ -23,10 +23,27 @@ static enum st reject(const char *why)
     return st_fail(ST_INVALID, "INVALID_KEY", "%s", why);
 }
 
+/* The bytes are looked at when something is wrong with the text, or nothing else looks at each. */
+static enum st check_utf8(const char *text, size_t len)
+{
+    return utf8_is_valid(text, len) ? ST_OK : reject("is not valid UTF-8");
+}
+
+static enum st refuse(const char *text, size_t len, const char *why)
+{
+    enum st st = check_utf8(text, len);
+
+    return st ? st : reject(why);
+}
+
 /* ---- exact ---- */
 
 static enum st apply_exact(struct buf *out, const char *text, size_t len)
 {
+    enum st st = check_utf8(text, len);
+
+    if (st)
+        return st;
     buf_add(out, text, len);
     return ST_OK;
 }
@@ -280,6 +297,9 @@ static enum st apply_person_name(struct buf *out, const char *text, size_t len)
 {
     if (add_plain_name(out, text, len))
         return ST_OK;
+    enum st st = check_utf8(text, len);
+    if (st)
+        return st;
     return add_usual_name(out, text, len) ? ST_OK : add_any_name(out, text, len);
 }
 
@@ -291,7 +311,7 @@ static enum st apply_date(struct buf *out, const char *text, size_t len)
     unsigned month, day;
 
     if (!value_parse_civil(&year, &month, &day, text, len))
-        return reject("is not a date: YYYY-MM-DD expected");
+        return refuse(text, len, "is not a date: YYYY-MM-DD expected");
     buf_add(out, text, len);
     return ST_OK;
 }
@@ -309,7 +329,8 @@ static enum st apply_digits(struct buf *out, const char *text, size_t len)
         if (text[i] >= '0' && text[i] <= '9')
             buf_addch(out, text[i]);
         else if (!memchr(" -./", text[i], 4))
-            return reject("holds something other than digits, spaces, hyphens, dots and slashes");
+            return refuse(text, len,
+                          "holds something other than digits, spaces, hyphens, dots and slashes");
     }
     return ST_OK;
 }
@@ -357,8 +378,6 @@ enum st store_normalize(struct buf *out, const struct store_normalizer *n, const
 
     if (len > INPUT_MAX)
         return reject("is longer than 1024 bytes");
-    if (!utf8_is_valid(text, len))
-        return reject("is not valid UTF-8");
     st = n->apply(out, text, len);
     if (!st)
         st = buf_status(out);
