@@ -70,13 +70,18 @@ static enum st put_anchor(const struct act *a)
     return store_anchor_put(a->store, &anchor, 1);
 }
 
+static const char *outcome_of(enum st st)
+{
+    return st == ST_UNKNOWN_OUTCOME ? "unknown" : st ? "refused" : "done";
+}
+
 enum st act_end(struct act *a, enum st st)
 {
     struct st_report report;
 
     if (a->chain) {
         st_save(&report, st);
-        enum st noted = note(a, st ? "refused" : "done");
+        enum st noted = note(a, outcome_of(st));
         if (!noted)
             noted = put_anchor(a);
         if (noted)

@@ -1,5 +1,6 @@
 /* Acts of the command line in the audit, each two lines: "begun", which is on the disk before the
- * act, so that none is done without a trace, and "done" or "refused" after it. */
+ * act, so that none is done without a trace, and "done" or "refused" after it; "unknown" when its
+ * commit may or may not have happened. */
 #ifndef EVERLINE_API_ACT_H
 #define EVERLINE_API_ACT_H
 

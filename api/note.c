@@ -48,7 +48,8 @@ void api_note_act(const struct api_request *request, unsigned status)
     struct audit_record r = begin(request);
 
     r.status = status;
-    r.outcome = status < 400 ? "done" : "refused";
+    /* 500 is that of a commit that may or may not have happened (api/problem.c). */
+    r.outcome = status < 400 ? "done" : status == 500 ? "unknown" : "refused";
     if (is_of_dataset(route))
         r.dataset = request->path_params[0];
     r.target = request->act->target[0] ? request->act->target

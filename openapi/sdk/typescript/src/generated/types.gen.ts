@@ -423,7 +423,7 @@ export type AuditLine = {
      */
     status?: number;
     /**
-     * match, no_match or batch; of an act done or refused
+     * match, no_match or batch; of an act done, refused or unknown; begun, before an act of the command line
      */
     outcome?: string;
     /**
