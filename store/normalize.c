@@ -158,7 +158,7 @@ static enum st fold_name(struct buf *out, const char *text, size_t len)
     }
     add_name(out, folded, n);
     free(folded);
-    return ST_OK;
+    return buf_status(out);
 }
 
 /* A normal form is its own normal form. With the tables of Unicode 15 one pass is enough (the test
@@ -184,8 +184,6 @@ static enum st add_any_name(struct buf *out, const char *text, size_t len)
         struct buf swap = now;
         now = next;
         next = swap;
-        if (!st)
-            st = buf_status(&now);
     }
     if (!st)
         buf_add(out, now.data, now.len);
@@ -199,6 +197,7 @@ static enum st add_any_name(struct buf *out, const char *text, size_t len)
  * what the general way makes of each is what it makes of them in a name. */
 #define ACCENTED_LEAD 0xC3 /* of the first; the last has ACCENTED_LEAD + 2 */
 
+static bool have_forms;       /* else the general way: there was no memory to make them */
 static char ascii_forms[128]; /* 0: dropped */
 static struct form {
     unsigned char len; /* 0: the general way */
@@ -210,21 +209,23 @@ static void make_forms(void)
     struct buf form;
 
     buf_init(&form, FOLDED_MAX);
+    have_forms = true;
     for (int c = 0; c < 128; c++) {
         char text = (char)c;
-        bool space = name_character(c) == ' ';
         buf_reset(&form);
-        if (!space && !add_any_name(&form, &text, 1) && form.len)
-            ascii_forms[c] = form.data[0];
-        else if (space)
+        if (name_character(c) == ' ')
             ascii_forms[c] = ' ';
+        else if (add_any_name(&form, &text, 1) || form.status)
+            have_forms = false;
+        else if (form.len)
+            ascii_forms[c] = form.data[0];
     }
     for (int lead = 0; lead < 3; lead++)
         for (int c = 0; c < 64; c++) {
             const char text[2] = {(char)(ACCENTED_LEAD + lead), (char)(0x80 + c)};
             struct form *f = &accented_forms[lead][c];
             buf_reset(&form);
-            if (add_any_name(&form, text, 2) || form.len > sizeof f->bytes)
+            if (add_any_name(&form, text, 2) || form.status || form.len > sizeof f->bytes)
                 continue;
             f->len = (unsigned char)form.len;
             if (form.len)
@@ -242,6 +243,10 @@ static bool add_usual_name(struct buf *out, const char *text, size_t len)
     if (!start)
         return true;
     pthread_once(&once, make_forms);
+    if (!have_forms) {
+        *start = '\0';
+        return false;
+    }
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)text[i];
         if (c < 0x80) {
