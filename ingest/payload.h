@@ -23,6 +23,8 @@ static inline size_t payload_begin(struct buf *out)
 void payload_end_long(struct buf *out, size_t begun);
 static inline void payload_end(struct buf *out, size_t begun)
 {
+    if (out->status) /* there may be no byte for it */
+        return;
     if (out->len - begun < 0x80)
         out->data[begun - 1] = (char)(out->len - begun);
     else
