@@ -20,8 +20,9 @@ struct column {
 struct reading {
     struct duck *duck;
     struct duck_feed_slot *slot;
-    void *reading;   /* the feed's */
-    size_t *columns; /* that are asked for, in the order of the chunk's vectors */
+    const struct duck_feed *feed; /* the slot's, which may be fed anew before this one is ended */
+    void *reading;                /* the feed's */
+    size_t *columns;              /* that are asked for, in the order of the chunk's vectors */
     size_t column_count;
 };
 
@@ -70,7 +71,7 @@ static void end_reading(void *data)
 {
     struct reading *r = data;
     if (r->reading)
-        r->slot->feed->end_fn(r->reading);
+        r->feed->end_fn(r->reading);
     free(r->columns);
     free(r);
 }
@@ -85,6 +86,7 @@ static void read_init(duckdb_init_info info)
     if (r) {
         *r = (struct reading){.duck = d,
                               .slot = slot,
+                              .feed = slot->feed,
                               .columns = calloc(count + 1, sizeof *r->columns),
                               .column_count = count};
         st = r->columns ? slot->feed->begin_fn(&r->reading, slot->feed->ctx)
