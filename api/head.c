@@ -1,5 +1,7 @@
 #include "api/head.h"
 
+#include "base/word.h"
+
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,8 +53,6 @@ static bool is_token(const char *name, size_t len)
     return len > 0;
 }
 
-#define BYTES(value) (0x0101010101010101u * (uint64_t)(value))
-
 /* RFC 9110 section 5.5: no control character but the tab. Eight bytes at a time, because a token is
  * long: the high bit of a byte of `low` is set when it is below 0x20 (and seldom without cause,
  * which the second look finds out). */
@@ -60,12 +60,10 @@ static bool has_control(const char *text, size_t len)
 {
     size_t i = 0;
 
-    for (; i + sizeof(uint64_t) <= len; i += sizeof(uint64_t)) {
-        uint64_t word;
-        memcpy(&word, text + i, sizeof word);
-        uint64_t low = (word - BYTES(0x20)) & ~word & BYTES(0x80);
-        uint64_t del = ((word ^ BYTES(0x7f)) - BYTES(0x01)) & ~(word ^ BYTES(0x7f)) & BYTES(0x80);
-        if (low | del)
+    for (; i + WORD_BYTES <= len; i += WORD_BYTES) {
+        uint64_t word = word_load(text + i), del = word ^ WORD_OF(0x7fu);
+        uint64_t low = (word - WORD_OF(0x20u)) & ~word & WORD_HIGH;
+        if (low | ((del - WORD_OF(1u)) & ~del & WORD_HIGH))
             break;
     }
     for (; i < len; i++)

@@ -1,6 +1,7 @@
 #include "base/buf.h"
 
 #include "base/utf8.h"
+#include "base/word.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -119,28 +120,21 @@ static void add_escape(struct buf *b, unsigned char c)
         buf_addf(b, "\\u%04x", c);
 }
 
-#define BYTES(value) (0x0101010101010101u * (uint64_t)(value))
-
 /* Of eight bytes: the high bit of one is set when it is no ASCII or must be escaped, and else only
  * beside such a one. */
 static inline uint64_t odd_bytes(uint64_t word)
 {
-    return word | (word - BYTES(0x20)) | ((word ^ BYTES('"')) - BYTES(1)) |
-           ((word ^ BYTES('\\')) - BYTES(1));
+    return word | (word - WORD_OF(' ')) | ((word ^ WORD_OF('"')) - WORD_OF(1u)) |
+           ((word ^ WORD_OF('\\')) - WORD_OF(1u));
 }
 
 static bool is_plain(const char *s, size_t len)
 {
-    uint64_t odd = 0, word;
+    uint64_t odd = 0;
 
-    for (; len >= sizeof word; s += sizeof word, len -= sizeof word) {
-        memcpy(&word, s, sizeof word);
-        odd |= odd_bytes(word);
-    }
-    word = BYTES(' ');
-    if (len)
-        memcpy(&word, s, len);
-    return !((odd | odd_bytes(word)) & BYTES(0x80));
+    for (; len >= WORD_BYTES; s += WORD_BYTES, len -= WORD_BYTES)
+        odd |= odd_bytes(word_load(s));
+    return !((odd | odd_bytes(word_load_part(s, len) | WORD_OF(' ') << 8 * len)) & WORD_HIGH);
 }
 
 void buf_add_json_string(struct buf *b, const char *s, size_t len)
