@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,9 +80,34 @@ static void taking_hands_over_the_bytes_and_empties_the_buffer(void **state)
     buf_release(&b);
 }
 
+static void every_ascii_byte_is_escaped_as_it_must_be_wherever_it_stands(void **state)
+{
+    (void)state;
+    for (size_t at = 0; at < 20; at++)
+        for (int c = 1; c < 0x80; c++) {
+            char text[21] = "abcdefghijklmnopqrst", expected[40], escape[8] = {(char)c};
+            const char *shorts = strchr("\bb\tt\nn\ff\rr\"\"\\\\", c);
+            text[at] = (char)c;
+            if (c == '"' || c == '\\')
+                snprintf(escape, sizeof escape, "\\%c", c);
+            else if (c < 0x20 && shorts)
+                snprintf(escape, sizeof escape, "\\%c", shorts[1]);
+            else if (c < 0x20)
+                snprintf(escape, sizeof escape, "\\u%04x", (unsigned)c);
+            snprintf(expected, sizeof expected, "\"%.*s%s%s\"", (int)at, text, escape,
+                     text + at + 1);
+            struct buf b;
+            buf_init(&b, 100);
+            buf_add_json_string(&b, text, 20);
+            assert_string_equal(b.data, expected);
+            buf_release(&b);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_ascii_byte_is_escaped_as_it_must_be_wherever_it_stands),
         cmocka_unit_test(an_append_over_the_cap_fails_and_stays_failed),
         cmocka_unit_test(numbers_are_written_to_their_limits),
         cmocka_unit_test(json_strings_are_escaped_and_bad_utf8_refused),
