@@ -304,6 +304,17 @@ static void anchor_at_the_end(struct api_audit *a)
     a->anchors = NULL;
 }
 
+static void prune(struct api_audit *a)
+{
+    int64_t before_s = api_audit_too_old(a->options.retention_ms);
+    bool rest = true;
+
+    for (size_t i = 0; i < a->tenant_count; i++)
+        rest = audit_chain_rest(a->tenants[i]->chain, before_s) && rest;
+    if (api_audit_prune(a->options.keeper, a->directory, rest ? a->number : 0, before_s))
+        log_failure(LOG_LEVEL_WARN, "audit", "what is old of it stays for now");
+}
+
 /* ---- the thread ---- */
 
 static bool wait_for_work(struct api_audit *a)
@@ -341,8 +352,7 @@ static void *audit_main(void *arg)
         }
         if (now_ms >= a->prune_ms) {
             a->prune_ms = now_ms + PRUNE_MS;
-            if (api_audit_prune(a->options.keeper, a->directory, a->options.retention_ms))
-                log_failure(LOG_LEVEL_WARN, "audit", "what is old of it stays for now");
+            prune(a);
         }
     }
     note_state(a, commit(a)); /* what came while the one before was at it */

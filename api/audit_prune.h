@@ -4,8 +4,13 @@
 
 #include "store/keeper.h"
 
-/* One round over all tenants, from any thread but the catalog's. */
-enum st api_audit_prune(struct store_keeper *keeper, const char *directory,
-                        uint64_t retention_ms) ST_MUST_USE;
+/* What was written before this second is too old now; 0: nothing is. */
+int64_t api_audit_too_old(uint64_t retention_ms);
+
+/* One round over all tenants, from the thread that appends to the chains `own`, none of which has a
+ * file open that is too old (audit_chain_rest). 0: the newest file of every chain that a process
+ * has the lock of stays, the caller's too. */
+enum st api_audit_prune(struct store_keeper *keeper, const char *directory, unsigned own,
+                        int64_t before_s) ST_MUST_USE;
 
 #endif

@@ -1,9 +1,9 @@
 #include "api/check.h"
 
-#include "api/commands.h"
-#include "api/spawn.h"
 #include "base/clock.h"
+#include "base/program.h"
 #include "base/report.h"
+#include "store/definition.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -56,21 +56,13 @@ static enum st read_answer(int fd)
 {
     char text[ANSWER_MAX];
     ssize_t n = pread(fd, text, sizeof text, 0);
-    json_t *answer = NULL;
-    struct st_report report = {0};
-    enum st st = n < 0 ? st_fail_errno(errno, "reading what the check of a definition says")
-                       : jx_parse_object(&answer, text, (size_t)n);
+    enum st said;
 
-    if (!st && json_object_get(answer, "error")) {
-        report_from_json(&report, json_object_get(answer, "error"));
-        st = st_restore(&report);
-    } else if (st || !json_is_true(json_object_get(answer, "ok"))) {
-        st = st_hint(st_fail(ST_UNREACHABLE, "CHECK_DIED",
-                             "the check of the definition ended without an answer"),
-                     "everline-ingest check FILE says more");
-    }
-    json_decref(answer);
-    return st;
+    if (n >= 0 && report_hear(&said, text, (size_t)n))
+        return said;
+    return st_hint(st_fail(ST_UNREACHABLE, "CHECK_DIED",
+                           "the check of the definition ended without an answer"),
+                   "everline-ingest check FILE says more");
 }
 
 enum st api_check_sql(const json_t *document, enum st (*go_on_fn)(void *ctx), void *ctx)
@@ -80,19 +72,19 @@ enum st api_check_sql(const json_t *document, enum st (*go_on_fn)(void *ctx), vo
     char program[FS_PATH_MAX];
     const char *argv[] = {program, "verdict", "-", NULL};
     int in = -1, out = memfd_create("answer", MFD_CLOEXEC), status = 0;
-    enum st st = commands_sibling(program, "everline-ingest");
+    enum st st = program_sibling(program, "everline-ingest");
 
     if (!st && out < 0)
         st = st_fail_errno(errno, "making room for what the check of a definition says");
     if (!st)
         st = write_document(&in, document);
     if (!st) {
-        pid_t pid = api_spawn(program, (char *const *)(uintptr_t)argv, in, out);
+        pid_t pid = program_start(program, (char *const *)(uintptr_t)argv, in, out);
         if (pid < 0) {
             st = st_fail_errno(errno, "starting the check of a definition");
         } else {
             setpriority(PRIO_PROCESS, (id_t)pid, 10); /* lookups go first */
-            st = api_spawn_wait(&status, pid, go_on, &c);
+            st = program_wait(&status, pid, go_on, &c);
         }
     }
     if (!st && WIFEXITED(status) && WEXITSTATUS(status) == 127)

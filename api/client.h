@@ -3,22 +3,11 @@
 #ifndef EVERLINE_API_CLIENT_H
 #define EVERLINE_API_CLIENT_H
 
-#include "base/status.h"
-
-#include <netinet/in.h>
-#include <stdbool.h>
-#include <sys/socket.h>
-
-/* An IPv4 address is IPv6's ::ffff:a.b.c.d here. */
-struct api_network {
-    struct in6_addr address;
-    unsigned bits; /* of 128 that count */
-};
+#include "base/network.h"
 
 /* Proxies whose word on their client's address is taken. */
 struct api_proxies {
-    struct api_network *networks;
-    size_t count;
+    struct network_list networks;
     bool local;     /* who is at a unix socket is one */
     bool forwarded; /* they write Forwarded, else X-Forwarded-For; the other is anybody's */
 };
@@ -29,8 +18,6 @@ enum st api_proxies_read(struct api_proxies *out, const char *const *texts,
                          bool forwarded) ST_MUST_USE;
 void api_proxies_release(struct api_proxies *p);
 
-/* The address of a peer; false: it has none (a unix socket). */
-bool api_peer_address(struct in6_addr *out, const struct sockaddr *peer);
 bool api_is_proxy(const struct api_proxies *p, const struct sockaddr *peer);
 
 /* The client of a request whose connection is with `peer`; `header` is the value of the header that

@@ -3,6 +3,7 @@
 #include "auth/keyset.h"
 #include "auth/token.h"
 #include "base/clock.h"
+#include "store/revocation.h"
 
 #include <errno.h>
 #include <pwd.h>
@@ -117,18 +118,6 @@ enum st commands_print_table(const json_t *items, const struct commands_column *
     return ST_OK;
 }
 
-enum st commands_sibling(char out[FS_PATH_MAX], const char *name)
-{
-    char self[FS_PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-
-    if (n < 0)
-        return st_fail_errno(errno, "finding this program's place");
-    self[n] = '\0';
-    *strrchr(self, '/') = '\0';
-    return fs_path(out, "%s/%s", self, name);
-}
-
 enum st commands_run(int *exit_code, const char *path, char *const *argv)
 {
     int status;
@@ -195,18 +184,23 @@ enum st commands_mint(struct buf *out, struct store *s, const char *tenant, cons
     char directory[FS_PATH_MAX];
     struct store_tenant t;
     struct auth_mint mint = {.subject = subject, .datasets = datasets};
+    int64_t since_s = 0;
     enum st st = auth_scopes_parse_strict(&mint.scopes, scope);
 
     if (!st)
         st = store_tenant_get(&t, s, tenant);
     if (!st)
         st = store_token_keys_dir(directory, store_keys_dir(s), tenant);
+    if (!st) /* one of that name was deleted within this second */
+        st = store_tokens_since(&since_s, s, tenant);
     if (st)
         return st;
     mint.tenant = t.name;
     mint.issuer = t.issuer;
     mint.audience = t.audience;
     mint.now_s = clock_wall_us() / 1000000;
+    if (mint.now_s < since_s)
+        mint.now_s = since_s;
     mint.ttl_s = (int64_t)(ttl_ms / 1000);
     return auth_token_mint(out, directory, NULL, &mint);
 }

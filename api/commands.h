@@ -32,6 +32,7 @@ enum st catalog_rebuild_cmd(const struct cmd_args *args);
 enum st usage_cmd(const struct cmd_args *args);
 enum st tenant_delete_cmd(const struct cmd_args *args);
 enum st audit_verify_cmd(const struct cmd_args *args);
+enum st act_cmd(const struct cmd_args *args);
 enum st get_cmd(const struct cmd_args *args);
 enum st config_example_cmd(const struct cmd_args *args);
 enum st config_check_cmd(const struct cmd_args *args);
@@ -103,11 +104,8 @@ struct commands_column {
 enum st commands_print_table(const json_t *items,
                              const struct commands_column *columns) ST_MUST_USE;
 
-/* Path of a program beside this one ("everline-ingest"). */
-enum st commands_sibling(char out[FS_PATH_MAX], const char *name) ST_MUST_USE;
-
-/* Runs it with these arguments (argv[0] included, NULL at the end) and waits; *exit_code is its
- * exit code. ST_UNREACHABLE when it cannot be started. */
+/* Runs a program with these arguments (argv[0] included, NULL at the end) and waits; *exit_code is
+ * its exit code. ST_UNREACHABLE when it cannot be started. */
 enum st commands_run(int *exit_code, const char *path, char *const *argv) ST_MUST_USE;
 
 /* A tenant and its first keys, unless they are there. */

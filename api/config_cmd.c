@@ -1,4 +1,5 @@
 #include "api/commands.h"
+#include "base/program.h"
 
 #include <stdio.h>
 
@@ -10,7 +11,7 @@ static enum st ask_worker(const char *verb, const char *operand)
     char path[FS_PATH_MAX];
     char *argv[] = {path, (char[]){"config"}, (char *)verb, (char *)operand, NULL};
     int exit_code = 0;
-    enum st st = commands_sibling(path, "everline-ingest");
+    enum st st = program_sibling(path, "everline-ingest");
 
     fflush(stdout);
     if (!st)

@@ -23,7 +23,7 @@
  * waits, suspended, until the catalog thread has it, and runs again. Control operations suspend the
  * connection and are posted to the catalog thread; when it is done, it resumes the connection and
  * we are called again. What comes before an operation and takes long runs on the pool first, in the
- * same way. What an operation leaves to its long part goes on from there to the helper
+ * same way. What an operation leaves to its long part goes on from there to a helper
  * thread, and the connection is resumed when that is done.
  */
 
@@ -49,8 +49,10 @@ static struct api_exchange *take_exchange(struct api_worker *w)
     struct api_exchange *x = w->spare ? w->spare : malloc(sizeof *x);
 
     w->spare = NULL;
-    if (x)
-        memset(x, 0, offsetof(struct api_exchange, allow));
+    if (x) {
+        memset(x, 0, offsetof(struct api_exchange, request));
+        memset(&x->request, 0, offsetof(struct api_request, query));
+    }
     return x;
 }
 
@@ -105,10 +107,11 @@ void api_on_completed(void *cls, struct MHD_Connection *connection, void **con_c
     if (!x)
         return;
     api_link_end(x->link);
-    if (x->counted) {
-        metric_add(x->server->counts.in_flight, 0, (uint64_t)-1);
+    if (x->request.exports)
+        api_places_leave(&x->server->exports, x->request.place);
+    if (x->counted)
         atomic_fetch_sub(&x->server->in_flight, 1);
-    }
+    api_response_give(x->response);
     api_reply_release(&x->reply);
     buf_release(&x->body);
     store_incoming_release(&x->received);
@@ -148,13 +151,13 @@ static void answer_options(struct api_exchange *x)
 static enum MHD_Result on_head(struct api_exchange *x, const char *method, const char *version)
 {
     x->start_ns = clock_steady_ns();
+    x->request.now_us = clock_wall_us();
     x->state = EXCHANGE_BODY;
     x->counted = true;
     x->request.server = x->server;
     atomic_fetch_add(&x->server->in_flight, 1);
     if (atomic_load(&x->server->stopping))
         atomic_fetch_add(&x->server->late_requests, 1);
-    metric_add(x->server->counts.in_flight, 0, 1);
     api_exchange_take_head(x);
     api_log_request(&x->request);
     const char *fault = x->raw ? api_head_fault(&x->head, method, x->raw, version) : NULL;
@@ -239,13 +242,15 @@ static void run_control(struct store *s, struct store_wait *wait, void *ctx)
     bool needs_helper = x->request.route->later != NULL;
 
     api_log_request(&x->request);
-    enum st st = needs_helper ? api_helper_claim(x->server->helper) : ST_OK;
+    enum st st = needs_helper
+                     ? api_helpers_claim(&x->request.helper, x->server->helpers, x->identity.tenant)
+                     : ST_OK;
     if (st)
         api_problem(&x->reply, &x->request, st);
     else
         api_run_control(&x->reply, &x->request, s, wait);
     if (needs_helper && !st && !x->request.work)
-        api_helper_release(x->server->helper);
+        api_helpers_release(x->server->helpers, x->request.helper);
     api_log_request(NULL);
 }
 
@@ -265,7 +270,8 @@ static void run_later(void *ctx)
     api_log_request(&x->request);
     api_run_later(&x->reply, &x->request);
     api_log_request(NULL);
-    api_helper_release(x->server->helper); /* who has this answer can ask for the next */
+    api_helpers_release(x->server->helpers,
+                        x->request.helper); /* who has this answer can ask for the next */
     api_exchange_resume(x, EXCHANGE_DONE);
 }
 
@@ -276,7 +282,7 @@ static void finish_control(enum st status, void *ctx)
     if (status)
         api_problem(&x->reply, &x->request, status);
     if (x->request.work)
-        api_helper_run(x->server->helper, run_later, x);
+        api_helpers_run(x->server->helpers, x->request.helper, run_later, x);
     else
         api_exchange_resume(x, EXCHANGE_DONE);
 }
@@ -345,7 +351,7 @@ static enum st check_overload(struct api_exchange *x)
     if (!route->scope || (route->scope & ~(unsigned)(AUTH_DATA_READ | AUTH_ANALYTICS_READ)))
         return ST_OK;
     enum st st = api_overload_check(&w->overload, socket_of(x), x->identity.tenant,
-                                    clock_steady_ns(), x->settings->max_wait_ms);
+                                    x->settings->max_wait_ms);
     if (st)
         metric_add(x->server->counts.shed, 0, 1);
     return st;
@@ -372,6 +378,7 @@ static enum MHD_Result run(struct api_exchange *x)
         api_problem(&x->reply, request, st);
         return api_reply_queue(x);
     }
+    request->now_us = clock_wall_us();
     request->view = store_view_enter(x->server->keeper, request->slot);
     api_run_data(&x->reply, request);
     store_view_leave(x->server->keeper, request->slot);

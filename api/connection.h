@@ -6,6 +6,7 @@
 #include "api/internal.h"
 #include "api/links.h"
 #include "api/pool.h"
+#include "api/responses.h"
 
 #include <microhttpd.h>
 
@@ -30,9 +31,8 @@ struct api_exchange {
     const struct api_settings *settings; /* in force when it began */
     struct MHD_Connection *connection;
     struct api_link *link;
+    struct api_response *response;     /* that the connection has been given; or NULL */
     _Atomic enum exchange_state state; /* what one thread did to the rest, the next one sees */
-    struct api_request request;
-    struct api_reply reply;
     struct api_head head;
     struct buf body; /* of a streamed one: the piece that is not written yet */
     bool streamed;
@@ -49,6 +49,8 @@ struct api_exchange {
     char *raw; /* the request target as it was sent */
 
     /* Large, and written before they are read: not zeroed for each request. */
+    struct api_request request;
+    struct api_reply reply;
     char allow[64]; /* the methods of the path, when the one that was sent is none of them */
     struct auth_identity identity;
     struct api_target target;

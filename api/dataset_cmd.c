@@ -1,6 +1,7 @@
 #include "api/act.h"
 #include "api/check.h"
 #include "api/commands.h"
+#include "base/program.h"
 #include "store/retention.h"
 
 #include <stdio.h>
@@ -90,7 +91,7 @@ enum st dataset_init_cmd(const struct cmd_args *args)
     char path[FS_PATH_MAX], *argv[2 + STORE_SOURCES_MAX + 1] = {
                                 (char *)(uintptr_t) "everline-ingest", (char *)(uintptr_t) "init"};
     int exit_code = 0;
-    enum st st = commands_sibling(path, "everline-ingest");
+    enum st st = program_sibling(path, "everline-ingest");
 
     for (unsigned i = 0; i < STORE_SOURCES_MAX; i++)
         argv[2 + i] = (char *)(uintptr_t)cmd_operand(args, i);
@@ -113,11 +114,9 @@ enum st dataset_get_cmd(const struct cmd_args *args)
     return st ? st : commands_print(dataset);
 }
 
-static const struct commands_column DATASETS[] = {{"DATASET", "name"},
-                                                  {"CURRENT", "current"},
-                                                  {"SINCE", "current_since"},
-                                                  {"SEQUENCE", "sequence"},
-                                                  {NULL, NULL}};
+static const struct commands_column DATASETS[] = {
+    {"DATASET", "name"},      {"CURRENT", "current"}, {"SINCE", "current_since"},
+    {"SEQUENCE", "sequence"}, {"PROBLEM", "problem"}, {NULL, NULL}};
 
 enum st dataset_list_cmd(const struct cmd_args *args)
 {

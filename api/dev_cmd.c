@@ -1,5 +1,6 @@
 #include "api/commands.h"
 #include "api/server.h"
+#include "base/program.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +20,7 @@ static enum st run_tool(const char *program, char *const *argv)
 {
     char path[FS_PATH_MAX];
     int exit_code = 0;
-    enum st st = commands_sibling(path, program);
+    enum st st = program_sibling(path, program);
 
     if (!st)
         st = commands_run(&exit_code, path, argv);
@@ -99,7 +100,7 @@ static enum st find_sample(char out[FS_PATH_MAX], const struct cmd_args *args)
     if (given)
         return fs_path(out, "%s", given);
     for (size_t i = 0; !st && i < sizeof PLACES / sizeof PLACES[0]; i++) {
-        st = commands_sibling(out, PLACES[i]);
+        st = program_sibling(out, PLACES[i]);
         if (!st && access(out, R_OK) == 0)
             return ST_OK;
     }
@@ -161,6 +162,7 @@ enum st dev_cmd(const struct cmd_args *args)
         .store = store,
         .cors_origins = NONE,
         .trusted_proxies = NONE,
+        .outgoing = NONE,
         .log_level = LOG_LEVEL_INFO,
         .listen = listen,
         .port_file = cmd_string(args, "port-file"),

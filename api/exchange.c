@@ -1,3 +1,4 @@
+#include "api/gzip.h"
 #include "api/internal.h"
 
 #include "base/log.h"
@@ -9,7 +10,9 @@
 
 void api_reply_init(struct api_reply *reply)
 {
-    *reply = (struct api_reply){.status = 200, .file = -1};
+    memset(reply, 0, offsetof(struct api_reply, headers));
+    reply->status = 200;
+    reply->file = -1;
     buf_init(&reply->body, API_REPLY_MAX);
 }
 
@@ -21,46 +24,59 @@ void api_reply_release(struct api_reply *reply)
     fs_close(&reply->file);
 }
 
+/* A header whose value is `len` bytes, which are copied or there already. */
+static char *take_room(struct api_reply *r, const char *name, size_t len)
+{
+    if (len >= sizeof r->header_text - r->header_text_len || r->header_count == API_HEADERS_MAX) {
+        r->lost_header = name;
+        return NULL;
+    }
+    char *value = r->header_text + r->header_text_len;
+    r->headers[r->header_count++] = (struct api_pair){name, value, len};
+    r->header_text_len += len + 1;
+    return value;
+}
+
 void api_reply_text(struct api_reply *r, const char *name, const char *value)
 {
-    size_t len = strlen(value), room = sizeof r->header_text - r->header_text_len;
+    size_t len = strlen(value);
+    char *copy = take_room(r, name, len);
 
-    if (len >= room || r->header_count == API_HEADERS_MAX)
-        return;
-    char *copy = memcpy(r->header_text + r->header_text_len, value, len + 1);
-    r->headers[r->header_count++] = (struct api_pair){name, copy, len};
-    r->header_text_len += len + 1;
+    if (copy)
+        memcpy(copy, value, len + 1);
 }
 
 void api_reply_header(struct api_reply *r, const char *name, const char *fmt, ...)
 {
-    size_t room = sizeof r->header_text - r->header_text_len;
-    char *value = r->header_text + r->header_text_len;
     va_list args;
 
     va_start(args, fmt);
-    int n = vsnprintf(value, room, fmt, args);
+    int n = vsnprintf(r->header_text + r->header_text_len,
+                      sizeof r->header_text - r->header_text_len, fmt, args);
     va_end(args);
-    if (n < 0 || (size_t)n >= room || r->header_count == API_HEADERS_MAX)
-        return;
-    r->headers[r->header_count++] = (struct api_pair){name, value, (size_t)n};
-    r->header_text_len += (size_t)n + 1;
+    take_room(r, name, n < 0 ? SIZE_MAX : (size_t)n);
+}
+
+enum st api_reply_status(const struct api_reply *reply)
+{
+    return reply->lost_header
+               ? st_fail(ST_IO, NULL, "there is no room for the header %s", reply->lost_header)
+               : buf_status(&reply->body);
 }
 
 void api_log_request(const struct api_request *request)
 {
-    char trace_id[API_TRACE_ID_LEN + 1] = "";
-
-    log_set_request_id(request ? request->request_id : NULL);
-    if (request && *request->trace)
-        memcpy(trace_id, request->trace + API_TRACE_ID_AT, API_TRACE_ID_LEN);
-    log_set_trace_id(trace_id);
+    if (request)
+        log_set_request(request->request_id,
+                        *request->trace ? request->trace + API_TRACE_ID_AT : NULL);
+    else
+        log_set_request(NULL, NULL);
 }
 
 static void conclude(struct api_reply *reply, const struct api_request *request, enum st st)
 {
-    if (!st && reply->body.status)
-        st = buf_status(&reply->body);
+    if (!st)
+        st = api_reply_status(reply);
     if (st)
         api_problem(reply, request, st);
 }
@@ -134,11 +150,11 @@ enum st api_if_sequence(uint64_t *sequence, const struct api_request *request)
     char *end = NULL;
 
     *sequence = 0;
-    if (!value)
+    if (!value || strcmp(value, "*") == 0)
         return ST_OK;
     if (*value == '"' && value[1] >= '1' && value[1] <= '9')
         *sequence = strtoull(value + 1, &end, 10);
-    if (!end || strcmp(end, "\"") != 0)
+    if (!end || (strcmp(end, "\"") != 0 && strcmp(end, API_GZIP_TAG "\"") != 0))
         return st_hint(st_fail(ST_PRECONDITION, "HEAD_MOVED", "If-Match does not name a head"),
                        "send the ETag of GET /v1/datasets/{dataset}");
     return ST_OK;
@@ -178,7 +194,12 @@ enum st api_list(struct api_reply *reply, json_t *items, const char *next)
 void api_version_headers_of(struct api_reply *reply, uint64_t version, const char *state,
                             bool is_protected)
 {
-    api_reply_header(reply, "Everline-Version", "%llu", (unsigned long long)version);
+    char number[24];
+    struct buf b;
+
+    buf_init_fixed(&b, number, sizeof number);
+    buf_addu64(&b, version);
+    api_reply_text(reply, "Everline-Version", number);
     if (strcmp(state, "SUCCEEDED") != 0)
         api_reply_text(reply, "Everline-Version-State", state);
     if (is_protected)
@@ -191,41 +212,61 @@ void api_version_headers(struct api_reply *reply, const struct store_served *d)
                            d->definition->key.protect != STORE_PROTECT_NONE);
 }
 
-/* If-None-Match is a list of tags or "*" (RFC 9110 section 13.1.2); ours hold no comma. */
-static bool has_tag(const char *list, const char *tag)
+#define TAG_SIZE 64
+
+/* The tag of the same by gzip (api/reply.c). */
+static void pack_tag(char packed[TAG_SIZE], const char *tag)
+{
+    snprintf(packed, TAG_SIZE, "%.*s" API_GZIP_TAG "\"", (int)strlen(tag) - 1, tag);
+}
+
+/* A list of tags or "*" (RFC 9110 section 13.1); ours hold no comma. `weakly`: W/"x" names "x" too
+ * (section 8.8.3.2). */
+static bool has_tag(const char *list, const char *tag, bool weakly)
 {
     if (strcmp(list, "*") == 0)
         return true;
     size_t len = strlen(tag);
     for (const char *at = strstr(list, tag); at; at = strstr(at + 1, tag))
-        if (at[len] == '\0' || at[len] == ',' || at[len] == ' ')
+        if ((at[len] == '\0' || at[len] == ',' || at[len] == ' ') &&
+            (weakly || at == list || at[-1] != '/'))
             return true;
     return false;
 }
 
+bool api_matches(const char *if_match, const char *tag)
+{
+    char packed[TAG_SIZE];
+
+    pack_tag(packed, tag);
+    return has_tag(if_match, tag, false) || has_tag(if_match, packed, false);
+}
+
 bool api_tag(struct api_reply *reply, const struct api_request *request, const char *tag)
 {
-    char packed[64]; /* the tag of the same by gzip (api/reply.c) */
+    char packed[TAG_SIZE];
 
     if (!request->if_none_match) {
         api_reply_text(reply, "ETag", tag);
         return false;
     }
-    snprintf(packed, sizeof packed, "%.*s-gzip\"", (int)strlen(tag) - 1, tag);
-    bool is_packed = has_tag(request->if_none_match, packed);
+    pack_tag(packed, tag);
+    bool is_packed = has_tag(request->if_none_match, packed, true);
     api_reply_text(reply, "ETag", is_packed ? packed : tag);
-    if (!is_packed && !has_tag(request->if_none_match, tag))
+    if (!is_packed && !has_tag(request->if_none_match, tag, true))
         return false;
     reply->status = 304;
     return true;
 }
+
+#define TAG_BYTES 16u
 
 bool api_etag(struct api_reply *reply, const struct api_request *request,
               const struct store_served *d, const char *query, const char *part)
 {
     unsigned char digest[DIGEST_BYTES];
     const char *const of[] = {d->tenant, d->dataset, request->route->operation, query, part};
-    char hex[33], tag[40];
+    char tag[2 * TAG_BYTES + 3];
     struct buf b;
 
     api_reply_text(reply, "Cache-Control", "private, no-cache");
@@ -241,7 +282,8 @@ bool api_etag(struct api_reply *reply, const struct api_request *request,
     buf_release(&b);
     if (!ok)
         return false; /* no tag, no harm */
-    digest_hex(hex, digest, 16);
-    snprintf(tag, sizeof tag, "\"%s\"", hex);
+    tag[0] = '"';
+    digest_hex(tag + 1, digest, TAG_BYTES);
+    memcpy(tag + 1 + 2 * TAG_BYTES, "\"", 2);
     return api_tag(reply, request, tag);
 }

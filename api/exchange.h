@@ -12,11 +12,17 @@
 #include "base/status.h"
 #include "store/export.h"
 #include "store/keeper.h"
+#include "store/rollup.h"
 #include "store/upload.h"
 
 #define API_PATH_PARAMS_MAX 4
 #define API_QUERY_MAX 32
-#define API_HEADERS_MAX 12
+#define API_HEADERS_MAX 15
+/* Of the values of one answer, NULs included. The longest is a page of CSV: its cursor has two
+ * digits for each byte of a tuple, and 40 bytes beside; the limit headers have 192 at most, the
+ * request id and the trace 121, Vary 64, the tag 35 and then 40 more for that by gzip; the other
+ * six, such as Content-Type, have 26 or less: 650 in all. */
+#define API_HEADER_BYTES (2 * STORE_TUPLE_MAX + 800)
 #define API_REQUEST_ID_SIZE 65
 #define API_REASON_MAX 1000 /* bytes */
 
@@ -48,7 +54,6 @@ struct api_request {
     const struct auth_identity *identity;         /* NULL on public routes */
     unsigned tenant_class;                        /* of the metrics' label; 0: of no tenant */
     const char *path_params[API_PATH_PARAMS_MAX]; /* in the order of the path; decoded once */
-    struct api_pair query[API_QUERY_MAX];
     size_t query_count;
     const char *body;
     size_t body_len;
@@ -63,15 +68,21 @@ struct api_request {
     struct api_act *act;             /* of an act that is audited: what its handler says of it */
     struct store_incoming *received; /* the body of a streamed request, synced; or NULL */
     char request_id[API_REQUEST_ID_SIZE];
-    char trace[API_TRACE_SIZE];      /* the traceparent of our span; or "" */
-    unsigned slot;                   /* the worker's */
-    const struct store_view *view;   /* entered; NULL in a control handler */
-    uint64_t page_version;           /* of the page before, when its cursor was sent; else 0 */
-    struct store_wait pin;           /* `version` not 0: what must be opened to answer */
-    struct store_move_progress move; /* of a move, from one run of its handler to the next */
-    struct api_server *server;       /* metrics, readiness, limits */
-    void *work;                      /* what a control handler leaves to its long part; or NULL */
-    int socket;                      /* the client's, in a long part; -1: there is none */
+    char trace[API_TRACE_SIZE];         /* the traceparent of our span; or "" */
+    unsigned slot;                      /* the worker's */
+    const struct store_view *view;      /* entered; NULL in a control handler */
+    const struct store_served *current; /* of the dataset that api_dataset found; inside the view */
+    uint64_t page_version;              /* of the page before, when its cursor was sent; else 0 */
+    struct store_wait pin;              /* `version` not 0: what must be opened to answer */
+    struct store_move_progress move;    /* of a move, from one run of its handler to the next */
+    struct api_server *server;          /* metrics, readiness, limits */
+    void *work;    /* what a control handler leaves to its long part; or NULL */
+    int socket;    /* the client's, in a long part; -1: there is none */
+    size_t helper; /* that its long part has */
+    bool exports;  /* it has a place among the exports, until its answer is sent: */
+    size_t place;
+    int64_t now_us;                       /* when its head had come, and then when it was whole */
+    struct api_pair query[API_QUERY_MAX]; /* large: not zeroed for each request */
 };
 
 /* Bytes that are part of the program, the same by gzip, and their entity tag. */
@@ -87,21 +98,23 @@ struct api_reply {
     unsigned status;          /* HTTP; 0 means 200 */
     const char *content_type; /* NULL: application/json */
     struct buf body;
-    const struct api_fixed *fixed;            /* instead of `body`, sent without a copy; or NULL */
-    struct api_pair headers[API_HEADERS_MAX]; /* values copied by api_reply_header */
-    size_t header_count;
+    const struct api_fixed *fixed; /* instead of `body`, sent without a copy; or NULL */
+    size_t header_count, header_text_len;
     bool packed;                    /* by gzip: api/reply.c's */
     bool by_type;                   /* Accept has decided about it */
+    const char *lost_header;        /* had no room: the reply has failed; or NULL */
     char follow[STORE_JOB_ID_SIZE]; /* the body goes on with this job's events; or "" */
     struct store_export *export;    /* is the body; the reply's; or NULL */
     enum store_export_format export_format;
     int file; /* is the body; the reply's; -1: there is none */
-    char header_text[1024];
-    size_t header_text_len;
+    /* Large: not zeroed for each request. */
+    struct api_pair headers[API_HEADERS_MAX]; /* values copied by api_reply_header */
+    char header_text[API_HEADER_BYTES];
 };
 
-/* `fmt` is printed into the reply; `name` is borrowed. A header for which there is no room is left
- * out without a word: keep values short, and none from a client. */
+/* `fmt` is printed into the reply; `name` is borrowed. One for which there is no room fails the
+ * reply, whatever else it is given: without Cache-Control, say, it could be kept where it must not
+ * be. */
 void api_reply_header(struct api_reply *r, const char *name, const char *fmt, ...) ST_PRINTF(3, 4);
 void api_reply_text(struct api_reply *r, const char *name, const char *value); /* as it is */
 
@@ -117,7 +130,7 @@ typedef enum st (*api_control_fn)(struct api_reply *reply, struct api_request *r
  * (api/pool.h); the connection is suspended. It asks api_go_on again and again. */
 typedef enum st (*api_before_fn)(struct api_request *request);
 
-/* The long part of a control operation, on the helper thread (api/helper.h): it runs when the
+/* The long part of a control operation, on a helper thread (api/helper.h): it runs when the
  * control handler has left `request->work`, which it takes; the connection stays suspended. It asks
  * api_go_on again and again. */
 typedef enum st (*api_later_fn)(struct api_reply *reply, struct api_request *request);

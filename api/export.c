@@ -1,6 +1,7 @@
 #include "api/export.h"
 
 #include "api/internal.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -13,8 +14,6 @@ struct sending {
     struct store_export *e;
     enum store_export_format format;
     struct api_server *server;
-    size_t place; /* that it has, when `counted` */
-    bool counted; /* not when somebody began at the same time, and there was one place left */
     unsigned slot;
     struct store_usage usage; /* its bytes are those that were sent so far */
     struct buf piece;
@@ -53,10 +52,8 @@ static void free_sending(void *cls)
 {
     struct sending *s = cls;
 
-    if (s->counted)
-        api_places_leave(&s->server->exports, s->place);
     if (s->usage.bytes)
-        api_usage_count(s->server->usage, s->slot, &s->usage);
+        api_usage_count(s->server->usage, s->slot, &s->usage, clock_wall_us());
     store_export_free(s->e);
     buf_release(&s->piece);
     free(s);
@@ -73,7 +70,6 @@ struct MHD_Response *api_export_response(const struct api_request *request, stru
     }
     *s = (struct sending){
         .e = e, .format = format, .server = request->server, .slot = request->slot};
-    s->counted = api_places_take(&s->place, &s->server->exports, request->identity->tenant);
     api_usage_of(&s->usage, request, 200);
     buf_init(&s->piece, BLOCK_BYTES + 8 * (size_t)STORE_ROW_MAX); /* JSON escapes */
     struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES,

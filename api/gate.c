@@ -1,7 +1,6 @@
 #include "api/internal.h"
 #include "api/limit.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "store/revocation.h"
 
@@ -154,7 +153,7 @@ static enum st identify(struct auth_identity *identity, const struct api_request
     const struct api_metrics *counts = &request->server->counts;
     struct auth_cache *cache = request->server->workers[request->slot].tokens;
     size_t len = strlen(token);
-    int64_t now_s = clock_wall_us() / 1000000;
+    int64_t now_s = request->now_us / 1000000;
 
     /* Both only grow: when one of them moves, so does their sum. */
     uint64_t epoch = keys->epoch + store_view_revocations_epoch(request->view);

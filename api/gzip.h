@@ -9,6 +9,10 @@
 
 #define API_GZIP_MAX (1u << 20) /* bytes of a body: about ten milliseconds */
 
+/* What the entity tag of the compressed form ends with, inside its quotes (RFC 9110
+ * section 8.8.3.3). */
+#define API_GZIP_TAG "-gzip"
+
 struct api_gzip; /* the memory of one thread for it */
 
 /* Replaces `body` by its compressed form. *g is made when it is NULL. False: it stays as it is,

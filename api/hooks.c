@@ -19,6 +19,7 @@
 
 struct api_hooks {
     struct store_keeper *keeper;
+    const struct network_list *outgoing;
     struct store_hook_round round;
     pthread_t thread;
     int stop;
@@ -107,6 +108,7 @@ static enum st post(const struct errand *e)
                                   .headers = headers,
                                   .body = hook->payload,
                                   .body_len = strlen(hook->payload),
+                                  .outgoing = e->hooks->outgoing,
                                   .stop = &e->hooks->stopping,
                                   .answer = &answer};
     st = auth_http_call(&call);
@@ -151,7 +153,8 @@ static void *hooks_main(void *arg)
     return NULL;
 }
 
-enum st api_hooks_start(struct api_hooks **out, struct store_keeper *keeper)
+enum st api_hooks_start(struct api_hooks **out, struct store_keeper *keeper,
+                        const struct network_list *outgoing)
 {
     struct api_hooks *h = calloc(1, sizeof *h);
 
@@ -159,6 +162,7 @@ enum st api_hooks_start(struct api_hooks **out, struct store_keeper *keeper)
     if (!h)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     h->keeper = keeper;
+    h->outgoing = outgoing;
     h->stop = eventfd(0, EFD_CLOEXEC);
     int rc = h->stop < 0 ? errno : pthread_create(&h->thread, NULL, hooks_main, h);
     if (rc != 0) {

@@ -3,11 +3,14 @@
 #ifndef EVERLINE_API_HOOKS_H
 #define EVERLINE_API_HOOKS_H
 
+#include "base/network.h"
 #include "store/keeper.h"
 
 struct api_hooks;
 
-enum st api_hooks_start(struct api_hooks **out, struct store_keeper *keeper) ST_MUST_USE;
+/* `outgoing`: where they may go (auth/http.h); borrowed. */
+enum st api_hooks_start(struct api_hooks **out, struct store_keeper *keeper,
+                        const struct network_list *outgoing) ST_MUST_USE;
 void api_hooks_stop(struct api_hooks *h); /* accepts NULL; breaks off what is being sent */
 
 #endif

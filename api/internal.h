@@ -27,8 +27,9 @@
 struct api_worker {
     _Alignas(64) struct auth_cache *tokens; /* that it has verified */
     struct api_exchange *spare;             /* of its last request; or NULL */
+    struct api_responses *responses;        /* that it has sent */
     struct api_gzip *gzip;                  /* NULL until it compresses */
-    unsigned char random[1024];             /* for request ids */
+    unsigned char random[16 << 10];         /* for request ids */
     size_t random_left;
     struct api_overload overload;
 };
@@ -42,11 +43,12 @@ struct api_server {
     _Atomic(struct store_keeper *) reloadable; /* the same, once it can be told of new keys */
     struct auth_jwks *jwks;                    /* NULL: this process serves nobody */
     _Atomic bool issuers_asked;                /* all there were at the start */
-    struct api_helper *helper;
+    struct api_helpers *helpers;
     struct api_pool *pool;
     struct api_workers *ingest_workers;
     struct api_watch *watch;
     struct api_hooks *hooks;
+    struct network_list outgoing; /* where JWK Sets and webhooks may be beside public addresses */
     _Atomic(struct auth_limits *) limits; /* NULL: nobody has any, or they cannot be counted */
     struct api_usage *usage;              /* NULL: there is no server */
     struct api_audit *audit;              /* NULL: there is no server */
@@ -106,6 +108,8 @@ void api_problem(struct api_reply *reply, const struct api_request *request, enu
 
 void api_reply_init(struct api_reply *reply);
 void api_reply_release(struct api_reply *reply);
+/* Of the whole reply: its body or one of its headers may have had no room. */
+enum st api_reply_status(const struct api_reply *reply) ST_MUST_USE;
 
 /* Runs the handler of a data route inside the request's view. */
 void api_run_data(struct api_reply *reply, struct api_request *request);
@@ -149,8 +153,8 @@ void api_act_says(const struct api_request *request, uint64_t version, const cha
 /* Who does it, for events: `text` holds the name. */
 #define API_ACTOR_SIZE (AUTH_SUBJECT_MAX + STORE_NAME_SIZE + 16)
 struct store_actor api_actor(char text[API_ACTOR_SIZE], const struct api_request *request);
-/* If-Match: one strong tag, the head's sequence (RFC 9110 section 13.1.1); 0: there is none.
- * ST_PRECONDITION, code HEAD_MOVED: it is something else. */
+/* If-Match: one strong tag, the head's sequence (RFC 9110 section 13.1.1); 0: there is none, or it
+ * is "*". ST_PRECONDITION, code HEAD_MOVED: it is something else. */
 enum st api_if_sequence(uint64_t *sequence, const struct api_request *request) ST_MUST_USE;
 /* Takes the reference of `value`. */
 enum st api_reply_json(struct api_reply *reply, unsigned status, json_t *value) ST_MUST_USE;
@@ -193,6 +197,8 @@ enum st api_rollup_query_read(struct api_rollup_query *q, const struct store_rol
 enum st api_list(struct api_reply *reply, json_t *items, const char *next) ST_MUST_USE;
 /* This strong ETag, quotes included; true when If-None-Match has it (the reply is 304). */
 bool api_tag(struct api_reply *reply, const struct api_request *request, const char *tag);
+/* Does If-Match name this tag, or that of the same by gzip? */
+bool api_matches(const char *if_match, const char *tag);
 /* A strong ETag over dataset, version, operation, `query` and `part`; true when If-None-Match has
  * it (the reply is 304). */
 bool api_etag(struct api_reply *reply, const struct api_request *request,

@@ -1,6 +1,5 @@
 #include "api/limit.h"
 
-#include "base/clock.h"
 #include "base/log.h"
 
 #include <stdio.h>
@@ -95,7 +94,7 @@ enum st api_limit_take(struct api_request *request, uint64_t count)
     if (st)
         return st;
     const char *subject = id->subject[0] ? id->subject : id->kid;
-    int64_t now_us = clock_wall_us();
+    int64_t now_us = request->now_us;
     bool passes = auth_limits_take(&q, limits, id->tenant, "", &whole, count, now_us);
     note_quota(request, &q, "tenant", &whole);
     if (!passes)
@@ -108,6 +107,23 @@ enum st api_limit_take(struct api_request *request, uint64_t count)
     return refuse(request, "subject");
 }
 
+/* `"who";NAME=COUNT;NAME=SECONDS` */
+static void add_header(struct api_reply *reply, const char *name, const char *who,
+                       const char *count_name, uint64_t count, const char *time_name, uint32_t s)
+{
+    char text[96];
+    struct buf b;
+
+    buf_init_fixed(&b, text, sizeof text);
+    buf_addch(&b, '"');
+    buf_addstr(&b, who);
+    buf_addstr(&b, count_name);
+    buf_addu64(&b, count);
+    buf_addstr(&b, time_name);
+    buf_addu64(&b, s);
+    api_reply_text(reply, name, text);
+}
+
 void api_limit_headers(struct api_reply *reply, const struct api_request *request)
 {
     const struct api_quota *q = &request->quota;
@@ -116,13 +132,49 @@ void api_limit_headers(struct api_reply *reply, const struct api_request *reques
         api_reply_header(reply, "Retry-After", "%u", q->state.retry_s ? q->state.retry_s : 1);
     if (!q->who)
         return;
-    api_reply_header(reply, "RateLimit-Policy", "\"%s\";q=%llu;w=%u", q->who,
-                     (unsigned long long)q->allowed, q->window_s);
-    api_reply_header(reply, "RateLimit", "\"%s\";r=%llu;t=%u", q->who,
-                     (unsigned long long)q->state.left, q->state.reset_s);
+    add_header(reply, "RateLimit-Policy", q->who, "\";q=", q->allowed, ";w=", q->window_s);
+    add_header(reply, "RateLimit", q->who, "\";r=", q->state.left, ";t=", q->state.reset_s);
 }
 
 /* ---- guesses ---- */
+
+/* The key that the current version is under, also while it is not open. */
+static const char *current_key_id(const struct api_request *request)
+{
+    const struct store_tenant *t = store_view_tenant(request->view, request->current->tenant);
+
+    return request->current->key_id[0] ? request->current->key_id : t ? t->hmac_key_id : "";
+}
+
+/* Do two versions have the same base for a key? Otherwise each has entries of its own
+ * (store/key.c), and what was tried in one is not known in the other. */
+static bool has_same_bases(const struct store_key_spec *a, const struct store_key_spec *b)
+{
+    if (a->field_count != b->field_count || a->guess_fields != b->guess_fields)
+        return false;
+    for (size_t i = 0; i < a->field_count; i++)
+        if (strcmp(a->fields[i].name, b->fields[i].name) != 0 ||
+            a->fields[i].normalizer != b->fields[i].normalizer)
+            return false;
+    return true;
+}
+
+/* A version that counts apart from the current one, or to a higher number, is no way around it. */
+static enum st check_older(const struct api_request *request, const struct store_served *d)
+{
+    const struct store_definition *current = request->current->definition;
+    const struct store_key_spec *key = &d->definition->key;
+
+    if (!current || !current->key.guess_limit ||
+        (key->guess_limit && key->guess_limit <= current->key.guess_limit &&
+         has_same_bases(key, &current->key) && strcmp(d->key_id, current_key_id(request)) == 0) ||
+        auth_identity_has_scope(request->identity, AUTH_VERSIONS_WRITE))
+        return ST_OK;
+    return st_hint(st_fail(ST_DENIED, "SCOPE_MISSING",
+                           "version %llu does not limit guesses at a key as the current one does",
+                           (unsigned long long)d->version),
+                   "the scope versions:write lets you look keys up in it");
+}
 
 enum st api_guess_check(struct api_request *request, const struct store_served *d,
                         const unsigned char *keys, const unsigned char *bases, size_t count)
@@ -130,14 +182,16 @@ enum st api_guess_check(struct api_request *request, const struct store_served *
     unsigned limit = d->definition->key.guess_limit;
     struct auth_limits *limits;
 
+    if (d != request->current && check_older(request, d))
+        return ST_DENIED;
     if (!limit)
         return ST_OK;
-    int64_t now_us = clock_wall_us();
+    int64_t now_us = request->now_us;
     enum st st = find_table(&limits, request);
     size_t i = 0;
     for (; !st && i < count; i++)
-        st = auth_limits_guess(limits, bases + i * STORE_KEY_BYTES, keys + i * STORE_KEY_BYTES,
-                               limit, now_us);
+        st = auth_limits_guess(limits, d->tenant, bases + i * STORE_KEY_BYTES,
+                               keys + i * STORE_KEY_BYTES, limit, now_us);
     if (st != ST_LIMITED)
         return st;
     struct st_report report;

@@ -12,7 +12,8 @@ void api_limits_want(struct api_server *server, const struct store_view *view);
 enum st api_limit_take(struct api_request *request, uint64_t count) ST_MUST_USE;
 
 /* key.guess: STORE_KEY_BYTES per key, and as many of its base (store/key.h). ST_LIMITED, code
- * GUESS_LIMIT, and a line in the audit: the whole batch is refused. */
+ * GUESS_LIMIT, and a line in the audit: the whole batch is refused. ST_DENIED: an older version
+ * would let more be tried. */
 enum st api_guess_check(struct api_request *request, const struct store_served *d,
                         const unsigned char *keys, const unsigned char *bases,
                         size_t count) ST_MUST_USE;

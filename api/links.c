@@ -106,7 +106,7 @@ static bool count_peer(struct api_links *l, struct api_link *link, const struct 
 {
     struct in6_addr address;
 
-    if (!l->per_address || api_is_proxy(l->proxies, peer) || !api_peer_address(&address, peer))
+    if (!l->per_address || api_is_proxy(l->proxies, peer) || !network_address_of(&address, peer))
         return true;
     link->peer = api_peers_add(l->peers, &address, l->per_address);
     return link->peer != NULL;
@@ -185,7 +185,7 @@ static bool is_time(uint64_t until_ns)
 void api_link_begin(struct api_link *link, const struct api_links *l)
 {
     if (link && !is_time(atomic_load(&link->until_ns))) /* else a sweep has seen the first byte */
-        atomic_store(&link->until_ns, clock_steady_ns() + l->timeout_ns);
+        atomic_store(&link->until_ns, clock_coarse_ns() + l->timeout_ns);
 }
 
 void api_link_pause(struct api_link *link)

@@ -1,4 +1,7 @@
+#include "api/act.h"
 #include "api/internal.h"
+
+#include "base/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,7 +75,33 @@ static void answer(struct api_server *server, struct api_reply *reply, struct ap
     free(target);
 }
 
-static enum st add_export(struct buf *out, const struct api_reply *reply)
+/* ---- an export, which is in the audit like any other ---- */
+
+struct export_act {
+    struct act act;
+    const char *tenant;
+    struct audit_record record;
+    struct st_report report;
+};
+
+static void begin_export(struct store *s, struct store_wait *wait, void *ctx)
+{
+    struct export_act *a = ctx;
+
+    (void)wait;
+    st_save(&a->report, act_begin(&a->act, s, a->tenant, &a->record));
+}
+
+static void end_export(struct store *s, struct store_wait *wait, void *ctx)
+{
+    struct export_act *a = ctx;
+
+    (void)s;
+    (void)wait;
+    st_save(&a->report, act_end(&a->act, a->report.status ? st_restore(&a->report) : ST_OK));
+}
+
+static enum st export_text(struct buf *out, const struct api_reply *reply)
 {
     uint64_t count = 0;
     enum st st = store_export_text(out, &count, reply->export, reply->export_format, SIZE_MAX);
@@ -80,6 +109,24 @@ static enum st add_export(struct buf *out, const struct api_reply *reply)
     if (st == ST_TOO_LARGE)
         return st_hint(st, "everline export writes it into a file");
     return st == ST_END ? ST_OK : st;
+}
+
+static enum st add_export(struct buf *out, const struct api_reply *reply, const char *tenant,
+                          struct store_keeper *keeper)
+{
+    struct export_act a = {.act = {.lock = -1},
+                           .tenant = tenant,
+                           .record = {.event = "exportVersion",
+                                      .dataset = store_export_definition(reply->export)->name,
+                                      .version = store_export_version(reply->export)}};
+    enum st st = store_keeper_call(keeper, begin_export, &a);
+
+    if (st)
+        return st;
+    if (!a.report.status)
+        st_save(&a.report, export_text(out, reply));
+    st = store_keeper_call(keeper, end_export, &a);
+    return st || !a.report.status ? st : st_restore(&a.report);
 }
 
 enum st api_get(struct buf *out, unsigned *status, const struct store_options *store,
@@ -90,8 +137,11 @@ enum st api_get(struct buf *out, unsigned *status, const struct store_options *s
     struct api_server server = {.options = {.store = *store, .workers = 1},
                                 .exports =
                                     API_PLACES_INIT(API_EXPORTS_MAX, API_EXPORTS_OF_TENANT_MAX)};
-    struct api_request request = {
-        .identity = &identity, .server = &server, .request_id = "local", .socket = -1};
+    struct api_request request = {.identity = &identity,
+                                  .server = &server,
+                                  .request_id = "local",
+                                  .socket = -1,
+                                  .now_us = clock_wall_us()};
     struct api_reply reply;
     enum st st = store_name_check("tenant", tenant);
 
@@ -114,7 +164,7 @@ enum st api_get(struct buf *out, unsigned *status, const struct store_options *s
             buf_add(out, reply.fixed->bytes, reply.fixed->len);
         else
             buf_add(out, reply.body.data ? reply.body.data : "", reply.body.len);
-        st = reply.export ? add_export(out, &reply) : buf_status(out);
+        st = reply.export ? add_export(out, &reply, tenant, server.keeper) : buf_status(out);
     }
     api_reply_release(&reply);
     store_keeper_stop(server.keeper);

@@ -1,5 +1,6 @@
 #include "api/commands.h"
 #include "base/process.h"
+#include "base/program.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -60,6 +61,9 @@ static const struct cmd_option SERVE[] = {
      "usage is added up so often: what a kill can lose of it", false},
     {"audit-retention", CMD_DURATION, "TIME", "400d",
      "audit files go when they are so old; 0: never", false},
+    {"outgoing", CMD_LIST, "NETWORK", NULL,
+     "where webhooks and JWK Sets may be beside public addresses: 10.0.0.0/8; can be repeated",
+     false},
     COMMANDS_JWKS_CA,
     {"log-level", CMD_STRING, "LEVEL", "info", "least that is logged: debug, info, warn, error",
      false},
@@ -202,6 +206,14 @@ static const struct cmd_option AUDIT_VERIFY[] = {
     COMMANDS_OUTPUT,
     COMMANDS_END,
 };
+static const struct cmd_option AUDIT_ACT[] = {
+    COMMANDS_DATA,
+    COMMANDS_KEYS,
+    COMMANDS_TENANT,
+    {"dataset", CMD_STRING, "NAME", NULL, "what it is done to", true},
+    {"version", CMD_UINT, "N", "0", "of the dataset; 0: not known yet", false},
+    COMMANDS_END,
+};
 static const struct cmd_option BACKUP[] = {
     COMMANDS_DATA,
     COMMANDS_KEYS,
@@ -322,6 +334,8 @@ static const struct cmd COMMANDS[] = {
     {"audit verify", "", 0, 0, "Find lines of the audit that were removed, changed or reordered",
      "Also while servers write it. What a crash has cut off since the last sync is no problem.",
      "everline audit verify --data DIR", AUDIT_VERIFY, audit_verify_cmd},
+    /* no summary, so in no list: for everline-ingest */
+    {"audit act", "EVENT", 1, 1, NULL, NULL, NULL, AUDIT_ACT, act_cmd},
     {"backup", "", 0, 0, "Save everything but the keys, while it serves and ingests",
      "Every backup is whole by itself; segments that an earlier one in the same directory has are\n"
      "not copied again. Keys are not in it: keep a copy of the keys directory somewhere else. The\n"
@@ -377,7 +391,7 @@ static void hand_over(int argc, char **argv)
     char **passed = asks ? help : argv;
 
     if (argc > 1 && passed[1] && is_workers(passed[1]) &&
-        commands_sibling(path, "everline-ingest") == ST_OK)
+        program_sibling(path, "everline-ingest") == ST_OK)
         execv(path, passed);
 }
 

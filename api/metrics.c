@@ -92,6 +92,8 @@ void api_metrics_count(const struct api_metrics *counts, const struct api_route 
 
 void api_metrics_lookups(const struct api_metrics *counts, uint64_t matches, uint64_t misses)
 {
-    metric_add(counts->matches, 0, matches);
-    metric_add(counts->matches, 1, misses);
+    if (matches)
+        metric_add(counts->matches, 0, matches);
+    if (misses)
+        metric_add(counts->matches, 1, misses);
 }

@@ -20,11 +20,11 @@ void api_act_says(const struct api_request *request, uint64_t version, const cha
              reason ? utf8_cut(reason, API_REASON_MAX) : 0, reason ? reason : "");
 }
 
-static struct audit_record begin(const struct api_request *request)
+static struct audit_record begin(const struct api_request *request, int64_t at_us)
 {
     const struct auth_identity *id = request->identity;
 
-    return (struct audit_record){.at_us = clock_wall_us(),
+    return (struct audit_record){.at_us = at_us,
                                  .event = request->route->operation,
                                  .tenant = id->tenant,
                                  .subject = id->subject,
@@ -45,7 +45,7 @@ static bool is_of_dataset(const struct api_route *route)
 void api_note_act(const struct api_request *request, unsigned status)
 {
     const struct api_route *route = request->route;
-    struct audit_record r = begin(request);
+    struct audit_record r = begin(request, clock_wall_us());
 
     r.status = status;
     /* 500 is that of a commit that may or may not have happened (api/problem.c). */
@@ -84,7 +84,7 @@ static struct audit_record begin_keys(const struct api_request *request,
 {
     bool is_protected = d->definition->key.protect != STORE_PROTECT_NONE;
     const struct store_tenant *t = store_view_tenant(request->view, d->tenant);
-    struct audit_record r = begin(request);
+    struct audit_record r = begin(request, request->now_us);
 
     r.dataset = d->dataset;
     r.version = d->version;
@@ -159,5 +159,5 @@ void api_count_request(const struct api_request *request, unsigned status, uint6
     u.keys = request->keys;
     u.matches = request->matches;
     u.bytes = bytes;
-    api_usage_count(request->server->usage, request->slot, &u);
+    api_usage_count(request->server->usage, request->slot, &u, request->now_us);
 }

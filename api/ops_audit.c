@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Searching the audit of one's own tenant, on the helper thread: it reads files. */
+/* Searching the audit of one's own tenant, on a helper thread: it reads files. */
 
 struct search {
     struct audit_query query;

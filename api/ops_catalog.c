@@ -89,6 +89,7 @@ enum st api_op_get_dataset(struct api_reply *reply, struct api_request *request,
                            struct store_wait *wait)
 {
     json_t *dataset = NULL;
+    char tag[40];
     enum st st = api_visible(request);
 
     (void)wait;
@@ -97,9 +98,12 @@ enum st api_op_get_dataset(struct api_reply *reply, struct api_request *request,
             store_dataset_get(&dataset, s, tenant_of(request), request->path_params[0]));
     if (st)
         return st;
-    api_reply_header(reply, "ETag", "\"%lld\"",
-                     (long long)json_integer_value(json_object_get(dataset, "sequence")));
-    return api_reply_json(reply, 200, dataset);
+    snprintf(tag, sizeof tag, "\"%lld\"",
+             (long long)json_integer_value(json_object_get(dataset, "sequence")));
+    if (!api_tag(reply, request, tag))
+        return api_reply_json(reply, 200, dataset);
+    json_decref(dataset);
+    return ST_OK;
 }
 
 typedef enum st (*list_fn)(json_t **items, bool *more, struct store *s, const char *tenant,

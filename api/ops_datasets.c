@@ -85,7 +85,7 @@ enum st api_op_put_dataset(struct api_reply *reply, struct api_request *request,
     struct store_definition *definition = NULL;
     json_t *document = NULL, *dataset = NULL;
     bool created;
-    enum st st = put.if_there ? ST_OK : api_if_sequence(&put.if_sequence, request);
+    enum st st = api_if_sequence(&put.if_sequence, request);
 
     if (!st)
         st = read_definition(&definition, &document, request);

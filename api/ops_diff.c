@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The diff of two versions: found on the catalog thread, read on the helper thread. */
+/* The diff of two versions: found on the catalog thread, read on a helper thread. */
 
 static const char *const ROLLUPS_ONLY = "rollups_only";
 

@@ -2,11 +2,12 @@
 #include "api/export_file.h"
 #include "api/helper.h"
 #include "api/internal.h"
+#include "api/negotiate.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* A version for analysts: found on the catalog thread, verified on the helper thread. Text is made
+/* A version for analysts: found on the catalog thread, verified on a helper thread. Text is made
  * while it is sent (api/export.h); Parquet is a file before that (api/export_file.h). */
 
 static const struct {
@@ -20,18 +21,37 @@ static const struct {
 #define FORMAT_COUNT (sizeof FORMATS / sizeof FORMATS[0])
 #define PARQUET 2
 
-/* CSV when the query does not say. */
+/* What the query says, else what Accept likes best, else CSV. */
 static size_t format_of(const struct api_request *request)
 {
     const char *name = api_query(request, "format");
-    size_t i = 0;
+    size_t i = 0, best = 0;
 
-    while (name && i < FORMAT_COUNT && strcmp(FORMATS[i].name, name) != 0)
-        i++;
-    return i;
+    if (name) {
+        while (i < FORMAT_COUNT && strcmp(FORMATS[i].name, name) != 0)
+            i++;
+        return i;
+    }
+    for (i = 1; i < FORMAT_COUNT; i++)
+        if (api_weight_type(request->accept, FORMATS[i].content_type) >
+            api_weight_type(request->accept, FORMATS[best].content_type))
+            best = i;
+    return best;
 }
 
-static enum st check(const struct api_request *request)
+/* Until the answer is sent: each keeps a version's files, or one of its own, on the disk. */
+static enum st take_place(struct api_request *request)
+{
+    if (!request->exports)
+        request->exports =
+            api_places_take(&request->place, &request->server->exports, request->identity->tenant);
+    return request->exports
+               ? ST_OK
+               : st_hint(st_fail(ST_UNAVAILABLE, "BUSY", "too many exports are being sent"),
+                         "try again when one of them has ended");
+}
+
+static enum st check(struct api_request *request)
 {
     size_t format = format_of(request);
 
@@ -43,10 +63,7 @@ static enum st check(const struct api_request *request)
         return st_hint(st_fail(ST_CONFLICT, "NEEDS_SERVER", "without a server there is no Parquet"),
                        "everline export %s --format parquet --output FILE",
                        request->path_params[0]);
-    return api_places_have(&request->server->exports, request->identity->tenant)
-               ? ST_OK
-               : st_hint(st_fail(ST_UNAVAILABLE, "BUSY", "too many exports are being sent"),
-                         "try again when one of them has ended");
+    return take_place(request);
 }
 
 enum st api_op_export_version(struct api_reply *reply, struct api_request *request, struct store *s,
@@ -98,6 +115,7 @@ enum st api_op_export_version_later(struct api_reply *reply, struct api_request 
     api_reply_header(reply, "Content-Disposition", "attachment; filename=\"%s.%llu.%s\"", d->name,
                      (unsigned long long)store_export_version(e), FORMATS[i].name);
     reply->content_type = FORMATS[i].content_type;
+    reply->by_type = !api_query(request, "format");
     if (i == PARQUET) {
         store_export_free(e);
         return ST_OK;

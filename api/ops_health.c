@@ -113,6 +113,7 @@ enum st api_op_get_contract(struct api_reply *reply, struct api_request *request
 enum st api_op_get_metrics(struct api_reply *reply, struct api_request *request)
 {
     reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    metric_set(request->server->counts.in_flight, 0, atomic_load(&request->server->in_flight));
     metrics_render(request->server->metrics, &reply->body);
     return ST_OK;
 }

@@ -6,6 +6,8 @@
 
 /* Lookups: one key or many, and the record of one key. */
 
+#define RESULT_BYTES 100 /* of most, in the answer to a batch */
+
 static enum st add_result(struct buf *out, const struct store_served *d, unsigned slot,
                           const unsigned char key[STORE_KEY_BYTES], bool *match)
 {
@@ -77,6 +79,8 @@ static enum st add_results(struct api_reply *reply, struct api_request *request,
     uint64_t matches = 0;
     enum st st = found ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
 
+    if (count <= API_BATCH_KEYS) /* growing, and the copies that it makes, would cost more */
+        (void)buf_reserve(&reply->body, count * RESULT_BYTES);
     add_head(&reply->body, d);
     buf_addstr(&reply->body, "\"results\":[");
     for (size_t i = 0; !st && i < count; i++) {

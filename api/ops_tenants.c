@@ -40,17 +40,17 @@ static enum st find(struct store_tenant *t, const struct api_request *request, s
                : st;
 }
 
-/* RFC 9110 section 13.1.1; "*": there is one. */
+/* RFC 9110 section 13.1.1. */
 static enum st check_if_match(struct api_reply *reply, const struct api_request *request,
                               const struct store_tenant *t)
 {
     char tag[40];
 
-    if (!request->if_match || (t && strcmp(request->if_match, "*") == 0))
+    if (!request->if_match)
         return ST_OK;
     enum st st = t ? write_tenant(reply, tag, t) : ST_OK;
     buf_reset(&reply->body);
-    if (!st && (!t || strcmp(request->if_match, tag) != 0))
+    if (!st && (!t || !api_matches(request->if_match, tag)))
         st =
             st_hint(st_fail(ST_PRECONDITION, "TENANT_CHANGED", "If-Match does not name the tenant"),
                     "send the ETag of GET /v1/tenants/{tenant}");
@@ -117,19 +117,27 @@ static enum st read_text(char *to, size_t size, const json_t *body, const char *
     return st;
 }
 
-/* Nobody names a file of this machine over HTTP. */
-static enum st read_url(char *to, size_t size, const json_t *body, const char *name)
+/* Nobody names a file of this machine over HTTP, nor what only the server can reach. */
+static enum st read_url(char *to, size_t size, const json_t *body, const char *name,
+                        const struct network_list *outgoing)
 {
     enum st st = read_text(to, size, body, name, "");
 
     if (!st && *to && !auth_http_takes(to))
         st = st_place(st_fail(ST_INVALID, "INVALID_VALUE", "\"%s\" must be an https:// URL", name),
                       "/%s", name);
+    if (!st && *to && !auth_http_may_ask(to, outgoing))
+        st = st_hint(st_place(st_fail(ST_INVALID, "INVALID_VALUE",
+                                      "the address of \"%s\" is not a public one", name),
+                              "/%s", name),
+                     "serve with --outgoing and its network, if it is to be asked");
     return st;
 }
 
-static enum st read_tenant(struct store_tenant *t, const json_t *body)
+static enum st read_tenant(struct store_tenant *t, const struct api_request *request,
+                           const json_t *body)
 {
+    const struct network_list *outgoing = &request->server->outgoing;
     static const char *const MEMBERS[] = {"enabled", "class",   "issuer", "audience",
                                           "jwks",    "webhook", "limits", NULL};
     const char *class;
@@ -147,9 +155,9 @@ static enum st read_tenant(struct store_tenant *t, const json_t *body)
     if (!st)
         st = read_text(t->audience, sizeof t->audience, body, "audience", "everline");
     if (!st)
-        st = read_url(t->jwks, sizeof t->jwks, body, "jwks");
+        st = read_url(t->jwks, sizeof t->jwks, body, "jwks", outgoing);
     if (!st)
-        st = read_url(t->webhook, sizeof t->webhook, body, "webhook");
+        st = read_url(t->webhook, sizeof t->webhook, body, "webhook", outgoing);
     if (!st)
         st = jx_object(&limits, body, "", "limits");
     return st ? st : store_tenant_limits_from_json(t, limits, "/limits");
@@ -167,7 +175,7 @@ enum st api_op_put_tenant(struct api_reply *reply, struct api_request *request, 
     if (!st)
         st = api_body_object(&body, request);
     if (!st) /* before anything is made */
-        st = read_tenant(&wanted, body);
+        st = read_tenant(&wanted, request, body);
     if (!st) {
         enum st found = store_tenant_get(&t, s, request->path_params[0]);
         st = found && found != ST_NOT_FOUND ? found
@@ -176,7 +184,7 @@ enum st api_op_put_tenant(struct api_reply *reply, struct api_request *request, 
     if (!st)
         st = commands_make_tenant(&t, s, request->path_params[0]);
     if (!st)
-        st = read_tenant(&t, body);
+        st = read_tenant(&t, request, body);
     if (!st)
         st = store_tenant_put(s, &t);
     if (!st)

@@ -1,5 +1,6 @@
 #include "api/overload.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <netinet/in.h>
@@ -109,7 +110,7 @@ void api_overload_ran(struct api_overload *o, uint64_t now_ns)
     o->running = NULL;
 }
 
-enum st api_overload_check(struct api_overload *o, int socket, const char *tenant, uint64_t now_ns,
+enum st api_overload_check(struct api_overload *o, int socket, const char *tenant,
                            uint64_t max_wait_ms)
 {
     bool calm = !o->is_overloaded && !o->above_ns;
@@ -117,5 +118,5 @@ enum st api_overload_check(struct api_overload *o, int socket, const char *tenan
     if (!max_wait_ms || (calm && ++o->unseen < LOOK_EVERY))
         return ST_OK;
     o->unseen = 0;
-    return api_overload_judge(o, waited_ms(socket), tenant, now_ns, max_wait_ms);
+    return api_overload_judge(o, waited_ms(socket), tenant, clock_steady_ns(), max_wait_ms);
 }

@@ -37,7 +37,7 @@ struct api_overload {
 
 /* A request of `tenant` that has come by this socket whole and is begun now: ST_UNAVAILABLE, code
  * OVERLOADED, when it is to be refused. `max_wait_ms` 0: never. */
-enum st api_overload_check(struct api_overload *o, int socket, const char *tenant, uint64_t now_ns,
+enum st api_overload_check(struct api_overload *o, int socket, const char *tenant,
                            uint64_t max_wait_ms) ST_MUST_USE;
 
 /* The same, of a request that has waited so long; -1: nobody knows. For tests. */

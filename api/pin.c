@@ -85,6 +85,7 @@ enum st api_dataset(const struct store_served **out, struct api_request *request
     if (!st)
         st = store_view_dataset(&d, request->view, request->identity->tenant,
                                 request->path_params[0]);
+    request->current = st ? NULL : d;
     if (!st && d->unavailable && !d->version)
         st = store_served_ready(d); /* nothing is known of its versions */
     if (!st)

@@ -16,14 +16,6 @@ static size_t find(const struct api_places *p, const char *tenant)
     return theirs < p->of_tenant ? place : p->count;
 }
 
-bool api_places_have(struct api_places *p, const char *tenant)
-{
-    pthread_mutex_lock(&p->mutex);
-    bool have = find(p, tenant) < p->count;
-    pthread_mutex_unlock(&p->mutex);
-    return have;
-}
-
 bool api_places_take(size_t *place, struct api_places *p, const char *tenant)
 {
     pthread_mutex_lock(&p->mutex);

@@ -21,8 +21,6 @@ struct api_places {
         .mutex = PTHREAD_MUTEX_INITIALIZER, .count = (in_all), .of_tenant = (of_one)               \
     }
 
-/* Is there one for the tenant? */
-bool api_places_have(struct api_places *p, const char *tenant);
 /* False: there is none. `place` is its number, for api_places_leave. */
 bool api_places_take(size_t *place, struct api_places *p, const char *tenant);
 void api_places_leave(struct api_places *p, size_t place);

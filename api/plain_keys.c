@@ -1,6 +1,7 @@
 #include "api/plain_keys.h"
 
 #include "base/utf8.h"
+#include "base/word.h"
 
 #include <string.h>
 
@@ -26,13 +27,30 @@ static bool take(struct reader *r, char c)
     return true;
 }
 
+/* The high bit of each byte that ends plain text; beyond the first such byte also of others. */
+static uint64_t find_ends(uint64_t word)
+{
+    uint64_t quote = word ^ WORD_OF('"'), escape = word ^ WORD_OF('\\');
+
+    return (((quote - WORD_OF(1u)) & ~quote) | ((escape - WORD_OF(1u)) & ~escape) |
+            ((word - WORD_OF(0x20u)) & ~word)) &
+           WORD_HIGH;
+}
+
 static bool take_string(struct reader *r, struct store_text *out)
 {
-    unsigned char all = 0;
+    uint64_t ends = 0, all = 0;
 
     if (!take(r, '"'))
         return false;
     const char *start = r->at;
+    for (; !ends && (size_t)(r->end - r->at) >= WORD_BYTES; r->at += WORD_BYTES) {
+        uint64_t word = word_load(r->at);
+        ends = find_ends(word);
+        all |= ends ? word & (((ends & -ends) >> 7) - 1) : word;
+    }
+    if (ends)
+        r->at -= WORD_BYTES - (size_t)__builtin_ctzll(ends) / 8;
     for (; r->at < r->end && *r->at != '"'; r->at++) {
         if ((unsigned char)*r->at < 0x20 || *r->at == '\\')
             return false;
@@ -41,7 +59,7 @@ static bool take_string(struct reader *r, struct store_text *out)
     if (r->at == r->end)
         return false;
     *out = (struct store_text){start, (size_t)(r->at++ - start)};
-    return all < 0x80 || utf8_is_valid(out->bytes, out->len);
+    return !(all & WORD_HIGH) || utf8_is_valid(out->bytes, out->len);
 }
 
 static bool is_text(const struct store_text *text, const char *wanted)

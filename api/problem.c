@@ -94,6 +94,9 @@ void api_problem(struct api_reply *reply, const struct api_request *request, enu
     fs_close(&reply->file);
     reply->header_count = 0; /* those of the answer that it is not */
     reply->header_text_len = 0;
+    reply->lost_header = NULL;
+    reply->fixed = NULL;
+    reply->packed = false;
     reply->status = p->http;
     reply->content_type = "application/problem+json";
     buf_addstr(b, "{\"type\":\"about:blank\",");

@@ -17,8 +17,6 @@
 
 /* The one file that queues responses. */
 
-#define GZIP_TAG "-gzip"
-
 static const char *header_of(const struct api_reply *reply, const char *name)
 {
     for (size_t i = 0; i < reply->header_count; i++)
@@ -57,7 +55,7 @@ static void retag(struct api_reply *reply)
     for (size_t i = 0; tag && i < reply->header_count; i++)
         if (reply->headers[i].value == tag) {
             reply->headers[i] = reply->headers[--reply->header_count];
-            api_reply_header(reply, "ETag", "%.*s" GZIP_TAG "\"", (int)strlen(tag) - 1, tag);
+            api_reply_header(reply, "ETag", "%.*s" API_GZIP_TAG "\"", (int)strlen(tag) - 1, tag);
             return;
         }
 }
@@ -90,22 +88,41 @@ static void add_vary(struct api_exchange *x, bool packable)
         api_reply_text(&x->reply, "Vary", text);
 }
 
+/* What an answer has that no handler knows of. */
+static void complete(struct api_exchange *x)
+{
+    struct api_reply *reply = &x->reply;
+    bool packable = is_packable(x);
+
+    if (packable && api_weight_gzip(x->head.accept_encoding))
+        pack(x);
+    add_vary(x, packable);
+    if (x->request.quota.who || reply->status == 429)
+        api_limit_headers(reply, &x->request);
+    api_reply_text(reply, "X-Request-Id", x->request.request_id);
+    if (*x->request.trace)
+        api_reply_text(reply, "Traceparent", x->request.trace);
+    if (reply->status != 304 && reply->status != 204)
+        api_reply_text(reply, "Content-Type", type_of(reply));
+}
+
+static bool is_last(const struct api_exchange *x)
+{
+    return x->close || atomic_load(&x->server->stopping);
+}
+
 /* All of them, or there is no answer: without Cache-Control it could be kept where it must not be.
  */
 static bool add_headers(struct MHD_Response *response, const struct api_exchange *x)
 {
     const struct api_reply *reply = &x->reply;
-    bool added = MHD_add_response_header(response, "X-Request-Id", x->request.request_id);
+    bool added = true;
 
-    if (*x->request.trace)
-        added = added && MHD_add_response_header(response, "Traceparent", x->request.trace);
-    if (reply->status != 304 && reply->status != 204)
-        added = added && MHD_add_response_header(response, "Content-Type", type_of(reply));
     for (size_t i = 0; i < reply->header_count; i++)
         added = added &&
                 MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value);
     added = added && api_cors_add(response, x);
-    if (x->close || atomic_load(&x->server->stopping))
+    if (is_last(x))
         added = added && MHD_add_response_header(response, "Connection", "close");
     return added;
 }
@@ -117,8 +134,6 @@ static struct MHD_Response *whole(struct api_reply *reply)
             reply->packed ? reply->fixed->gzip_len : reply->fixed->len,
             (void *)(uintptr_t)(reply->packed ? reply->fixed->gzip : reply->fixed->bytes),
             MHD_RESPMEM_PERSISTENT);
-    if (reply->body.status) /* not even a problem could be written */
-        return NULL;
     size_t len = reply->status == 304 ? 0 : reply->body.len;
     char *body = buf_take(&reply->body);
     struct MHD_Response *response =
@@ -178,29 +193,53 @@ static uint64_t known_bytes(const struct api_exchange *x)
     return reply->status == 304 ? 0 : reply->body.len;
 }
 
-static struct MHD_Response *answer(struct api_exchange *x)
+static struct MHD_Response *make(struct api_exchange *x)
 {
     if (x->reply.file >= 0)
         return file(&x->reply);
     return *x->reply.follow || x->reply.export ? stream(x) : whole(&x->reply);
 }
 
+static struct api_response *take_again(const struct api_exchange *x)
+{
+    const struct api_reply *reply = &x->reply;
+
+    if (reply->file >= 0 || reply->fixed || reply->export || *reply->follow || x->head.origin ||
+        is_last(x))
+        return NULL;
+    return api_responses_take(x->server->workers[x->request.slot].responses, reply->headers,
+                              reply->header_count, reply->body.data,
+                              reply->status == 304 ? 0 : reply->body.len);
+}
+
+/* NULL: the connection is closed. */
+static struct MHD_Response *answer(struct api_exchange *x)
+{
+    if (api_reply_status(&x->reply)) /* not even a problem could be written */
+        return NULL;
+    x->response = take_again(x);
+    if (x->response)
+        return x->response->response;
+    struct MHD_Response *response = make(x);
+    if (response && add_headers(response, x))
+        return response;
+    MHD_destroy_response(response);
+    return NULL;
+}
+
 enum MHD_Result api_reply_queue(struct api_exchange *x)
 {
-    bool packable = is_packable(x);
-
-    if (packable && api_weight_gzip(x->head.accept_encoding))
-        pack(x);
-    add_vary(x, packable);
-    if (x->request.quota.who || x->reply.status == 429)
-        api_limit_headers(&x->reply, &x->request);
+    complete(x);
+    enum st st = api_reply_status(&x->reply);
+    if (st) {
+        api_problem(&x->reply, &x->request, st);
+        complete(x);
+    }
     uint64_t bytes = known_bytes(x);
     struct MHD_Response *response = answer(x);
 
-    if (!response || !add_headers(response, x)) {
-        MHD_destroy_response(response);
-        return MHD_NO; /* the connection is closed */
-    }
+    if (!response)
+        return MHD_NO;
     if (x->request.identity && x->request.route)
         api_count_request(&x->request, x->reply.status, bytes);
     if (x->request.identity && x->request.route && x->request.route->audited == API_AUDITED_ACT)
@@ -210,6 +249,7 @@ enum MHD_Result api_reply_queue(struct api_exchange *x)
     api_metrics_count(&x->server->counts, x->request.route, x->request.tenant_class,
                       x->reply.status, clock_steady_ns() - x->start_ns);
     enum MHD_Result queued = MHD_queue_response(x->connection, x->reply.status, response);
-    MHD_destroy_response(response);
+    if (!x->response)
+        MHD_destroy_response(response);
     return queued;
 }

@@ -9,6 +9,7 @@
 #define CONNECTIONS_MAX 1000000
 #define CORS_ORIGINS_MAX 64
 #define TRUSTED_PROXIES_MAX 64
+#define OUTGOING_MAX 64
 #define AUDIT_INTERVAL_MAX_MS 60000
 #define TIMEOUT_MAX_MS (24u * 3600 * 1000)
 #define SCRUB_INTERVAL_MAX_MS (400ull * TIMEOUT_MAX_MS)
@@ -20,16 +21,17 @@ struct reading {
     const char *listen[API_LISTENERS_MAX + 1];
     const char *cors_origins[CORS_ORIGINS_MAX + 1];
     const char *trusted_proxies[TRUSTED_PROXIES_MAX + 1];
+    const char *outgoing[OUTGOING_MAX + 1];
     struct reading *before;
 };
 
 /* What a running server cannot change. */
 static const char *const FIXED[] = {
-    "data",      "keys",           "listen",          "metrics-listen",
-    "port-file", "workers",        "connections",     "ingest-workers",
-    "inbox",     "scrub-rate",     "production",      "scrub-interval",
-    "jwks-ca",   "audit-interval", "audit-retention", "usage-interval",
-    NULL};
+    "data",           "keys",       "listen",         "metrics-listen",
+    "port-file",      "workers",    "connections",    "ingest-workers",
+    "inbox",          "scrub-rate", "production",     "scrub-interval",
+    "outgoing",       "jwks-ca",    "audit-interval", "audit-retention",
+    "usage-interval", NULL};
 
 static enum st read_word(unsigned *out, const struct cmd_args *args, const char *name,
                          const char *const *words)
@@ -122,10 +124,13 @@ static enum st read_options(struct api_options *o, struct reading *r)
     o->port_file = cmd_string(args, "port-file");
     o->scrub.bytes_per_s = cmd_bytes(args, "scrub-rate");
     o->jwks_ca = cmd_string(args, "jwks-ca");
+    o->outgoing = r->outgoing;
     o->inbox = cmd_string(args, "inbox");
     o->config_file = cmd_config_file(args);
     o->production = cmd_flag(args, "production");
     enum st st = read_list(r->listen, API_LISTENERS_MAX, args, "listen");
+    if (!st)
+        st = read_list(r->outgoing, OUTGOING_MAX, args, "outgoing");
     if (!st)
         st = cmd_range(&workers, args, "workers", 0, WORKERS_MAX);
     if (!st)

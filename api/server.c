@@ -5,6 +5,7 @@
 #include "api/helper.h"
 #include "api/hooks.h"
 #include "api/production.h"
+#include "api/responses.h"
 #include "api/watch.h"
 #include "api/workers.h"
 #include "base/clock.h"
@@ -198,6 +199,13 @@ static enum st find_keys(struct api_server *server)
                        : fs_path(server->keys_dir, "%s/keys", o->data_dir);
 }
 
+static enum st make_worker(struct api_worker *w)
+{
+    enum st st = auth_cache_new(&w->tokens, API_TOKENS_BYTES);
+
+    return st ? st : api_responses_new(&w->responses);
+}
+
 /* What was made is released by the caller, also after a failure. */
 static enum st make_workers(struct api_server *server)
 {
@@ -210,7 +218,7 @@ static enum st make_workers(struct api_server *server)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     memset(server->workers, 0, bytes);
     for (unsigned i = 0; !st && i < server->slots; i++)
-        st = auth_cache_new(&server->workers[i].tokens, API_TOKENS_BYTES);
+        st = make_worker(&server->workers[i]);
     return st;
 }
 
@@ -219,6 +227,7 @@ static void release_workers(struct api_server *server)
     for (unsigned i = 0; server->workers && i < server->slots; i++) {
         auth_cache_free(server->workers[i].tokens);
         free(server->workers[i].spare);
+        api_responses_free(server->workers[i].responses);
         api_gzip_free(server->workers[i].gzip);
     }
     free(server->workers);
@@ -247,8 +256,10 @@ enum st api_start_keeper(struct api_server *server, unsigned slots)
     };
     enum st st = find_keys(server);
 
-    struct auth_jwks_options jwks = {
-        .ca_file = server->options.jwks_ca, .changed_fn = api_keys_changed, .ctx = server};
+    struct auth_jwks_options jwks = {.ca_file = server->options.jwks_ca,
+                                     .outgoing = &server->outgoing,
+                                     .changed_fn = api_keys_changed,
+                                     .ctx = server};
 
     if (!st)
         st = metrics_new(&server->metrics);
@@ -295,6 +306,15 @@ static enum st start_audit(struct api_server *server)
     return api_audit_start(&server->audit, &a);
 }
 
+static enum st read_outgoing(struct api_server *server)
+{
+    enum st st = ST_OK;
+
+    for (const char *const *text = server->options.outgoing; !st && *text; text++)
+        st = network_list_add(&server->outgoing, *text);
+    return st ? st_wrap(st, "--outgoing") : ST_OK;
+}
+
 enum st api_serve(const struct api_options *options)
 {
     struct api_server server = {
@@ -314,6 +334,8 @@ enum st api_serve(const struct api_options *options)
     signal(SIGPIPE, SIG_IGN);
 
     st = api_listeners_read(&server.listeners, &server);
+    if (!st)
+        st = read_outgoing(&server);
     if (!st && server.options.production)
         st = api_check_production(&server.options, &server.listeners);
     if (!st)
@@ -322,7 +344,7 @@ enum st api_serve(const struct api_options *options)
         st = api_start_keeper(&server, server.slots);
     bool stopped = st == ST_UNAVAILABLE && strcmp(st_code(), "STOPPING") == 0;
     if (!st)
-        st = api_helper_start(&server.helper);
+        st = api_helpers_start(&server.helpers);
     if (!st)
         st = api_pool_start(&server.pool);
     if (!st)
@@ -332,7 +354,7 @@ enum st api_serve(const struct api_options *options)
     if (!st)
         st = api_watch_start(&server.watch, server.options.inbox, server.keeper);
     if (!st)
-        st = api_hooks_start(&server.hooks, server.keeper);
+        st = api_hooks_start(&server.hooks, server.keeper, &server.outgoing);
     if (!st)
         st = start_audit(&server);
     if (!st)
@@ -360,11 +382,12 @@ enum st api_serve(const struct api_options *options)
     api_workers_stop(server.ingest_workers);
     api_followers_stop(server.followers);
     api_pool_stop(server.pool);
-    api_helper_stop(server.helper);
+    api_helpers_stop(server.helpers);
     auth_jwks_stop(server.jwks);
     store_keeper_stop(server.keeper);
     auth_jwks_free(server.jwks);
     auth_limits_close(atomic_load(&server.limits));
+    network_list_release(&server.outgoing);
     release_workers(&server);
     metrics_free(server.metrics);
     arm_deadline(0);

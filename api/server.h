@@ -34,6 +34,8 @@ struct api_options {
     struct store_scrub_options scrub;
     uint64_t audit_interval_ms, audit_retention_ms; /* see api/audit.h */
     uint64_t usage_interval_ms;                     /* see api/usage.h */
+    const char *const
+        *outgoing;       /* networks of webhooks and JWK Sets beside public ones; NULL ends */
     const char *jwks_ca; /* PEM of who may vouch for issuers' servers; NULL: the system's */
     bool production;
     enum log_level log_level;

@@ -5,11 +5,24 @@
 
 /* The short ones: verify, get, version. */
 
+static void print_problem(const json_t *problem)
+{
+    const char *dataset = json_string_value(json_object_get(problem, "dataset"));
+    bool of_version = json_is_integer(json_object_get(problem, "version"));
+    char scratch[64];
+
+    if (dataset)
+        printf("%s/%s%s%s: ", json_string_value(json_object_get(problem, "tenant")), dataset,
+               of_version ? " version " : "",
+               of_version ? commands_cell(problem, "version", scratch) : "");
+    printf("%s\n  %s\n", json_string_value(json_object_get(problem, "problem")),
+           json_string_value(json_object_get(problem, "hint")));
+}
+
 enum st verify_cmd(const struct cmd_args *args)
 {
     json_t *report = NULL, *problem;
     struct store *s = NULL;
-    char scratch[64];
     size_t i;
     bool json;
     enum st st = cmd_output_json(&json, args);
@@ -27,15 +40,7 @@ enum st verify_cmd(const struct cmd_args *args)
         enum st printed = commands_print(report);
         return st ? st_restore(&failure) : printed;
     }
-    json_array_foreach(json_object_get(report, "problems"), i, problem)
-        printf("%s/%s%s%s: %s\n  %s\n", json_string_value(json_object_get(problem, "tenant")),
-               json_string_value(json_object_get(problem, "dataset")),
-               json_is_null(json_object_get(problem, "version")) ? "" : " version ",
-               json_is_null(json_object_get(problem, "version"))
-                   ? ""
-                   : commands_cell(problem, "version", scratch),
-               json_string_value(json_object_get(problem, "problem")),
-               json_string_value(json_object_get(problem, "hint")));
+    json_array_foreach(json_object_get(report, "problems"), i, problem) print_problem(problem);
     json_int_t count = json_integer_value(json_object_get(report, "segments"));
     printf("%lld %s looked at%s\n", (long long)count, count == 1 ? "segment" : "segments",
            st ? "" : ", all whole");

@@ -112,18 +112,16 @@ static void set_day(struct counter *c, int64_t now_us)
     c->day[STORE_DAY_SIZE - 1] = '\0';
 }
 
-void api_usage_count(struct api_usage *u, unsigned slot, const struct store_usage *count)
+void api_usage_count(struct api_usage *u, unsigned slot, struct store_usage *count, int64_t now_us)
 {
     if (!u)
         return;
     struct counter *c = &u->counters[slot];
-    struct store_usage row = *count;
-    int64_t now_us = clock_wall_us();
 
     pthread_mutex_lock(&c->mutex);
     set_day(c, now_us);
-    memcpy(row.day, c->day, sizeof row.day);
-    bool added = add(&c->table, &row);
+    memcpy(count->day, c->day, sizeof count->day);
+    bool added = add(&c->table, count);
     pthread_mutex_unlock(&c->mutex);
     if (!added)
         log_event(LOG_LEVEL_ERROR, "usage", "a request is not counted: out of memory");

@@ -14,8 +14,8 @@ enum st api_usage_start(struct api_usage **out, struct store_keeper *keeper, uns
 /* Adds up what is left; before the keeper stops. Accepts NULL. */
 void api_usage_stop(struct api_usage *u);
 
-/* `count` is one request, without its day. What cannot be remembered for want of memory is told in
- * the log. `u` may be NULL. */
-void api_usage_count(struct api_usage *u, unsigned slot, const struct store_usage *count);
+/* `count` is one request, and gets the day of `now_us`. What cannot be remembered for want of
+ * memory is told in the log. `u` may be NULL. */
+void api_usage_count(struct api_usage *u, unsigned slot, struct store_usage *count, int64_t now_us);
 
 #endif

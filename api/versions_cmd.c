@@ -37,16 +37,29 @@ static enum st print_rejects(const json_t *rejects)
     static const struct commands_column COLUMNS[] = {{"FILE", "file"},     {"LINE", "line"},
                                                      {"COLUMN", "column"}, {"RULE", "rule"},
                                                      {"SOURCE", "source"}, {NULL, NULL}};
-    char scratch[64];
+    json_int_t unparsable = json_integer_value(json_object_get(rejects, "unparsable"));
+    json_int_t rejected = json_integer_value(json_object_get(rejects, "rejected")), told = 0;
     json_t *item;
     size_t i;
     enum st st = commands_print_table(json_object_get(rejects, "items"), COLUMNS);
 
     if (st)
         return st;
+    fprintf(stderr, "%lld could not be read, %lld of them are listed\n", (long long)unparsable,
+            (long long)json_integer_value(json_object_get(rejects, "listed")));
     json_array_foreach(json_object_get(rejects, "rules"), i, item)
-        fprintf(stderr, "%s: %s\n", json_string_value(json_object_get(item, "rule")),
-                commands_cell(item, "rows", scratch));
+    {
+        if (told == unparsable && rejected) /* those of the files come first */
+            fprintf(
+                stderr,
+                "%lld were rejected after \"prepare\", where a row has no place in a file; what "
+                "a source's \"columns\" declare is checked with file and line\n",
+                (long long)rejected);
+        told += json_integer_value(json_object_get(item, "rows"));
+        fprintf(stderr, "  %s: %lld\n", json_string_value(json_object_get(item, "rule")),
+                (long long)json_integer_value(json_object_get(item, "rows")));
+        rejected = told > unparsable ? 0 : rejected;
+    }
     return ST_OK;
 }
 

@@ -1,9 +1,8 @@
 #include "api/workers.h"
 
-#include "api/commands.h"
-#include "api/spawn.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/program.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -62,7 +61,7 @@ static void start_one(struct api_workers *w, uint64_t now_ms)
     for (unsigned i = 0; i < w->options.limit; i++) {
         if (w->pids[i])
             continue;
-        pid_t pid = api_spawn(w->program, w->argv, -1, -1);
+        pid_t pid = program_start(w->program, w->argv, -1, -1);
         if (pid > 0)
             w->pids[i] = pid;
         else
@@ -156,7 +155,7 @@ enum st api_workers_start(struct api_workers **out, const struct api_workers_opt
     w->options = *options;
     w->keeper = keeper;
     w->pids = calloc(options->limit, sizeof *w->pids);
-    enum st st = w->pids ? commands_sibling(w->program, "everline-ingest")
+    enum st st = w->pids ? program_sibling(w->program, "everline-ingest")
                          : st_fail(ST_NOMEM, NULL, "out of memory");
     if (!st) {
         fill_arguments(w);

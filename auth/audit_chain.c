@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Lines are written at the place that is known to be the end of what was committed: a commit that
@@ -31,15 +32,20 @@ struct audit_chain {
     int64_t pending_us; /* of the first of them */
 };
 
-enum st audit_chain_take(int *lock, unsigned *number, const char *directory)
+enum st audit_chain_lock(int *lock, const char *directory, unsigned number)
 {
     char path[FS_PATH_MAX];
+    enum st st = fs_path(path, "%s/%u.lock", directory, number);
+
+    return st ? st : fs_lock(lock, path);
+}
+
+enum st audit_chain_take(int *lock, unsigned *number, const char *directory)
+{
     enum st st = fs_mkdir_all(directory, 0700);
 
     for (*number = 1; !st && *number <= AUDIT_CHAINS_MAX; ++*number) {
-        st = fs_path(path, "%s/%u.lock", directory, *number);
-        if (!st)
-            st = fs_lock(lock, path);
+        st = audit_chain_lock(lock, directory, *number);
         if (st != ST_CONFLICT)
             return st;
         st = ST_OK;
@@ -82,7 +88,7 @@ static bool is_full(const struct audit_chain *c)
     return c->end >= c->rotate_bytes || c->last_us - c->since_us >= AUDIT_ROTATE_US;
 }
 
-/* The last whole line of the newest file, and where it ends. */
+/* The last whole line of a file, and where it ends. */
 static enum st read_end(struct audit_chain *c, uint64_t first)
 {
     struct audit_file file = {0};
@@ -105,21 +111,24 @@ static enum st read_end(struct audit_chain *c, uint64_t first)
     return st;
 }
 
+/* The newest file may have no line: the disk was full when it was begun, or a process died. */
 static enum st resume(struct audit_chain *c, const struct audit_head *anchor)
 {
     struct audit_names names = {0};
     enum st st = audit_names_list(&names, c->directory, c->number);
-    uint64_t first = st || !names.count ? 0 : names.list[names.count - 1].first;
+    size_t last = st ? 0 : names.count;
 
-    audit_names_release(&names);
     audit_line_origin(c->added.hash, c->tenant, c->number);
-    if (!st && first)
-        st = read_end(c, first);
+    while (!st && last > 0 && !c->end)
+        st = read_end(c, names.list[--last].first);
+    bool goes_on = !st && c->end && last + 1 == names.count && !is_full(c);
+    uint64_t first = goes_on ? names.list[last].first : 0;
+    audit_names_release(&names);
     if (st)
         return st;
     if (c->added.sequence < anchor->sequence) {
         c->added = *anchor;
-    } else if (first && c->end && !is_full(c)) {
+    } else if (goes_on) {
         st = open_file(c, first, false);
         if (!st && ftruncate(c->fd, (off_t)c->end) != 0)
             st = st_fail_errno(errno, "cutting off half a line of the audit");
@@ -226,6 +235,30 @@ enum st audit_chain_commit(struct audit_chain *c)
     if (is_full(c))
         fs_close(&c->fd);
     return ST_OK;
+}
+
+/* What a commit that failed has left behind the end is to be written again, to the next file: in
+ * this one it would be there twice. */
+static bool cut_off(const struct audit_chain *c, off_t bytes)
+{
+    return ((uint64_t)bytes <= c->end || ftruncate(c->fd, (off_t)c->end) == 0) &&
+           fdatasync(c->fd) == 0;
+}
+
+bool audit_chain_rest(struct audit_chain *c, int64_t before_s)
+{
+    struct stat info;
+
+    if (c->fd < 0)
+        return true;
+    if (fstat(c->fd, &info) != 0)
+        return false;
+    if (info.st_mtim.tv_sec >= before_s)
+        return true;
+    if (c->torn && !cut_off(c, info.st_size))
+        return false;
+    fs_close(&c->fd);
+    return true;
 }
 
 const char *audit_chain_tenant(const struct audit_chain *c)

@@ -25,6 +25,9 @@ struct audit_chain;
  * Makes the directory when it is missing. */
 enum st audit_chain_take(int *lock, unsigned *number, const char *directory) ST_MUST_USE;
 
+/* The lock of one number. ST_CONFLICT: a process has it. */
+enum st audit_chain_lock(int *lock, const char *directory, unsigned number) ST_MUST_USE;
+
 /* Goes on after the last line that is whole. When that is before `anchor`, the tail was cut: the
  * chain goes on after the anchor, and verification tells what is missing. A file gets no more lines
  * when it has `rotate_bytes`, or AUDIT_ROTATE_US after its first. */
@@ -38,6 +41,10 @@ void audit_chain_close(struct audit_chain *c); /* what is not committed is lost 
 enum st audit_chain_add(struct audit_chain *c, const struct audit_record *record,
                         struct digest_hmac *hmac) ST_MUST_USE;
 enum st audit_chain_commit(struct audit_chain *c) ST_MUST_USE;
+
+/* The newest file may go (auth/audit_prune.h) when nothing was written to it since `before_s`: then
+ * the next line begins another. False: it may not go, for it can be written to again. */
+bool audit_chain_rest(struct audit_chain *c, int64_t before_s);
 
 const char *audit_chain_tenant(const struct audit_chain *c);
 /* The last line that was committed. */

@@ -16,10 +16,15 @@ static void add_text(struct buf *out, const char *name, const char *text)
 {
     if (!text || !*text)
         return;
-    buf_addch(out, ',');
-    buf_addch(out, '"');
-    buf_addstr(out, name);
-    buf_add(out, "\":", 2);
+    size_t name_len = strlen(name);
+    char *at = buf_reserve(out, name_len + 4);
+    if (!at)
+        return;
+    memcpy(at, ",\"", 2);
+    memcpy(at + 2, name, name_len);
+    memcpy(at + 2 + name_len, "\":", 2);
+    out->len += name_len + 4;
+    out->data[out->len] = '\0';
     buf_add_json_string(out, text, strlen(text));
 }
 

@@ -9,7 +9,7 @@ struct aged {
     struct audit_doomed file;
     int64_t written_s;
     uint64_t bytes;
-    bool stays; /* the newest of its chain */
+    bool newest; /* of its chain */
 };
 
 static int by_age(const void *a, const void *b)
@@ -46,8 +46,10 @@ static enum st look(struct aged *out, uint64_t *bytes, const struct audit_names 
         out[i] = (struct aged){.file = {.chain = n->chain, .first = n->first},
                                .written_s = info.st_mtim.tv_sec,
                                .bytes = (uint64_t)info.st_size};
-        out[i].stays = i + 1 == names->count || names->list[i + 1].chain != n->chain;
-        out[i].file.kept_first = out[i].stays ? 0 : names->list[i + 1].first;
+        out[i].newest = i + 1 == names->count || names->list[i + 1].chain != n->chain;
+        out[i].file.kept_first = out[i].newest ? 0 : names->list[i + 1].first;
+        if (i > 0 && !out[i - 1].newest && out[i].written_s < out[i - 1].written_s)
+            out[i].written_s = out[i - 1].written_s; /* the clock was set back */
         *bytes += out[i].bytes;
     }
     return ST_OK;
@@ -77,8 +79,7 @@ enum st audit_prune_find(struct audit_doomed **out, size_t *count, const char *d
     if (!st)
         qsort(files, names.count, sizeof *files, by_age);
     for (size_t i = 0; !st && i < names.count; i++)
-        if (!files[i].stays &&
-            (files[i].written_s < before_s || (max_bytes && bytes > max_bytes))) {
+        if (files[i].written_s < before_s || (max_bytes && bytes > max_bytes && !files[i].newest)) {
             (*out)[(*count)++] = files[i].file;
             bytes -= files[i].bytes;
         }

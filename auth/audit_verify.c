@@ -58,7 +58,7 @@ static void look(struct walk *w, const struct audit_text *line)
 
 static void end_chain(struct walk *w)
 {
-    if (w->anchor && w->anchor->head.sequence && !w->met)
+    if (w->anchor && w->anchor->head.sequence >= w->anchor->first && !w->met)
         tell(w, w->last.sequence + 1, "lines are missing at the end");
 }
 
@@ -125,7 +125,7 @@ enum st audit_verify(uint64_t *lines, const char *directory, const char *tenant,
             j++;
         w.last.sequence = 0;
         snprintf(w.file, sizeof w.file, "%u", anchors[i].chain);
-        if (j == names.count && anchors[i].head.sequence)
+        if (j == names.count && anchors[i].head.sequence >= anchors[i].first)
             tell(&w, 0, "the files of this chain are missing");
     }
     audit_names_release(&names);

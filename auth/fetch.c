@@ -11,9 +11,10 @@ bool auth_fetch_takes(const char *location)
 }
 
 enum st auth_fetch(struct buf *out, int64_t *max_age_s, const char *location, const char *ca_file,
-                   const _Atomic bool *stop)
+                   const struct network_list *outgoing, const _Atomic bool *stop)
 {
-    struct auth_http_call call = {.url = location, .ca_file = ca_file, .stop = stop, .answer = out};
+    struct auth_http_call call = {
+        .url = location, .ca_file = ca_file, .outgoing = outgoing, .stop = stop, .answer = out};
     struct st_report report;
 
     *max_age_s = -1;

@@ -2,13 +2,18 @@
 
 #include <string.h>
 
-/* A base has an entry for every LIMITS_VALUES keys that its limit allows. Entries are looked for,
- * and taken, in one order, and none that was taken today is given away today: two threads that see
- * a base for the first time want the same entry, and one of them finds it taken for it. Likewise
- * with the values in an entry. So the count is exact, whatever runs at the same time. */
+/* A base has an entry for each value that was tried. Entries are looked for, and taken, in one
+ * order, and none that was taken today is given away today: two threads that see a base for the
+ * first time want the same entry, and one of them finds it taken for it. So the count is exact,
+ * whatever runs at the same time.
+ *
+ * The table is everybody's. A tenant may use as much of it as is left to the others (dynamic
+ * thresholds, Choudhury and Hahne 1998): one that asks for ever more people comes to three eighths
+ * of the table, two at once to a quarter each, and there is always room for who comes next. */
 
-#define WINDOW 32
-#define HASH_MASK ((1ull << 48) - 1)
+#define WINDOW 512
+#define HASH_MASK ((1ull << LIMITS_COUNT_BITS) - 1)
+#define GUESSES "guesses" /* names a bucket of the tenant's beside that of its requests */
 
 static uint64_t load(const unsigned char *bytes, size_t at)
 {
@@ -16,6 +21,65 @@ static uint64_t load(const unsigned char *bytes, size_t at)
 
     memcpy(&word, bytes + at, sizeof word);
     return word;
+}
+
+static uint64_t counted(_Atomic uint64_t *today, uint64_t day)
+{
+    uint64_t word = atomic_load(today);
+
+    return word >> LIMITS_COUNT_BITS == day ? word & HASH_MASK : 0;
+}
+
+static void count(_Atomic uint64_t *today, uint64_t day)
+{
+    uint64_t old = atomic_load(today), next;
+
+    do
+        next = (old >> LIMITS_COUNT_BITS == day ? old : day << LIMITS_COUNT_BITS) + 1;
+    while (!atomic_compare_exchange_weak(today, &old, next));
+}
+
+/* Where entries are taken from. */
+struct taker {
+    struct auth_limits *l;
+    const char *tenant;
+    int64_t now_us;
+    uint64_t day; /* of entries: 0 is what was never written */
+};
+
+/* One more entry for the tenant? Counted when it is taken, so that who comes at the same moment can
+ * be a few over. */
+static bool has_share(const struct taker *t, struct limits_bucket **bucket)
+{
+    uint64_t day = limits_day(t->now_us);
+
+    *bucket = limits_bucket_of(t->l, t->tenant, GUESSES, true, t->now_us);
+    return counted(&(*bucket)->today, day) + counted(&t->l->file->guesses_today, day) <
+           LIMITS_GUESSES_USED;
+}
+
+/* The entry of a hash, taken if need be; NULL: there is no room. */
+static struct limits_guess *find_entry(const struct taker *t, uint64_t hash)
+{
+    uint64_t tag = t->day << LIMITS_COUNT_BITS | (limits_mix(hash) & HASH_MASK);
+    struct limits_bucket *bucket = NULL;
+
+    for (unsigned i = 0; i < WINDOW; i++) {
+        struct limits_guess *g = &t->l->file->guesses[(hash + i) % LIMITS_GUESSES];
+        uint64_t old = atomic_load(&g->tag);
+        while (old != tag && old >> LIMITS_COUNT_BITS != t->day) {
+            if (!bucket && !has_share(t, &bucket))
+                return NULL;
+            if (atomic_compare_exchange_weak(&g->tag, &old, tag)) {
+                count(&bucket->today, limits_day(t->now_us));
+                count(&t->l->file->guesses_today, limits_day(t->now_us));
+                return g;
+            }
+        }
+        if (old == tag)
+            return g;
+    }
+    return NULL;
 }
 
 /* Is `word` there now, in a place that was its own, or of another day? */
@@ -26,41 +90,27 @@ static bool settle(_Atomic uint64_t *place, uint64_t word)
     for (;;) {
         if (old == word)
             return true;
-        if (old >> 48 == word >> 48)
+        if (old >> LIMITS_COUNT_BITS == word >> LIMITS_COUNT_BITS)
             return false;
         if (atomic_compare_exchange_weak(place, &old, word))
             return true;
     }
 }
 
-static struct limits_guess *find_entry(struct auth_limits *l, uint64_t hash, uint64_t day)
-{
-    uint64_t tag = day << 48 | (limits_mix(hash) & HASH_MASK);
-
-    for (unsigned i = 0; i < WINDOW; i++) {
-        struct limits_guess *g = &l->file->guesses[(hash + i) % LIMITS_GUESSES];
-        if (settle(&g->tag, tag))
-            return g;
-    }
-    return NULL;
-}
-
-enum st auth_limits_guess(struct auth_limits *l, const unsigned char base[AUTH_GUESS_BYTES],
+enum st auth_limits_guess(struct auth_limits *l, const char *tenant,
+                          const unsigned char base[AUTH_GUESS_BYTES],
                           const unsigned char key[AUTH_GUESS_BYTES], unsigned limit, int64_t now_us)
 {
-    uint64_t day = limits_day(now_us) + 1; /* 0 is what was never written */
-    uint64_t value = day << 48 | (load(key, 0) & HASH_MASK);
+    const struct taker taker = {l, tenant, now_us, limits_day(now_us) + 1};
+    uint64_t value = taker.day << LIMITS_COUNT_BITS | (load(key, 0) & HASH_MASK);
 
     for (unsigned i = 0; i < limit; i++) {
-        uint64_t hash = limits_mix(load(base, 0) + i / LIMITS_VALUES) ^ load(base, 8);
-        struct limits_guess *g = find_entry(l, hash, day);
+        struct limits_guess *g = find_entry(&taker, limits_mix(load(base, 0) + i) ^ load(base, 8));
         if (!g)
             return st_fail(ST_FULL, "GUESS_TABLE_FULL",
                            "more people were asked for today than can be watched over");
-        for (unsigned j = 0; j < LIMITS_VALUES && i < limit; j++, i++)
-            if (settle(&g->values[j], value))
-                return ST_OK;
-        i--;
+        if (settle(&g->value, value))
+            return ST_OK;
     }
     return st_fail(ST_LIMITED, "GUESS_LIMIT",
                    "too many values were tried for what is otherwise the same key: %u a day",

@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -10,24 +11,100 @@
 #define CONNECT_MS 5000L
 #define TOTAL_MS 10000L
 
-/* A sidecar that speaks plain HTTP on this machine is as good as a file. */
-static bool is_loopback(const char *url)
-{
-    static const char *const HOSTS[] = {"http://127.0.0.1", "http://localhost", "http://[::1]"};
+#define HOST_SIZE 256
 
-    for (size_t i = 0; i < sizeof HOSTS / sizeof HOSTS[0]; i++)
-        if (strncmp(url, HOSTS[i], strlen(HOSTS[i])) == 0 && strchr(":/", url[strlen(HOSTS[i])]))
-            return true;
-    return false;
+/* The parts of `url` that are judged; `host` without brackets. */
+static bool read_url(bool *https, char host[HOST_SIZE], const char *url)
+{
+    char *scheme = NULL, *name = NULL, *user = NULL;
+    CURLU *u = curl_url();
+    bool ok = u && curl_url_set(u, CURLUPART_URL, url, CURLU_DISALLOW_USER) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_HOST, &name, 0) == CURLUE_OK &&
+              curl_url_get(u, CURLUPART_USER, &user, 0) == CURLUE_NO_USER &&
+              strlen(name) < HOST_SIZE;
+
+    if (ok) {
+        size_t bracket = *name == '[';
+        snprintf(host, HOST_SIZE, "%.*s", (int)(strlen(name) - 2 * bracket), name + bracket);
+        *https = strcmp(scheme, "https") == 0;
+        ok = *https || strcmp(scheme, "http") == 0;
+    }
+    curl_free(scheme);
+    curl_free(name);
+    curl_free(user);
+    curl_url_cleanup(u);
+    return ok;
+}
+
+static bool host_address(struct in6_addr *out, const char *host)
+{
+    static const char LOOPBACK[] = "127.0.0.1";
+
+    if (strcmp(host, "localhost") == 0)
+        host = LOOPBACK;
+    return network_address_read(out, host, strlen(host));
+}
+
+/* A sidecar that speaks plain HTTP on this machine is as good as a file. */
+static bool is_loopback(const char *host)
+{
+    struct in6_addr address;
+
+    return host_address(&address, host) &&
+           (IN6_IS_ADDR_LOOPBACK(&address) ||
+            (IN6_IS_ADDR_V4MAPPED(&address) && address.s6_addr[12] == 127));
 }
 
 bool auth_http_takes(const char *url)
 {
+    char host[HOST_SIZE];
+    bool https;
+
     for (const char *c = url; *c; c++)
         if ((unsigned char)*c <= ' ' || *c == 0x7f)
             return false;
-    return (strncmp(url, "https://", 8) == 0 && url[8]) || is_loopback(url);
+    return read_url(&https, host, url) && (https || is_loopback(host));
 }
+
+/* ---- whom ---- */
+
+static bool may_connect(const struct network_list *outgoing, const struct in6_addr *address)
+{
+    return !outgoing || network_is_public(address) || network_list_has(outgoing, address);
+}
+
+bool auth_http_may_ask(const char *url, const struct network_list *outgoing)
+{
+    struct in6_addr address;
+    char host[HOST_SIZE];
+    bool https;
+
+    return !read_url(&https, host, url) || !host_address(&address, host) ||
+           may_connect(outgoing, &address);
+}
+
+struct connecting {
+    const struct network_list *outgoing;
+    bool refused, allowed; /* an address of it */
+};
+
+/* Once for each address that is tried. */
+static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *to)
+{
+    struct connecting *c = ctx;
+    struct in6_addr address;
+
+    (void)purpose;
+    if (!network_address_of(&address, &to->addr) || !may_connect(c->outgoing, &address)) {
+        c->refused = true;
+        return CURL_SOCKET_BAD;
+    }
+    c->allowed = true;
+    return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
+/* ---- the request ---- */
 
 static size_t take_body(char *data, size_t size, size_t count, void *ctx)
 {
@@ -78,11 +155,15 @@ static struct curl_slist *list_headers(const char *const *headers)
     return list;
 }
 
-static void set_options(CURL *curl, struct auth_http_call *c, struct curl_slist *headers, char *why)
+static void set_options(CURL *curl, struct auth_http_call *c, struct curl_slist *headers,
+                        struct connecting *connecting, char *why)
 {
     /* Certificates are verified by default: VERIFYPEER and VERIFYHOST are not touched. */
     curl_easy_setopt(curl, CURLOPT_URL, c->url);
-    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, is_loopback(c->url) ? "http" : "https");
+    curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https"); /* of what auth_http_takes */
+    curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* it would resolve names, unseen by open_socket */
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(curl, CURLOPT_OPENSOCKETDATA, connecting);
     curl_easy_setopt(curl, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
@@ -109,9 +190,14 @@ static void set_options(CURL *curl, struct auth_http_call *c, struct curl_slist 
 enum st auth_http_call(struct auth_http_call *c)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct connecting connecting = {.outgoing = c->outgoing};
     char why[CURL_ERROR_SIZE] = "";
     long status = 0;
 
+    c->max_age_s = -1;
+    if (!auth_http_takes(c->url)) /* a row may be older than the rule */
+        return st_hint(st_fail(ST_UNREACHABLE, "BAD_URL", "this is no URL that can be asked"),
+                       "https://..., or http:// to this machine");
     pthread_once(&once, start_curl);
     struct curl_slist *headers = list_headers(c->headers);
     CURL *curl = headers || !c->headers ? curl_easy_init() : NULL;
@@ -119,13 +205,15 @@ enum st auth_http_call(struct auth_http_call *c)
         curl_slist_free_all(headers);
         return st_fail(ST_NOMEM, NULL, "out of memory");
     }
-    c->max_age_s = -1;
-    set_options(curl, c, headers, why);
+    set_options(curl, c, headers, &connecting, why);
     CURLcode rc = curl_easy_perform(curl);
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_cleanup(curl);
     curl_slist_free_all(headers);
     c->status = (unsigned)status;
+    if (rc != CURLE_OK && connecting.refused && !connecting.allowed)
+        return st_hint(st_fail(ST_UNREACHABLE, "NOT_PUBLIC", "its address is not a public one"),
+                       "name its network with --outgoing of serve, if it is to be asked");
     if (c->answer->status == ST_TOO_LARGE)
         return st_fail(ST_UNREACHABLE, NULL, "it is larger than %zu bytes", c->answer->max);
     if (rc != CURLE_OK)

@@ -239,7 +239,8 @@ static void refresh(struct auth_jwks *j, struct source *s)
     buf_init(&document, DOCUMENT_MAX);
     j->fetching = s; /* its location does not change */
     pthread_mutex_unlock(&j->mutex);
-    enum st st = auth_fetch(&document, &max_age_s, s->location, ca_file, &j->stopping);
+    enum st st =
+        auth_fetch(&document, &max_age_s, s->location, ca_file, j->options.outgoing, &j->stopping);
     if (!st && document.len == 0)
         st = st_fail(ST_INVALID, "BAD_JWKS", "it is empty");
     pthread_mutex_lock(&j->mutex);
@@ -373,7 +374,7 @@ enum st auth_jwks_load(struct auth_keyset *set, const char *tenant, const char *
     int64_t max_age_s;
 
     buf_init(&document, DOCUMENT_MAX);
-    enum st st = auth_fetch(&document, &max_age_s, location, ca_file, &never);
+    enum st st = auth_fetch(&document, &max_age_s, location, ca_file, NULL, &never);
     if (!st)
         st = auth_jwk_set_parse(&keys, document.data ? document.data : "", document.len);
     for (size_t i = 0; !st && i < keys.count; i++)

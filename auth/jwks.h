@@ -10,13 +10,16 @@
 
 #include "auth/keyset.h"
 #include "base/metrics.h"
+#include "base/network.h"
 
 #define AUTH_JWKS_LOCATION_MAX 512
 
 struct auth_jwks;
 
 struct auth_jwks_options {
-    const char *ca_file;           /* PEM of who may vouch for servers; NULL: the system's */
+    const char *ca_file; /* PEM of who may vouch for servers; NULL: the system's */
+    /* auth/http.h; borrowed */
+    const struct network_list *outgoing;
     struct metrics *metrics;       /* may be NULL */
     void (*changed_fn)(void *ctx); /* on the thread: a set has come or is another one now */
     void *ctx;
@@ -31,7 +34,7 @@ enum st auth_jwks_start(struct auth_jwks **out,
 void auth_jwks_stop(struct auth_jwks *j);
 void auth_jwks_free(struct auth_jwks *j); /* stopped, or NULL */
 
-/* Without a thread: fetches it now, and adds its keys. Blocks. */
+/* Without a thread: fetches it now, wherever it is, and adds its keys. Blocks. */
 enum st auth_jwks_load(struct auth_keyset *set, const char *tenant, const char *location,
                        const char *ca_file) ST_MUST_USE;
 

@@ -12,10 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC "everline limit1"
+#define MAGIC "everline limit2"
 #define BUCKET_WINDOW 16
 #define US 1000000u
-#define COUNT_BITS 48
+#define COUNT_BITS LIMITS_COUNT_BITS
 #define COUNT_MASK ((1ull << COUNT_BITS) - 1)
 
 /* ---- the file ---- */
@@ -60,6 +60,13 @@ static enum st make(const char *path)
     return st == ST_CONFLICT ? ST_OK : st; /* another process was quicker */
 }
 
+static enum st not_a_table(const char *path)
+{
+    return st_hint(st_fail(ST_CORRUPT, "LIMITS_FORMAT",
+                           "%s is not a table of limits, or another everline's", path),
+                   "remove it: what was counted today is forgotten");
+}
+
 enum st auth_limits_open(struct auth_limits **out, const char *path)
 {
     struct auth_limits *l = calloc(1, sizeof *l);
@@ -73,15 +80,14 @@ enum st auth_limits_open(struct auth_limits **out, const char *path)
     if (!st && (fd < 0 || fstat(fd, &info) != 0))
         st = st_fail_errno(errno, "opening %s", path);
     if (!st && info.st_size != (off_t)sizeof *l->file)
-        st = st_hint(st_fail(ST_CORRUPT, "LIMITS_FORMAT", "%s is not a table of limits", path),
-                     "remove it: what was counted today is forgotten");
+        st = not_a_table(path);
     if (!st) {
         l->file = mmap(NULL, sizeof *l->file, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
         if (l->file == MAP_FAILED) {
             l->file = NULL;
             st = st_fail_errno(errno, "mapping %s", path);
         } else if (memcmp(l->file->magic, MAGIC, sizeof MAGIC) != 0) {
-            st = st_fail(ST_CORRUPT, "LIMITS_FORMAT", "%s is not a table of limits", path);
+            st = not_a_table(path);
         }
     }
     fs_close(&fd);
@@ -109,22 +115,24 @@ static uint64_t hash_text(uint64_t h, const char *text)
     return (h ^ 0x100) * 0x100000001b3u; /* a text ends: "a","bc" is not "ab","c" */
 }
 
-/* Of a bucket that nobody takes from any more, another caller may be the owner. When all are in
- * use, two share the last one: stricter than they need. */
-static struct limits_bucket *find_bucket(const struct auth_limits *l, const char *tenant,
-                                         const char *subject, int64_t now_us)
+struct limits_bucket *limits_bucket_of(const struct auth_limits *l, const char *tenant,
+                                       const char *subject, bool whole, int64_t now_us)
 {
     uint64_t owner = limits_mix(hash_text(hash_text(l->file->seed, tenant), subject)) | 1;
-    uint64_t day = limits_day(now_us);
-    struct limits_bucket *b = NULL;
+    uint64_t day = limits_day(now_us), room = LIMITS_BUCKETS - LIMITS_TENANTS;
+    struct limits_bucket *all = l->file->buckets + LIMITS_TENANTS, *b = NULL;
 
+    if (whole) {
+        all = l->file->buckets;
+        room = LIMITS_TENANTS;
+    }
     for (unsigned i = 0; i < BUCKET_WINDOW; i++) {
-        b = &l->file->buckets[(owner / 2 + i) % LIMITS_BUCKETS];
+        b = &all[(owner / 2 + i) % room];
         if (atomic_load(&b->owner) == owner)
             return b;
     }
     for (unsigned i = 0; i < BUCKET_WINDOW; i++) {
-        b = &l->file->buckets[(owner / 2 + i) % LIMITS_BUCKETS];
+        b = &all[(owner / 2 + i) % room];
         uint64_t old = atomic_load(&b->owner);
         bool idle = old == 0 || (atomic_load(&b->full_us) <= (uint64_t)now_us &&
                                  atomic_load(&b->today) >> COUNT_BITS != day);
@@ -216,7 +224,7 @@ bool auth_limits_take(struct auth_quota *out, struct auth_limits *l, const char 
     *out = (struct auth_quota){0};
     if (!rate->per_second && !rate->per_day)
         return true;
-    struct limits_bucket *b = find_bucket(l, tenant, subject, now_us);
+    struct limits_bucket *b = limits_bucket_of(l, tenant, subject, !*subject, now_us);
     if (rate->per_day && !take_day(out, b, rate, count, now_us))
         return false;
     if (!rate->per_second || take_second(out, b, rate, count, now_us))
@@ -231,7 +239,7 @@ void auth_limits_return(struct auth_limits *l, const char *tenant, const char *s
 {
     if (!rate->per_second && !rate->per_day)
         return;
-    struct limits_bucket *b = find_bucket(l, tenant, subject, now_us);
+    struct limits_bucket *b = limits_bucket_of(l, tenant, subject, !*subject, now_us);
     if (rate->per_day)
         return_day(b, count, now_us);
     if (rate->per_second)

@@ -48,8 +48,10 @@ void auth_limits_return(struct auth_limits *l, const char *tenant, const char *s
 
 /* Notes that `key` was asked for; `base` stands for its other fields. ST_LIMITED: it would be more
  * than `limit` different keys of this base today (UTC), and is not noted; those that were asked for
- * before pass. ST_FULL: too many bases were asked for today. */
-enum st auth_limits_guess(struct auth_limits *l, const unsigned char base[AUTH_GUESS_BYTES],
+ * before pass. ST_FULL, GUESS_TABLE_FULL: the tenant has asked for too many others today, and no
+ * other tenant feels it. */
+enum st auth_limits_guess(struct auth_limits *l, const char *tenant,
+                          const unsigned char base[AUTH_GUESS_BYTES],
                           const unsigned char key[AUTH_GUESS_BYTES], unsigned limit,
                           int64_t now_us) ST_MUST_USE;
 

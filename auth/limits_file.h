@@ -5,10 +5,13 @@
 #include "auth/limits.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 
 #define LIMITS_BUCKETS (1u << 16)
-#define LIMITS_GUESSES (1u << 20)
-#define LIMITS_VALUES 7
+/* The first of them are tenants'. Anybody can have many subjects; they crowd out no tenant. */
+#define LIMITS_TENANTS (1u << 14)
+#define LIMITS_GUESSES (1u << 22)
+#define LIMITS_GUESSES_USED (LIMITS_GUESSES / 4 * 3) /* at most: a fuller table is slow */
 
 struct limits_bucket {
     _Atomic uint64_t owner;   /* hash of tenant and subject; 0: nobody's */
@@ -17,16 +20,17 @@ struct limits_bucket {
     uint64_t unused;
 };
 
-/* A word of another day is an empty one: nothing is ever cleared. */
+/* One value of a base. A word of another day is an empty one: nothing is ever cleared. */
 struct limits_guess {
-    _Atomic uint64_t tag;                   /* day, and 48 bits of the base's hash */
-    _Atomic uint64_t values[LIMITS_VALUES]; /* day, and 48 bits of a key's hash */
+    _Atomic uint64_t tag;   /* day, and 48 bits of a hash of the base and the value's number */
+    _Atomic uint64_t value; /* day, and 48 bits of a key's hash */
 };
 
 struct limits_file {
     char magic[16];
     uint64_t seed;
-    char unused[40];
+    _Atomic uint64_t guesses_today; /* as in a bucket: entries that are in use */
+    char unused[32];
     struct limits_bucket buckets[LIMITS_BUCKETS];
     struct limits_guess guesses[LIMITS_GUESSES];
 };
@@ -39,6 +43,14 @@ static inline uint64_t limits_day(int64_t now_us)
 {
     return (uint64_t)(now_us / 86400000000) & 0xffff;
 }
+
+#define LIMITS_COUNT_BITS 48
+
+/* The bucket of a caller, a tenant's as a `whole` or a subject's. Of one that nobody takes from any
+ * more, another caller may become the owner. When all are in use, two share the last one: stricter
+ * than they need. */
+struct limits_bucket *limits_bucket_of(const struct auth_limits *l, const char *tenant,
+                                       const char *subject, bool whole, int64_t now_us);
 
 /* MurmurHash3's finaliser: every bit of the result depends on every bit of `x`. */
 static inline uint64_t limits_mix(uint64_t x)

@@ -15,6 +15,12 @@ void buf_init(struct buf *b, size_t max_bytes)
     *b = (struct buf){.max = max_bytes};
 }
 
+void buf_init_fixed(struct buf *b, char *room, size_t size)
+{
+    *b = (struct buf){.data = room, .cap = size, .max = size - 1};
+    *room = '\0';
+}
+
 void buf_release(struct buf *b)
 {
     if (!b)

@@ -18,6 +18,8 @@ struct buf {
 };
 
 void buf_init(struct buf *b, size_t max_bytes);
+/* In `room` of the caller's, of `size` bytes with the NUL, and no further: it is never released. */
+void buf_init_fixed(struct buf *b, char *room, size_t size);
 void buf_release(struct buf *b); /* accepts a zeroed struct; leaves it zeroed */
 /* As buf_release, for what nobody may find in memory afterwards. Only the last block is wiped: what
  * grows in pieces has left copies behind. */

@@ -10,6 +10,7 @@
 
 int64_t clock_wall_us(void);
 uint64_t clock_steady_ns(void); /* CLOCK_MONOTONIC */
+uint64_t clock_coarse_ns(void); /* the same at the last tick of the timer, at most 10 ms ago */
 uint64_t clock_boot_ms(void);   /* CLOCK_BOOTTIME: goes on while the machine sleeps */
 
 /* The kernel's boot id, so that a CLOCK_BOOTTIME value of another boot is recognised. Borrowed,

@@ -37,13 +37,16 @@ static void print_option(FILE *out, const struct cmd_option *o)
 
     snprintf(left, sizeof left, "--%s%s%s", o->name, o->metavar ? " " : "",
              o->metavar ? o->metavar : "");
-    cmd_variable(variable, o->name);
     fprintf(out, "  %-26s %s", left, o->help);
     if (o->preset)
         fprintf(out, " (default %s)", o->preset);
     if (o->required)
         fprintf(out, " (needed)");
-    fprintf(out, " [%s]\n", variable);
+    if (o->type != CMD_ONCE) {
+        cmd_variable(variable, o->name);
+        fprintf(out, " [%s]", variable);
+    }
+    fprintf(out, "\n");
 }
 
 static const struct cmd_option CONFIG = {.name = "config",

@@ -12,6 +12,7 @@
 enum cmd_type {
     CMD_FLAG,     /* --production */
     CMD_STRING,   /* --data DIR */
+    CMD_ONCE,     /* --output FILE: a string that no variable gives, since it is of this one call */
     CMD_LIST,     /* --source A --source B */
     CMD_UINT,     /* --workers 2 */
     CMD_DURATION, /* --ttl 1h, 500ms, 25s, 5m, 1d: milliseconds */
@@ -33,9 +34,9 @@ struct cmd {
     const char *name;     /* "ingest", or "dataset put" */
     const char *operands; /* "DATASET", "[NAME...]", "" */
     unsigned operands_min, operands_max;
-    const char *summary;              /* one line for the list of commands */
-    const char *about;                /* paragraphs for --help, or NULL */
-    const char *example;              /* at least one line that works */
+    const char *summary; /* one line for the list of commands; NULL: in no list, for programs */
+    const char *about;   /* paragraphs for --help, or NULL */
+    const char *example; /* at least one line that works */
     const struct cmd_option *options; /* ends with a zeroed row; NULL: another program's command */
     enum st (*run)(const struct cmd_args *args);
 };

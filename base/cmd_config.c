@@ -31,8 +31,11 @@ static const struct cmd_option *shared_option(const struct cmd_program *p, const
     return found;
 }
 
+/* Commands that are in no list are for programs, which say all there is to say. */
 static bool has_options(const struct cmd_program *p, const struct cmd *c)
 {
+    if (!c->summary)
+        return false;
     for (const struct cmd_option *o = c->options; o && o->name; o++)
         if (!cmd_is_shared(p, o->name))
             return true;
@@ -136,7 +139,7 @@ enum st cmd_config_dump(const struct cmd_args *args)
     if (st)
         return st;
     for (const struct cmd *c = args->program->commands; !st && c->name; c++) {
-        if (!is_named(args, c) || !c->options || !c->options[0].name)
+        if (!is_named(args, c) || !c->summary || !c->options || !c->options[0].name)
             continue;
         found = true;
         st = dump(table, args, c);

@@ -24,6 +24,7 @@ static const struct {
 } TYPES[] = {
     [CMD_FLAG] = {NULL, NULL},
     [CMD_STRING] = {NULL, NULL},
+    [CMD_ONCE] = {NULL, NULL},
     [CMD_LIST] = {NULL, NULL},
     [CMD_UINT] = {NUMBERS, "a whole number"},
     [CMD_DURATION] = {DURATIONS, "a duration such as 500ms, 25s, 5m, 1h or 1d"},
@@ -116,7 +117,7 @@ static enum st fill_in(struct cmd_args *args, size_t i)
     enum st st;
 
     cmd_variable(variable, o->name);
-    const char *text = getenv(variable);
+    const char *text = o->type == CMD_ONCE ? NULL : getenv(variable);
     if (text && *text)
         return set_value(args, i, text, CMD_ENVIRONMENT, variable);
     st = take_from_file(args, i, args->cmd->name);

@@ -1,4 +1,3 @@
-#define OPENSSL_SUPPRESS_DEPRECATED /* SHA256_Init and its like: see struct digest_hmac */
 #include "base/digest.h"
 
 #include "base/word.h"
@@ -9,7 +8,6 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
-#include <openssl/sha.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -235,169 +233,30 @@ enum st digest_stream_sum(unsigned char out[DIGEST_BYTES], struct digest_stream 
     return EVP_DigestFinal_ex(s->md, out, NULL) == 1 ? ST_OK : crypto_failed("SHA-256");
 }
 
-/* FIPS 180-4, section 5.1.1: the rest of a message of which `before` bytes, whole blocks, are
- * hashed already. The end is copied in words: compilers make of a short memcpy a string
- * instruction, which takes longer to begin than to copy. */
-static void finish_state(unsigned char out[DIGEST_BYTES], SHA256_CTX *state, size_t before,
-                         const void *message, size_t len)
-{
-    const char *bytes = message;
-    char end[2 * SHA256_CBLOCK];
-    size_t at = 0;
-    uint64_t bits = htobe64((uint64_t)(before + len) * 8);
-
-    for (; len >= SHA256_CBLOCK; bytes += SHA256_CBLOCK, len -= SHA256_CBLOCK)
-        SHA256_Transform(state, (const unsigned char *)bytes);
-    size_t end_len = len + 1 + sizeof bits <= SHA256_CBLOCK ? SHA256_CBLOCK : sizeof end;
-    for (; len >= WORD_BYTES; bytes += WORD_BYTES, len -= WORD_BYTES, at += WORD_BYTES)
-        memcpy(end + at, bytes, WORD_BYTES);
-    word_store(end + at, word_load_part(bytes, len) | (uint64_t)0x80 << 8 * len);
-    at += WORD_BYTES;
-    memset(end + at, 0, end_len - sizeof bits - at);
-    memcpy(end + end_len - sizeof bits, &bits, sizeof bits);
-    for (at = 0; at < end_len; at += SHA256_CBLOCK)
-        SHA256_Transform(state, (const unsigned char *)end + at);
-    for (size_t i = 0; i < DIGEST_BYTES / sizeof(SHA_LONG); i++) {
-        SHA_LONG word = htobe32(state->h[i]);
-        memcpy(out + i * sizeof word, &word, sizeof word);
-    }
-    explicit_bzero(end, end_len);
-}
-
-void digest_sha256(unsigned char out[DIGEST_BYTES], const void *bytes, size_t len)
-{
-    SHA256_CTX state;
-
-    SHA256_Init(&state); /* sets words, and cannot fail */
-    finish_state(out, &state, 0, bytes, len);
-}
-
-void digest_chain(unsigned char hash[DIGEST_BYTES], const void *bytes, size_t len)
-{
-    size_t taken = len < SHA256_CBLOCK - DIGEST_BYTES ? len : SHA256_CBLOCK - DIGEST_BYTES;
-    unsigned char first[SHA256_CBLOCK];
-    SHA256_CTX state;
-
-    memcpy(first, hash, DIGEST_BYTES);
-    memcpy(first + DIGEST_BYTES, bytes, taken);
-    SHA256_Init(&state);
-    if (DIGEST_BYTES + taken < sizeof first) {
-        finish_state(hash, &state, 0, first, DIGEST_BYTES + taken);
-        return;
-    }
-    SHA256_Transform(&state, first);
-    finish_state(hash, &state, sizeof first, (const unsigned char *)bytes + taken, len - taken);
-}
-
-/* RFC 2104, from the states behind the two padded keys, block by block: ingest sums tens of
- * millions of short messages. The functions of OpenSSL 3 that do the same (EVP_MAC) take twice as
- * long, most of it for other than hashing; SHA256_Update and SHA256_Final take 500 instructions
- * more. */
-struct digest_hmac {
-    SHA_LONG inner[DIGEST_BYTES / sizeof(SHA_LONG)], outer[DIGEST_BYTES / sizeof(SHA_LONG)];
-};
-
-static bool start_state(SHA_LONG out[DIGEST_BYTES / sizeof(SHA_LONG)],
-                        const unsigned char key[SHA256_CBLOCK], unsigned char padding)
-{
-    unsigned char block[SHA256_CBLOCK];
-    SHA256_CTX state;
-
-    for (size_t i = 0; i < sizeof block; i++)
-        block[i] = key[i] ^ padding;
-    bool good = SHA256_Init(&state) == 1;
-    if (good) {
-        SHA256_Transform(&state, block);
-        memcpy(out, state.h, DIGEST_BYTES);
-    }
-    OPENSSL_cleanse(block, sizeof block);
-    OPENSSL_cleanse(&state, sizeof state);
-    return good;
-}
-
-enum st digest_hmac_new(struct digest_hmac **out, const struct secret *key)
-{
-    unsigned char block[SHA256_CBLOCK] = {0};
-    struct digest_hmac *h = calloc(1, sizeof *h);
-    enum st st = h ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
-
-    if (!st && key->len > sizeof block)
-        digest_sha256(block, key->bytes, key->len);
-    else if (!st && key->len)
-        memcpy(block, key->bytes, key->len);
-    if (!st && !(start_state(h->inner, block, 0x36) && start_state(h->outer, block, 0x5c)))
-        st = crypto_failed("HMAC");
-    OPENSSL_cleanse(block, sizeof block);
-    if (st) {
-        digest_hmac_free(h);
-        h = NULL;
-    }
-    *out = h;
-    return st;
-}
-
-void digest_hmac_free(struct digest_hmac *h)
-{
-    if (!h)
-        return;
-    OPENSSL_cleanse(h, sizeof *h);
-    free(h);
-}
-
-void digest_hmac_sum(unsigned char out[DIGEST_BYTES], const struct digest_hmac *h,
-                     const void *bytes, size_t len)
-{
-    SHA256_CTX state;
-
-    memcpy(state.h, h->inner, sizeof h->inner);
-    finish_state(out, &state, SHA256_CBLOCK, bytes, len);
-    memcpy(state.h, h->outer, sizeof h->outer);
-    finish_state(out, &state, SHA256_CBLOCK, out, DIGEST_BYTES);
-}
-
-static enum st hmac_once(unsigned char out[DIGEST_BYTES], const struct secret *key,
-                         const void *bytes, size_t len)
-{
-    struct digest_hmac *hmac = NULL;
-    enum st st = digest_hmac_new(&hmac, key);
-
-    if (!st)
-        digest_hmac_sum(out, hmac, bytes, len);
-    digest_hmac_free(hmac);
-    return st;
-}
-
-enum st digest_hkdf(struct secret *out, const struct secret *key, const char *info)
-{
-    unsigned char zero[DIGEST_BYTES] = {0}, extracted[DIGEST_BYTES], expanded[DIGEST_BYTES];
-    char text[128];
-    int len = snprintf(text, sizeof text, "%s\x01", info); /* the one block's number */
-    enum st st = len > 0 && (size_t)len < sizeof text
-                     ? ST_OK
-                     : st_fail(ST_TOO_LARGE, NULL, "the name of a key's use is too long");
-
-    if (!st)
-        st = hmac_once(extracted, &(struct secret){zero, sizeof zero}, key->bytes, key->len);
-    if (!st)
-        st = hmac_once(expanded, &(struct secret){extracted, sizeof extracted}, text, (size_t)len);
-    if (!st)
-        st = secret_copy(out, expanded, sizeof expanded);
-    secret_wipe(extracted, sizeof extracted);
-    secret_wipe(expanded, sizeof expanded);
-    return st;
-}
-
 void digest_base64(char *out, const void *bytes, size_t len)
 {
     EVP_EncodeBlock((unsigned char *)out, bytes, (int)len);
+}
+
+/* The digits of four bytes: each half of a byte gets a byte, and 'a' - '9' - 1 more where it is
+ * over nine. */
+static uint64_t hex_word(const unsigned char *u)
+{
+    uint64_t w = u[0] | (uint64_t)u[1] << 16 | (uint64_t)u[2] << 32 | (uint64_t)u[3] << 48;
+
+    w = (w >> 4 | w << 8) & WORD_OF(0x0fu);
+    return w + WORD_OF('0') + ((w + WORD_OF(6u)) >> 4 & WORD_OF(1u)) * ('a' - '9' - 1);
 }
 
 void digest_hex(char *out, const void *bytes, size_t len)
 {
     static const char DIGITS[] = "0123456789abcdef";
     const unsigned char *u = bytes;
+    size_t i = 0;
 
-    for (size_t i = 0; i < len; i++) {
+    for (; i + 4 <= len; i += 4)
+        word_store(out + 2 * i, hex_word(u + i));
+    for (; i < len; i++) {
         out[2 * i] = DIGITS[u[i] >> 4];
         out[2 * i + 1] = DIGITS[u[i] & 15];
     }

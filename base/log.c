@@ -10,13 +10,11 @@
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 8192
-#define REQUEST_ID_SIZE 80
-#define TRACE_ID_SIZE 33
 
 static _Atomic enum log_level log_threshold = LOG_LEVEL_INFO;
 static _Atomic enum log_format log_output = LOG_FORMAT_AUTO;
-static _Thread_local char request[REQUEST_ID_SIZE];
-static _Thread_local char trace[TRACE_ID_SIZE];
+static _Thread_local const char *request; /* NULL: none */
+static _Thread_local const char *trace;
 
 static const struct {
     const char *name;
@@ -34,22 +32,10 @@ void log_configure(enum log_level threshold, enum log_format format)
     log_output = format;
 }
 
-static void keep(char *to, size_t size, const char *id)
+void log_set_request(const char *request_id, const char *trace_id)
 {
-    size_t len = id ? strnlen(id, size - 1) : 0;
-
-    memcpy(to, id ? id : "", len);
-    to[len] = '\0';
-}
-
-void log_set_request_id(const char *request_id)
-{
-    keep(request, sizeof request, request_id);
-}
-
-void log_set_trace_id(const char *trace_id)
-{
-    keep(trace, sizeof trace, trace_id);
+    request = request_id;
+    trace = trace_id;
 }
 
 bool log_is_on(enum log_level level)
@@ -65,12 +51,17 @@ struct line {
     const char *place; /* or "" */
 };
 
-static void add_member(struct buf *b, const char *name, const char *value)
+static void add_text(struct buf *b, const char *name, const char *value, size_t len)
 {
-    if (!*value)
+    if (len == 0)
         return;
     buf_addf(b, ",\"%s\":", name);
-    buf_add_json_string(b, value, strlen(value));
+    buf_add_json_string(b, value, len);
+}
+
+static void add_member(struct buf *b, const char *name, const char *value)
+{
+    add_text(b, name, value, strlen(value));
 }
 
 static void format_json(struct buf *b, const char *now, const struct line *l)
@@ -80,8 +71,8 @@ static void format_json(struct buf *b, const char *now, const struct line *l)
     add_member(b, "message", l->message);
     add_member(b, "code", l->code);
     add_member(b, "place", l->place);
-    add_member(b, "request_id", request);
-    add_member(b, "trace_id", trace);
+    add_member(b, "request_id", request ? request : "");
+    add_text(b, "trace_id", trace, trace ? LOG_TRACE_ID_LEN : 0);
     buf_addstr(b, "}\n");
 }
 
@@ -106,7 +97,7 @@ static void format_text(struct buf *b, const char *now, const struct line *l)
         buf_addstr(b, " at ");
         add_plain(b, l->place);
     }
-    if (*request)
+    if (request)
         buf_addf(b, " (%s)", request);
     buf_addch(b, '\n');
 }

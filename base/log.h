@@ -12,11 +12,11 @@ enum log_format { LOG_FORMAT_AUTO, LOG_FORMAT_JSON, LOG_FORMAT_TEXT };
 /* By any thread, at any time. Default: INFO, AUTO. */
 void log_configure(enum log_level threshold, enum log_format format);
 
-/* The request this thread works for, shown as request_id in its lines; NULL clears. Copied. */
-void log_set_request_id(const char *request_id);
+#define LOG_TRACE_ID_LEN 32
 
-/* The same for the trace that it belongs to, shown as trace_id. */
-void log_set_trace_id(const char *trace_id);
+/* The request this thread works for, and the LOG_TRACE_ID_LEN digits of the trace that it belongs
+ * to, shown as request_id and trace_id in its lines; NULL: none. Borrowed until the next call. */
+void log_set_request(const char *request_id, const char *trace_id);
 
 /* Would a line of that level be written? For what is dear to say. */
 bool log_is_on(enum log_level level);

@@ -1,6 +1,7 @@
 #include "base/report.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 json_t *report_to_json(const struct st_report *r)
@@ -37,4 +38,38 @@ void report_from_json(struct st_report *out, const json_t *object)
     snprintf(out->message, sizeof out->message, "%s", text_of(object, "message"));
     snprintf(out->place, sizeof out->place, "%s", text_of(object, "place"));
     snprintf(out->hint, sizeof out->hint, "%s", text_of(object, "hint"));
+}
+
+enum st report_say(enum st st)
+{
+    struct st_report r;
+
+    st_save(&r, st);
+    json_t *answer =
+        st ? json_pack("{s:o}", "error", report_to_json(&r)) : json_pack("{s:b}", "ok", 1);
+    char *text = answer ? jx_text(answer, false) : NULL;
+    json_decref(answer);
+    if (!text)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    puts(text);
+    fflush(stdout);
+    free(text);
+    return ST_OK;
+}
+
+bool report_hear(enum st *said, const char *text, size_t len)
+{
+    struct st_report r;
+    json_t *answer = NULL, *error;
+    bool whole = jx_parse_object(&answer, text, len) == ST_OK;
+
+    if (whole && (error = json_object_get(answer, "error"))) {
+        report_from_json(&r, error);
+        *said = st_restore(&r);
+    } else {
+        whole = whole && json_is_true(json_object_get(answer, "ok"));
+        *said = ST_OK;
+    }
+    json_decref(answer);
+    return whole;
 }

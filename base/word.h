@@ -43,4 +43,53 @@ static inline void word_store(char *bytes, uint64_t word)
     memcpy(bytes, &word, sizeof word);
 }
 
+/* memcpy of a few bytes, without the call. */
+static inline void word_copy(void *to, const void *from, size_t len)
+{
+    char *t = to;
+    const char *f = from;
+
+    if (len > 4 * WORD_BYTES) {
+        memcpy(t, f, len);
+    } else if (len >= 2 * WORD_BYTES) {
+        memcpy(t, f, 2 * WORD_BYTES);
+        memcpy(t + len - 2 * WORD_BYTES, f + len - 2 * WORD_BYTES, 2 * WORD_BYTES);
+    } else if (len >= WORD_BYTES) {
+        memcpy(t, f, WORD_BYTES);
+        memcpy(t + len - WORD_BYTES, f + len - WORD_BYTES, WORD_BYTES);
+    } else if (len >= 4) {
+        memcpy(t, f, 4);
+        memcpy(t + len - 4, f + len - 4, 4);
+    } else if (len) {
+        t[0] = f[0];
+        t[len / 2] = f[len / 2];
+        t[len - 1] = f[len - 1];
+    }
+}
+
+/* Sixteen bytes at once, where the compiler has registers for them. */
+#define WORD_BLOCK_BYTES 16u
+typedef unsigned char word_block __attribute__((vector_size(WORD_BLOCK_BYTES)));
+
+/* The first byte that is one of four, or `end`. */
+static inline const char *word_find(const char *p, const char *end, char a, char b, char c, char d)
+{
+    word_block block;
+    uint64_t hits[2];
+
+    for (; end - p >= (ptrdiff_t)sizeof block; p += sizeof block) {
+        memcpy(&block, p, sizeof block);
+        word_block found = (word_block)((block == (unsigned char)a) | (block == (unsigned char)b) |
+                                        (block == (unsigned char)c) | (block == (unsigned char)d));
+        memcpy(hits, &found, sizeof hits);
+        if (hits[0])
+            return p + __builtin_ctzll(le64toh(hits[0])) / 8;
+        if (hits[1])
+            return p + WORD_BYTES + __builtin_ctzll(le64toh(hits[1])) / 8;
+    }
+    while (p < end && *p != a && *p != b && *p != c && *p != d)
+        p++;
+    return p;
+}
+
 #endif

@@ -115,11 +115,10 @@ static enum st lease_in_turn(struct store_lease *lease, const struct batch *b, c
         json_decref(spec);
         if (st != ST_CONFLICT || strcmp(st_code(), "DATASET_BUSY") != 0)
             return st;
-        if (!told) {
+        if (!told)
             fprintf(stderr, "everline-ingest: waiting for an earlier job of dataset %s\n",
                     b->dataset);
-            ingest_tell(b->progress, "waiting", 0, 0);
-        }
+        ingest_tell(b->progress, "waiting", 0, 0);
         poll(NULL, 0, TURN_MS);
     }
 }

@@ -70,7 +70,8 @@ static void say_error(const struct voice *v, enum st status)
 
 static enum st work(json_t **report, enum child_mode mode, const struct task *t, struct voice *v)
 {
-    struct ingest_progress progress = {tell, v};
+    struct ingest_extent extent = {0};
+    struct ingest_progress progress = {.fn = tell, .ctx = v, .extent = &extent};
     switch (mode) {
     case CHILD_CHECK:
         return build_check(t);

@@ -86,7 +86,7 @@ static enum st take_rows(const struct duck_column *columns, size_t rows, void *c
     w->next_idle = c->idle;
     c->idle = w;
     c->prepared += rows;
-    ingest_tell(c->progress, "preparing", c->prepared, 0);
+    ingest_tell(c->progress, "preparing", c->prepared, ingest_estimate(c->progress, c->prepared));
     pthread_cond_signal(&c->is_idle);
     pthread_mutex_unlock(&c->lock);
     return st;
@@ -136,7 +136,8 @@ static enum st fail_rejected(const struct collector *c, uint64_t unusable)
                 (unsigned long long)unusable, (unsigned long long)c->prepared,
                 buf_status(&text) ? "by several rules" : text.data);
     st = st_hint(st, "key_FIELD: null or not what its normaliser takes; cast_FIELD: not of its "
-                     "declared type; \"max_reject_ratio\" says how many may be");
+                     "declared type (in the source's \"columns\", file and line are told); "
+                     "\"max_reject_ratio\" says how many may be");
     buf_release(&text);
     return st;
 }

@@ -13,6 +13,7 @@
 #include "ingest/csv.h"
 
 #include "base/utf8.h"
+#include "base/word.h"
 
 #include <string.h>
 #include <strings.h>
@@ -233,23 +234,31 @@ static const unsigned char *skip(const struct csv_scan *s, const unsigned char *
     return p;
 }
 
+/* NULL: the line has something else that means something, or does not end. */
+static const unsigned char *find_line_end(const struct csv_scan *s, const unsigned char *p,
+                                          const unsigned char *end)
+{
+    p = (const unsigned char *)word_find((const char *)p, (const char *)end, '\n', '\r', '\0',
+                                         s->dialect->quote);
+    if (s->crlf)
+        return end - p >= 2 && p[0] == '\r' && p[1] == '\n' ? p + 1 : NULL;
+    return p < end && *p == '\n' ? p : NULL;
+}
+
 /* Past the lines that begin here, end like those before them and have neither a quote nor another
  * byte that means something: most lines of most files. Where a field begins does not matter in
  * them. What is not like that is left where it begins. */
 static const unsigned char *skip_lines(struct csv_scan *s, const unsigned char *p,
                                        const unsigned char *end)
 {
-    const unsigned char *begin = p, *lf;
-    for (; (lf = memchr(p, '\n', (size_t)(end - p))); p = lf + 1) {
-        size_t len = (size_t)(lf - p);
-        const unsigned char *cr = memchr(p, '\r', len);
-        if (s->crlf ? !cr || cr + 1 != lf : cr != NULL)
+    const unsigned char *begin = p;
+    while (p < end) {
+        const unsigned char *lf = find_line_end(s, p, end);
+        if (!lf || (size_t)(lf - p) - s->crlf > RECORD_MAX)
             break;
-        len -= s->crlf;
-        if (len > RECORD_MAX || memchr(p, s->dialect->quote, len) || memchr(p, '\0', len))
-            break;
-        s->records += len || s->columns == 1;
+        s->records += lf - p > s->crlf || s->columns == 1;
         s->line++;
+        p = lf + 1;
     }
     s->record_line = s->line;
     s->record_offset += (size_t)(p - begin);

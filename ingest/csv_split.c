@@ -2,26 +2,14 @@
 #include "ingest/csv.h"
 
 #include "base/utf8.h"
+#include "base/word.h"
 
-#include <endian.h>
 #include <string.h>
 
 struct field {
     const char *bytes;
     size_t len;
 };
-
-static bool ends_field(char c, char delimiter)
-{
-    return c == delimiter || c == '\n' || c == '\r';
-}
-
-/* The highest bit of the first byte that is `c`; above it others may be set, too. */
-static uint64_t find_byte(uint64_t eight, char c)
-{
-    uint64_t ones = UINT64_MAX / 255, zero_where = eight ^ ones * (unsigned char)c;
-    return (zero_where - ones) & ~zero_where & ones << 7;
-}
 
 /* From behind the opening quote to behind the closing one. What is escaped goes to the scratch. */
 static struct field quoted(struct record_reader *r, const struct store_dialect *d)
@@ -53,23 +41,9 @@ static struct field quoted(struct record_reader *r, const struct store_dialect *
 
 static struct field plain(struct record_reader *r, char delimiter)
 {
-    const char *p = r->at;
-    uint64_t eight, found = 0;
-    for (; r->end - p >= (ptrdiff_t)sizeof eight; p += sizeof eight) {
-        memcpy(&eight, p, sizeof eight);
-        eight = le64toh(eight);
-        found = find_byte(eight, delimiter) | find_byte(eight, '\n') | find_byte(eight, '\r');
-        if (found)
-            break;
-    }
-    if (found)
-        p += __builtin_ctzll(found) / 8;
-    else
-        while (p < r->end && !ends_field(*p, delimiter))
-            p++;
-    struct field f = {r->at, (size_t)(p - r->at)};
-    r->at = p;
-    return f;
+    const char *begin = r->at;
+    r->at = word_find(begin, r->end, delimiter, '\n', '\r', '\r');
+    return (struct field){begin, (size_t)(r->at - begin)};
 }
 
 static void fault(struct record_reader *r, enum record_fault why, size_t column)

@@ -75,8 +75,10 @@ static void print_rejects(const json_t *rejects)
     {
         if (i == PLACES_SAID)
             break;
-        printf("  %s:%lld %s\n", json_string_value(json_object_get(item, "file")),
-               number(item, "line"), json_string_value(json_object_get(item, "rule")));
+        printf("  %s:%lld", json_string_value(json_object_get(item, "file")), number(item, "line"));
+        if (number(item, "column"))
+            printf(":%lld", number(item, "column"));
+        printf(" %s\n", json_string_value(json_object_get(item, "rule")));
     }
 }
 

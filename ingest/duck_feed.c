@@ -20,15 +20,17 @@ struct column {
 struct reading {
     struct duck *duck;
     struct duck_feed_slot *slot;
-    const struct duck_feed *feed; /* the slot's, which may be fed anew before this one is ended */
-    void *reading;                /* the feed's */
-    size_t *columns;              /* that are asked for, in the order of the chunk's vectors */
+    const struct duck_feed *feed;  /* the slot's, which may be fed anew before this one is ended */
+    void (*end_fn)(void *reading); /* its own: the feed may be gone by then */
+    void *reading;                 /* the feed's */
+    size_t *columns;               /* that are asked for, in the order of the chunk's vectors */
     size_t column_count;
 };
 
 struct duck_rows {
     const struct duck_feed *feed;
-    void *worker; /* the feed's */
+    void (*close_fn)(void *worker); /* likewise */
+    void *worker;                   /* the feed's */
     int64_t *places;
     struct column columns[];
 };
@@ -71,7 +73,7 @@ static void end_reading(void *data)
 {
     struct reading *r = data;
     if (r->reading)
-        r->feed->end_fn(r->reading);
+        r->end_fn(r->reading);
     free(r->columns);
     free(r);
 }
@@ -87,6 +89,7 @@ static void read_init(duckdb_init_info info)
         *r = (struct reading){.duck = d,
                               .slot = slot,
                               .feed = slot->feed,
+                              .end_fn = slot->feed->end_fn,
                               .columns = calloc(count + 1, sizeof *r->columns),
                               .column_count = count};
         st = r->columns ? slot->feed->begin_fn(&r->reading, slot->feed->ctx)
@@ -108,7 +111,7 @@ static void read_init(duckdb_init_info info)
 static void end_worker(void *data)
 {
     struct duck_rows *rows = data;
-    rows->feed->close_fn(rows->worker);
+    rows->close_fn(rows->worker);
     free(rows);
 }
 
@@ -125,6 +128,7 @@ static void read_init_worker(duckdb_init_info info)
         return;
     }
     rows->feed = slot->feed;
+    rows->close_fn = slot->feed->close_fn;
     duckdb_init_set_init_data(info, rows, end_worker);
 }
 

@@ -12,5 +12,6 @@ enum st export_parquet(uint64_t *count, struct store_export *e, const char *path
                        const struct ingest_progress *progress) ST_MUST_USE;
 
 enum st export_cmd(const struct cmd_args *args);
+enum st spool_cmd(const struct cmd_args *args);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/fs.h"
 #include "base/progress.h"
+#include "ingest/noted.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -107,32 +108,58 @@ static enum st check_format(const char *format, const char *path)
     return st_fail(ST_USAGE, NULL, "--format: csv, ndjson or parquet is expected");
 }
 
-enum st export_cmd(const struct cmd_args *args)
+static enum st write_out(uint64_t *count, struct store_export *e, const struct cmd_args *args,
+                         const struct ingest_progress *progress)
 {
     const char *format = cmd_string(args, "format"), *path = cmd_string(args, "output");
+    enum st st = store_export_open(e, go_on, (void *)(uintptr_t)progress);
+    if (!st && strcmp(path, "-") == 0)
+        st = export_text(count, e, strcmp(format, "csv") ? STORE_EXPORT_NDJSON : STORE_EXPORT_CSV,
+                         STDOUT_FILENO, progress);
+    else if (!st)
+        st = export_file(count, e, format, path, (unsigned)cmd_uint(args, "threads"), progress);
+    return st;
+}
+
+enum st export_cmd(const struct cmd_args *args)
+{
+    const char *path = cmd_string(args, "output");
     struct progress_view view;
-    bool quiet = cmd_flag(args, "quiet");
-    const struct ingest_progress progress = {quiet ? NULL : progress_view_tell, &view};
+    const struct ingest_progress progress = {.fn = progress_view_tell, .ctx = &view};
+    struct noted noted = {0};
     struct store_export *e = NULL;
-    uint64_t count = 0;
-    bool to_stdout = strcmp(path, "-") == 0;
-    enum st st = check_format(format, path);
+    uint64_t count = 0, version = 0;
+    enum st st = check_format(cmd_string(args, "format"), path);
     if (!st)
         st = find(&e, args);
-    if (st)
-        return st;
-    progress_view_init(&view, cmd_operand(args, 0));
-    st = store_export_open(e, go_on, (void *)(uintptr_t)&progress);
-    if (!st && to_stdout)
-        st = export_text(&count, e, strcmp(format, "csv") ? STORE_EXPORT_NDJSON : STORE_EXPORT_CSV,
-                         STDOUT_FILENO, &progress);
-    else if (!st)
-        st = export_file(&count, e, format, path, (unsigned)cmd_uint(args, "threads"), &progress);
-    progress_view_end(&view);
-    if (!st && !quiet)
+    if (!st) {
+        version = store_export_version(e);
+        st = noted_begin(&noted, "exportVersion", args, version);
+    }
+    if (!st) {
+        progress_view_init(&view, cmd_operand(args, 0));
+        st = write_out(&count, e, args, &progress);
+        progress_view_end(&view);
+        st = noted_end(&noted, st, version);
+    }
+    if (!st)
         fprintf(stderr, "%s version %llu: %llu records%s%s\n", cmd_operand(args, 0),
-                (unsigned long long)store_export_version(e), (unsigned long long)count,
-                to_stdout ? "" : " in ", to_stdout ? "" : path);
+                (unsigned long long)version, (unsigned long long)count,
+                strcmp(path, "-") ? " in " : "", strcmp(path, "-") ? path : "");
+    store_export_free(e);
+    return st;
+}
+
+enum st spool_cmd(const struct cmd_args *args)
+{
+    const struct ingest_progress silent = {0};
+    struct store_export *e = NULL;
+    uint64_t count = 0;
+    enum st st = check_format(cmd_string(args, "format"), cmd_string(args, "output"));
+    if (!st)
+        st = find(&e, args);
+    if (!st)
+        st = write_out(&count, e, args, &silent);
     store_export_free(e);
     return st;
 }

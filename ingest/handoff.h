@@ -10,7 +10,7 @@ struct handoff;
 typedef enum st (*handoff_fn)(struct handoff *h, void *ctx);
 
 enum st handoff_start(struct handoff **out, handoff_fn fn, void *ctx) ST_MUST_USE;
-/* Waits for the thread, which stops at its next record; accepts NULL. */
+/* Waits for the thread, which stops when its batch is full, if not before; accepts NULL. */
 void handoff_end(struct handoff *h);
 
 /* Of the thread. Copies. ST_UNAVAILABLE: nobody takes any more. */

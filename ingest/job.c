@@ -83,6 +83,8 @@ static enum st beat(void *ctx)
         p->look_ms = now_ms;
         st = store_lease_check(p->run->store, p->run->lease);
     }
+    if (p->phase) /* the time goes on, also while nothing is counted */
+        ingest_tell(p->run->progress, p->phase, p->rows, p->total);
     return st || now_ms - p->beat_ms < p->run->lease_ms / 3 ? st : extend(p);
 }
 
@@ -192,7 +194,7 @@ static enum st build(struct pulse *p, struct task *t, struct store_build *build,
 
 static enum st run_leased(struct pulse *p, struct task *t)
 {
-    struct ingest_progress progress = {tell, p};
+    struct ingest_progress progress = {.fn = tell, .ctx = p};
     struct job_run *r = p->run;
     struct store_build *started = NULL;
     struct st_report report;

@@ -9,6 +9,7 @@
 #include "ingest/dry_run.h"
 #include "ingest/export.h"
 #include "ingest/job.h"
+#include "ingest/noted.h"
 #include "ingest/spawn.h"
 #include "ingest/worker.h"
 
@@ -146,7 +147,7 @@ static enum st ingest(const struct cmd_args *args)
                                     .write_wait_ms = cmd_duration_ms(args, "lease"),
                                     .stop = job_interrupted()};
     struct progress_view view;
-    struct ingest_progress progress = {progress_view_tell, &view};
+    struct ingest_progress progress = {.fn = progress_view_tell, .ctx = &view};
     struct batch b = {
         .tenant = cmd_string(args, "tenant"),
         .dataset = cmd_operand(args, 0),
@@ -159,6 +160,7 @@ static enum st ingest(const struct cmd_args *args)
                      .disk_bytes = cmd_bytes(args, "temp-disk"),
                      .threads = (unsigned)cmd_uint(args, "threads"),
                      .inflate_ratio = (unsigned)cmd_uint(args, "inflate-ratio")};
+    struct noted noted = {0};
     const char *source;
     bool json = false;
     enum st st = cmd_output_json(&json, args);
@@ -173,6 +175,8 @@ static enum st ingest(const struct cmd_args *args)
         st = batch_add_source(&t, source);
     if (!st)
         st = batch_check_sources(&t);
+    if (!st)
+        st = noted_begin(&noted, "createIngest", args, 0);
     if (!st) {
         progress_view_init(&view, b.dataset);
         bool dry = cmd_flag(args, "dry-run");
@@ -180,6 +184,7 @@ static enum st ingest(const struct cmd_args *args)
         progress_view_end(&view);
         if (!dry)
             st = report(&b, json, st);
+        st = noted_end(&noted, st, b.version);
     }
     task_release(&t);
     store_close(b.store);
@@ -254,19 +259,7 @@ static enum st check(const struct cmd_args *args)
 /* For the program that asks (api/check.c): {"ok"} or {"error"}, which is an answer, too. */
 static enum st verdict(const struct cmd_args *args)
 {
-    enum st st = check(args);
-    struct st_report r;
-
-    st_save(&r, st);
-    json_t *answer =
-        st ? json_pack("{s:o}", "error", report_to_json(&r)) : json_pack("{s:b}", "ok", 1);
-    char *text = answer ? jx_text(answer, false) : NULL;
-    json_decref(answer);
-    if (!text)
-        return st_fail(ST_NOMEM, NULL, "out of memory");
-    puts(text);
-    free(text);
-    return ST_OK;
+    return report_say(check(args));
 }
 
 static const struct cmd_option INGEST[] = {
@@ -305,9 +298,8 @@ static const struct cmd_option EXPORT[] = {
     {"tenant", CMD_STRING, "NAME", NULL, "tenant", true},
     {"version", CMD_UINT, "N", "0", "version; 0: the current one", false},
     {"format", CMD_STRING, "FORMAT", "csv", "csv, ndjson or parquet", false},
-    {"output", CMD_STRING, "FILE", "-", "the file to write; -: stdout, not for Parquet", false},
+    {"output", CMD_ONCE, "FILE", "-", "the file to write; -: stdout, not for Parquet", false},
     {"threads", CMD_UINT, "N", "2", "threads that write Parquet", false},
-    {"quiet", CMD_FLAG, NULL, NULL, "say nothing but what is wrong", false},
     {NULL, CMD_FLAG, NULL, NULL, NULL, false},
 };
 static const struct cmd_option NONE[] = {{NULL, CMD_FLAG, NULL, NULL, NULL, false}};
@@ -327,6 +319,8 @@ static const struct cmd COMMANDS[] = {
      "everline export flights --version 3 --format parquet --output flights.parquet --data DIR "
      "--tenant dev",
      EXPORT, export_cmd},
+    /* no summary, so in no list: for the server, which has its own audit */
+    {"spool", "DATASET", 1, 1, NULL, NULL, NULL, EXPORT, spool_cmd},
     {"init", "FILE...", 1, STORE_SOURCES_MAX, "Print a definition as a start, from sample files",
      NULL, "everline-ingest init members.csv", NONE, init},
     {"check", "FILE", 1, 1, "Check a dataset's definition and its SQL", NULL,

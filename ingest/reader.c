@@ -245,3 +245,8 @@ void reader_close(struct reader *r)
     free(r->input);
     free(r);
 }
+
+uint64_t reader_bytes(const struct reader *r)
+{
+    return r->bytes_in;
+}

@@ -22,6 +22,8 @@ enum st reader_open(struct reader **out, const struct task_file *f,
 enum st reader_read(size_t *n, struct reader *r, void *bytes, size_t len) ST_MUST_USE;
 /* Is it still the file that was opened? */
 enum st reader_check(const struct reader *r) ST_MUST_USE;
+/* How many bytes of the file have been read. */
+uint64_t reader_bytes(const struct reader *r);
 void reader_close(struct reader *r); /* accepts NULL */
 
 #endif

@@ -1,46 +1,81 @@
-/* A lane's buffer is filled from both ends: records, head and bytes, from the front; from the back
- * an entry for each, its key's first eight bytes beside its place, so that comparing seldom leaves
- * the entries. Keys are hashes, hence evenly spread: a radix sort in place ("American flag sort",
- * McIlroy, Bostic and McIlroy 1993) deals the entries out byte by byte until heaps are small. The
- * records of one entity of a series have the same hash: they are dealt out by their sort values.
+/* A lane deals its records out by the first bits of their keys, as they come, into heaps that fit
+ * in the processor's cache when the lane is full: one sort of all records would fetch each of them
+ * from a random place of memory. Keys are hashes, hence heaps are alike. The heaps of all lanes
+ * with the same bits are sorted as one, when its turn has come.
+ *
+ * A heap is a list of chunks of the lane's buffer. The buffer's end is left for the entries of its
+ * largest heap: what is put aside is sorted there.
  */
 #include "ingest/sort.h"
 
+#include "base/word.h"
+#include "ingest/sort_internal.h"
+
+#include <assert.h>
 #include <endian.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#define SMALL 32
+#define HEAP_BYTES (3u << 20) /* of a full lane, unless it is larger than 6 GiB */
+#define HEAP_BITS_MIN 4u
+#define HEAP_BITS_MAX 11u
+#define CHUNK_BYTES (16u << 10)
+/* The most records that a heap gets between two chunks. */
+#define CHUNK_RECORDS (CHUNK_BYTES / (RECORD_HEAD_BYTES + STORE_KEY_BYTES))
 #define CACHE_LINE 64
-#define AHEAD 16 /* records that are fetched before they are needed */
+#define AHEAD 8 /* records that are fetched before they are needed */
 
-struct entry {
-    uint64_t prefix;
-    uint64_t place; /* of the record's head in the buffer */
+struct chunk {
+    struct chunk *next;
+    unsigned char *end; /* of its records, once the heap has another chunk */
+    unsigned char records[];
+};
+
+struct heap {
+    unsigned char *at; /* in the last chunk, where there is room for so many bytes */
+    size_t room;
+    struct chunk *first, *last;
+    size_t count;
 };
 
 struct sort_lane {
     struct sorter *sorter;
     unsigned char *bytes;
     size_t size, used;
-    struct entry *end; /* entries are end[-1], end[-2], ... until they are sorted */
-    size_t count, at;
+    size_t most; /* records in a heap, of those that have got a chunk since */
+    struct heap *heaps;
     struct run_list runs;
-    pthread_t thread;
-    bool has_thread;
 };
 
 struct sorter {
     struct spill *spill;
     size_t key_bytes;
     uint64_t limit;
+    unsigned bits; /* of a key, that choose the heap */
     struct sort_lane *lanes;
     size_t lane_count;
     struct run_list runs;
-    struct merge *merge;
+    struct merge *merge; /* when there are runs */
+
+    /* What is in the lanes' buffers when it is asked for: the heap that is being taken from. */
+    struct sort_entry *entries;
+    size_t capacity, count, at;
+    size_t heap; /* the next */
 };
+
+static size_t heap_count(const struct sorter *s)
+{
+    return (size_t)1 << s->bits;
+}
+
+static enum st init_lane(struct sort_lane *lane, struct sorter *s, size_t size)
+{
+    lane->sorter = s;
+    lane->size = size;
+    lane->heaps = calloc(heap_count(s), sizeof *lane->heaps);
+    return lane->heaps ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
+}
 
 enum st sorter_new(struct sorter **out, struct spill *spill, size_t key_bytes,
                    uint64_t memory_bytes, size_t lanes)
@@ -48,24 +83,26 @@ enum st sorter_new(struct sorter **out, struct spill *spill, size_t key_bytes,
     struct sorter *s = *out = calloc(1, sizeof *s);
     if (!s)
         return st_fail(ST_NOMEM, NULL, "out of memory");
+    assert(key_bytes >= STORE_KEY_BYTES); /* CHUNK_RECORDS counts on it */
     s->spill = spill;
     s->key_bytes = key_bytes;
     s->limit = memory_bytes;
     if (lanes > memory_bytes / SORT_LANE_MIN)
         lanes = memory_bytes / SORT_LANE_MIN;
-    s->lanes = calloc(lanes ? lanes : 1, sizeof *s->lanes);
-    if (!s->lanes)
-        return st_fail(ST_NOMEM, NULL, "out of memory");
-    s->lane_count = lanes ? lanes : 1;
-    for (size_t i = 0; i < s->lane_count; i++) {
-        struct sort_lane *lane = &s->lanes[i];
-        lane->sorter = s;
-        lane->size = memory_bytes / s->lane_count;
-        lane->size -= lane->size % sizeof(struct entry);
-        if (lane->size < SORT_LANE_MIN)
-            lane->size = SORT_LANE_MIN;
-    }
-    return ST_OK;
+    if (!lanes)
+        lanes = 1;
+    size_t size = memory_bytes / lanes;
+    size -= size % sizeof(struct sort_entry);
+    if (size < SORT_LANE_MIN)
+        size = SORT_LANE_MIN;
+    s->bits = HEAP_BITS_MIN;
+    while (s->bits < HEAP_BITS_MAX && size >> s->bits > HEAP_BYTES)
+        s->bits++;
+    s->lanes = calloc(lanes, sizeof *s->lanes);
+    enum st st = s->lanes ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
+    while (!st && s->lane_count < lanes)
+        st = init_lane(&s->lanes[s->lane_count++], s, size);
+    return st;
 }
 
 static void release_buffer(struct sort_lane *lane)
@@ -83,8 +120,10 @@ void sorter_free(struct sorter *s)
     for (size_t i = 0; i < s->lane_count; i++) {
         release_buffer(&s->lanes[i]);
         run_list_release(&s->lanes[i].runs, s->spill);
+        free(s->lanes[i].heaps);
     }
     run_list_release(&s->runs, s->spill);
+    free(s->entries);
     free(s->lanes);
     free(s);
 }
@@ -99,130 +138,63 @@ struct sort_lane *sorter_lane(struct sorter *s, size_t i)
     return &s->lanes[i];
 }
 
-/* ---- sorting a lane ---- */
+/* ---- a heap's records ---- */
 
-static int compare(const void *left, const void *right, void *ctx)
+static uint64_t prefix_of(const unsigned char *key)
 {
-    const struct entry *a = left, *b = right;
-    const unsigned char *bytes = ctx;
-    if (a->prefix != b->prefix)
-        return a->prefix < b->prefix ? -1 : 1;
-    struct record ra = record_at(bytes + a->place), rb = record_at(bytes + b->place);
-    return record_compare(&ra, &rb);
+    uint64_t prefix;
+    memcpy(&prefix, key, sizeof prefix);
+    return be64toh(prefix);
 }
 
-static void sort_few(struct entry *e, size_t count, unsigned char *bytes)
+/* An entry for each; returns where the next entry goes. */
+static struct sort_entry *list_heap(struct sort_entry *e, const struct heap *h)
 {
-    for (size_t i = 1; i < count; i++) {
-        struct entry moved = e[i];
-        size_t j = i;
-        for (; j && compare(&moved, &e[j - 1], bytes) < 0; j--)
-            e[j] = e[j - 1];
-        e[j] = moved;
-    }
-}
-
-static void sort_entries(struct entry *e, size_t count, int shift, unsigned char *bytes);
-
-static uint64_t sort_value(const struct record *r)
-{
-    uint64_t value;
-    memcpy(&value, r->bytes + STORE_KEY_BYTES, sizeof value);
-    return be64toh(value);
-}
-
-/* Records that have the same prefix. Where it is that of one hash, and sort values are behind it,
- * these become the prefix; where it is that already, only the payloads are left. */
-static void sort_alike(struct entry *e, size_t count, unsigned char *bytes)
-{
-    struct record first = record_at(bytes + e->place), r;
-    bool again = first.key_len == STORE_RECORD_KEY_MAX && e->prefix != sort_value(&first);
-    for (size_t i = 1; again && i < count; i++) {
-        r = record_at(bytes + e[i].place);
-        again = !memcmp(r.bytes, first.bytes, STORE_KEY_BYTES);
-    }
-    if (!again) {
-        qsort_r(e, count, sizeof *e, compare, bytes);
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        r = record_at(bytes + e[i].place);
-        e[i].prefix = sort_value(&r);
-    }
-    sort_entries(e, count, 56, bytes);
-}
-
-/* All have the same prefix in front of these 8 bits and those below. */
-static void sort_entries(struct entry *e, size_t count, int shift, unsigned char *bytes)
-{
-    size_t next[256], end[256], counts[256] = {0}, sum = 0;
-    if (count <= SMALL) {
-        sort_few(e, count, bytes);
-        return;
-    }
-    if (shift < 0) {
-        sort_alike(e, count, bytes);
-        return;
-    }
-    for (size_t i = 0; i < count; i++)
-        counts[e[i].prefix >> shift & 255]++;
-    for (size_t h = 0; h < 256; h++) {
-        next[h] = sum;
-        end[h] = sum += counts[h];
-    }
-    for (size_t h = 0; h < 256; h++)
-        while (next[h] < end[h]) {
-            struct entry moved = e[next[h]];
-            for (size_t to; (to = moved.prefix >> shift & 255) != h;) {
-                struct entry other = e[next[to]];
-                e[next[to]++] = moved;
-                moved = other;
-            }
-            e[next[h]++] = moved;
+    for (const struct chunk *c = h->first; c; c = c->next) {
+        const unsigned char *at = c->records, *end = c == h->last ? h->at : c->end;
+        while (at < end) {
+            struct record r = record_at(at);
+            *e++ = (struct sort_entry){prefix_of(r.bytes), at};
+            at = r.bytes + r.len;
         }
-    for (size_t h = 0; h < 256; h++)
-        if (counts[h] > 1)
-            sort_entries(e + end[h] - counts[h], counts[h], shift - 8, bytes);
-}
-
-static void sort_lane(struct sort_lane *lane)
-{
-    lane->at = 0;
-    if (lane->count)
-        sort_entries(lane->end - lane->count, lane->count, 56, lane->bytes);
-}
-
-static enum st next_of_lane(struct record *out, void *ctx)
-{
-    struct sort_lane *lane = ctx;
-    const struct entry *e = lane->end - lane->count + lane->at;
-    if (lane->at == lane->count)
-        return ST_END;
-    if (lane->at++ + AHEAD < lane->count) {
-        __builtin_prefetch(lane->bytes + e[AHEAD].place);
-        __builtin_prefetch(lane->bytes + e[AHEAD].place + CACHE_LINE); /* most lie in two */
     }
-    *out = record_at(lane->bytes + e->place);
-    return ST_OK;
+    return e;
 }
 
-/* ---- filling it ---- */
+static struct record take(const struct sort_entry *e, size_t at, size_t count)
+{
+    if (at + AHEAD < count) {
+        __builtin_prefetch(e[at + AHEAD].head);
+        __builtin_prefetch(e[at + AHEAD].head + CACHE_LINE); /* most lie in two */
+    }
+    return record_at(e[at].head);
+}
+
+/* ---- filling a lane ---- */
 
 static enum st put_aside(struct sort_lane *lane)
 {
+    const struct sorter *s = lane->sorter;
     struct spill_writer w = {0};
     struct spill_run *run;
-    struct record r;
-    sort_lane(lane);
     enum st st = run_list_add(&run, &lane->runs);
     if (!st)
-        st = spill_writer_open(&w, lane->sorter->spill, run);
-    while (!st && !(st = next_of_lane(&r, lane)))
-        st = record_write(&w, &r);
-    if (st == ST_END)
+        st = spill_writer_open(&w, s->spill, run);
+    for (size_t i = 0; i < heap_count(s); i++) {
+        struct heap *h = &lane->heaps[i];
+        struct sort_entry *e = (struct sort_entry *)(void *)(lane->bytes + lane->size) - h->count;
+        (void)list_heap(e, h);
+        sort_entries(e, h->count, 64 - s->bits);
+        for (size_t j = 0; !st && j < h->count; j++) {
+            struct record r = take(e, j, h->count);
+            st = record_write(&w, &r);
+        }
+        *h = (struct heap){0};
+    }
+    if (!st)
         st = spill_writer_finish(&w);
     spill_writer_close(&w);
-    lane->used = lane->count = 0;
+    lane->used = lane->most = 0;
     return st;
 }
 
@@ -232,9 +204,50 @@ static enum st make_buffer(struct sort_lane *lane)
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (bytes == MAP_FAILED)
         return st_fail(ST_NOMEM, NULL, "out of memory");
-    (void)madvise(bytes, lane->size, MADV_HUGEPAGE); /* records are fetched in random order */
+    (void)madvise(bytes, lane->size, MADV_HUGEPAGE); /* heaps grow in many places at once */
     lane->bytes = bytes;
-    lane->end = (struct entry *)(void *)(lane->bytes + lane->size);
+    return ST_OK;
+}
+
+/* What a chunk takes of the buffer, and the entries of a heap that may be the largest. */
+static size_t chunk_size(size_t need)
+{
+    size_t size = sizeof(struct chunk) + need;
+    size = size > CHUNK_BYTES ? size : CHUNK_BYTES;
+    return (size + _Alignof(struct chunk) - 1) / _Alignof(struct chunk) * _Alignof(struct chunk);
+}
+static size_t entries_size(size_t most)
+{
+    return (most + CHUNK_RECORDS) * sizeof(struct sort_entry);
+}
+
+/* Room for a record of `need` bytes. The heap is empty before it when the lane was put aside. */
+static enum st add_chunk(struct sort_lane *lane, struct heap *h, size_t need)
+{
+    size_t size = chunk_size(need);
+    if (size + entries_size(1) > lane->size || need > MERGE_RECORD_MAX)
+        return st_fail(ST_TOO_LARGE, NULL, "a record is too large to be sorted");
+    enum st st = lane->bytes ? ST_OK : make_buffer(lane);
+    size_t most = h->count > lane->most ? h->count : lane->most;
+    if (!st && lane->used + size + entries_size(most) > lane->size) {
+        st = put_aside(lane);
+        most = 0;
+    }
+    if (st)
+        return st;
+    struct chunk *c = (struct chunk *)(void *)(lane->bytes + lane->used);
+    c->next = NULL;
+    if (h->last) {
+        h->last->end = h->at;
+        h->last->next = c;
+    } else {
+        h->first = c;
+    }
+    h->last = c;
+    h->at = c->records;
+    h->room = size - sizeof *c;
+    lane->used += size;
+    lane->most = most;
     return ST_OK;
 }
 
@@ -243,47 +256,56 @@ enum st sort_lane_add(struct sort_lane *lane, const unsigned char *key, const vo
 {
     size_t key_bytes = lane->sorter->key_bytes;
     size_t need = RECORD_HEAD_BYTES + key_bytes + len;
-    if (need + sizeof(struct entry) > lane->size || need > MERGE_RECORD_MAX)
-        return st_fail(ST_TOO_LARGE, NULL, "a record is too large to be sorted");
-    enum st st = lane->bytes ? ST_OK : make_buffer(lane);
-    if (!st && lane->used + need + (lane->count + 1) * sizeof(struct entry) > lane->size)
-        st = put_aside(lane);
+    struct heap *h = &lane->heaps[prefix_of(key) >> (64 - lane->sorter->bits)];
+    enum st st = h->room >= need ? ST_OK : add_chunk(lane, h, need);
     if (st)
         return st;
-    unsigned char *at = lane->bytes + lane->used;
     uint32_t head = record_head((uint32_t)key_bytes, (uint32_t)(key_bytes + len));
-    memcpy(at, &head, sizeof head);
-    memcpy(at + sizeof head, key, key_bytes);
-    memcpy(at + sizeof head + key_bytes, payload, len);
-    uint64_t prefix;
-    memcpy(&prefix, key, sizeof prefix);
-    lane->count++;
-    lane->end[-(ptrdiff_t)lane->count] = (struct entry){be64toh(prefix), lane->used};
-    lane->used += need;
+    memcpy(h->at, &head, sizeof head);
+    word_copy(h->at + sizeof head, key, key_bytes);
+    word_copy(h->at + sizeof head + key_bytes, payload, len);
+    h->at += need;
+    h->room -= need;
+    h->count++;
     return ST_OK;
 }
 
 /* ---- all lanes ---- */
 
-static void *run_thread(void *ctx)
+/* The next heap of all lanes that has records. */
+static enum st next_heap(struct sorter *s)
 {
-    sort_lane(ctx);
-    return NULL;
+    s->count = s->at = 0;
+    while (!s->count && s->heap < heap_count(s)) {
+        size_t count = 0;
+        for (size_t i = 0; i < s->lane_count; i++)
+            count += s->lanes[i].heaps[s->heap].count;
+        if (count > s->capacity) {
+            free(s->entries);
+            s->capacity = count + count / 8;
+            s->entries = malloc(s->capacity * sizeof *s->entries);
+            if (!s->entries)
+                return st_fail(ST_NOMEM, NULL, "out of memory");
+        }
+        struct sort_entry *e = s->entries;
+        for (size_t i = 0; i < s->lane_count; i++)
+            e = list_heap(e, &s->lanes[i].heaps[s->heap]);
+        sort_entries(s->entries, count, 64 - s->bits);
+        s->count = count;
+        s->heap++;
+    }
+    return s->count ? ST_OK : ST_END;
 }
 
-static void sort_lanes(struct sorter *s)
+static enum st next_of_lanes(struct record *out, void *ctx)
 {
-    for (size_t i = 1; i < s->lane_count; i++) {
-        struct sort_lane *lane = &s->lanes[i];
-        lane->has_thread =
-            lane->count > SMALL && pthread_create(&lane->thread, NULL, run_thread, lane) == 0;
-        if (!lane->has_thread)
-            sort_lane(lane);
+    struct sorter *s = ctx;
+    enum st st = s->at < s->count ? ST_OK : next_heap(s);
+    if (!st) {
+        *out = take(s->entries, s->at, s->count);
+        s->at++;
     }
-    sort_lane(&s->lanes[0]);
-    for (size_t i = 1; i < s->lane_count; i++)
-        if (s->lanes[i].has_thread)
-            pthread_join(s->lanes[i].thread, NULL);
+    return st;
 }
 
 /* The lanes' runs become the sorter's. */
@@ -307,24 +329,19 @@ static enum st collect_runs(struct sorter *s)
 
 enum st sorter_finish(struct sorter *s)
 {
-    sort_lanes(s);
     enum st st = collect_runs(s);
-    if (!st)
-        st = merge_new(&s->merge);
+    if (st || !s->runs.count)
+        return st;
+    st = merge_new(&s->merge);
     for (size_t i = 0; !st && i < s->runs.count; i++)
         st = merge_add_run(s->merge, s->spill, &s->runs.runs[i]);
-    for (size_t i = 0; !st && i < s->lane_count; i++)
-        if (s->lanes[i].count)
-            st = merge_add(s->merge, next_of_lane, &s->lanes[i]);
-        else
-            release_buffer(&s->lanes[i]);
-    return st;
+    return st ? st : merge_add(s->merge, next_of_lanes, s);
 }
 
 enum st sorter_next(struct sorter *s, const unsigned char **key, const void **payload, size_t *len)
 {
     struct record r;
-    enum st st = merge_next(&r, s->merge);
+    enum st st = s->merge ? merge_next(&r, s->merge) : next_of_lanes(&r, s);
     if (st)
         return st;
     *key = r.bytes;

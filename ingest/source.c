@@ -15,6 +15,14 @@ void ingest_tell(const struct ingest_progress *p, const char *phase, uint64_t ro
         p->fn(phase, rows, total, p->ctx);
 }
 
+uint64_t ingest_estimate(const struct ingest_progress *p, uint64_t rows)
+{
+    uint64_t read = p && p->extent ? atomic_load(&p->extent->read) : 0;
+    uint64_t bytes = read ? atomic_load(&p->extent->bytes) : 0;
+
+    return read && bytes >= read ? (uint64_t)((double)rows * ((double)bytes / (double)read)) : 0;
+}
+
 const struct store_column *source_declared(const struct store_source *s, const char *name)
 {
     for (size_t i = 0; i < s->column_count; i++)
@@ -170,18 +178,32 @@ struct sources {
     struct source_text *texts[STORE_SOURCES_MAX]; /* NULL: of another format */
 };
 
+static uint64_t bytes_of(const struct task *t)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < t->definition->source_count; i++)
+        for (size_t j = 0; j < t->sources[i].file_count; j++)
+            bytes += t->sources[i].files[j].stamp.bytes;
+    return bytes;
+}
+
 enum st source_open(struct sources **out, struct duck *d, const struct task *t,
                     const struct ingest_progress *progress)
 {
     struct sources *all = *out = calloc(1, sizeof *all);
     enum st st = all ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
+    size_t texts = 0;
     if (all)
         *all = (struct sources){.duck = d, .task = t, .progress = progress};
     for (size_t i = 0; !st && i < t->definition->source_count; i++) {
         const struct store_source *s = &t->definition->sources[i];
         if (s->format != STORE_PARQUET)
             st = source_text_open(&all->texts[i], d, s, &t->sources[i], i, progress);
+        texts += s->format != STORE_PARQUET;
     }
+    /* Of Parquet nobody says how far it is. */
+    if (texts == t->definition->source_count && progress && progress->extent)
+        atomic_store(&progress->extent->bytes, bytes_of(t));
     return st;
 }
 

@@ -7,14 +7,24 @@
 #include "ingest/rejects.h"
 #include "ingest/task.h"
 
+#include <stdatomic.h>
+
 /* Where the work is; called often, cheap. `total` 0: not known. */
 typedef void (*ingest_progress_fn)(const char *phase, uint64_t rows, uint64_t total, void *ctx);
+
+/* How far the files have been read: what is prepared tells by it how much there will be. */
+struct ingest_extent {
+    atomic_uint_fast64_t bytes, read; /* of all files; bytes 0: not known */
+};
 
 struct ingest_progress {
     ingest_progress_fn fn; /* may be NULL */
     void *ctx;
+    struct ingest_extent *extent; /* may be NULL */
 };
 void ingest_tell(const struct ingest_progress *p, const char *phase, uint64_t rows, uint64_t total);
+/* The total that `rows` come to when the rest of the files is like what was read; 0: not known. */
+uint64_t ingest_estimate(const struct ingest_progress *p, uint64_t rows);
 
 /* read = parsed + unparsable, per source. */
 struct source_ledger {

@@ -60,6 +60,12 @@ static bool is_text(const char *type)
     return !strcasecmp(type, "VARCHAR") || !strcasecmp(type, "TEXT") || !strcasecmp(type, "STRING");
 }
 
+static bool is_boolean(const char *type)
+{
+    return !strcasecmp(type, "BOOLEAN") || !strcasecmp(type, "BOOL") ||
+           !strcasecmp(type, "LOGICAL");
+}
+
 static bool is_integer(const char *type)
 {
     static const char *const TYPES[] = {"TINYINT",  "SMALLINT", "INTEGER",   "INT",      "BIGINT",
@@ -102,6 +108,11 @@ static void add_cast(struct buf *sql, const struct source_text *t, size_t i)
         buf_addf(sql, ", \"#%zu\"", i);
     else if (is_list(t, type))
         buf_addf(sql, ", TRY_CAST(TRY_CAST(\"#%zu\" AS JSON) AS %s)", i, type);
+    else if (is_boolean(type)) /* the cast looks at each character, several times slower */
+        buf_addf(sql,
+                 ", CASE \"#%zu\" WHEN 'true' THEN true WHEN 'false' THEN false"
+                 " ELSE TRY_CAST(\"#%zu\" AS BOOLEAN) END",
+                 i, i);
     else
         buf_addf(sql, ", TRY_CAST(\"#%zu\" AS %s)", i, type);
     buf_addf(sql, " AS \"#c%zu\"", i);

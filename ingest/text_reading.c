@@ -21,6 +21,7 @@ struct reading {
     bool failed;
     size_t file; /* that is read, or will be next */
     struct reader *reader;
+    uint64_t told_bytes; /* of the file, as the progress knows it */
     struct digest_stream *digest;
     struct csv_scan csv;
     struct ndjson_scan ndjson;
@@ -81,6 +82,7 @@ static enum st open_next_file(struct reading *r)
     if (!st)
         st = reader_open(&r->reader, f, r->digest);
     scan_begin(r, f->label);
+    r->told_bytes = 0;
     r->rest_len = 0;
     return st;
 }
@@ -91,8 +93,7 @@ static void close_file(struct reading *r)
     r->reader = NULL;
     digest_stream_free(r->digest);
     r->digest = NULL;
-    if (r->text->source->format == STORE_CSV)
-        csv_scan_release(&r->csv);
+    csv_scan_release(&r->csv); /* of NDJSON it is zeroed */
 }
 
 static enum st finish_file(struct reading *r)
@@ -155,6 +156,16 @@ static uint64_t count_lines(const char *bytes, size_t len)
     return lines;
 }
 
+/* Only of the reading that counts: a source may be read more than once. */
+static void tell_extent(struct reading *r)
+{
+    const struct ingest_progress *p = r->text->progress;
+    uint64_t bytes = reader_bytes(r->reader);
+    if (r->counts && p && p->extent)
+        atomic_fetch_add(&p->extent->read, bytes - r->told_bytes);
+    r->told_bytes = bytes;
+}
+
 /* The next piece of the open file: whole records, perhaps none. */
 static enum st read_piece(struct reading *r, struct worker *w)
 {
@@ -169,6 +180,7 @@ static enum st read_piece(struct reading *r, struct worker *w)
         len += n;
         after = scan_state(r);
     }
+    tell_extent(r);
     if (!st)
         st = find_order(&w->reader.order, r);
     if (st)
@@ -227,6 +239,8 @@ enum st text_reading_begin(void **out, void *source)
     return ST_OK;
 }
 
+/* DuckDB may do this on another thread after its query, when the source is closed: nothing is
+ * looked at but the reading itself. */
 void text_reading_end(void *reading)
 {
     struct reading *r = reading;

@@ -116,6 +116,11 @@ json_t *catalog_after(struct catalog_txn *t, enum catalog_table table, const cha
 json_t *catalog_before(struct catalog_txn *t, enum catalog_table table, const char *prefix,
                        char key[CATALOG_KEY_SIZE]);
 
+/* catalog_after that goes past damaged values. False: no more, or failed. True with *document NULL:
+ * the value of `key` is damaged, the thread's report says how. */
+bool catalog_after_any(json_t **document, struct catalog_txn *t, enum catalog_table table,
+                       const char *prefix, char key[CATALOG_KEY_SIZE]) ST_MUST_USE;
+
 /* The next key of a table as catalog_after would find it, and its value as it is stored, checksum
  * looked at; false: no more, or failed. `value` was initialised by the caller. */
 bool catalog_next_stored(struct catalog_txn *t, enum catalog_table table,

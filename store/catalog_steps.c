@@ -243,6 +243,22 @@ json_t *catalog_after(struct catalog_txn *t, enum catalog_table table, const cha
     return step_and_decode(t, table, prefix, true, key);
 }
 
+bool catalog_after_any(json_t **document, struct catalog_txn *t, enum catalog_table table,
+                       const char *prefix, char key[CATALOG_KEY_SIZE])
+{
+    struct buf value;
+
+    *document = NULL;
+    buf_init(&value, CATALOG_CHECKSUM_BYTES + CATALOG_VALUE_MAX);
+    bool found = step(t, table, prefix, true, key, &value);
+    if (found)
+        *document = decode(t, table, key, &value);
+    buf_release(&value);
+    if (found && t->status == ST_CORRUPT)
+        catalog_forgive(t);
+    return found && !t->status;
+}
+
 json_t *catalog_before(struct catalog_txn *t, enum catalog_table table, const char *prefix,
                        char key[CATALOG_KEY_SIZE])
 {

@@ -8,27 +8,47 @@
 
 /* Datasets: the definition that the next build uses, beside the head that says what is served. */
 
-static void check_quota(struct catalog_txn *t, const char *tenant)
+#define NAMES_OF_EACH 10 /* a dataset that is deleted leaves its head: see check_quota */
+#define NAMES_MORE 100
+
+static json_int_t count_entries(struct catalog_txn *t, enum catalog_table table, const char *prefix,
+                                json_int_t enough)
 {
-    char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
-    json_t *row = catalog_get(t, CATALOG_TENANTS, tenant), *item;
+    char key[CATALOG_KEY_SIZE] = "";
+    json_int_t count = 0;
+    json_t *item;
+
+    while (count < enough && catalog_after_any(&item, t, table, prefix, key)) {
+        json_decref(item);
+        count++;
+    }
+    return count;
+}
+
+/* Of datasets, and of names, of which every server reads each with every commit: what is deleted
+ * leaves its number of versions for ever. */
+static void check_quota(struct catalog_txn *t, const char *tenant, bool new_name)
+{
+    char prefix[CATALOG_KEY_SIZE];
+    json_t *row = catalog_get(t, CATALOG_TENANTS, tenant);
     json_int_t max =
         json_integer_value(json_object_get(json_object_get(row, "limits"), "max_datasets"));
-    json_int_t count = 0;
+    json_int_t names = NAMES_OF_EACH * max + NAMES_MORE;
 
     if (!row && !t->status)
         catalog_fail(t,
                      st_fail(ST_NOT_FOUND, "UNKNOWN_TENANT", "there is no tenant \"%s\"", tenant));
     json_decref(row);
     store_dataset_key(prefix, tenant, "");
-    while (max && (item = catalog_after(t, CATALOG_DEFINITIONS, prefix, key))) {
-        json_decref(item);
-        if (++count >= max)
-            catalog_fail(t, st_fail(ST_FULL, "QUOTA",
-                                    "tenant \"%s\" may have %lld datasets and has "
-                                    "them",
-                                    tenant, (long long)max));
-    }
+    if (max && count_entries(t, CATALOG_DEFINITIONS, prefix, max) == max)
+        catalog_fail(t,
+                     st_fail(ST_FULL, "QUOTA", "tenant \"%s\" may have %lld datasets and has them",
+                             tenant, (long long)max));
+    if (max && new_name && count_entries(t, CATALOG_HEADS, prefix, names) == names)
+        catalog_fail(
+            t, st_hint(st_fail(ST_FULL, "QUOTA", "tenant \"%s\" has had datasets of %lld names",
+                               tenant, (long long)names),
+                       "take the name of one that was deleted, or allow more datasets"));
 }
 
 /* Refuses to take away what clients of the current definition read. */
@@ -114,7 +134,7 @@ enum st store_dataset_put(json_t **out, bool *created, struct store *s, const ch
     if (!t.status)
         catalog_fail(&t, check_conditions(put, &h, stored != NULL));
     if (!stored)
-        check_quota(&t, tenant);
+        check_quota(&t, tenant, !h.sequence);
     else if (!put->force && !t.status)
         check_compatible(&t, stored, definition);
     if (!t.status) {
@@ -228,12 +248,40 @@ enum st store_dataset_get(json_t **out, struct store *s, const char *tenant, con
     return st;
 }
 
+/* What can be told when an entry of the dataset is damaged, as the thread's report says. */
+static json_t *damaged_json(const char *dataset)
+{
+    return json_pack("{s:s, s:s, s:n, s:n, s:n, s:n, s:n, s:s}", "name", dataset, "description", "",
+                     "current", "current_since", "sequence", "created_at", "updated_at", "problem",
+                     st_code());
+}
+
+/* One of the list; `stored` NULL: it is damaged. */
+static json_t *item_json(struct catalog_txn *t, const char *tenant, const char *dataset,
+                         const json_t *stored)
+{
+    struct head h = {0};
+    json_t *item = NULL;
+
+    if (stored)
+        store_head_load_any(&h, t, tenant, dataset);
+    if (stored && !t->status && !h.sequence)
+        catalog_fail(t,
+                     st_fail(ST_CORRUPT, "CATALOG_DAMAGED", "dataset \"%s\" has no head", dataset));
+    bool damaged = !stored || t->status == ST_CORRUPT;
+    if (t->status == ST_CORRUPT)
+        catalog_forgive(t);
+    if (!t->status)
+        item = damaged ? damaged_json(dataset) : dataset_json(t, &h, stored, false);
+    head_release(&h);
+    return item;
+}
+
 enum st store_dataset_list(json_t **items, bool *more, struct store *s, const char *tenant,
                            const char *after, size_t limit)
 {
     char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
     struct catalog_txn t;
-    struct head h;
     json_t *stored;
 
     *items = json_array();
@@ -242,16 +290,11 @@ enum st store_dataset_list(json_t **items, bool *more, struct store *s, const ch
     if (after)
         store_dataset_key(key, tenant, after);
     catalog_begin_read(&t, &s->catalog);
-    while ((stored = catalog_after(&t, CATALOG_DEFINITIONS, prefix, key))) {
-        if (json_array_size(*items) == limit) {
-            *more = true;
-            json_decref(stored);
-            break;
-        }
-        store_head_load(&h, &t, tenant, key + strlen(prefix));
-        if (!t.status)
-            json_array_append_new(*items, dataset_json(&t, &h, stored, false));
-        head_release(&h);
+    while (!*more && catalog_after_any(&stored, &t, CATALOG_DEFINITIONS, prefix, key)) {
+        *more = json_array_size(*items) == limit;
+        json_t *item = *more ? NULL : item_json(&t, tenant, key + strlen(prefix), stored);
+        if (item && json_array_append_new(*items, item) != 0)
+            catalog_fail(&t, st_fail(ST_NOMEM, NULL, "out of memory"));
         json_decref(stored);
     }
     enum st st = catalog_end(&t);

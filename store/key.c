@@ -7,19 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What is hashed:
+/* A key's hash is HMAC-SHA-256, cut to STORE_KEY_BYTES, of its fields in order:
  *
- *   "everline key 1" NUL  dataset NUL
- *   for each field, in order:
- *   +-----+-------------------+-----------+--------------------------+-------------+
- *   | tag | name length, 1 B  | name      | value length, 4 B LE     | normal form |
- *   +-----+-------------------+-----------+--------------------------+-------------+
+ *   +-------------------------+-------------+
+ *   | value length, 4 B LE    | normal form |  for each field
+ *   +-------------------------+-------------+
  *
- * The tag is 'f'. Lengths come before what they measure, so that no two different keys share an
+ * under a key of its own, derived when the hasher is made: the HMAC-SHA-256 of
+ *
+ *   "everline key 2" NUL  dataset NUL  for each field, in order: name NUL
+ *
+ * under the tenant's HMAC key, or its SHA-256 where keys are not protected. So what is the same for
+ * all keys of a dataset is hashed once, and a person's names, date of birth and four digits fit in
+ * one block. Lengths come before what they measure, so that no two different keys share an
  * encoding; names are in it, so that the same text in another field is another key; the dataset is,
- * so that a person has another hash in each. The tenant is in the HMAC key. */
+ * so that a person has another hash in each. */
 
-#define PREFIX "everline key 1"
+#define KEY_LABEL "everline key 2"
+#define BASE_LABEL "everline base 2"
+#define GUESSED 0xffffffffu     /* instead of a length: any value */
 #define ENCODING_MAX (1u << 20) /* more than the longest normal forms of all fields */
 #define ENCODING_USUAL 4096     /* room from the start, so that growing leaves no copies behind */
 
@@ -44,35 +50,42 @@ int64_t store_sort_decode(const unsigned char bytes[STORE_SORT_BYTES])
     return (int64_t)(be64toh(bits) ^ 1ull << 63);
 }
 
-/* What stands before a field's normal form; its length is zero until that is known. */
-#define HEAD_STEP 16u /* copied at once: copying by a length that varies costs more */
-#define HEAD_MAX ((2 + STORE_NAME_SIZE + sizeof(uint32_t) + HEAD_STEP - 1) / HEAD_STEP * HEAD_STEP)
-struct field_head {
-    unsigned char len;
-    char bytes[HEAD_MAX];
-};
-
 struct store_hasher {
     const struct store_key_spec *spec;
-    struct field_head heads[STORE_KEY_FIELDS_MAX];
-    struct digest_hmac *hmac; /* NULL: plain SHA-256 */
+    struct digest_hmac *hmac, *base_hmac; /* the second where keys are guessed */
     struct buf encoding;
-    size_t prefix_len;
     struct buf base_encoding; /* the same without the values of the guessed fields */
     unsigned char base[STORE_KEY_BYTES];
     struct buf *bases; /* or NULL */
 };
 
-#define BASE_PREFIX "everline base 1"
-
-static void set_head(struct field_head *head, const char *name)
+/* The HMAC of one use of a dataset's keys; `hmac_key` is NULL when they are public. */
+static enum st derive(struct digest_hmac **out, const char *use, const struct store_key_spec *spec,
+                      const char *dataset, const struct secret *hmac_key)
 {
-    size_t len = strlen(name);
+    unsigned char bytes[DIGEST_BYTES];
+    const struct secret derived = {bytes, sizeof bytes};
+    struct digest_hmac *tenants = NULL;
+    struct buf label;
 
-    head->bytes[0] = 'f';
-    head->bytes[1] = (char)len;
-    memcpy(head->bytes + 2, name, len);
-    head->len = (unsigned char)(2 + len + sizeof(uint32_t));
+    buf_init(&label, ENCODING_MAX);
+    buf_add(&label, use, strlen(use) + 1);
+    buf_add(&label, dataset, strlen(dataset) + 1);
+    for (size_t i = 0; i < spec->field_count; i++)
+        buf_add(&label, spec->fields[i].name, strlen(spec->fields[i].name) + 1);
+    enum st st = buf_status(&label);
+    if (!st && hmac_key)
+        st = digest_hmac_new(&tenants, hmac_key);
+    if (!st && hmac_key)
+        digest_hmac_sum(bytes, tenants, label.data, label.len);
+    else if (!st)
+        digest_sha256(bytes, label.data, label.len);
+    if (!st)
+        st = digest_hmac_new(out, &derived);
+    secret_wipe(bytes, sizeof bytes);
+    digest_hmac_free(tenants);
+    buf_release(&label);
+    return st;
 }
 
 enum st store_hasher_new(struct store_hasher **out, const struct store_key_spec *spec,
@@ -86,20 +99,20 @@ enum st store_hasher_new(struct store_hasher **out, const struct store_key_spec 
     if (!h)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     h->spec = spec;
-    for (size_t i = 0; i < spec->field_count; i++)
-        set_head(&h->heads[i], spec->fields[i].name);
     buf_init(&h->encoding, ENCODING_MAX);
     (void)buf_reserve(&h->encoding, ENCODING_USUAL);
-    buf_add(&h->encoding, PREFIX, sizeof PREFIX);
-    buf_add(&h->encoding, dataset, strlen(dataset) + 1);
-    h->prefix_len = h->encoding.len;
     buf_init(&h->base_encoding, ENCODING_MAX);
     if (spec->guess_limit)
         (void)buf_reserve(&h->base_encoding, ENCODING_USUAL);
     st = buf_status(&h->encoding);
-    if (!st && spec->protect != STORE_PROTECT_NONE)
-        st = hmac_key ? digest_hmac_new(&h->hmac, hmac_key)
-                      : st_fail(ST_INVALID, "BAD_KEY", "a protected key needs an HMAC key");
+    if (spec->protect == STORE_PROTECT_NONE)
+        hmac_key = NULL;
+    else if (!st && !hmac_key)
+        st = st_fail(ST_INVALID, "BAD_KEY", "a protected key needs an HMAC key");
+    if (!st)
+        st = derive(&h->hmac, KEY_LABEL, spec, dataset, hmac_key);
+    if (!st && spec->guess_limit)
+        st = derive(&h->base_hmac, BASE_LABEL, spec, dataset, hmac_key);
     if (st) {
         store_hasher_free(h);
         return st;
@@ -113,6 +126,7 @@ void store_hasher_free(struct store_hasher *h)
     if (!h)
         return;
     digest_hmac_free(h->hmac);
+    digest_hmac_free(h->base_hmac);
     if (h->encoding.data)
         secret_wipe(h->encoding.data, h->encoding.cap);
     if (h->base_encoding.data)
@@ -127,55 +141,39 @@ const struct store_key_spec *store_hasher_spec(const struct store_hasher *h)
     return h->spec;
 }
 
-static void add_head(struct buf *out, const struct field_head *head)
-{
-    char *to = buf_reserve(out, HEAD_MAX);
-
-    for (size_t at = 0; to && at < head->len; at += HEAD_STEP)
-        memcpy(to + at, head->bytes + at, HEAD_STEP);
-    if (to)
-        out->len += head->len;
-}
-
-/* Of the normal form that begins there and ends the encoding. */
-static void set_length(struct store_hasher *h, size_t value_at)
-{
-    uint32_t len = htole32((uint32_t)(h->encoding.len - value_at));
-
-    if (!h->encoding.status)
-        memcpy(h->encoding.data + value_at - sizeof len, &len, sizeof len);
-}
-
-static enum st finish(unsigned char out[STORE_KEY_BYTES], struct store_hasher *h,
+static enum st finish(unsigned char out[STORE_KEY_BYTES], const struct digest_hmac *hmac,
                       const struct buf *encoding)
 {
     unsigned char digest[DIGEST_BYTES];
     enum st st = buf_status(encoding);
 
-    if (!st && h->hmac)
-        digest_hmac_sum(digest, h->hmac, encoding->data, encoding->len);
-    else if (!st)
-        digest_sha256(digest, encoding->data, encoding->len);
-    if (!st)
+    if (!st) {
+        digest_hmac_sum(digest, hmac, encoding->data, encoding->len);
         memcpy(out, digest, STORE_KEY_BYTES);
+    }
     return st;
 }
 
-/* A field of the base: a guessed one is there by its name. */
-static void add_to_base(struct store_hasher *h, size_t i, size_t field_at, size_t value_at)
+/* The field whose length stands there, and whose normal form ends the encoding. */
+static void finish_field(struct store_hasher *h, size_t i, size_t at)
 {
-    if (i == 0) {
-        buf_reset(&h->base_encoding);
-        buf_add(&h->base_encoding, BASE_PREFIX, sizeof BASE_PREFIX);
-        buf_add(&h->base_encoding, h->encoding.data, h->prefix_len);
-    }
-    size_t end = h->spec->guess_fields >> i & 1 ? value_at : h->encoding.len;
-    buf_add(&h->base_encoding, h->encoding.data + field_at, end - field_at);
+    static const uint32_t ANY = GUESSED;
+    uint32_t len = htole32((uint32_t)(h->encoding.len - at - sizeof len));
+
+    if (h->encoding.status)
+        return;
+    memcpy(h->encoding.data + at, &len, sizeof len);
+    if (!h->spec->guess_limit)
+        return;
+    if (h->spec->guess_fields >> i & 1)
+        buf_add(&h->base_encoding, &ANY, sizeof ANY);
+    else
+        buf_add(&h->base_encoding, h->encoding.data + at, h->encoding.len - at);
 }
 
 static enum st finish_base(struct store_hasher *h)
 {
-    enum st st = finish(h->base, h, &h->base_encoding);
+    enum st st = finish(h->base, h->base_hmac, &h->base_encoding);
 
     if (!st && h->bases)
         buf_add(h->bases, h->base, sizeof h->base);
@@ -192,37 +190,31 @@ void store_hasher_collect(struct store_hasher *h, struct buf *bases)
     h->bases = bases;
 }
 
-static void restart(struct store_hasher *h)
-{
-    h->encoding.len = h->prefix_len;
-    h->encoding.status = ST_OK;
-}
-
 enum st store_hasher_sum(unsigned char out[STORE_KEY_BYTES], struct store_hasher *h,
                          const struct store_text *fields)
 {
-    restart(h);
+    static const uint32_t NOT_YET = 0;
+
+    buf_reset(&h->encoding);
+    buf_reset(&h->base_encoding);
     for (size_t i = 0; i < h->spec->field_count; i++) {
         const struct store_key_field *field = &h->spec->fields[i];
-        const struct field_head *head = &h->heads[i];
-        size_t field_at = h->encoding.len, value_at = field_at + head->len;
+        size_t at = h->encoding.len;
 
         if (!fields[i].bytes)
             return st_place(
                 st_fail(ST_INVALID, "INVALID_KEY", "key field \"%s\" is null", field->name),
                 "/key/%s", field->name);
-        add_head(&h->encoding, head);
+        buf_add(&h->encoding, &NOT_YET, sizeof NOT_YET);
         enum st st =
             store_normalize(&h->encoding, field->normalizer, fields[i].bytes, fields[i].len);
         if (st == ST_INVALID)
             return st_place(st_wrap(st, "key field \"%s\"", field->name), "/key/%s", field->name);
         if (st)
             return st;
-        set_length(h, value_at);
-        if (h->spec->guess_limit && !h->encoding.status)
-            add_to_base(h, i, field_at, value_at - sizeof(uint32_t));
+        finish_field(h, i, at);
     }
-    enum st st = finish(out, h, &h->encoding);
+    enum st st = finish(out, h->hmac, &h->encoding);
     return st || !h->spec->guess_limit ? st : finish_base(h);
 }
 
@@ -333,12 +325,12 @@ enum st store_hasher_check_value(unsigned char out[STORE_KEY_BYTES], struct stor
     if (st)
         return st;
     /* The whole Unicode version counts, not only what the vectors happen to touch. */
-    restart(h);
-    buf_addstr(&h->encoding, "check");
+    buf_reset(&h->encoding);
+    buf_addstr(&h->encoding, "check"); /* as a length it is more than an encoding has */
     buf_addstr(&h->encoding, store_normalizer_unicode());
     buf_add(&h->encoding, out, STORE_KEY_BYTES);
     for (size_t i = 0; i < h->spec->field_count; i++)
         buf_addf(&h->encoding, "/%s.%u", store_normalizer_name(h->spec->fields[i].normalizer),
                  store_normalizer_version(h->spec->fields[i].normalizer));
-    return finish(out, h, &h->encoding);
+    return finish(out, h->hmac, &h->encoding);
 }

@@ -1,7 +1,7 @@
-/* Keys: from the fields of a person to the 16 bytes that a segment is sorted by.
- * HMAC-SHA-256 under the tenant's key for a protected dataset, SHA-256 otherwise, first 16 bytes;
- * over a tagged, length-prefixed encoding of the dataset's name and the normalised fields (drawn in
- * key.c), so that no two different keys share an encoding. */
+/* Keys: from the fields of a person to the 16 bytes that a segment is sorted by: the first of an
+ * HMAC-SHA-256 over the normalised fields, each behind its length, under a key that is derived from
+ * the dataset's name, the fields' names and, when keys are protected, the tenant's HMAC key (drawn
+ * in key.c). No two different keys share an encoding. */
 #ifndef EVERLINE_STORE_KEY_H
 #define EVERLINE_STORE_KEY_H
 

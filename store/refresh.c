@@ -14,9 +14,10 @@
  * candidate all its segments. What is not open yet is asked of the adopter, and until it is there
  * the dataset keeps its place in the previous view: late, and the process is not ready.
  *
- * What is wrong with one dataset (a damaged head, a row that is gone, a key that cannot be read) is
- * that dataset's alone: it stays as the previous view has it, or is unavailable, and the round goes
- * on. */
+ * What is wrong with one dataset is that dataset's alone, and the round goes on. When its entries
+ * in the catalog are damaged, nobody knows what is current: it is unavailable, as it would be after
+ * a restart. What may pass (a key that cannot be read) leaves it as the previous view has it, late.
+ */
 
 /* How far the segments of one version are. */
 struct version_segments {
@@ -273,7 +274,7 @@ static void add_broken(struct refresh *r, struct catalog_txn *t, const char *ten
     st_save(&report, t->status);
     catalog_forgive(t);
     buf_addf(&r->why, "%s/%s: %s\n", tenant, dataset, report.message);
-    bool served = s && !s->served.unavailable;
+    bool served = s && !s->served.unavailable && report.status != ST_CORRUPT;
     r->late += served;
     r->unavailable += !served;
     if (!served && !(s && serving_says(s, &report))) {

@@ -8,11 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Keys are tenant/jti/SHA-256 and tenant/sub/SHA-256, values
- * {"until_s","revoked_at","expires_s","actor","reason"}. A counter is raised with every change, so
- * that a round of the keeper reads the table only when there is something new in it. */
+/* Keys are tenant/jti/SHA-256, tenant/sub/SHA-256 and, of a deleted tenant, tenant/all/SHA-256 of
+ * nothing; values {"until_s","revoked_at","expires_s","actor","reason"}. A counter is raised with
+ * every change, so that a round of the keeper reads the table only when there is something new in
+ * it. */
 
 #define COUNTER "revocations"
+#define ALL "all"
 
 static void make_key(char out[CATALOG_KEY_SIZE], const char *tenant, const char *kind,
                      const char *text)
@@ -102,6 +104,33 @@ enum st store_revoke(json_t **row, struct store *s, const struct store_revocatio
     return st;
 }
 
+void store_revoke_all(struct catalog_txn *t, const char *tenant)
+{
+    int64_t now_us = clock_wall_us();
+    char key[CATALOG_KEY_SIZE];
+    json_t *value = json_object();
+
+    make_key(key, tenant, ALL, "");
+    store_set(t, value, "until_s", json_integer(now_us / 1000000));
+    store_set(t, value, "revoked_at", store_time_json(now_us));
+    catalog_put(t, CATALOG_REVOCATIONS, key, value);
+    catalog_next_number(t, COUNTER);
+    json_decref(value);
+}
+
+enum st store_tokens_since(int64_t *since_s, struct store *s, const char *tenant)
+{
+    char key[CATALOG_KEY_SIZE];
+    struct catalog_txn t;
+
+    make_key(key, tenant, ALL, "");
+    catalog_begin_read(&t, &s->catalog);
+    json_t *row = catalog_get(&t, CATALOG_REVOCATIONS, key);
+    *since_s = row ? seconds_of(row, "until_s") + 1 : 0;
+    json_decref(row);
+    return catalog_end(&t);
+}
+
 /* ---- in a view ---- */
 
 static uint64_t read_epoch(struct catalog_txn *t)
@@ -182,6 +211,9 @@ static bool is_revoked(const struct store_token *token, find_fn find, void *ctx)
         if (find(&until_s, key, ctx))
             return true;
     }
+    make_key(key, token->tenant, ALL, "");
+    if (find(&until_s, key, ctx) && token->issued_s <= until_s)
+        return true;
     if (!*token->subject)
         return false;
     make_key(key, token->tenant, "sub", token->subject);

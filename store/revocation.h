@@ -12,6 +12,8 @@
 #define STORE_REVOCATIONS_MAX 10000 /* of a tenant, that have not expired */
 #define STORE_SKEW_S 60             /* a token may be taken that long after it has expired */
 
+struct catalog_txn;
+
 struct store_revocation {
     const char *tenant;
     const char *token_id; /* one of the two, */
@@ -31,6 +33,12 @@ struct store_token {
  * INVALID_VALUE: neither or both, or the time is over; ST_FULL, QUOTA. */
 enum st store_revoke(json_t **row, struct store *s, const struct store_revocation *r,
                      const struct store_actor *actor) ST_MUST_USE;
+
+/* All tokens of a tenant that were issued until now, or have no `iat`: in the transaction that
+ * deletes it, so that one of that name that is made later takes none of them. */
+void store_revoke_all(struct catalog_txn *t, const char *tenant);
+/* Sets the earliest `iat` that store_revoke_all leaves to the tenant; 0: any. */
+enum st store_tokens_since(int64_t *since_s, struct store *s, const char *tenant) ST_MUST_USE;
 
 /* By the catalog, on the catalog thread; and by a view. */
 enum st store_is_revoked(bool *revoked, struct store *s,

@@ -41,8 +41,7 @@ static char *put_text(char *to, const struct store_value *v)
     uint32_t len = htole32((uint32_t)v->as.text.len);
 
     memcpy(to, &len, sizeof len);
-    if (v->as.text.len)
-        memcpy(to + sizeof len, v->as.text.bytes, v->as.text.len);
+    word_copy(to + sizeof len, v->as.text.bytes, v->as.text.len);
     return to + sizeof len + v->as.text.len;
 }
 

@@ -8,7 +8,7 @@
 #include "store/key.h"
 #include "store/rollup.h"
 
-#define STORE_SEGMENT_FORMAT 1
+#define STORE_SEGMENT_FORMAT 2
 
 /* What a manifest says about a segment: enough to refuse any other bytes. */
 struct store_segment_ref {

@@ -2,6 +2,7 @@
 #include "store/env.h"
 #include "store/segment_internal.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -123,6 +124,28 @@ static enum st check_meta(struct store_segment *s, const char *tenant, const cha
     return ST_OK;
 }
 
+static uint64_t load_word(const unsigned char *bytes)
+{
+    uint64_t word;
+
+    memcpy(&word, bytes, sizeof word);
+    return be64toh(word);
+}
+
+int segment_compare_keys(const MDB_val *a, const MDB_val *b)
+{
+    const unsigned char *x = a->mv_data, *y = b->mv_data;
+    size_t at = 0, len = a->mv_size < b->mv_size ? a->mv_size : b->mv_size;
+
+    for (; at + sizeof(uint64_t) <= len; at += sizeof(uint64_t)) {
+        uint64_t left = load_word(x + at), right = load_word(y + at);
+        if (left != right)
+            return left < right ? -1 : 1;
+    }
+    int order = at < len ? memcmp(x + at, y + at, len - at) : 0;
+    return order ? order : (a->mv_size > b->mv_size) - (a->mv_size < b->mv_size);
+}
+
 static enum st read_meta(struct store_segment *s, MDB_txn *txn)
 {
     MDB_val k = {strlen(SEGMENT_META_KEY), (void *)(uintptr_t)SEGMENT_META_KEY}, v;
@@ -133,6 +156,8 @@ static enum st read_meta(struct store_segment *s, MDB_txn *txn)
         rc = mdb_get(txn, db, &k, &v);
     if (rc == 0)
         rc = mdb_dbi_open(txn, SEGMENT_RECORDS, 0, &s->records);
+    if (rc == 0)
+        rc = mdb_set_compare(txn, s->records, segment_compare_keys);
     if (rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE)
         return segment_damaged("has no meta or no records");
     if (rc != 0)

@@ -1,4 +1,5 @@
 #include "base/fs.h"
+#include "base/word.h"
 #include "store/env.h"
 #include "store/segment_internal.h"
 
@@ -49,6 +50,8 @@ static int open_databases(struct store_segment_writer *w)
 
     if (rc == 0)
         rc = mdb_dbi_open(w->txn, SEGMENT_RECORDS, MDB_CREATE, &w->records);
+    if (rc == 0)
+        rc = mdb_set_compare(w->txn, w->records, segment_compare_keys);
     for (size_t i = 0; rc == 0 && i < d->set_count; i++) {
         segment_rollup_name(name, &d->sets[i]);
         rc = mdb_dbi_open(w->txn, name, MDB_CREATE, &w->sets[i]);
@@ -115,11 +118,12 @@ static int commit(struct store_segment_writer *w)
     return rc;
 }
 
-static int append(struct store_segment_writer *w, MDB_dbi db, const void *key, size_t key_len,
-                  const void *value, size_t value_len)
+/* Appends a value of `len` bytes, which the caller then writes to *out. */
+static int append(void **out, struct store_segment_writer *w, MDB_dbi db, const void *key,
+                  size_t key_len, size_t len)
 {
     MDB_val k = {key_len, (void *)(uintptr_t)key};
-    MDB_val v = {value_len, (void *)(uintptr_t)value};
+    MDB_val v = {len, NULL};
     int rc = 0;
 
     if (w->uncommitted >= COMMIT_BYTES) {
@@ -135,55 +139,59 @@ static int append(struct store_segment_writer *w, MDB_dbi db, const void *key, s
         rc = mdb_cursor_open(w->txn, db, &w->cursor);
     w->cursor_db = db;
     if (rc == 0)
-        rc = mdb_cursor_put(w->cursor, &k, &v, MDB_APPEND);
-    if (value_len > INLINE_MAX)
-        value_len = (value_len + PAGE_BYTES) / PAGE_BYTES * PAGE_BYTES;
-    w->uncommitted += key_len + value_len;
+        rc = mdb_cursor_put(w->cursor, &k, &v, MDB_APPEND | MDB_RESERVE);
+    *out = v.mv_data;
+    if (len > INLINE_MAX)
+        len = (len + PAGE_BYTES) / PAGE_BYTES * PAGE_BYTES;
+    w->uncommitted += key_len + len;
     return rc;
 }
 
-static enum st append_checked(struct store_segment_writer *w, MDB_dbi db, const void *key,
-                              size_t key_len, const char *what)
+static enum st append_failed(struct store_segment_writer *w, int rc, const char *what)
 {
-    enum st st = buf_status(&w->value);
-
-    if (st)
-        return failed(w, st);
-    int rc = append(w, db, key, key_len, w->value.data, w->value.len);
-    if (rc == MDB_KEYEXIST)
-        return failed(w,
-                      st_fail(ST_CONFLICT, "DUPLICATE_KEY", "%s are not strictly ascending", what));
-    return rc ? failed(w, store_env_fail(rc, "writing a segment")) : ST_OK;
+    return failed(w, rc == MDB_KEYEXIST ? st_fail(ST_CONFLICT, "DUPLICATE_KEY",
+                                                  "%s are not strictly ascending", what)
+                                        : store_env_fail(rc, "writing a segment"));
 }
 
 enum st store_segment_writer_add(struct store_segment_writer *w, const unsigned char *key,
                                  const void *row, size_t row_len)
 {
+    void *value;
+
     if (w->status)
         return w->status;
     assert(w->txn && w->filling == 0);
-    buf_reset(&w->value);
-    buf_addch(&w->value, SEGMENT_ROW);
-    buf_add(&w->value, row, row_len);
-    enum st st =
-        append_checked(w, w->records, key, store_record_key_bytes(&w->info.definition->key),
-                       "the keys of records");
-    w->record_count += st == ST_OK;
-    return st;
+    int rc = append(&value, w, w->records, key, store_record_key_bytes(&w->info.definition->key),
+                    1 + row_len);
+    if (rc)
+        return append_failed(w, rc, "the keys of records");
+    *(unsigned char *)value = SEGMENT_ROW;
+    word_copy((unsigned char *)value + 1, row, row_len);
+    w->record_count++;
+    return ST_OK;
 }
 
 enum st store_segment_writer_cell(struct store_segment_writer *w, size_t set_index,
                                   const void *tuple, size_t tuple_len, struct store_cell *cell)
 {
+    void *value;
+
     if (w->status)
         return w->status;
     assert(w->txn && w->filling <= set_index + 1 && set_index < w->info.definition->set_count);
     w->filling = set_index + 1;
     buf_reset(&w->value);
     store_cell_encode(&w->value, &w->info.definition->sets[set_index], cell);
-    enum st st = append_checked(w, w->sets[set_index], tuple, tuple_len, "the cells of a rollup");
-    w->cell_counts[set_index] += st == ST_OK;
-    return st;
+    enum st st = buf_status(&w->value);
+    if (st)
+        return failed(w, st);
+    int rc = append(&value, w, w->sets[set_index], tuple, tuple_len, w->value.len);
+    if (rc)
+        return append_failed(w, rc, "the cells of a rollup");
+    memcpy(value, w->value.data, w->value.len);
+    w->cell_counts[set_index]++;
+    return ST_OK;
 }
 
 static enum st write_meta(struct store_segment_writer *w)

@@ -197,7 +197,8 @@ double sketch_sum(const struct sketch *s)
     copy.entries = malloc(copy.capacity * sizeof *copy.entries);
     if (!copy.entries)
         return NAN;
-    memcpy(copy.entries, s->entries, s->count * sizeof *s->entries);
+    if (s->count)
+        memcpy(copy.entries, s->entries, s->count * sizeof *s->entries);
     bool carried = carry(&copy) == ST_OK;
     bool negative = carried && copy.count && copy.entries[copy.count - 1].value < 0;
     for (uint32_t i = 0; negative && i < copy.count; i++)

@@ -140,7 +140,8 @@ enum st store_dataset_put(json_t **dataset, bool *created, struct store *s, cons
 enum st store_dataset_get(json_t **out, struct store *s, const char *tenant,
                           const char *dataset) ST_MUST_USE;
 /* The same without `definition`, sorted by name, after `after` (or NULL), at most `limit`; *more
- * says whether the list goes on. */
+ * says whether the list goes on. One whose entries are damaged has {"problem"}, a code, and else
+ * only its name. */
 enum st store_dataset_list(json_t **items, bool *more, struct store *s, const char *tenant,
                            const char *after, size_t limit) ST_MUST_USE;
 
@@ -218,7 +219,8 @@ enum st store_dataset_delete(uint64_t *sequence, struct store *s,
 
 /* Every segment that a manifest names: there, of its size, and of its hash unless the file is as it
  * was when that was last verified; with `deep` also hash, order, rows, counts, totals. *report:
- * {"ok","segments","versions","problems":[{tenant,dataset,version,sha256, problem,hint}]}.
+ * {"ok","segments","versions","problems":[{tenant,dataset,version,sha256, problem,hint}]}; without
+ * version: of its head, without dataset: of the catalog.
  * ST_CORRUPT when there are problems. */
 enum st store_verify(json_t **report, struct store *s, bool deep) ST_MUST_USE;
 

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "store/head_file.h"
+#include "store/revocation.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -244,6 +245,7 @@ enum st store_tenant_delete(struct store *s, const char *name)
                              "disable it: then its tokens are refused"));
     json_decref(dataset);
     catalog_delete(&t, CATALOG_TENANTS, name);
+    store_revoke_all(&t, name);
     head_file_remove_tenant(&t, s->heads_dir, name);
     return catalog_commit(&t);
 }

@@ -14,7 +14,7 @@ struct verification {
     struct store *store;
     json_t *problems;
     json_int_t segments, versions;
-    size_t head_files; /* that are bad */
+    size_t head_files, entries; /* that are bad; entries of the catalog */
     bool deep;
 };
 
@@ -42,6 +42,18 @@ static bool add_problem(struct verification *v, const struct head *h, const stru
                                                         h->tenant, "dataset", h->dataset, "version",
                                                         (json_int_t)hv->version, "sha256",
                                                         ref->sha256, "problem", st_message())) == 0;
+}
+
+/* A problem of something else than a version. `tenant` may be NULL. */
+static enum st add_other_problem(struct verification *v, const char *tenant, const char *dataset,
+                                 const char *hint)
+{
+    return json_array_append_new(v->problems,
+                                 json_pack("{s:s?, s:s?, s:n, s:n, s:s, s:s}", "tenant", tenant,
+                                           "dataset", dataset, "version", "sha256", "problem",
+                                           st_message(), "hint", hint)) == 0
+               ? ST_OK
+               : st_fail(ST_NOMEM, NULL, "out of memory");
 }
 
 static uint64_t version_of(const struct verification *v, size_t problem)
@@ -166,18 +178,23 @@ static enum st verify_head_file(struct verification *v, const struct head *h)
     if (!st || st == ST_NOMEM)
         return st;
     v->head_files++;
-    return json_array_append_new(
-               v->problems,
-               json_pack("{s:s, s:s, s:n, s:n, s:s, s:s}", "tenant", h->tenant, "dataset",
-                         h->dataset, "version", "sha256", "problem", st_message(), "hint",
-                         "it is written anew with the dataset's next change: put its definition "
-                         "again, before the catalog is ever needed from it")) == 0
-               ? ST_OK
-               : st_fail(ST_NOMEM, NULL, "out of memory");
+    return add_other_problem(
+        v, h->tenant, h->dataset,
+        "it is written anew with the dataset's next change: put its definition "
+        "again, before the catalog is ever needed from it");
+}
+
+static enum st add_head_problem(struct verification *v, const char *key)
+{
+    char tenant[STORE_NAME_SIZE] = "", dataset[STORE_NAME_SIZE] = "";
+
+    (void)sscanf(key, "%63[^/]/%63s", tenant, dataset);
+    v->entries++;
+    return add_other_problem(v, tenant, dataset, st_hint_text());
 }
 
 /* And none of the files knows more than the catalog. */
-static enum st copy_heads(json_t **heads, struct store *s)
+static enum st copy_heads(json_t **heads, struct verification *v)
 {
     char key[CATALOG_KEY_SIZE] = "";
     struct catalog_txn t;
@@ -186,12 +203,26 @@ static enum st copy_heads(json_t **heads, struct store *s)
     *heads = json_array();
     if (!*heads)
         return st_fail(ST_NOMEM, NULL, "out of memory");
-    catalog_begin_read(&t, &s->catalog);
-    while ((document = catalog_after(&t, CATALOG_HEADS, "", key)))
-        if (json_array_append_new(*heads, document) != 0)
+    catalog_begin_read(&t, &v->store->catalog);
+    while (catalog_after_any(&document, &t, CATALOG_HEADS, "", key))
+        if (!document)
+            catalog_fail(&t, add_head_problem(v, key));
+        else if (json_array_append_new(*heads, document) != 0)
             catalog_fail(&t, st_fail(ST_NOMEM, NULL, "out of memory"));
-    store_head_files(&t, s, NULL, NULL);
+    store_head_files(&t, v->store, NULL, NULL);
     return catalog_end(&t);
+}
+
+/* The other values of the catalog. Its structure was looked at when it was opened; that a head is
+ * damaged is said already, and what mends it mends the rest. */
+static enum st verify_catalog(struct verification *v)
+{
+    enum st st = v->deep && !v->entries ? catalog_check(&v->store->catalog, true) : ST_OK;
+
+    if (st != ST_CORRUPT)
+        return st;
+    v->entries++;
+    return add_other_problem(v, NULL, NULL, st_hint_text());
 }
 
 enum st store_verify(json_t **report, struct store *s, bool deep)
@@ -202,10 +233,10 @@ enum st store_verify(json_t **report, struct store *s, bool deep)
     enum st st = v.problems ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
 
     *report = NULL;
-    if (!st && deep) /* else when it was opened */
-        st = catalog_check(&s->catalog, true);
     if (!st)
-        st = copy_heads(&heads, s);
+        st = copy_heads(&heads, &v);
+    if (!st)
+        st = verify_catalog(&v);
     json_array_foreach(heads, i, document)
     {
         struct head h;
@@ -228,9 +259,11 @@ enum st store_verify(json_t **report, struct store *s, bool deep)
     if (!st && !*report)
         st = st_fail(ST_NOMEM, NULL, "out of memory");
     if (!st && problems)
-        st = st_fail(
-            ST_CORRUPT, "DAMAGED", "%zu of %lld segments and %zu of %zu head files have a problem",
-            problems - v.head_files, (long long)v.segments, v.head_files, json_array_size(heads));
+        st = st_fail(ST_CORRUPT, "DAMAGED",
+                     "%zu of %lld segments, %zu of %zu head files and %zu entries of the catalog "
+                     "have a problem",
+                     problems - v.head_files - v.entries, (long long)v.segments, v.head_files,
+                     json_array_size(heads) + v.entries, v.entries);
     json_decref(v.problems);
     json_decref(heads);
     return st;

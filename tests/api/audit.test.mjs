@@ -6,7 +6,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { assertProblem, Data } from '../kit/everline.mjs';
-import { until } from '../kit/process.mjs';
+import { buildersOf, ingestPath, start, until } from '../kit/process.mjs';
 import { csv } from '../kit/samples.mjs';
 
 const PEOPLE = {
@@ -117,6 +117,56 @@ test('acts are noted with their reasons, over HTTP and from the command line, al
   assertProblem(await server.request('POST', '/v1/datasets/people/rollback', { token: reader, body: { reason: 'x', from: 2 } }), 403);
   const refused = await line('event=rollBack&outcome=refused&subject=reader');
   assert.equal(refused.status, 403);
+});
+
+test('an ingest and an export of the command line are noted: begun, and what came of it', async (t) => {
+  const mine = await Data.make('dev');
+  await mine.put(PEOPLE);
+  const rows = mine.file('people.csv', csv([{ ...ADA, eligible: true }]));
+  await mine.ingest('people', { people: rows });
+  await mine.ok(['export', 'people', '--output', join(mine.files, 'people.csv.out')], { tenant: 'dev' });
+  await mine.ok(['get', '/v1/datasets/people/export?format=csv'], { tenant: 'dev' });
+  const wrong = await mine.ingestCli('people', { people: mine.file('wrong.csv', 'name,ssn,eligible\nAda,1,perhaps\n') });
+  assert.equal(wrong.code, 1, wrong.stderr);
+  assert.equal((await mine.ingestCli('nobody', { people: rows })).code, 1, 'nothing was begun');
+  const slow = mine.file('slow.csv', csv(Array.from({ length: 100_000 }, (_, i) => ({ name: 'x', ssn: i, eligible: true }))));
+  const killed = start(ingestPath, ['ingest', 'people', '--data', mine.directory, '--tenant', 'dev', '--source', slow]);
+  await until('it works', () => killed.exited || buildersOf(killed.pid).length > 0, undefined, 0);
+  killed.child.kill('SIGKILL');
+  assert.equal((await killed.ended).signal, 'SIGKILL');
+
+  const one = await mine.serve('--audit-interval', '5ms');
+  t.after(() => one.stop());
+  const who = await mine.token();
+  assert.equal((await one.get('/v1/datasets/people/export?format=parquet', who)).status, 200);
+  await line('event=exportVersion&subject=tester', { who, to: one });
+  const noted = await audit('', { who, to: one });
+  const of = (event, also) => noted.filter((each) => each.event === event && also(each)).reverse()
+    .map(({ outcome, version = 0, actor = '' }) => [outcome, version, actor.slice(0, 4)]);
+  assert.deepEqual(of('createIngest', () => true), [['begun', 0, 'cli:'], ['done', 1, 'cli:'], ['begun', 0, 'cli:'],
+    ['refused', 2, 'cli:'], ['begun', 0, 'cli:'], ['unknown', 0, 'cli:']]);
+  assert.deepEqual(of('exportVersion', ({ subject }) => !subject),
+    [['begun', 1, 'cli:'], ['done', 1, 'cli:'], ['begun', 1, 'cli:'], ['done', 1, 'cli:']]);
+  assert.deepEqual(of('exportVersion', ({ subject }) => subject), [['done', 1, '']], 'by HTTP: once, whoever writes the file');
+  assert.equal((await verify('dev', mine)).ok, true);
+});
+
+test('without the audit nothing is ingested or exported', async () => {
+  const mine = await Data.make('dev');
+  await mine.put(PEOPLE);
+  const rows = mine.file('people.csv', csv([{ ...ADA, eligible: true }])), out = join(mine.files, 'out.csv');
+  await mine.ingest('people', { people: rows });
+  renameSync(join(mine.directory, 'audit'), join(mine.directory, 'away'));
+  writeFileSync(join(mine.directory, 'audit'), 'in the way');
+  for (const args of [['ingest', 'people', '--source', rows], ['export', 'people', '--output', out],
+    ['get', '/v1/datasets/people/export?format=csv']]) {
+    const result = await mine.cli(args, { tenant: 'dev' });
+    assert.equal(result.code, 1);
+    assert.match(result.stderr, /the audit cannot be written, and nothing was done/);
+    assert.equal(result.stdout, '');
+  }
+  assert.ok(!existsSync(out));
+  assert.equal((await mine.versions('people')).length, 1);
 });
 
 test('a search narrows by each parameter, pages through everything once, and is bound to its tenant and datasets', async () => {
@@ -245,12 +295,13 @@ test('what is too old is put away, and the oldest when there is too much, and wh
   const mine = await Data.make('dev', 'other'), who = await mine.token();
   writeChain(mine.directory, 7, [{ days: 20, lines: ['a1', 'a2', 'a3'] }, { days: 5, lines: ['b1'] }, { days: 0, lines: ['c1'] }]);
   writeChain(mine.directory, 8, [{ days: 6, lines: ['d1'] }, { days: 0, lines: ['e1'] }]);
+  writeChain(mine.directory, 9, [{ days: 30, lines: ['f1'] }, { days: 20, lines: ['f2', 'f3'] }]); // whose processes are no more
   assert.deepEqual(await verify('dev', mine).then(({ code, ok }) => [code, ok]), [0, true]);
-  const left = async (to) => (await audit('event=lookup', { who, to })).map((one) => one.request_id).filter((id) => /^[a-e]\d$/.test(id)).sort().join(' ');
+  const left = async (to) => (await audit('event=lookup', { who, to })).map((one) => one.request_id).filter((id) => /^[a-f]\d$/.test(id)).sort().join(' ');
 
   const one = await mine.serve('--audit-retention', '10d');
   await until('what is too old is gone', async () => (await left(one)) === 'b1 c1 d1 e1');
-  assert.match(one.log, /tenant dev: 1 files are put away/);
+  assert.match(one.log, /tenant dev: 3 files are put away/);
   await one.stop();
   assert.deepEqual(await verify('dev', mine).then(({ code, ok }) => [code, ok]), [0, true]);
 

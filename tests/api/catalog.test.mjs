@@ -189,28 +189,43 @@ test('what fails again and again is said less and less often, and answers go on'
   }
 });
 
-test('a damaged head takes out its dataset: the server starts, serves the others, and says what mends it', async () => {
-  const { data, answers, catalog } = await prepared();
-  await data.ok(['tenant', 'put', 'other']);
-  await data.put(THINGS, { tenant: 'other' });
+/** The entry of the head of dev/things, wherever the file has it. */
+function damageHead(catalog) {
   const file = readFileSync(catalog), head = '"tenant":"dev","dataset":"things","sequence"';
   let places = 0;
   for (let at = -1; (at = file.indexOf(head, at + 1)) >= 0; places++) flipByte(catalog, at + 1);
   assert.ok(places > 0);
+}
+
+/** What a server answers while that head is damaged, whether it was before the server began or not. */
+async function assertOnlyThatIsOut(server, data, token, answers) {
+  const path = '/v1/datasets/things';
+  assert.deepEqual((await server.batch('people', PERSONS.map(keyOf), token)).json, answers.people);
+  for (const [method, where, body] of [['POST', '/lookup', { key: KEYS[0] }], ['GET', '/records/t00001?version=1'],
+    ['GET', '/rollups/total'], ['GET', ''], ['GET', '/versions'], ['PUT', '', THINGS], ['DELETE', '?reason=x'],
+    ['POST', '/rollback', { reason: 'x', from: 2 }], ['POST', '/ingests', { sources: [{ source: 'things', path: 'x.csv' }] }]]) {
+    const problem = assertProblem(await server.request(method, `${path}${where}`, { token, body }), 503);
+    assert.match(problem.hint, /everline catalog rebuild/, `${method} ${where}`);
+  }
+  const ready = await server.get('/readyz?verbose');
+  assert.deepEqual([ready.status, ready.json.late, ready.json.unavailable, ready.json.reasons], [200, 0, 1, { CATALOG_DAMAGED: 1 }]);
+  assert.match((await server.get('/metrics')).text, /^everline_datasets_unavailable 1$/m);
+  assert.match(server.log, /"event":"unavailable".*dev\/things: the catalog is damaged/);
+  const seen = (list) => list.map(({ name, current, problem }) => [name, current, problem]);
+  const listed = [['people', 1, undefined], ['things', null, 'CATALOG_DAMAGED']];
+  assert.deepEqual(seen((await server.get('/v1/datasets', token)).json.items), listed);
+  assert.deepEqual(seen((await data.json(['dataset', 'list'])).items), listed);
+  assert.match(await data.ok(['dataset', 'list'], { tenant: 'dev' }), /^things .*CATALOG_DAMAGED$/m);
+}
+
+test('a damaged head takes out its dataset: the server starts, serves the others, and says what mends it', async () => {
+  const { data, answers, catalog } = await prepared();
+  await data.ok(['tenant', 'put', 'other']);
+  await data.put(THINGS, { tenant: 'other' });
+  damageHead(catalog);
   const server = await data.serve();
   try {
-    const token = await data.token(), path = '/v1/datasets/things';
-    assert.deepEqual((await server.batch('people', PERSONS.map(keyOf), token)).json, answers.people);
-    for (const [method, where, body] of [['POST', '/lookup', { key: KEYS[0] }], ['GET', '/records/t00001?version=1'],
-      ['GET', '/rollups/total'], ['GET', ''], ['GET', '/versions'], ['PUT', '', THINGS], ['DELETE', '?reason=x'],
-      ['POST', '/rollback', { reason: 'x', from: 2 }], ['POST', '/ingests', { sources: [{ source: 'things', path: 'x.csv' }] }]]) {
-      const problem = assertProblem(await server.request(method, `${path}${where}`, { token, body }), 503);
-      assert.match(problem.hint, /everline catalog rebuild/, `${method} ${where}`);
-    }
-    const ready = await server.get('/readyz?verbose');
-    assert.deepEqual([ready.status, ready.json.unavailable, ready.json.reasons], [200, 1, { CATALOG_DAMAGED: 1 }]);
-    assert.match((await server.get('/metrics')).text, /^everline_datasets_unavailable 1$/m);
-    assert.match(server.log, /"event":"unavailable".*dev\/things: the catalog is damaged/);
+    await assertOnlyThatIsOut(server, data, await data.token(), answers);
     assert.equal((await data.ingestCli('things', { things: data.file('more.csv', csv(rows)) })).code, 1);
     for (const [name, tenant, source] of [['people', 'dev', { people: data.file('two.csv', csv(PERSONS.slice(1))) }],
       ['things', 'other', { things: data.file('theirs.csv', csv(rows)) }]])
@@ -218,9 +233,41 @@ test('a damaged head takes out its dataset: the server starts, serves the others
   } finally {
     assert.equal(await server.stop(), 0, server.log);
   }
+  for (const more of [[], ['--deep']]) {
+    const { code, stdout } = await data.cli(['verify', ...more, '--output', 'json']);
+    const report = JSON.parse(stdout);
+    assert.deepEqual([code, report.versions, report.problems.map((one) => `${one.tenant}/${one.dataset}`)], [1, 3, ['dev/things']]);
+    assert.match(report.problems[0].hint, /everline catalog rebuild/);
+  }
   await data.ok(['catalog', 'rebuild']);
   assert.equal((await data.cli(['verify', '--deep'])).code, 0);
   assert.deepEqual((await data.versions('things')).map((row) => row.state), ['QUARANTINED', 'SUCCEEDED', 'SUCCEEDED']);
+});
+
+test('a head that is damaged while a server runs takes out its dataset, and the server stays ready', async () => {
+  const { data, answers, catalog } = await prepared();
+  const server = await data.serve();
+  try {
+    const token = await data.token();
+    assert.deepEqual(await answersOf(server, token), answers);
+    damageHead(catalog);
+    await data.ok(['tenant', 'put', 'other']); // a commit, after which servers look
+    await until('it is noticed', async () => (await server.get('/readyz?verbose')).json.unavailable === 1);
+    await assertOnlyThatIsOut(server, data, token, answers);
+  } finally {
+    assert.equal(await server.stop(), 0, server.log);
+  }
+});
+
+test('verify goes past an entry of the catalog that is damaged, and says so', async () => {
+  const { data, catalog } = await prepared();
+  const file = readFileSync(catalog);
+  for (let at = -1; (at = file.indexOf('"reason":"a test"', at + 1)) >= 0;) flipByte(catalog, at + 1); // an event's
+  assert.equal((await data.cli(['verify'])).code, 0);
+  const report = await data.cli(['verify', '--deep', '--output', 'json']);
+  const { versions, problems } = JSON.parse(report.stdout);
+  assert.deepEqual([report.code, versions, problems.map((one) => [one.tenant, one.dataset])], [1, 4, [[null, null]]]);
+  assert.match((await data.cli(['verify', '--deep'])).stdout, /^the catalog is damaged: .+\n {2}stop what uses it/);
 });
 
 test('nothing is rebuilt while a server runs, nor what is whole', async () => {

@@ -64,6 +64,33 @@ test('the configuration file gives options, of both programs, and is checked by 
   }
 });
 
+test('what EVERLINE_OUTPUT says is a format, and no file that an export would write', async () => {
+  const env = { EVERLINE_OUTPUT: 'json' }, cwd = tempDir('cwd');
+  assert.equal(JSON.parse(await data.ok(['versions', 'things'], { tenant: 'dev', env })).items[0].version, 1);
+  const lines = (await data.ok(['export', 'things'], { tenant: 'dev', env, cwd })).trimEnd().split('\n');
+  assert.equal(lines.length, 6);
+  assert.ok(!existsSync(join(cwd, 'json')));
+  assert.doesNotMatch((await everline(['export', '--help'])).stdout, /EVERLINE_OUTPUT/);
+});
+
+test('on a terminal progress is one line, however narrow, which is gone in the end', async () => {
+  await data.put({ ...THINGS, name: 'wide' });
+  const rows = data.file('wide.csv', csv(things(50_000))), env = { EVERLINE_DATA: data.directory, EVERLINE_TENANT: 'dev' };
+  for (const columns of [20, 100]) {
+    const shown = await run('script', ['-qec', `stty cols ${columns}; ${everlinePath} ingest wide --source ${rows}`, '/dev/null'], { env, input: '' });
+    assert.equal(shown.code, 0, shown.stdout);
+    const text = shown.stdout.replaceAll('\r\n', '\n'), end = text.lastIndexOf('\r\x1b[K');
+    const drawn = text.slice(0, end), last = text.slice(end + 4);
+    assert.match(last, /^wide version \d+: /);
+    const lines = drawn.split('\r\x1b[K').slice(1);
+    for (const phase of ['preparing', 'building', 'verifying', 'publishing'])
+      assert.ok(lines.some((line) => line.startsWith(`wide ${phase}`.slice(0, columns - 1))), `${columns} ${phase}: ${drawn}`);
+    for (const line of lines) assert.ok(line.length < columns && !line.includes('\n'), line);
+  }
+  const plain = await data.ok(['ingest', 'wide', '--source', rows], { tenant: 'dev' });
+  assert.match(plain, /^wide version \d+: identical/);
+});
+
 test('a usage error is exit code 2 and says what is wrong', async () => {
   for (const [args, wanted] of [[['nothing'], /nothing/], [['tenant'], /tenant/], [['tenant', 'put'], /NAME/],
     [['versions', 'x', 'y', '--data', 'z'], /operands/], [['serve', '--port', '1'], /--port/], [['serve'], /--data/],

@@ -1,6 +1,7 @@
 // A version as a file for analysts: what comes out is what went in, and its recount is what rollups say.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, truncateSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -104,6 +105,16 @@ test('CSV has the same rows, by the command line as over HTTP', async () => {
   assert.equal((await data.ok(['get', url('things')], { tenant: 'dev' })).trimEnd(), reply.text.trimEnd());
 });
 
+test('without a format, Accept says which', async () => {
+  for (const [accept, type] of [['application/x-ndjson', 'application/x-ndjson'], ['text/csv;q=0.4, application/*', 'application/x-ndjson'],
+    ['application/vnd.apache.parquet', 'application/vnd.apache.parquet'], ['*/*', 'text/csv'], ['text/html', 'text/csv']]) {
+    const reply = await server.request('GET', url('notes'), { token, headers: { accept } });
+    assert.deepEqual([reply.status, reply.headers['content-type'], reply.headers.vary], [200, type, 'Accept'], accept);
+  }
+  const named = await server.request('GET', url('notes', '?format=csv'), { token, headers: { accept: 'application/x-ndjson' } });
+  assert.deepEqual([named.headers['content-type'], named.headers.vary], ['text/csv', undefined]);
+});
+
 test('every type keeps its value, and null is not the empty text', async () => {
   assert.deepEqual(byId(lines(readFileSync(await exported('notes', 'ndjson'), 'utf8'))), [FULL, NULLS, EMPTY]);
   const [full, nulls, empty] = byId(parseCsv(readFileSync(await exported('notes', 'csv'), 'utf8')));
@@ -144,23 +155,65 @@ test('of protected keys only hashes come out, and what is held needs versions:wr
 });
 
 /** The head of an answer, whose body nobody reads. */
-const hold = (dataset) => new Promise((resolve, reject) => {
+const hold = (dataset, query = '') => new Promise((resolve, reject) => {
   const headers = { authorization: `Bearer ${token}` };
-  http.get(`${server.url}${url(dataset)}`, { headers, agent: false }, resolve).on('error', reject);
+  http.get(`${server.url}${url(dataset, query)}`, { headers, agent: false }, resolve).on('error', reject);
 });
 
 test('who does not read holds up nobody else, and a tenant sends four at a time', async () => {
-  const text = 'x'.repeat(900_000);
+  const text = () => randomBytes(450_000).toString('hex'); /* what Parquet cannot make small */
   await data.put({ name: 'large', sources: NOTES.sources, prepare: 'SELECT id, text FROM notes', key: { fields: ['id'] }, record: { text: 'VARCHAR' } });
-  await data.ingest('large', { notes: data.file('large.ndjson', Array.from({ length: 24 }, (_, i) => JSON.stringify({ id: `${i}`, text })).join('\n')) });
+  await data.ingest('large', { notes: data.file('large.ndjson', Array.from({ length: 24 }, (_, i) => JSON.stringify({ id: `${i}`, text: text() })).join('\n')) });
   await until('the server has it', async () => (await server.get('/v1/datasets/large', token)).json.current === 1);
   const held = [];
-  while (held.length < 4) held.push(await hold('large'));
+  while (held.length < 4) held.push(await hold('large', held.length % 2 ? '?format=parquet' : ''));
   assert.deepEqual(held.map((reply) => reply.statusCode), [200, 200, 200, 200]);
-  assertProblem(await server.get(url('large'), token), 503, 'BUSY');
+  for (const query of ['', '?format=parquet']) assertProblem(await server.get(url('large', query), token), 503, 'BUSY');
   assert.equal((await server.lookup('things', { id: second[0].id }, token)).json.outcome, 'match');
   for (const reply of held) reply.destroy();
   await until('there is room again', async () => (await server.get(url('large'), token)).status === 200);
+});
+
+/** The programs of the server that write Parquet, by their process numbers. */
+const writers = () => readdirSync(`/proc/${server.process.pid}/task`)
+  .flatMap((thread) => readFileSync(`/proc/${server.process.pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean))
+  .filter((pid) => { try { return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')[1] === 'spool'; } catch { return false; } });
+const isStopped = (pid) => { try { return /\) T /.test(readFileSync(`/proc/${pid}/stat`, 'utf8')); } catch { return false; } };
+
+/** A request for a file that is not written to its end before `pid` is continued; one that was too quick is made again. */
+async function stopWriter(ask, stopped) {
+  for (;;) {
+    let over = false;
+    const reply = ask().finally(() => { over = true; });
+    const pid = await until('it is being written', () => over || writers().find((one) => !stopped.includes(one)), undefined, 0);
+    if (pid === true) continue;
+    try { process.kill(pid, 'SIGSTOP'); } catch { /* it is done */ }
+    await until('it has stopped', () => over || isStopped(pid), undefined, 0);
+    if (!over) return { pid, reply };
+  }
+}
+
+test('a Parquet file that takes long holds up neither another tenant nor all of its own', async () => {
+  await data.put({ ...THINGS, name: 'others' }, { tenant: 'other' });
+  await data.ingest('others', { things: data.file('others.csv', csv(first)) }, { tenant: 'other' });
+  const who = await data.token({ tenant: 'other' }), stopped = [];
+  await until('the server has it', async () => (await server.get('/v1/datasets/others', who)).json.current === 1);
+  const get = (path, by = token) => server.request('GET', path, { token: by, agent: false });
+  const slow = [];
+  try {
+    while (stopped.length < 2) {
+      const { pid, reply } = await stopWriter(() => get(url('large', '?format=parquet')), stopped);
+      stopped.push(pid);
+      slow.push(reply);
+    }
+    assertProblem(await get(url('things', '?format=parquet')), 503, 'BUSY');
+    assert.equal((await get(url('others', '?format=parquet'), who)).status, 200);
+    assert.equal((await get('/v1/datasets/others/versions/1/diff?from=1', who)).status, 200);
+    assert.equal((await server.lookup('things', { id: second[0].id }, token)).json.outcome, 'match');
+  } finally {
+    for (const pid of stopped) process.kill(pid, 'SIGCONT');
+  }
+  assert.deepEqual((await Promise.all(slow)).map((reply) => reply.status), [200, 200]);
 });
 
 test('an export whose file is cut meanwhile has no end, and the server goes on', async () => {
@@ -170,6 +223,35 @@ test('an export whose file is cut meanwhile has no end, and the server goes on',
   await assert.rejects(async () => { for await (const chunk of reply) assert.ok(chunk.length); }, { code: 'ECONNRESET' });
   assert.equal((await server.lookup('things', { id: second[0].id }, token)).json.outcome, 'match');
   assert.match(server.log, /version 1 of large was cut short/);
+});
+
+test('a dataset that is deleted while it is exported and compared is sent whole, or not at all, and leaves no file', async () => {
+  const dying = { ...THINGS, name: 'dying' }, at = '/v1/datasets/dying', many = things(20_000);
+  await data.put(dying);
+  for (const count of [10_000, 20_000]) await data.ingest('dying', { things: data.file('dying.csv', csv(many.slice(0, count))) });
+  await until('the server has it', async () => (await server.get(at, token)).json.current === 2);
+  const files = (await data.versions('dying')).flatMap(({ segments }) => segments.map(({ sha256 }) => join(data.directory, 'segments', sha256.slice(0, 2), `${sha256}.mdb`)));
+  assert.ok(files.length === 2 && files.every((path) => existsSync(path)));
+  const slow = await hold('dying'); // its head is here, the rest is not read yet
+  const asked = [...['parquet', 'parquet', 'ndjson'].map((format) => fetch(`${server.url}${url('dying', `?format=${format}`)}`, { headers: { authorization: `Bearer ${token}` } })
+    .then(async (reply) => [format, reply.status, Buffer.from(await reply.arrayBuffer())])),
+  ...[1, 2].map(() => server.get(`${at}/versions/2/diff?from=1`, token).then((reply) => ['diff', reply.status, reply.text]))];
+  const gone = await server.request('DELETE', `${at}?reason=over`, { token });
+  assert.equal(gone.status, 204, gone.text);
+  for (const [what, status, body] of await Promise.all(asked)) {
+    assert.ok([200, 404, 410].includes(status) || (status === 503 && JSON.parse(body).code === 'BUSY'), `${what}: ${status} ${body}`);
+    if (status !== 200) continue;
+    if (what === 'diff') assert.equal(JSON.parse(body).records.added, 10_000);
+    else if (what === 'ndjson') assert.equal(lines(body.toString()).length, 20_000);
+    else assert.deepEqual([body.subarray(0, 4).toString(), body.subarray(-4).toString()], ['PAR1', 'PAR1']);
+  }
+  let text = '';
+  for await (const chunk of slow) text += chunk;
+  assert.equal(text.split('\n').length, 20_000 + 2);
+  await until('its files are gone', () => files.every((path) => !existsSync(path)));
+  const spool = join(data.directory, 'spool', 'incoming');
+  await until('the spool is empty', () => !existsSync(spool) || readdirSync(spool).length === 0);
+  assert.ok(server.alive);
 });
 
 test('an export is in the audit, and says what for where that is required', async () => {

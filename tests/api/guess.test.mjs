@@ -1,8 +1,11 @@
 // What callers may do at most: requests a second and a day, by tenant and subject, and guesses at a
 // key. The attacker knows a name and a birth date, and tries every end of the number.
 import assert from 'node:assert/strict';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { assertProblem, Data } from '../kit/everline.mjs';
+import { segmentPath } from '../kit/files.mjs';
 import { until } from '../kit/process.mjs';
 import { csv } from '../kit/samples.mjs';
 
@@ -92,6 +95,100 @@ test('what was tried is known to a server that starts again', async () => {
   assertGuess(await lookup(person(0), { to: second }));
 });
 
+test('a dataset that is deleted and made again brings no fresh five', async () => {
+  const rows = () => data.file('again.csv', csv([{ ...person(0), eligible: true }]));
+  const make = async () => {
+    await data.put(PEOPLE, { tenant: 'again' });
+    await data.ingest('people', { people: rows() }, { tenant: 'again' });
+    const who = await data.token({ tenant: 'again' });
+    await until('it is served', async () => (await lookup(tail(0, 0), { who })).status === 200); // the first of the five
+    return who;
+  };
+  await data.ok(['tenant', 'put', 'again']);
+  let who = await make();
+  for (let n = 1; n < 5; n++) assert.equal((await lookup(tail(0, n), { who })).status, 200);
+  assertGuess(await lookup(person(0), { who }));
+  await data.ok(['dataset', 'delete', 'people', '--reason', 'a test'], { tenant: 'again' });
+  who = await make();
+  assertGuess(await lookup(person(0), { who }));
+  assertGuess(await lookup(person(0), { who, to: second }));
+});
+
+/** One whose older versions can differ in each part of the key alone. */
+const WIDER = {
+  ...PEOPLE,
+  prepare: 'SELECT ssn_last4, name, name AS maiden_name, dob, eligible FROM people',
+  key: { ...PEOPLE.key, fields: ['ssn_last4', 'name', 'maiden_name', 'dob'], normalize: { ...PEOPLE.key.normalize, maiden_name: 'person_name' } },
+  retention: { keep_versions: 20 },
+};
+const guess = (changes) => ({ ...WIDER.key, guess: { ...WIDER.key.guess, ...changes } });
+const AROUND = {
+  'without a limit': { ...WIDER.key, guess: undefined },
+  'with a higher limit': guess({ limit: 70 }),
+  'that guesses another field': guess({ fields: ['dob'] }),
+  'that guesses one field more': guess({ fields: ['dob', 'ssn_last4'] }),
+  'with a field less in its key': { ...WIDER.key, fields: ['ssn_last4', 'name', 'maiden_name'], normalize: { ...WIDER.key.normalize, dob: undefined } },
+  'with another order of fields': { ...WIDER.key, fields: ['ssn_last4', 'maiden_name', 'name', 'dob'] },
+  'with another normaliser': { ...WIDER.key, normalize: { ...WIDER.key.normalize, name: 'exact' } },
+};
+
+test('an older version is no way around the limit: one that counts otherwise is for who may write versions', async () => {
+  const keys = [...Object.values(AROUND), guess({ limit: 3 }), WIDER.key], lower = keys.length - 1, since = [];
+  await data.ok(['tenant', 'put', 'older']);
+  for (const [n, key] of keys.entries()) {
+    await data.put({ ...WIDER, key }, { tenant: 'older' });
+    await data.ingest('people', { people: data.file('older.csv', csv([{ ...person(n), eligible: true }])) }, { tenant: 'older' });
+    since.push(new Date().toISOString());
+  }
+  const [reader, writer] = [await data.token({ tenant: 'older', scope: 'data:read' }), await data.token({ tenant: 'older', scope: 'data:read versions:write' })];
+  const at = (query, who, body, what = 'lookup') => first.request('POST', `/v1/datasets/people/${what}?${query}`, { token: who, body });
+  const keyAt = (version, one) => ({ key: Object.fromEntries(keys[version - 1].fields.map((name) => [name, one[name] ?? one.name])) });
+  const newest = (n) => at('', reader, keyAt(keys.length, tail(1, n)));
+  await until('it is served', async () => (await newest(0)).json.version === keys.length);
+  for (const [n, name] of Object.keys(AROUND).entries()) {
+    const body = keyAt(n + 1, tail(0, 1));
+    for (const query of [`version=${n + 1}`, `as_of=${since[n]}`]) {
+      assert.equal((await at(query, writer, body)).json.version, n + 1, name);
+      assertProblem(await at(query, reader, body), 403, 'SCOPE_MISSING');
+      assertProblem(await at(query, reader, { keys: [body.key] }, 'lookup/batch'), 403, 'SCOPE_MISSING');
+    }
+  }
+  const lowerAt = (n) => at(`version=${lower}`, reader, keyAt(lower, tail(1, n)));
+  for (let n = 0; n < 3; n++) assert.equal((await lowerAt(n)).json.version, lower);
+  assertGuess(await lowerAt(3));
+  for (let n = 3; n < 5; n++) assert.equal((await newest(n)).status, 200, 'two are left of the five');
+  assertGuess(await newest(5));
+});
+
+test('nor is one under another HMAC key; a current version that is damaged keeps nobody from the others', async () => {
+  const own = await Data.make('dev'), keys = join(own.directory, 'keys', 'dev', 'hmac');
+  const ingest = (n) => own.ingest('people', { people: own.file('own.csv', csv([{ ...person(n), eligible: true }])) });
+  await own.put(PEOPLE);
+  await ingest(0);
+  writeFileSync(join(keys, 'new.key'), `${'5e'.repeat(32)}\n`);
+  for (const file of ['catalog.mdb', 'heads/dev.json']) rmSync(join(own.directory, file)); // who makes the tenant anew takes the last key
+  await own.ok(['catalog', 'rebuild']);
+  await own.ok(['tenant', 'put', 'dev', '--enable']);
+  await own.put(PEOPLE);
+  await ingest(1);
+  const current = await ingest(2);
+  const reader = await own.token({ scope: 'data:read' });
+  const serve = async (use) => {
+    const server = await own.serve(), at = (version) => server.request('POST', `/v1/datasets/people/lookup?version=${version}`, { token: reader, body: { key: tail(0, 1) } });
+    try { await use(at); } finally { assert.equal(await server.stop(), 0, server.log); }
+  };
+  await serve(async (at) => {
+    assertProblem(await at(1), 403, 'SCOPE_MISSING');
+    for (const version of [2, 3]) assert.equal((await at(version)).status, 200);
+  });
+  rmSync(segmentPath(own, current));
+  await serve(async (at) => {
+    assertProblem(await at(3), 503, 'VERSION_UNAVAILABLE');
+    assertProblem(await at(1), 403, 'SCOPE_MISSING');
+    assert.equal((await at(2)).status, 200);
+  });
+});
+
 test('a wrong guess of a definition is refused', async () => {
   for (const guess of [{ fields: [] }, { fields: ['name', 'dob', 'ssn_last4'] }, { fields: ['x'] }, { fields: ['ssn_last4'], limit: 0 },
     { fields: ['ssn_last4'], limit: 71 }, { fields: ['ssn_last4'], per: 'hour' }, { fields: ['ssn_last4'], of: 1 }, 5])
@@ -145,4 +242,17 @@ test('a subject has its own, and leaves the others theirs', async () => {
   assert.equal(reply.status, 200, reply.text);
   assert.equal(reply.headers['ratelimit-policy'], '"subject";q=3;w=86400');
   await data.ok(['tenant', 'put', 'other', '--subject-requests-per-day', '0']);
+});
+
+test('a tenant that is deleted and made again has no fresh day', async () => {
+  const make = async () => {
+    await data.ok(['tenant', 'put', 'brief', '--requests-per-day', '3']);
+    return data.token({ tenant: 'brief' });
+  };
+  const spent = async (who) => until('its day is spent', async () => (await list(who)).status === 429);
+  await spent(await make());
+  await data.ok(['tenant', 'delete', 'brief', '--reason', 'a test']);
+  const who = await make();
+  const reply = await until('its limit is known', async () => { const one = await list(who); return one.headers.ratelimit && one; });
+  assertProblem(reply, 429, 'DAY_LIMIT');
 });

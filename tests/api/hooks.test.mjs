@@ -3,12 +3,14 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import http from 'node:http';
+import net from 'node:net';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { Data } from '../kit/everline.mjs';
+import { assertProblem, Data, Server } from '../kit/everline.mjs';
 import { until } from '../kit/process.mjs';
 import { csv, THINGS, things } from '../kit/samples.mjs';
 
+const OUTGOING = ['--outgoing', '127.0.0.0/8'];
 let data, receiver, url, secret, server, token;
 let answer = 200;
 const got = [];
@@ -30,7 +32,7 @@ before(async () => {
   await data.put(THINGS, { tenant: 'other' });
   await data.ok(['tenant', 'put', 'dev', '--webhook', url]);
   secret = (await data.ok(['tenant', 'webhook-secret', 'dev'])).trim();
-  server = await data.serve();
+  server = await data.serve(...OUTGOING);
   token = await data.token();
 });
 after(async () => {
@@ -91,14 +93,73 @@ test('what is refused is told again, by another server if need be', async () => 
   await until('that was seen', () => /msg_.* of dev, try 1/.test(server.log));
   assert.equal(await server.stop(), 0);
   answer = 200;
-  server = await data.serve();
+  server = await data.serve(...OUTGOING);
   const again = await told(({ data: { job: id } }) => id === job, 'it was told again');
   assert.equal(again.headers['webhook-id'], first.headers['webhook-id']);
   verify(again);
 });
 
+test('a server asks nobody on its own network, whatever name it has there, unless it is told to', async () => {
+  let connections = 0;
+  const trap = net.createServer((socket) => { connections++; socket.destroy(); }).listen(0);
+  const own = await Data.make('dev');
+  await own.put(THINGS);
+  const alone = await own.serve();
+  try {
+    const admin = await own.token(), { port } = trap.address();
+    const put = (body, to = alone, who = admin) => to.request('PUT', '/v1/tenants/dev', { token: who, body });
+    for (const place of ['http://127.0.0.1', 'http://localhost', 'https://[::1]', 'https://10.1.2.3', 'https://169.254.169.254', 'https://0x7f.1', 'https://[::ffff:10.0.0.1]', 'https://2130706433'])
+      for (const name of ['webhook', 'jwks']) {
+        const { errors: [{ pointer }], hint } = assertProblem(await put({ [name]: `${place}:${port}/x` }), 400, 'INVALID_VALUE');
+        assert.deepEqual([pointer, /--outgoing/.test(hint)], [`/${name}`, true], place);
+      }
+    assert.equal((await put({ webhook: 'https://8.8.8.8/x' })).status, 200);
+    for (const place of ['http://127.0.0.1', 'https://localhost']) { // who has the disk may name them, and a name may lead anywhere
+      const before = alone.log.length;
+      await own.ok(['tenant', 'put', 'dev', '--webhook', `${place}:${port}/x`, '--jwks', `${place}:${port}/y`]);
+      await own.ingest('things', { things: own.file('x.csv', csv(things(3 + connections + place.length))) });
+      const told = () => alone.log.slice(before);
+      await until(`${place} is not told`, () => /"event":"webhook".*try 1.*not a public one/.test(told()));
+      await until(`${place} is not asked`, () => /"event":"jwks".*cannot be had.*not a public one/.test(told()));
+    }
+  } finally {
+    assert.equal(await alone.stop(), 0, alone.log);
+    trap.close();
+  }
+  assert.equal(connections, 0);
+  assert.equal((await own.cli(['serve', '--outgoing', 'localhost'])).code, 2);
+});
+
+test('no proxy is asked, whatever the environment names: it would resolve names by itself', async () => {
+  let connections = 0, asked = 0;
+  const proxy = net.createServer((socket) => { connections++; socket.destroy(); }).listen(0, '127.0.0.1');
+  const target = http.createServer((request, response) => { asked++; response.end('{"keys":[]}'); }).listen(0, '127.0.0.1');
+  const own = await Data.make('dev', 'named');
+  const place = `http://127.0.0.1:${proxy.address().port}`;
+  const env = Object.fromEntries(['http_proxy', 'https_proxy', 'HTTPS_PROXY', 'all_proxy', 'ALL_PROXY'].map((name) => [name, place]));
+  const behind = new Server(own, OUTGOING, { env: { ...env, no_proxy: '', NO_PROXY: '' } });
+  try {
+    await behind.ready();
+    const { port } = target.address();
+    await own.ok(['tenant', 'put', 'dev', '--webhook', `http://127.0.0.1:${port}/x`]);
+    await own.ok(['tenant', 'put', 'named', '--webhook', `https://localhost:${port}/x`, '--jwks', `https://localhost:${port}/y`]);
+    const rows = own.file('x.csv', csv(things(3)));
+    for (const tenant of ['dev', 'named']) await own.put(THINGS, { tenant });
+    await Promise.all(['dev', 'named'].map((tenant) => own.ingest('things', { things: rows }, { tenant })));
+    await until('one is told', () => asked || connections);
+    assert.equal(connections, 0);
+    await until('the other cannot be told', () => /"event":"webhook".*of named, try 1/.test(behind.log));
+    await until('nor asked', () => /"event":"jwks".*cannot be had/.test(behind.log));
+  } finally {
+    assert.equal(await behind.stop(), 0, behind.log);
+    proxy.close();
+    target.close();
+  }
+  assert.deepEqual([connections, asked], [0, 1]);
+});
+
 test('what cannot be a webhook is refused', async () => {
-  for (const wrong of ['http://example.org/x', 'ftp://127.0.0.1/', 'file:///etc/passwd', 'https://', `https://${'x'.repeat(600)}`, 'https://a b/'])
+  for (const wrong of ['http://example.org/x', 'ftp://127.0.0.1/', 'file:///etc/passwd', 'https://', `https://${'x'.repeat(600)}`, 'https://a b/', 'http://127.0.0.1:80@example.org/', 'https://me@example.org/'])
     assert.equal((await data.cli(['tenant', 'put', 'dev', '--webhook', wrong])).code, 2, wrong);
   const none = await data.cli(['tenant', 'webhook-secret', 'other']);
   assert.equal(none.code, 1);

@@ -292,7 +292,7 @@ test('ingests of one dataset at the same time wait for each other, in order', as
     const row = JSON.parse(job.stdout);
     assert.equal(row.version, i + 1);
     assert.equal(row.outcome, 'flipped');
-    assert.equal(job.stderr.match(/waiting/g)?.length ?? 0, i ? 1 : 0, 'said once');
+    assert.equal(/waiting/.test(job.stderr), i > 0, job.stderr);
   }
 });
 

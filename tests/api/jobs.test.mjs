@@ -218,6 +218,30 @@ test('a running job is cancelled within a second, and leaves nothing', async () 
   assertProblem(await retry((await ended((await ingest('things', csv(things(5)), { headers: CSV })).json.job)).job), 409, 'JOB_NOT_RETRIABLE');
 });
 
+test('so is one that builds its segment, and one that waits for a server that does not answer', async () => {
+  const segments = () => [...filesBelow(join(data.directory, 'segments'))].length, before = segments();
+  await data.put({ ...SLOW, name: 'large', prepare: SLOW.prepare.replace('20000000', '300000') });
+  const deaf = await data.serve('--ingest-workers', '0');
+  deaf.process.child.kill('SIGSTOP');
+  try {
+    for (const phase of ['building', 'publishing']) {
+      const { job: id } = (await ingest('large', csv(things(3)), { headers: CSV })).json;
+      await until(`it is ${phase}`, async () => (await job(id)).progress?.phase === phase);
+      const start = performance.now();
+      await cancel(id);
+      const row = await ended(id);
+      assert.ok(performance.now() - start < 3000, `${performance.now() - start} ms`);
+      assert.deepEqual([row.state, row.error.code], ['canceled', 'CANCELED']);
+      assert.equal((await data.versions('large'))[0].state, 'FAILED');
+      await until('nothing is left', () => readdirSync(join(data.directory, 'build')).length === 0 && segments() === before && spool().length === 0);
+    }
+  } finally {
+    deaf.process.child.kill('SIGCONT');
+    await deaf.stop();
+  }
+  assert.equal((await server.get('/v1/datasets/large', token)).json.current, null);
+});
+
 test('a job is followed by server-sent events to its end', async () => {
   const { job: id } = (await ingest('slow', csv(things(3)), { headers: CSV })).json;
   const stream = server.get(`/v1/jobs/${id}/events`, token);

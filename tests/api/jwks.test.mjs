@@ -9,6 +9,7 @@ import { after, before, test } from 'node:test';
 import { Data } from '../kit/everline.mjs';
 import { run, tempDir, until } from '../kit/process.mjs';
 
+const OUTGOING = ['--outgoing', '127.0.0.0/8'];
 const ISSUER = 'https://issuer.test';
 const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
 const now = () => Math.floor(Date.now() / 1000);
@@ -72,7 +73,7 @@ const reload = () => server.process.child.kill('SIGHUP');
 
 before(async () => {
   data = await Data.make('own');
-  server = await data.serve();
+  server = await data.serve(...OUTGOING);
 });
 after(async () => {
   if (server) assert.equal(await server.stop(), 0);
@@ -102,7 +103,7 @@ test('a new key is fetched when a token names it, old ones go when they are gone
   const old = new Key('old'), fresh = new Key('fresh'), rotating = await issuer([old]);
   await server.stop();
   await data.ok(['tenant', 'put', 'rotating', '--issuer', ISSUER, '--jwks', rotating.url]);
-  server = await data.serve(); // nobody has sent it an unknown key id
+  server = await data.serve(...OUTGOING); // nobody has sent it an unknown key id
   await until('it is ready', async () => (await server.get('/readyz')).status === 200);
   const before = old.token('rotating'), next = fresh.token('rotating');
   await taken('the old key', before);
@@ -202,7 +203,7 @@ test('a certificate that nobody vouches for is refused; --jwks-ca names who may'
   const secure = await issuer([signer], { key: readFileSync(key), cert: readFileSync(certificate) });
   const own = await Data.make();
   await own.ok(['tenant', 'put', 'dev', '--issuer', ISSUER, '--jwks', secure.url]);
-  const trusting = await own.serve('--jwks-ca', certificate), wary = await own.serve();
+  const trusting = await own.serve('--jwks-ca', certificate, ...OUTGOING), wary = await own.serve(...OUTGOING);
   await until('it is fetched', async () => (await trusting.get('/v1/datasets', signer.token('dev'))).status === 200);
   await until('it is refused', async () => (await wary.get('/readyz?verbose')).json.jwks_failing === 1);
   assert.equal((await wary.get('/v1/datasets', signer.token('dev'))).status, 401);

@@ -105,7 +105,7 @@ test('API6 sensitive business flows: who tries the values of a key is stopped, a
 });
 
 test('API7 server side request forgery: no caller makes the server fetch a place of his choice', async () => {
-  for (const url of ['http://169.254.169.254/latest/meta-data', 'file:///etc/passwd', '/etc/passwd', 'gopher://x/', 'http://10.0.0.1/'])
+  for (const url of ['http://169.254.169.254/latest/meta-data', 'file:///etc/passwd', '/etc/passwd', 'gopher://x/', 'http://10.0.0.1/', 'https://10.0.0.1/', 'https://[fe80::1]/', 'https://localhost/'])
     for (const name of ['jwks', 'webhook'])
       assert.equal((await server.request('PUT', '/v1/tenants/new', { token, body: { [name]: url } })).status, 400, url);
   assertProblem(await server.get('/v1/tenants/new', token), 404);

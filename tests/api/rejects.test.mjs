@@ -88,7 +88,7 @@ test('a dry run tells the rejects', async () => {
   const args = ['ingest', 'lossy', '--source', path, '--dry-run'];
   const text = await data.ok(args, { tenant: 'dev' });
   assert.match(text, /rejected by CSV_LONG_ROW: 1\n/);
-  assert.match(text, / {2}broken\.csv:1004 CSV_CAST\n/);
+  assert.match(text, / {2}broken\.csv:1004:3 CSV_CAST\n/);
   const report = JSON.parse(await data.ok([...args, '--output', 'json'], { tenant: 'dev' }));
   assert.deepEqual(report.rejects.places, ITEMS);
 });
@@ -103,6 +103,26 @@ test('of more than a thousand the first are listed, and all counted', async () =
   assert.deepEqual(json.items.map((item) => item.line), Array.from({ length: 1000 }, (_, i) => i + 2));
   assert.equal(json.next, null);
   assert.equal(json.complete, false, '2,000 are not listed');
+});
+
+test('of prepared rows it says by which rule, and that they have no place; a declared type has one', async () => {
+  const rows = data.file('dates.csv', 'id,made\n1,2024-02-30\n2,2024-02-28\n3,x\n');
+  const dates = (name, source) => ({ name, sources: { dates: { format: 'csv', ...source } }, prepare: 'SELECT * FROM dates',
+    key: { fields: ['id'] }, record: { made: 'DATE' } });
+  await data.put({ ...dates('prepared'), max_reject_ratio: 1 });
+  await data.ingest('prepared', { dates: rows });
+  const told = await data.cli(['rejects', 'prepared', '1'], { tenant: 'dev' });
+  assert.equal(told.stdout, 'FILE  LINE  COLUMN  RULE  SOURCE\n');
+  assert.match(told.stderr, /^0 could not be read, 0 of them are listed\n2 were rejected after "prepare", where a row has no place in a file; .*"columns".*\n {2}cast_made: 2\n$/);
+  await data.put(dates('strict'));
+  const strict = await data.ingestCli('strict', { dates: rows });
+  assert.equal(strict.code, 1);
+  assert.match(strict.stderr, /2 of 3 prepared rows were rejected: cast_made 2\n.*"columns", file and line are told/);
+  await data.put(dates('placed', { columns: { made: 'DATE' }, max_reject_ratio: 1 }));
+  await data.ingest('placed', { dates: rows });
+  const placed = await data.cli(['rejects', 'placed', '1'], { tenant: 'dev' });
+  assert.match(placed.stdout, /dates\.csv +2 +2 +CSV_CAST +dates\n.*dates\.csv +4 +2/);
+  assert.match(placed.stderr, /^2 could not be read, 2 of them are listed\n {2}CSV_CAST: 2\n$/);
 });
 
 test('who may read versions may not read rejects; of others they are not there', async () => {

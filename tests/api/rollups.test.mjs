@@ -6,7 +6,7 @@ import { assertProblem, Data } from '../kit/everline.mjs';
 import { sourceDir } from '../kit/process.mjs';
 import { cellsByColour, csv, THINGS, things, totals } from '../kit/samples.mjs';
 
-let data, server, token;
+let data, server, token, longest;
 const rows = things(3000);
 const sample = join(sourceDir, 'deploy', 'sample', 'flights');
 
@@ -21,13 +21,30 @@ const FLIGHTS = {
     [8868, 31538, 1491], [9343, 70510, 2001]],
 };
 
+/** Tuples of 511 bytes, which is the most: each text has 3 beside its own, and the rows differ in the last byte. */
+const LONG_ROWS = [...'abcdefghi'].map((end) => ({
+  id: end, first: 'x'.repeat(200), second: '\u00e9'.repeat(90), third: 'z'.repeat(121) + end,
+}));
+const LONG = {
+  name: 'long', description: 'Dimensions as long as they may be',
+  sources: { long: { format: 'csv', columns: {} } },
+  prepare: 'SELECT id, first, second, third FROM long',
+  key: { fields: ['id'], protect: 'none' },
+  record: { first: 'VARCHAR', second: 'VARCHAR', third: 'VARCHAR' },
+  rollups: { by_all: { dimensions: ['first', 'second', 'third'], metrics: { rows: 'count(*)' } } },
+};
+
 before(async () => {
   data = await Data.make('dev');
   await data.put(THINGS);
   await data.ingest('things', { things: data.file('things.csv', csv(rows)) });
   await data.ok(['dataset', 'put', join(sample, 'definition.json')], { tenant: 'dev' });
   await data.ingest('flights', { flights: join(sample, 'flights.parquet') });
+  await data.ok(['tenant', 'put', 'long', '--requests-per-second', '1000000000']);
+  await data.put(LONG, { tenant: 'long' });
+  await data.ingest('long', { long: data.file('long.csv', csv(LONG_ROWS)) }, { tenant: 'long' });
   server = await data.serve();
+  longest = await data.token({ tenant: 'long', scope: 'analytics:read' });
   token = await data.token({ scope: 'analytics:read data:read' });
 });
 after(() => server?.stop());
@@ -89,6 +106,32 @@ test('pages join to the whole, without gaps and without repeats', async () => {
     assert.deepEqual(items, whole);
     assert.equal(pages, Math.ceil(whole.length / limit));
   }
+});
+
+test('a page of CSV has all its headers, however long its cursor is', async () => {
+  const trace = '0af7651916cd43dd8448eb211c80319c';
+  const headers = { accept: 'text/csv', 'accept-encoding': 'gzip', 'x-request-id': 'r'.repeat(64), traceparent: `00-${trace}-b7ad6b7169203331-01` };
+  const lines = [];
+  let cursor = '', pages = 0;
+  do {
+    const reply = await server.get(`/v1/datasets/long/rollups/by_all?limit=4${cursor && `&cursor=${cursor}`}`, longest, headers);
+    assert.equal(reply.status, 200, reply.text);
+    const has = reply.headers;
+    assert.equal(has['content-type'], 'text/csv; charset=utf-8');
+    assert.equal(has['x-request-id'], headers['x-request-id']);
+    assert.equal(has.traceparent?.split('-')[1], trace);
+    for (const name of ['everline-version', 'cache-control', 'etag', 'vary', 'ratelimit', 'ratelimit-policy']) assert.ok(has[name], name);
+    assert.equal(has['everline-complete'], String(!has['everline-next']));
+    if (pages === 0) {
+      assert.equal(has['content-encoding'], 'gzip');
+      assert.equal(has['everline-next'].split('.')[2].length, 2 * 511);
+    }
+    lines.push(...reply.text.trimEnd().split(/\r?\n/).slice(1));
+    cursor = has['everline-next'];
+    pages += 1;
+  } while (cursor);
+  assert.equal(pages, 3);
+  assert.deepEqual(lines, LONG_ROWS.map((row) => `${row.first},${row.second},${row.third},1,false`));
 });
 
 test('the size of a page may change from page to page', async () => {

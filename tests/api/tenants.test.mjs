@@ -100,6 +100,12 @@ test('a tenant with datasets stays; one without goes, and its tokens with it', a
     return json.items.length && json.items;
   }, 10_000);
   assert.deepEqual([acts[0].target, acts[0].reason], ['short', 'gone']);
+  await put('short', {}); // perhaps for somebody else
+  const next = await data.token({ tenant: 'short' });
+  await until('it is there again', async () => (await server.get('/v1/datasets', next)).status === 200);
+  assertProblem(await server.get('/v1/datasets', who), 401);
+  assert.match((await data.cli(['token', 'verify', who])).stderr, /revoked/);
+  assert.equal((await remove('short')).status, 204);
 });
 
 test('only platform:admin gets there', async () => {

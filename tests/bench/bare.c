@@ -40,7 +40,8 @@ int main(int argc, char **argv)
                                          .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct MHD_Daemon *daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, NULL,
-        MHD_OPTION_CONNECTION_TIMEOUT, 60U, MHD_OPTION_SOCK_ADDR, &any_port, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)(8 << 10), MHD_OPTION_CONNECTION_TIMEOUT, 60U,
+        MHD_OPTION_SOCK_ADDR, &any_port, MHD_OPTION_END);
     if (!daemon) {
         perror("bench_bare");
         return 1;

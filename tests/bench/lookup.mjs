@@ -2,7 +2,8 @@
 // records of a table that is not protected, and rollups; beside nginx and bare libmicrohttpd answering the same
 // requests with a constant, and webdis reading the same record from Redis, without any authentication. The server has
 // one core, the client the other. The servers take turns within one run, so that all meet the same noise, and what
-// counts is the median. The CPU is that of the server's processes, all threads of them, while wrk asks.
+// counts is the median. The CPU is that of the server's processes, all threads of them, while wrk asks. At the end perf,
+// where it is installed, says where the CPU of a lookup and of a batch goes.
 // usage: tests/bench/lookup [--rounds N] [--seconds N]     N rounds (7), each of N seconds (2) per server
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -12,9 +13,12 @@ import { Data } from '../kit/everline.mjs';
 import { definitionPath } from '../kit/lifeline.mjs';
 import { buildDir, run, sourceDir } from '../kit/process.mjs';
 import { cpuUs, pin, startBare, startNginx, startWebdis } from './peers.mjs';
+import { hasPerf, shares } from './rooms.mjs';
 
 const PEOPLE = 200_000, ASKED = 50_000, BATCH = 1000, BATCHES = 200, CONNECTIONS = 32, WARM_UP_S = 1;
 const SERVER_CORE = 0, CLIENT_CORE = 1;
+// What the tenant is limited to, each counted on every request, and none of them met.
+const LIMITS = ['requests-per-second', 'requests-per-day', 'subject-requests-per-second', 'subject-requests-per-day'];
 const MEMBERS = { // the same people, as a table that is not protected
   name: 'members', sources: { people: { format: 'csv', columns: { eligible: 'BOOLEAN' } } },
   prepare: 'SELECT * FROM people', key: { fields: ['id'] },
@@ -89,6 +93,16 @@ const median = (numbers) => {
 const row = (...cells) => console.log(cells.map((cell, i) => (i ? String(cell).padStart(13) : cell.padEnd(32))).join(''));
 const figures = (name, { rps, cpu, p50, p99 }) => row(name, Math.round(rps), cpu.toFixed(2), p50.toFixed(2), p99.toFixed(2));
 
+/** Of one more round, in microseconds of what one takes. */
+async function breakDown(side, token, seconds, count) {
+  if (!hasPerf()) return console.log(`where the CPU of a ${side.name} goes is not known: perf is not installed`);
+  const rows = await shares(side.pids[0], () => measure(side, token, seconds));
+  const us = side.median.cpu / count;
+  row(`\nof ${count > 1 ? 'a key in a batch' : `a ${side.name}`}, CPU us`, 'requests', 'other work');
+  for (const { place, answering, other } of rows)
+    if ((answering + other) * us >= 0.005) row(place, (answering * us).toFixed(2), (other * us).toFixed(2));
+}
+
 async function main() {
   const { values } = parseArgs({ options: { rounds: { type: 'string', default: '7' }, seconds: { type: 'string', default: '2' } } });
   const rounds = Number(values.rounds), seconds = Number(values.seconds);
@@ -96,6 +110,7 @@ async function main() {
   const buildType = readFileSync(join(buildDir, 'CMakeCache.txt'), 'utf8').match(/^CMAKE_BUILD_TYPE:\w+=(.*)$/m)[1];
 
   const data = await Data.make();
+  await data.ok(['tenant', 'put', 'dev', ...LIMITS.flatMap((what) => [`--${what}`, '1000000000'])]);
   await data.put(JSON.parse(readFileSync(definitionPath, 'utf8')));
   await data.ingest('lifeline', sources(data));
   await data.put(MEMBERS);
@@ -153,9 +168,12 @@ async function main() {
     figures(side.name, side.median);
   }
   const [lookup, post, library, get, same, constant, redis, rollup] = sides.map((side) => side.median.cpu);
-  for (const [what, ratio] of [['lookup/nginx', lookup / post], ['lookup/libmicrohttpd', lookup / library], ['record/nginx', get / constant], ['304/200', same / get],
+  for (const [what, ratio] of [['lookup/nginx', lookup / post], ['lookup/libmicrohttpd', lookup / library],
+    ['libmicrohttpd/nginx', library / post], ['record/nginx', get / constant], ['304/200', same / get],
     ['record/webdis and Redis', get / redis], ['rollup/nginx', rollup / constant]]) row(what, '', ratio.toFixed(2));
   row('batch, keys/s and core', '', Math.round(sides.at(-1).median.keys));
+  await breakDown(sides[0], token, seconds, 1);
+  await breakDown(sides.at(-1), token, seconds, BATCH);
   assert.equal(await server.stop(), 0);
 }
 

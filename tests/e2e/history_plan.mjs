@@ -1,11 +1,11 @@
 // What goes on beside the clients, as lanes of operations that go on at the same time. A seed gives every
 // step with all that it needs to choose; what a choice means (which versions can be promoted) is seen when
 // its turn has come. Steps wait for requests that are answered, not for time.
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { filesBelow } from '../kit/files.mjs';
 import { ask } from '../kit/load.mjs';
-import { ingestPath, start, until } from '../kit/process.mjs';
+import { buildersOf, ingestPath, start, until } from '../kit/process.mjs';
 import { random, weighed } from '../kit/random.mjs';
 import { csv, THINGS, things } from '../kit/samples.mjs';
 
@@ -35,14 +35,6 @@ function* steps(seed, kind, lane) {
 }
 
 const at = (list, dice) => list[Math.floor(dice * list.length)];
-const childrenOf = (pid) => {
-  try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-  } catch {
-    return []; /* it is gone */
-  }
-};
-
 /** Carries steps out. `counts` says how often what was done. */
 export class Stage {
   constructor({ data, load, backups }) {
@@ -109,13 +101,13 @@ export class Stage {
     const build = join(this.data.directory, 'build');
     const moments = [
       () => readdirSync(build).length > 0,
-      () => childrenOf(worker.pid).length > 0,
+      () => buildersOf(worker.pid).length > 0,
       () => { try { return [...filesBelow(build)].some((path) => path.endsWith('.mdb')); } catch { return false; } },
     ];
     const reached = moments[Math.floor(dice * 3)];
     await until('the moment has come', () => worker.exited || reached(), undefined, 1);
     if (worker.exited) return;
-    const pid = victim === 'child' ? childrenOf(worker.pid)[0] : worker.pid;
+    const pid = victim === 'child' ? buildersOf(worker.pid)[0] : worker.pid;
     if (pid === undefined) return;
     try {
       process.kill(pid, victim === 'sleeping parent' ? 'SIGSTOP' : 'SIGKILL');

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Data } from '../kit/everline.mjs';
 import { filesBelow } from '../kit/files.mjs';
-import { ingestPath, start, until } from '../kit/process.mjs';
+import { buildersOf, ingestPath, start, until } from '../kit/process.mjs';
 import { csv, THINGS, things } from '../kit/samples.mjs';
 
 let data, server, token, big;
@@ -22,13 +22,12 @@ before(async () => {
 });
 after(() => server?.stop());
 
-const childrenOf = (pid) => readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
 const buildFiles = () => [...filesBelow(join(data.directory, 'build'))].map((path) => path.split('/').at(-1));
 const running = (pid) => existsSync(`/proc/${pid}/stat`) && !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
 
 const moments = {
   'when its build directory appears': () => readdirSync(join(data.directory, 'build')).length > 0,
-  'when its child works': (worker) => !worker.exited && childrenOf(worker.pid).length > 0,
+  'when its child works': (worker) => !worker.exited && buildersOf(worker.pid).length > 0,
   'when it writes the segment': () => buildFiles().some((name) => name.endsWith('.mdb')),
 };
 for (const [name, reached] of Object.entries(moments))
@@ -39,9 +38,9 @@ for (const [name, reached] of Object.entries(moments))
       const worker = start(ingestPath, ['ingest', 'things', '--data', data.directory, '--tenant', 'dev', '--source', big]);
       await until(name, () => worker.exited || reached(worker), undefined, 0);
       let children = [];
-      if (victim === 'its child') children = await until('it has a child', () => worker.exited || (childrenOf(worker.pid).length && childrenOf(worker.pid)));
+      if (victim === 'its child') children = await until('it has a child', () => worker.exited || (buildersOf(worker.pid).length && buildersOf(worker.pid)));
       assert.ok(!worker.exited, `it ended before it could be killed: ${worker.stderr}`);
-      children = childrenOf(worker.pid);
+      children = buildersOf(worker.pid);
       process.kill(victim === 'its child' ? children[0] : worker.pid, 'SIGKILL');
       const { code } = await worker.ended;
       assert.notEqual(code, 0);
@@ -71,7 +70,7 @@ test('a server that is killed leaves a directory that serves again', async () =>
 
 test('SIGTERM ends an ingest as failed, and says so', async () => {
   const worker = start(ingestPath, ['ingest', 'things', '--data', data.directory, '--tenant', 'dev', '--source', big]);
-  await until('it works', () => worker.exited || childrenOf(worker.pid).length > 0, undefined, 0);
+  await until('it works', () => worker.exited || buildersOf(worker.pid).length > 0, undefined, 0);
   worker.child.kill('SIGTERM');
   const { code } = await worker.ended;
   assert.equal(code, 1, worker.stderr);

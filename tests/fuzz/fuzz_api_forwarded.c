@@ -26,12 +26,12 @@ static void check(const char *header, bool forwarded)
     require(api_proxies_read(&p, TRUSTED, forwarded) == ST_OK);
     proxy.sin_addr.s_addr = htonl(0x0a000001);
     stranger.sin_addr.s_addr = htonl(0xc0000201);
-    require(api_peer_address(&own, (const void *)&stranger));
+    require(network_address_of(&own, (const void *)&stranger));
     api_client_address(&client, &p, (const void *)&stranger, header);
     require(client.sin6_family == AF_INET6 && memcmp(&client.sin6_addr, &own, sizeof own) == 0);
     api_client_address(&client, &p, (const void *)&proxy, header);
     require(client.sin6_family == AF_INET6);
-    require(api_peer_address(&own, (const void *)&proxy));
+    require(network_address_of(&own, (const void *)&proxy));
     if (!strpbrk(header, ".:")) /* without either there is no address in it */
         require(memcmp(&client.sin6_addr, &own, sizeof own) == 0);
     api_proxies_release(&p);

@@ -1,7 +1,7 @@
 // Programs, temporary directories and waiting. Whatever a test starts or makes here is gone when the
 // test process ends, however it ends.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -69,6 +69,15 @@ export async function run(program, args, options = {}) {
   const { code, signal } = await handle.ended;
   clearTimeout(deadline);
   return { code, signal, stdout: handle.stdout, stderr: handle.stderr };
+}
+
+/** The confined children of an ingest, which read and build. */
+export function buildersOf(pid) {
+  const read = (path) => {
+    try { return readFileSync(`/proc/${path}`, 'utf8'); } catch { return ''; /* it is gone */ }
+  };
+  return read(`${pid}/task/${pid}/children`).split(' ').filter(Boolean).map(Number)
+    .filter((child) => read(`${child}/cmdline`).split('\0')[1]?.startsWith('child-'));
 }
 
 const turn = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });

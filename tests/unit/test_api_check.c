@@ -2,8 +2,8 @@
  * waits for any more, that dies, or says something else than a verdict. The child is a script. */
 #include "api/check.h"
 
-#include "api/commands.h"
 #include "base/clock.h"
+#include "base/program.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,14 +27,14 @@ static uint64_t skew_ns; /* what the clock is ahead by */
 
 uint64_t __real_clock_steady_ns(void);
 uint64_t __wrap_clock_steady_ns(void);
-enum st __wrap_commands_sibling(char out[FS_PATH_MAX], const char *name);
+enum st __wrap_program_sibling(char out[FS_PATH_MAX], const char *name);
 
 uint64_t __wrap_clock_steady_ns(void)
 {
     return __real_clock_steady_ns() + skew_ns;
 }
 
-enum st __wrap_commands_sibling(char out[FS_PATH_MAX], const char *name)
+enum st __wrap_program_sibling(char out[FS_PATH_MAX], const char *name)
 {
     assert_string_equal(name, "everline-ingest");
     return fs_path(out, "%s", program);

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,10 +26,24 @@
 #define ROTATE 2000 /* bytes; a line here has about 180 */
 
 static char directory[64];
+static bool disk_fails;
+
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+
+/* What was written may be there all the same. */
+int __wrap_fdatasync(int fd)
+{
+    if (!disk_fails)
+        return __real_fdatasync(fd);
+    errno = EIO;
+    return -1;
+}
 
 static int set_up(void **state)
 {
     (void)state;
+    disk_fails = false;
     strcpy(directory, "/tmp/everline-audit-XXXXXX");
     return mkdtemp(directory) ? 0 : -1;
 }
@@ -39,6 +54,14 @@ static int tear_down(void **state)
     return fs_remove_tree(directory) == ST_OK ? 0 : -1;
 }
 
+static void add_line(struct audit_chain *c, int64_t at_us)
+{
+    struct audit_record r = {.at_us = at_us, .event = "lookup", .dataset = "people"};
+
+    assert_int_equal(audit_chain_add(c, &r, NULL), ST_OK);
+    assert_int_equal(audit_chain_commit(c), ST_OK);
+}
+
 /* `count` lines to the end of a chain, from `at_us` on, a commit each. */
 static struct audit_head write_lines(unsigned chain, struct audit_head anchor, unsigned count,
                                      int64_t at_us)
@@ -46,11 +69,8 @@ static struct audit_head write_lines(unsigned chain, struct audit_head anchor, u
     struct audit_chain *c = NULL;
 
     assert_int_equal(audit_chain_open(&c, directory, TENANT, chain, &anchor, ROTATE), ST_OK);
-    for (unsigned i = 0; i < count; i++) {
-        struct audit_record r = {.at_us = at_us + i, .event = "lookup", .dataset = "people"};
-        assert_int_equal(audit_chain_add(c, &r, NULL), ST_OK);
-        assert_int_equal(audit_chain_commit(c), ST_OK);
-    }
+    for (unsigned i = 0; i < count; i++)
+        add_line(c, at_us + i);
     anchor = *audit_chain_head(c);
     audit_chain_close(c);
     return anchor;
@@ -87,19 +107,24 @@ static off_t bytes_of(unsigned chain, uint64_t first)
     return sb.st_size;
 }
 
+static void set_file_written(unsigned chain, uint64_t first, int64_t at_s)
+{
+    const struct timespec times[2] = {{.tv_sec = at_s}, {.tv_sec = at_s}};
+    char path[FS_PATH_MAX];
+
+    assert_int_equal(fs_path(path, "%s/" TENANT "/" AUDIT_FILE_FORMAT, directory, chain,
+                             (unsigned long long)first),
+                     ST_OK);
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
 /* All files of a chain were last written then. */
 static void set_written(unsigned chain, int64_t at_s)
 {
-    const struct timespec times[2] = {{.tv_sec = at_s}, {.tv_sec = at_s}};
     struct audit_names names = list(chain);
-    char path[FS_PATH_MAX];
 
-    for (size_t i = 0; i < names.count; i++) {
-        assert_int_equal(fs_path(path, "%s/" TENANT "/" AUDIT_FILE_FORMAT, directory, chain,
-                                 (unsigned long long)names.list[i].first),
-                         ST_OK);
-        assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
-    }
+    for (size_t i = 0; i < names.count; i++)
+        set_file_written(chain, names.list[i].first, at_s);
     audit_names_release(&names);
 }
 
@@ -128,7 +153,8 @@ static size_t prune(struct audit_anchor *anchors, int64_t before_s, uint64_t max
     assert_int_equal(audit_prune_find(&doomed, &count, directory, TENANT, before_s, max_bytes),
                      ST_OK);
     for (size_t i = 0; i < count; i++) {
-        anchors[doomed[i].chain - 1].first = doomed[i].kept_first;
+        struct audit_anchor *anchor = &anchors[doomed[i].chain - 1];
+        anchor->first = doomed[i].kept_first ? doomed[i].kept_first : anchor->head.sequence + 1;
         assert_int_equal(audit_prune_remove(directory, TENANT, &doomed[i]), ST_OK);
     }
     free(doomed);
@@ -200,7 +226,7 @@ static void files_that_are_too_old_go_and_the_rest_is_whole(void **state)
     assert_int_equal(faults(anchors, 2, &lines), 0);
 }
 
-static void the_newest_file_of_a_chain_stays_whatever_its_age(void **state)
+static void the_newest_file_of_a_chain_goes_for_its_age_only(void **state)
 {
     struct audit_anchor anchors[2] = {{.chain = 1, .first = 1}, {.chain = 2, .first = 1}};
     uint64_t lines;
@@ -209,13 +235,144 @@ static void the_newest_file_of_a_chain_stays_whatever_its_age(void **state)
         anchors[chain - 1].head = write_lines(chain, anchors[chain - 1].head, 40, START_US);
         set_written(chain, 1000 * chain);
     }
-    assert_true(prune(anchors, INT32_MAX, 1) > 2);
+    assert_true(prune(anchors, 0, 1) > 2);
     assert_int_equal(count_files(1), 1);
     assert_int_equal(count_files(2), 1);
+    assert_int_equal(faults(anchors, 2, &lines), 0);
+    assert_int_equal(prune(anchors, 1001, 0), 1);
+    assert_int_equal(count_files(1), 0);
     assert_int_equal(faults(anchors, 2, &lines), 0);
     for (unsigned chain = 1; chain <= 2; chain++)
         anchors[chain - 1].head = write_lines(chain, anchors[chain - 1].head, 1, START_US + DAY_US);
     assert_int_equal(faults(anchors, 2, &lines), 0);
+}
+
+/* A process that has appended for longer than lines are kept. */
+static void a_file_that_rests_may_go_and_the_chain_goes_on_in_another(void **state)
+{
+    struct audit_anchor anchor = {.chain = 1, .first = 1};
+    struct audit_head origin = {0};
+    struct audit_chain *chain;
+    uint64_t lines;
+    (void)state;
+    assert_int_equal(audit_chain_open(&chain, directory, TENANT, 1, &origin, ROTATE), ST_OK);
+    add_line(chain, START_US);
+    set_written(1, 1000);
+    assert_true(audit_chain_rest(chain, 1000)); /* written then, not before */
+    add_line(chain, START_US + 1);
+    assert_int_equal(count_files(1), 1);
+    set_written(1, 1000);
+    assert_true(audit_chain_rest(chain, 1001));
+    anchor.head = *audit_chain_head(chain);
+    assert_int_equal(prune(&anchor, 1001, 0), 1);
+    assert_int_equal(faults(&anchor, 1, &lines), 0);
+    add_line(chain, START_US + 2);
+    assert_int_equal(count_files(1), 1);
+    assert_int_equal(faults(&anchor, 1, &lines), 0);
+    assert_int_equal(lines, 1);
+    anchor.head = *audit_chain_head(chain);
+    audit_chain_close(chain);
+    assert_int_equal(faults(&anchor, 1, &lines), 0);
+}
+
+/* A line, and another whose commit fails when all of it is in the file. */
+static struct audit_chain *begin_torn(void)
+{
+    const struct audit_record r = {.at_us = START_US + 1, .event = "lookup", .dataset = "people"};
+    struct audit_head origin = {0};
+    struct audit_chain *chain;
+
+    assert_int_equal(audit_chain_open(&chain, directory, TENANT, 1, &origin, ROTATE), ST_OK);
+    add_line(chain, START_US);
+    disk_fails = true;
+    assert_int_equal(audit_chain_add(chain, &r, NULL), ST_OK);
+    assert_int_equal(audit_chain_commit(chain), ST_IO);
+    set_written(1, 1000);
+    return chain;
+}
+
+static void a_file_that_could_not_be_written_may_go_and_no_line_goes_with_it(void **state)
+{
+    struct audit_anchor anchor = {.chain = 1, .first = 1};
+    struct audit_chain *chain = begin_torn();
+    uint64_t lines;
+    (void)state;
+    assert_false(audit_chain_rest(chain, 1001)); /* who prunes now would take an open file */
+    disk_fails = false;
+    set_written(1, 1000);
+    assert_true(audit_chain_rest(chain, 1001));
+    anchor.head = *audit_chain_head(chain);
+    assert_int_equal(anchor.head.sequence, 1);
+    assert_int_equal(prune(&anchor, 1001, 0), 1);
+    assert_int_equal(count_files(1), 0);
+    assert_int_equal(audit_chain_commit(chain), ST_OK);
+    anchor.head = *audit_chain_head(chain);
+    assert_int_equal(anchor.head.sequence, 2);
+    assert_int_equal(count_files(1), 1);
+    assert_int_equal(faults(&anchor, 1, &lines), 0);
+    assert_int_equal(lines, 1);
+    audit_chain_close(chain);
+}
+
+static void a_line_that_is_written_again_is_there_once(void **state)
+{
+    struct audit_anchor anchor = {.chain = 1, .first = 1};
+    struct audit_chain *chain = begin_torn();
+    uint64_t lines;
+    (void)state;
+    disk_fails = false;
+    assert_true(audit_chain_rest(chain, 1001));
+    assert_int_equal(audit_chain_commit(chain), ST_OK);
+    add_line(chain, START_US + 2);
+    anchor.head = *audit_chain_head(chain);
+    audit_chain_close(chain);
+    assert_int_equal(count_files(1), 2);
+    assert_int_equal(faults(&anchor, 1, &lines), 0);
+    assert_int_equal(lines, 3);
+}
+
+/* The disk was full when it was begun, or the machine lost power. */
+static void a_chain_goes_on_behind_a_file_that_nothing_was_written_to(void **state)
+{
+    struct audit_anchor anchor = {.chain = 1, .first = 1};
+    char path[FS_PATH_MAX];
+    uint64_t lines;
+    (void)state;
+    anchor.head = write_lines(1, anchor.head, 3, START_US);
+    assert_int_equal(fs_path(path, "%s/" TENANT "/" AUDIT_FILE_FORMAT, directory, 1u, 4ULL), ST_OK);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(close(fd), 0);
+    anchor.head = write_lines(1, anchor.head, 2, START_US + 10);
+    assert_int_equal(anchor.head.sequence, 5);
+    assert_int_equal(faults(&anchor, 1, &lines), 0);
+    assert_int_equal(lines, 5);
+}
+
+/* The clock was set back while a chain was written. */
+static void a_file_goes_after_those_before_it_whatever_the_clock_said(void **state)
+{
+    struct audit_anchor anchor = {.chain = 1, .first = 1};
+    uint64_t lines;
+    (void)state;
+    anchor.head = write_lines(1, anchor.head, 40, START_US);
+    struct audit_names names = list(1);
+    size_t files = names.count;
+    assert_in_range(files, 4, 10);
+    set_written(1, 3000);
+    set_file_written(1, names.list[0].first, 2000);
+    set_file_written(1, names.list[2].first, 1000);
+    set_file_written(1, names.list[files - 1].first, 1000);
+    audit_names_release(&names);
+
+    assert_int_equal(prune(&anchor, 1001, 0), 0); /* the first is not too old */
+    assert_int_equal(prune(&anchor, 2001, 0), 1);
+    assert_int_equal(faults(&anchor, 1, &lines), 0);
+    assert_int_equal(prune(&anchor, 0, 2 * (uint64_t)ROTATE), files - 3);
+    assert_int_equal(faults(&anchor, 1, &lines), 0);
+    assert_int_equal(prune(&anchor, 3001, 0), 2);
+    assert_int_equal(anchor.first, anchor.head.sequence + 1);
+    assert_int_equal(faults(&anchor, 1, &lines), 0);
 }
 
 static void the_oldest_files_go_until_the_rest_fits_the_tenants_bytes(void **state)
@@ -265,11 +422,12 @@ static void a_search_finds_what_is_left_and_nothing_else(void **state)
     (void)state;
     anchor.head = write_lines(1, anchor.head, 40, START_US);
     set_written(1, 1000);
+    anchor.head = write_lines(1, anchor.head, 5, START_US + DAY_US);
     assert_true(prune(&anchor, 2000, 0) > 0);
     assert_int_equal(audit_search(&items, &more, &place, directory, TENANT, &query, go_on, NULL),
                      ST_OK);
     assert_false(more);
-    assert_int_equal(json_array_size(items), 40 - (anchor.first - 1));
+    assert_int_equal(json_array_size(items), 45 - (anchor.first - 1));
     const json_t *oldest = json_array_get(items, json_array_size(items) - 1);
     assert_int_equal(json_integer_value(json_object_get(oldest, "seq")), anchor.first);
     json_decref(items);
@@ -283,7 +441,12 @@ int main(void)
         TEST(a_file_gets_no_more_lines_when_it_is_large),
         TEST(a_file_gets_no_more_lines_a_month_after_its_first),
         TEST(files_that_are_too_old_go_and_the_rest_is_whole),
-        TEST(the_newest_file_of_a_chain_stays_whatever_its_age),
+        TEST(the_newest_file_of_a_chain_goes_for_its_age_only),
+        TEST(a_file_that_rests_may_go_and_the_chain_goes_on_in_another),
+        TEST(a_file_that_could_not_be_written_may_go_and_no_line_goes_with_it),
+        TEST(a_line_that_is_written_again_is_there_once),
+        TEST(a_chain_goes_on_behind_a_file_that_nothing_was_written_to),
+        TEST(a_file_goes_after_those_before_it_whatever_the_clock_said),
         TEST(the_oldest_files_go_until_the_rest_fits_the_tenants_bytes),
         TEST(a_search_finds_what_is_left_and_nothing_else),
     };

@@ -32,6 +32,23 @@ static void an_append_over_the_cap_fails_and_stays_failed(void **state)
     buf_release(&b);
 }
 
+static void a_buffer_of_the_callers_ends_where_its_room_does(void **state)
+{
+    char room[5] = "????";
+    struct buf b;
+
+    (void)state;
+    buf_init_fixed(&b, room, sizeof room);
+    assert_string_equal(room, "");
+    buf_addu64(&b, 123);
+    buf_addch(&b, '4');
+    assert_int_equal(buf_status(&b), ST_OK);
+    assert_string_equal(room, "1234");
+    buf_addch(&b, '5');
+    assert_int_equal(buf_status(&b), ST_TOO_LARGE);
+    assert_string_equal(room, "1234");
+}
+
 static void numbers_are_written_to_their_limits(void **state)
 {
     struct buf b;
@@ -109,6 +126,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_ascii_byte_is_escaped_as_it_must_be_wherever_it_stands),
         cmocka_unit_test(an_append_over_the_cap_fails_and_stays_failed),
+        cmocka_unit_test(a_buffer_of_the_callers_ends_where_its_room_does),
         cmocka_unit_test(numbers_are_written_to_their_limits),
         cmocka_unit_test(json_strings_are_escaped_and_bad_utf8_refused),
         cmocka_unit_test(taking_hands_over_the_bytes_and_empties_the_buffer),

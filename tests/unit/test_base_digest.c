@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,10 +37,21 @@ static void digests_equal_the_published_vectors(void **state)
 }
 
 /* RFC 2104 as it is written; blocks and their padding end at every place. */
-static void hmac_is_right_for_every_length(void **state)
+/* By OpenSSL's own padding. */
+static void reference(unsigned char out[DIGEST_BYTES], const void *bytes, size_t len)
 {
-    unsigned char message[64 + 300], outer[64 + DIGEST_BYTES], expected[DIGEST_BYTES];
-    unsigned char sum[DIGEST_BYTES];
+    struct digest_stream *s = NULL;
+
+    assert_int_equal(digest_stream_new(&s), ST_OK);
+    assert_int_equal(digest_stream_add(s, bytes, len), ST_OK);
+    assert_int_equal(digest_stream_sum(out, s), ST_OK);
+    digest_stream_free(s);
+}
+
+static void sums_are_right_for_every_length(void **state)
+{
+    unsigned char message[64 + 300], outer[64 + DIGEST_BYTES], chained[DIGEST_BYTES + 300];
+    unsigned char sum[DIGEST_BYTES], expected[DIGEST_BYTES];
     struct digest_hmac *h = NULL;
     struct secret key = {0};
 
@@ -54,13 +66,40 @@ static void hmac_is_right_for_every_length(void **state)
     for (size_t i = 64; i < sizeof message; i++)
         message[i] = (unsigned char)(i * 7);
     for (size_t len = 0; len <= 300; len++) {
-        digest_sha256(outer + 64, message, 64 + len);
-        digest_sha256(expected, outer, sizeof outer);
+        reference(expected, message + 64, len);
+        digest_sha256(sum, message + 64, len);
+        assert_memory_equal(sum, expected, sizeof sum);
+
+        reference(outer + 64, message, 64 + len);
+        reference(expected, outer, sizeof outer);
         digest_hmac_sum(sum, h, message + 64, len);
+        assert_memory_equal(sum, expected, sizeof sum);
+
+        memcpy(chained, sum, sizeof sum);
+        memcpy(chained + sizeof sum, message + 64, len);
+        reference(expected, chained, sizeof sum + len);
+        digest_chain(sum, message + 64, len);
         assert_memory_equal(sum, expected, sizeof sum);
     }
     digest_hmac_free(h);
     secret_release(&key);
+}
+
+static void every_byte_has_its_two_digits_wherever_it_stands(void **state)
+{
+    unsigned char bytes[7];
+    char hex[2 * sizeof bytes + 1], expected[sizeof hex];
+
+    (void)state;
+    for (unsigned byte = 0; byte < 256; byte++)
+        for (size_t at = 0; at < sizeof bytes; at++) {
+            memset(bytes, (int)(0xff - byte), sizeof bytes);
+            bytes[at] = (unsigned char)byte;
+            for (size_t i = 0; i < sizeof bytes; i++)
+                snprintf(expected + 2 * i, 3, "%02x", bytes[i]);
+            digest_hex(hex, bytes, sizeof bytes);
+            assert_string_equal(hex, expected);
+        }
 }
 
 static void only_exact_lower_case_hex_is_read(void **state)
@@ -88,7 +127,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(digests_equal_the_published_vectors),
-        cmocka_unit_test(hmac_is_right_for_every_length),
+        cmocka_unit_test(sums_are_right_for_every_length),
+        cmocka_unit_test(every_byte_has_its_two_digits_wherever_it_stands),
         cmocka_unit_test(only_exact_lower_case_hex_is_read),
         cmocka_unit_test(secrets_compare_by_every_byte),
     };

@@ -58,7 +58,7 @@ static void tell(const char *phase, uint64_t rows, uint64_t total, void *ctx)
 /* Ingests this text; the batch is left in *b. */
 static enum st ingest(struct batch *b, struct fixture *f, const char *text)
 {
-    struct ingest_progress progress = {tell, f};
+    struct ingest_progress progress = {.fn = tell, .ctx = f};
     struct task t = {.memory_bytes = 256u << 20, .threads = 1};
     char path[FS_PATH_MAX];
 

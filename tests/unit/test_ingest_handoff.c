@@ -3,7 +3,11 @@
 
 #include "ingest/handoff.h"
 
-#define RECORDS 100000u /* many batches */
+#include <sched.h>
+#include <stdatomic.h>
+#include <unistd.h>
+
+#define RECORDS 100000u /* more than all batches hold */
 #define LARGE (3u << 20)
 
 static void key_of(unsigned char key[STORE_KEY_BYTES], unsigned n)
@@ -54,6 +58,50 @@ static void all_records_come_in_order(void **state)
         assert_int_equal(handoff_take(&r, h), ST_END);
         handoff_end(h);
     }
+}
+
+static _Atomic pid_t giver;
+
+static enum st give_with_name(struct handoff *h, void *ctx)
+{
+    giver = gettid();
+    return give_many(h, ctx);
+}
+
+/* Does the giver's thread sleep? */
+static bool is_waiting(void)
+{
+    char path[64], text[256] = "";
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int)giver);
+    FILE *f = giver ? fopen(path, "re") : NULL;
+    if (f) {
+        (void)!fread(text, 1, sizeof text - 1, f);
+        (void)fclose(f);
+    }
+    return strstr(text, ") S ") != NULL;
+}
+
+/* The giver fills all there is, and waits: the batch that is being taken from stays as it is. */
+static void a_giver_that_is_far_ahead_waits_for_the_taker(void **state)
+{
+    unsigned count = RECORDS;
+    struct handoff *h;
+    struct record first;
+    unsigned char key[STORE_KEY_BYTES];
+    (void)state;
+    kit_ok(handoff_start(&h, give_with_name, &count));
+    kit_ok(handoff_take(&first, h));
+    while (!is_waiting())
+        sched_yield();
+    key_of(key, 0);
+    assert_memory_equal(first.bytes, key, sizeof key);
+    for (unsigned n = 1; n < count; n++) {
+        struct record r;
+        kit_ok(handoff_take(&r, h));
+        key_of(key, n);
+        assert_memory_equal(r.bytes, key, sizeof key);
+    }
+    handoff_end(h);
 }
 
 static enum st give_large(struct handoff *h, void *ctx)
@@ -119,6 +167,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_records_come_in_order),
+        cmocka_unit_test(a_giver_that_is_far_ahead_waits_for_the_taker),
         cmocka_unit_test(a_record_may_be_larger_than_a_batch),
         cmocka_unit_test(what_the_giver_fails_with_is_what_is_taken),
         cmocka_unit_test(the_giver_stops_when_nobody_takes_any_more),

@@ -302,7 +302,7 @@ static void a_parquet_file_that_changes_is_refused(void **state)
     kit_path(path, kit, "a.parquet");
     for (size_t i = 0; i < 2 * sizeof meddles / sizeof *meddles; i++) {
         struct meddler m = {kit, meddles[i / 2], false};
-        struct ingest_progress progress = {meddle_when_preparing, &m};
+        struct ingest_progress progress = {.fn = meddle_when_preparing, .ctx = &m};
         write_parquet(kit, "a.parquet", "SELECT '1' AS id, 'red' AS colour");
         write_parquet(kit, "other.parquet", "SELECT '1' AS id, 'tea' AS colour");
         kit_define(kit, THINGS("parquet"));

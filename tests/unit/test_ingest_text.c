@@ -3,6 +3,7 @@
 #include "ingest_kit.h"
 
 #include "ingest/build.h"
+#include "ingest/text_internal.h"
 
 #define SOURCE(source)                                                                             \
     "{'name':'t','sources':{'t':{" source "}},'prepare':'SELECT id, n, colour FROM t',"            \
@@ -238,6 +239,28 @@ static void sql_of_a_definition_cannot_read_what_is_fed(void **state)
     }
 }
 
+/* DuckDB puts away what a query used on whichever of its threads comes last. */
+static void a_reading_can_end_when_its_source_is_closed(void **state)
+{
+    struct kit *kit = *state;
+    struct source_text *t = NULL;
+    void *reading = NULL, *worker = NULL;
+    struct duck *d = NULL;
+    kit_define(kit, CSV(""));
+    kit_add(kit, 0, "a.csv", "id,n,colour\na,1,red\n");
+    char *files[] = {kit->task.sources[0].files[0].path};
+    kit_ok(duck_open(&d, &(struct duck_options){0, 1, files, 1}));
+    kit_ok(source_bind(d, &kit->task));
+    kit_ok(
+        source_text_open(&t, d, &kit->task.definition->sources[0], &kit->task.sources[0], 0, NULL));
+    kit_ok(text_reading_begin(&reading, t));
+    kit_ok(text_worker_open(&worker, reading));
+    source_text_close(t);
+    text_worker_close(worker);
+    text_reading_end(reading);
+    duck_close(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +271,7 @@ int main(void)
         kit_test(ndjson_is_a_source_as_csv_is),
         kit_test(a_nested_value_becomes_the_list_that_is_declared),
         kit_test(sql_of_a_definition_cannot_read_what_is_fed),
+        kit_test(a_reading_can_end_when_its_source_is_closed),
     };
     return cmocka_run_group_tests_name("ingest_text", tests, NULL, NULL);
 }

@@ -437,6 +437,43 @@ static void an_older_catalog_is_refused_and_removes_nothing(void **state)
     buf_release(&after);
 }
 
+/* Servers read all heads with every commit, those of datasets that were deleted too. */
+static void names_that_were_deleted_count_when_datasets_have_a_quota(void **state)
+{
+    struct kit *kit = *state;
+    struct store_tenant tenant;
+    uint64_t sequence;
+    enum st st = ST_OK;
+    char text[600], name[24];
+    unsigned names = 0;
+
+    kit_ok(store_tenant_get(&tenant, kit->store, "acme"));
+    tenant.max_datasets = 2;
+    kit_ok(store_tenant_put(kit->store, &tenant));
+    for (unsigned i = 0; !st && i < 1000; i++) {
+        snprintf(name, sizeof name, "other%u", i);
+        snprintf(text, sizeof text, "{\"name\":\"%s\"%s", name, strchr(KIT_THINGS, ','));
+        struct store_definition *d = kit_definition(text);
+        st = store_dataset_put(NULL, NULL, kit->store, "acme", d,
+                               &(struct store_put){.actor = &KIT_ACTOR});
+        store_definition_free(d);
+        if (st)
+            break;
+        names++;
+        kit_ok(store_dataset_delete(
+            &sequence, kit->store,
+            &(struct store_move){.tenant = "acme", .dataset = name, .actor = KIT_ACTOR}));
+    }
+    assert_int_equal(st, ST_FULL);
+    assert_string_equal(st_code(), "QUOTA");
+    assert_in_range(names, 100, 120);
+    struct store_definition *again = kit_definition(text);
+    snprintf(again->name, sizeof again->name, "other0");
+    kit_ok(store_dataset_put(NULL, NULL, kit->store, "acme", again,
+                             &(struct store_put){.actor = &KIT_ACTOR}));
+    store_definition_free(again);
+}
+
 static void strange_files_are_left_alone(void **state)
 {
     struct kit *kit = *state;
@@ -465,6 +502,7 @@ int main(void)
         TEST(what_the_dead_left_is_swept),
         TEST(a_damaged_version_is_not_kept_in_the_place_of_a_whole_one),
         TEST(an_older_catalog_is_refused_and_removes_nothing),
+        TEST(names_that_were_deleted_count_when_datasets_have_a_quota),
         TEST(strange_files_are_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -704,7 +704,7 @@ static void forge(const struct entry *entries, size_t count)
         "meta", "segment", 7, text, sizeof(text) - 1                                               \
     }
 #define GOOD_META                                                                                  \
-    "{\"format\":1,\"tenant\":\"dev\",\"dataset\":\"lifeline\",\"records\":1,"                     \
+    "{\"format\":2,\"tenant\":\"dev\",\"dataset\":\"lifeline\",\"records\":1,"                     \
     "\"key\":{\"id\":\"k1\",\"check\":\"00\"},\"rollups\":{}}"
 
 static void a_wrong_meta_is_refused(void **state)
@@ -717,20 +717,20 @@ static void a_wrong_meta_is_refused(void **state)
         {{{"meta", "other", 5, "{}", 2}, {"records", "", 0, "", 0}}, "SEGMENT_DAMAGED"},
         {{META(GOOD_META), META(GOOD_META)}, "SEGMENT_DAMAGED"}, /* no records */
         {{META("{}"), {"records", "", 0, "", 0}}, "SEGMENT_FORMAT"},
-        {{META("{\"format\":2}"), {"records", "", 0, "", 0}}, "SEGMENT_FORMAT"},
-        {{META("{\"format\":1}"), {"records", "", 0, "", 0}}, "SEGMENT_DAMAGED"},
-        {{META("{\"format\":1,\"tenant\":\"dev\",\"dataset\":\"lifeline\",\"records\":1}"),
+        {{META("{\"format\":3}"), {"records", "", 0, "", 0}}, "SEGMENT_FORMAT"},
+        {{META("{\"format\":2}"), {"records", "", 0, "", 0}}, "SEGMENT_DAMAGED"},
+        {{META("{\"format\":2,\"tenant\":\"dev\",\"dataset\":\"lifeline\",\"records\":1}"),
           {"records", "", 0, "", 0}},
          "SEGMENT_DAMAGED"},
-        {{META("{\"format\":1,\"tenant\":\"dev\",\"dataset\":\"lifeline\","
+        {{META("{\"format\":2,\"tenant\":\"dev\",\"dataset\":\"lifeline\","
                "\"key\":{\"id\":\"k1\",\"check\":\"00\"}}"),
           {"records", "", 0, "", 0}},
          "SEGMENT_DAMAGED"},
-        {{META("{\"format\":1,\"tenant\":\"dev\",\"dataset\":\"lifeline\",\"records\":1,\"key\":"
+        {{META("{\"format\":2,\"tenant\":\"dev\",\"dataset\":\"lifeline\",\"records\":1,\"key\":"
                "{\"id\":\"k1\",\"check\":\"00\"},\"rollups\":{\"rollup:x:\":{}}}"),
           {"records", "", 0, "", 0}},
          "SEGMENT_DAMAGED"},
-        {{META("{\"format\":1,"), {"records", "", 0, "", 0}}, "SEGMENT_DAMAGED"},
+        {{META("{\"format\":2,"), {"records", "", 0, "", 0}}, "SEGMENT_DAMAGED"},
         {{{"meta", "segment", 7, "", 0}, {"records", "", 0, "", 0}}, "SEGMENT_DAMAGED"},
     };
 
@@ -802,6 +802,36 @@ static void records_of_unknown_kind_are_damage(void **state)
     forge(SHORT, 2);
     s = open_segment("forged", 1);
     assert_int_equal(store_segment_each_record(s, 0, see_any, &v), ST_CORRUPT);
+    store_segment_close(s);
+}
+
+/* LMDB's own order wrote them. */
+static void keys_are_found_wherever_they_differ(void **state)
+{
+    static const unsigned char BYTES[] = {0x00, 0x01, 0x7f, 0x80, 0xff};
+    enum { KEYS = STORE_KEY_BYTES * sizeof BYTES };
+    unsigned char keys[KEYS][STORE_KEY_BYTES];
+    struct entry entries[KEYS + 1] = {META(GOOD_META)};
+    struct visit v = {.stop_at = KEYS};
+    const void *found;
+    size_t len;
+
+    (void)state;
+    for (size_t i = 0; i < KEYS; i++) {
+        memset(keys[i], 0x7e, STORE_KEY_BYTES);
+        keys[i][i / sizeof BYTES] = BYTES[i % sizeof BYTES];
+        entries[i + 1] =
+            (struct entry){"records", (const char *)keys[i], STORE_KEY_BYTES, "\1row", 4};
+    }
+    forge(entries, KEYS + 1);
+    struct store_segment *s = open_segment("forged", 1);
+    for (size_t i = 0; i < KEYS; i++) {
+        assert_int_equal(store_segment_get(s, 0, keys[i], &found, &len), ST_OK);
+        keys[i][i / sizeof BYTES] ^= 0x20; /* another one, that is not there */
+        assert_int_equal(store_segment_get(s, 0, keys[i], &found, &len), ST_NOT_FOUND);
+    }
+    assert_int_equal(store_segment_each_record(s, 0, see_record, &v), ST_OK);
+    assert_int_equal(v.seen, KEYS);
     store_segment_close(s);
 }
 
@@ -927,6 +957,7 @@ int main(void)
         cmocka_unit_test(a_wrong_meta_is_refused),
         cmocka_unit_test(a_tombstone_is_an_answer_of_its_own),
         cmocka_unit_test(records_of_unknown_kind_are_damage),
+        cmocka_unit_test(keys_are_found_wherever_they_differ),
         cmocka_unit_test(a_whole_segment_is_verified),
         cmocka_unit_test(verification_says_what_is_wrong),
         cmocka_unit_test(a_segment_of_another_definition_is_no_segment_of_this_one),

@@ -390,7 +390,7 @@ export const listTenants = <ThrowOnError extends boolean = false>(options?: Opti
 
 /**
  * Remove a tenant that has no datasets
- * Its keys and its audit stay on the disk. One with datasets is 409; it can be disabled.
+ * Its keys and its audit stay on the disk; its tokens are refused, also when one of its name is made again. One with datasets is 409; it can be disabled.
  */
 export const deleteTenant = <ThrowOnError extends boolean = false>(options: Options<DeleteTenantData, ThrowOnError>) => {
     return (options.client ?? client).delete<DeleteTenantResponses, DeleteTenantErrors, ThrowOnError>({

@@ -118,6 +118,20 @@ export type Dataset = {
     updated_at: string;
 };
 
+export type DatasetItem = {
+    name: string;
+    description: string;
+    current: number | null;
+    current_since: string | null;
+    sequence: number | null;
+    created_at: string | null;
+    updated_at: string | null;
+    /**
+     * What the dataset answers 503 with, such as CATALOG_DAMAGED: then only its name is known
+     */
+    problem?: string;
+};
+
 /**
  * What it may hold: openapi/definition.schema.json
  */
@@ -134,7 +148,7 @@ export type Definition = {
 };
 
 export type DatasetList = {
-    items: Array<Dataset>;
+    items: Array<DatasetItem>;
     next: string | null;
     complete: boolean;
 };
@@ -709,7 +723,7 @@ export type Purpose = string;
 export type IfNoneMatch = string;
 
 /**
- * The head's sequence as it was seen, quoted
+ * The head's sequence as it was seen, quoted; `*`: whatever it is
  */
 export type IfMatch = string;
 
@@ -1387,7 +1401,7 @@ export type DeleteDatasetData = {
     body?: never;
     headers?: {
         /**
-         * The head's sequence as it was seen, quoted
+         * The head's sequence as it was seen, quoted; `*`: whatever it is
          */
         'If-Match'?: string;
     };
@@ -1454,6 +1468,12 @@ export type DeleteDatasetResponse = DeleteDatasetResponses[keyof DeleteDatasetRe
 
 export type GetDatasetData = {
     body?: never;
+    headers?: {
+        /**
+         * ETags of answers that the client has
+         */
+        'If-None-Match'?: string;
+    };
     path: {
         /**
          * Name of a dataset of the token's tenant
@@ -1607,7 +1627,7 @@ export type ExportVersionData = {
          */
         as_of?: string;
         /**
-         * csv, as without it, ndjson or parquet
+         * csv, ndjson or parquet; without it what Accept likes best, else csv
          */
         format?: string;
     };
@@ -1723,7 +1743,7 @@ export type RetireVersionData = {
     body?: never;
     headers?: {
         /**
-         * The head's sequence as it was seen, quoted
+         * The head's sequence as it was seen, quoted; `*`: whatever it is
          */
         'If-Match'?: string;
     };
@@ -1976,7 +1996,7 @@ export type PromoteVersionData = {
     body: Promotion;
     headers?: {
         /**
-         * The head's sequence as it was seen, quoted
+         * The head's sequence as it was seen, quoted; `*`: whatever it is
          */
         'If-Match'?: string;
     };
@@ -2049,7 +2069,7 @@ export type RollBackData = {
     body: Rollback;
     headers?: {
         /**
-         * The head's sequence as it was seen, quoted
+         * The head's sequence as it was seen, quoted; `*`: whatever it is
          */
         'If-Match'?: string;
     };

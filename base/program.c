@@ -1,13 +1,26 @@
-#include "api/spawn.h"
+#include "base/program.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define LOOK_MS 20
+
+enum st program_sibling(char out[FS_PATH_MAX], const char *name)
+{
+    char self[FS_PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+    if (n < 0)
+        return st_fail_errno(errno, "finding this program's place");
+    self[n] = '\0';
+    *strrchr(self, '/') = '\0';
+    return fs_path(out, "%s/%s", self, name);
+}
 
 /* Between fork and exec: only async-signal-safe calls. */
 static void become(const char *program, char *const *argv, int in, int out, pid_t parent)
@@ -19,7 +32,7 @@ static void become(const char *program, char *const *argv, int in, int out, pid_
         signal(RESTORED[i], SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    setpgid(0, 0); /* a terminal's Ctrl-C is the server's to handle */
+    setpgid(0, 0); /* a terminal's Ctrl-C is its parent's to handle */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if ((in >= 0 && dup2(in, STDIN_FILENO) < 0) || (out >= 0 && dup2(out, STDOUT_FILENO) < 0))
         _exit(127);
@@ -29,7 +42,7 @@ static void become(const char *program, char *const *argv, int in, int out, pid_
     _exit(127);
 }
 
-pid_t api_spawn(const char *program, char *const *argv, int in, int out)
+pid_t program_start(const char *program, char *const *argv, int in, int out)
 {
     pid_t parent = getpid(), pid = fork();
 
@@ -38,7 +51,7 @@ pid_t api_spawn(const char *program, char *const *argv, int in, int out)
     return pid;
 }
 
-enum st api_spawn_wait(int *status, pid_t pid, enum st (*go_on_fn)(void *ctx), void *ctx)
+enum st program_wait(int *status, pid_t pid, enum st (*go_on_fn)(void *ctx), void *ctx)
 {
     pid_t ended;
 

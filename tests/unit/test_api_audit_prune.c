@@ -1,0 +1,83 @@
+/* A round of putting the audit away, by the process that appends to a chain. */
+#include "store_kit.h"
+
+#include "api/audit_prune.h"
+#include "auth/audit_chain.h"
+#include "auth/audit_file.h"
+#include "base/fs.h"
+#include "store/anchor.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#define TENANT "acme"
+#define START_US INT64_C(1800000000000000)
+
+static size_t count_files(const char *directory)
+{
+    struct audit_names names = {0};
+    char path[FS_PATH_MAX];
+
+    kit_ok(fs_path(path, "%s/" TENANT, directory));
+    kit_ok(audit_names_list(&names, path, 0));
+    size_t count = names.count;
+    audit_names_release(&names);
+    return count;
+}
+
+/* One file of one line that was last written in the second 1000. */
+static void write_old_file(const char *directory, unsigned chain)
+{
+    const struct audit_record r = {.at_us = START_US, .event = "lookup", .dataset = "people"};
+    const struct timespec times[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    const struct audit_head origin = {0};
+    struct audit_chain *c = NULL;
+    char path[FS_PATH_MAX];
+
+    kit_ok(audit_chain_open(&c, directory, TENANT, chain, &origin, AUDIT_ROTATE_BYTES));
+    kit_ok(audit_chain_add(c, &r, NULL));
+    kit_ok(audit_chain_commit(c));
+    audit_chain_close(c);
+    kit_ok(fs_path(path, "%s/" TENANT "/" AUDIT_FILE_FORMAT, directory, chain, 1ULL));
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void a_newest_file_stays_while_its_chain_may_write_to_it(void **state)
+{
+    struct store_keeper *keeper = NULL;
+    struct store_anchor anchor;
+    struct kit kit;
+    char directory[FS_PATH_MAX];
+    unsigned own = 0;
+    int lock = -1;
+
+    (void)state;
+    kit_new(&kit);
+    kit_close(&kit);
+    kit_ok(fs_path(directory, "%s/audit", kit.dir));
+    kit_ok(audit_chain_take(&lock, &own, directory));
+    write_old_file(directory, own);
+    kit_ok(store_keeper_start(
+        &keeper, &(struct store_keeper_options){.store.data_dir = kit.dir, .slots = 1}));
+    kit_ok(api_audit_prune(keeper, directory, own, 1000)); /* written then, not before */
+    assert_int_equal(count_files(directory), 1);
+    kit_ok(api_audit_prune(keeper, directory, 0, 1001)); /* it does not rest */
+    assert_int_equal(count_files(directory), 1);
+    kit_ok(api_audit_prune(keeper, directory, own, 1001));
+    assert_int_equal(count_files(directory), 0);
+    store_keeper_stop(keeper);
+    fs_close(&lock);
+    kit_open(&kit);
+    kit_ok(store_anchor_get(&anchor, kit.store, TENANT, own));
+    assert_int_equal(anchor.sequence, 1);
+    assert_int_equal(anchor.first, 2);
+    kit_free(&kit);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_newest_file_stays_while_its_chain_may_write_to_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

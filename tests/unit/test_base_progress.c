@@ -1,0 +1,72 @@
+/* What people see of work that takes long. */
+#include "base/progress.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#define SECOND UINT64_C(1000000000)
+#define COLUMNS_MAX 200
+
+static const struct progress_view VIEW = {.what = "flights", .unit = "rows", .phase = "preparing"};
+
+static void assert_line(uint64_t done, uint64_t total, uint64_t ns, size_t columns,
+                        const char *wanted)
+{
+    char line[512];
+
+    progress_view_line(line, sizeof line, &VIEW, done, total, ns, columns);
+    assert_string_equal(line, wanted);
+}
+
+static void a_line_has_phase_rows_rate_and_the_time_that_is_left(void **state)
+{
+    (void)state;
+    assert_line(500, 2000, 5 * SECOND, 100,
+                "flights preparing  [######                  ] 500 rows, 100 rows/s, 16s left");
+    assert_line(500, 2000, 5 * SECOND, 0, "flights: preparing, 500 rows, 100 rows/s, 16s left");
+    assert_line(100, 100000, 100 * SECOND, 0,
+                "flights: preparing, 100 rows, 1 rows/s, 27h45m left");
+    assert_line(100, 200, 100 * SECOND, 0, "flights: preparing, 100 rows, 1 rows/s, 1m41s left");
+}
+
+static void what_is_not_known_is_not_said(void **state)
+{
+    (void)state;
+    assert_line(500, 0, 5 * SECOND, 100, "flights preparing  500 rows, 100 rows/s");
+    assert_line(0, 0, 75 * SECOND, 100, "flights preparing  1m15s");
+    assert_line(0, 0, 75 * SECOND, 0, "flights: preparing, 1m15s");
+    assert_line(500, 2000, SECOND / 10, 0, "flights: preparing, 500 rows");
+    assert_line(2001, 2000, 5 * SECOND, 0, "flights: preparing, 2001 rows, 400 rows/s");
+}
+
+static void in_a_narrow_window_bar_and_rate_give_way_and_no_line_breaks(void **state)
+{
+    char line[512];
+
+    (void)state;
+    assert_line(500, 2000, 5 * SECOND, 61,
+                "flights preparing  [##      ] 500 rows, 100 rows/s, 16s left");
+    assert_line(500, 2000, 5 * SECOND, 60, "flights preparing  500 rows, 100 rows/s, 16s left");
+    assert_line(500, 2000, 5 * SECOND, 40, "flights preparing  500 rows, 16s left");
+    for (size_t columns = 1; columns < COLUMNS_MAX; columns++) {
+        progress_view_line(line, sizeof line, &VIEW, 500, 2000, 5 * SECOND, columns);
+        assert_true(strlen(line) < columns);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_line_has_phase_rows_rate_and_the_time_that_is_left),
+        cmocka_unit_test(what_is_not_known_is_not_said),
+        cmocka_unit_test(in_a_narrow_window_bar_and_rate_give_way_and_no_line_breaks),
+    };
+
+    return cmocka_run_group_tests_name("base_progress", tests, NULL, NULL);
+}
