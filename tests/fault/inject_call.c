@@ -130,6 +130,13 @@ struct memory_plan *call_memory_plan(void)
                : NULL;
 }
 
+/* The signal is for this thread, so that it does not leave this call before it is stopped. One for
+ * the process may go to another thread, and this one would go on until that one gets a turn. */
+static void stop_here(void)
+{
+    syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGSTOP);
+}
+
 void call_warm(void)
 {
     if ((self.fault != FAULT_WARM && self.fault != FAULT_WARM_STOP &&
@@ -138,7 +145,7 @@ void call_warm(void)
         return;
     atomic_store(&self.was_warming, true);
     __atomic_add_fetch(&self.shared->fired, 1, __ATOMIC_SEQ_CST);
-    kill(getpid(), SIGSTOP);
+    stop_here();
 }
 
 size_t call_environment(char **out)
@@ -274,7 +281,7 @@ bool call_enter(struct call *c, unsigned traits)
         die();
     if (self.fault == FAULT_STOP || self.fault == FAULT_WARM_STOP) {
         __atomic_add_fetch(&self.shared->fired, 1, __ATOMIC_SEQ_CST);
-        kill(getpid(), SIGSTOP);
+        stop_here();
         return true;
     }
     bool no_space = (self.fault == FAULT_ENOSPC || self.fault == FAULT_ENOSPC_FROM) &&
