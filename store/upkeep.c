@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define STEP_MS 250
-#define FAILURES_MAX 5 /* after them it tries every 8 s */
+#define SAID_MAX 5 /* after them it says it every 8 s */
 #define START_MS 1000
 #define EXPIRE_MS 10000
 #define SWEEP_MS 600000 /* at the latest, and whenever the catalog has changed */
@@ -66,6 +66,26 @@ void upkeep_release(struct upkeep *u)
     store_starters_free(&u->starters);
 }
 
+/* A failure is said at once, and then less and less often until a round had none. */
+static void complain(struct upkeep *u, uint64_t now_ms)
+{
+    u->failed = true;
+    if (now_ms < u->say_ms)
+        return;
+    log_failure(LOG_LEVEL_WARN, "upkeep", "what is old or dead cannot be put away now");
+    u->said += u->said < SAID_MAX;
+    u->say_ms = now_ms + ((uint64_t)STEP_MS << u->said);
+}
+
+static void end_round(struct upkeep *u)
+{
+    if (!u->failed) {
+        u->said = 0;
+        u->say_ms = 0;
+    }
+    u->failed = false;
+}
+
 bool upkeep_step(struct upkeep *u, struct store *s, uint64_t now_ms)
 {
     bool aside = false, round_over = false;
@@ -98,12 +118,10 @@ bool upkeep_step(struct upkeep *u, struct store *s, uint64_t now_ms)
     }
     if (!st && round_over)
         aside |= store_purge_due(s->build_dir);
-    if (st && !catalog_is_busy(st)) {
-        log_failure(LOG_LEVEL_WARN, "upkeep", "what is old or dead cannot be put away now");
-        u->failures += u->failures < FAILURES_MAX;
-    } else if (!st) {
-        u->failures = 0;
-    }
-    u->next_ms = now_ms + ((uint64_t)STEP_MS << u->failures);
+    if (st && !catalog_is_busy(st))
+        complain(u, now_ms);
+    else if (!st && round_over)
+        end_round(u);
+    u->next_ms = now_ms + STEP_MS;
     return aside;
 }

@@ -11,7 +11,9 @@
 struct upkeep {
     char key[CATALOG_KEY_SIZE]; /* of the dataset looked at last */
     uint64_t next_ms;
-    unsigned failures;  /* one after the other: each makes the next step come twice as late */
+    bool failed;        /* something in this round of datasets */
+    unsigned said;      /* each makes the next complaint come twice as late */
+    uint64_t say_ms;    /* when the next one may come */
     uint64_t sweep_ms;  /* when the next sweep is due, whatever happened */
     uint64_t expire_ms; /* when uploads are looked at next */
     struct store_queue_stats queue;
