@@ -44,12 +44,20 @@ enum st act_begin(struct act *a, struct store *s, const char *tenant,
                   const struct audit_record *record)
 {
     struct store_tenant known;
-
-    *a = (struct act){.store = s, .record = record, .lock = -1};
     enum st st = store_tenant_get(&known, s, tenant);
-    if (st)
-        return st;
-    st = open_chain(a, tenant);
+
+    if (!st)
+        return act_begin_tenant(a, s, tenant, record);
+    *a = (struct act){.lock = -1};
+    return st;
+}
+
+enum st act_begin_tenant(struct act *a, struct store *s, const char *tenant,
+                         const struct audit_record *record)
+{
+    *a = (struct act){.store = s, .record = record, .lock = -1};
+    enum st st = open_chain(a, tenant);
+
     if (!st)
         st = note(a, "begun");
     if (!st)

@@ -19,6 +19,9 @@ struct act {
  * nothing is to be done. */
 enum st act_begin(struct act *a, struct store *s, const char *tenant,
                   const struct audit_record *record) ST_MUST_USE;
+/* The same, when the act may be what makes the tenant. */
+enum st act_begin_tenant(struct act *a, struct store *s, const char *tenant,
+                         const struct audit_record *record) ST_MUST_USE;
 /* `st` is the act's, and returned: an end that cannot be noted is told on standard error. After an
  * act_begin that failed, it only releases. */
 enum st act_end(struct act *a, enum st st) ST_MUST_USE;

@@ -108,7 +108,8 @@ enum st commands_print_table(const json_t *items,
  * its exit code. ST_UNREACHABLE when it cannot be started. */
 enum st commands_run(int *exit_code, const char *path, char *const *argv) ST_MUST_USE;
 
-/* A tenant and its first keys, unless they are there. */
+/* The tenant of that name, or a new one with its first keys. A new one's row is the caller's to
+ * put, with all that it is to say: whom a server sees has its limits. */
 enum st commands_make_tenant(struct store_tenant *t, struct store *s, const char *name) ST_MUST_USE;
 
 /* A signed token for the tenant into `out`. */

@@ -139,6 +139,8 @@ enum st dev_cmd(const struct cmd_args *args)
     if (!st)
         st = commands_make_tenant(&t, s, DEV_TENANT);
     if (!st)
+        st = store_tenant_put(s, &t);
+    if (!st)
         st = commands_mint(&token, s, DEV_TENANT, DEV_SCOPES, "dev", NULL, DEV_TTL_MS);
     if (!st)
         st = is_served(&has_lifeline, s, "lifeline");

@@ -141,7 +141,7 @@ enum st tenant_put_cmd(const struct cmd_args *args)
     if (!st && t.webhook[0])
         st = store_hook_key_create(s, t.name);
     if (!st)
-        st = act_begin(&act, s, t.name, &RECORD);
+        st = act_begin_tenant(&act, s, t.name, &RECORD);
     if (!st)
         st = store_tenant_put(s, &t);
     st = act_end(&act, st);

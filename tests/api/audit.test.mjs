@@ -169,6 +169,22 @@ test('without the audit nothing is ingested or exported', async () => {
   assert.equal((await mine.versions('people')).length, 1);
 });
 
+test('without the audit no tenant is made; one is there with all that was said of it, or not at all', async () => {
+  const mine = await Data.make('dev');
+  renameSync(join(mine.directory, 'audit'), join(mine.directory, 'away'));
+  writeFileSync(join(mine.directory, 'audit'), 'in the way');
+  const refused = await mine.cli(['tenant', 'put', 'new', '--disable', '--max-datasets', '1']);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /the audit cannot be written, and nothing was done/);
+  assert.deepEqual((await mine.json(['tenant', 'list'], { tenant: null })).items.map((one) => one.tenant), ['dev']);
+  rmSync(join(mine.directory, 'audit'));
+  renameSync(join(mine.directory, 'away'), join(mine.directory, 'audit'));
+  await mine.ok(['tenant', 'put', 'new', '--disable', '--max-datasets', '1']);
+  const { enabled, limits } = await mine.json(['tenant', 'get', 'new'], { tenant: null });
+  assert.deepEqual([enabled, limits.max_datasets], [false, 1]);
+  assert.equal((await verify('new', mine)).ok, true);
+});
+
 test('a search narrows by each parameter, pages through everything once, and is bound to its tenant and datasets', async () => {
   const all = await audit('');
   const paged = await audit('', { limit: 2 });
