@@ -1,5 +1,6 @@
 #include "api/commands.h"
 
+#include "auth/audit_file.h"
 #include "auth/audit_verify.h"
 #include "store/anchor.h"
 
@@ -45,6 +46,43 @@ static enum st verify_tenant(struct report *r, uint64_t *lines, struct store *s,
     return st;
 }
 
+/* Of all who have one: a tenant that was deleted has its audit still. */
+static enum st find_tenants(json_t *names, struct store *s, const char *directory)
+{
+    struct fs_list list = {0};
+    enum st st = store_anchor_tenants(names, s);
+
+    if (!st)
+        st = audit_tenants_list(&list, directory);
+    for (size_t i = 0; !st && i < list.count; i++)
+        if (json_object_set_new(names, list.names[i], json_true()) != 0)
+            st = st_fail(ST_NOMEM, NULL, "out of memory");
+    fs_list_free(&list);
+    return st;
+}
+
+static enum st verify_all(struct report *r, uint64_t *lines, struct store *s, const char *only)
+{
+    char directory[FS_PATH_MAX];
+    struct store_tenant tenant;
+    json_t *names = json_object(), *value;
+    const char *name;
+    enum st st = fs_path(directory, "%s/audit", store_data_dir(s));
+
+    if (!st)
+        st = find_tenants(names, s, directory);
+    if (!st && only && !json_object_get(names, only))
+        st = store_tenant_get(&tenant, s, only); /* nothing was noted yet, or there is none */
+    json_object_foreach(names, name, value)
+    {
+        r->tenant = name;
+        if (!st && (!only || strcmp(only, name) == 0))
+            st = verify_tenant(r, lines, s, directory);
+    }
+    json_decref(names);
+    return st;
+}
+
 static void print_faults(const json_t *faults, uint64_t lines)
 {
     const json_t *fault;
@@ -61,27 +99,16 @@ static void print_faults(const json_t *faults, uint64_t lines)
 enum st audit_verify_cmd(const struct cmd_args *args)
 {
     const char *only = cmd_string(args, "tenant");
-    char directory[FS_PATH_MAX];
     struct report r = {.faults = json_array()};
-    json_t *tenants = NULL, *row;
     struct store *s = NULL;
     uint64_t lines = 0;
-    size_t i;
     bool json;
     enum st st = cmd_output_json(&json, args);
 
     if (!st)
         st = commands_open(&s, args, false);
     if (!st)
-        st = fs_path(directory, "%s/audit", store_data_dir(s));
-    if (!st)
-        st = store_tenant_list(&tenants, s);
-    json_array_foreach(tenants, i, row)
-    {
-        r.tenant = json_string_value(json_object_get(row, "tenant"));
-        if (!st && (!only || strcmp(only, r.tenant) == 0))
-            st = verify_tenant(&r, &lines, s, directory);
-    }
+        st = verify_all(&r, &lines, s, only);
     store_close(s);
     size_t problems = json_array_size(r.faults);
     if (!st && json)
@@ -89,7 +116,6 @@ enum st audit_verify_cmd(const struct cmd_args *args)
                                       (json_int_t)lines, "problems", r.faults));
     else if (!st)
         print_faults(r.faults, lines);
-    json_decref(tenants);
     json_decref(r.faults);
     if (!st && problems)
         st = st_hint(st_fail(ST_CORRUPT, "AUDIT_DAMAGED", "the audit is not as it was written"),

@@ -1,6 +1,7 @@
 #include "api/audit_prune.h"
 
 #include "auth/audit_chain.h"
+#include "auth/audit_file.h"
 #include "auth/audit_prune.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -79,30 +80,35 @@ static enum st put_away(struct store *s, const struct round *r, const char *tena
     return st;
 }
 
+/* Of a tenant that is not there any more, too. One whose row is damaged has no budget meanwhile. */
+static enum st prune_tenant(struct store *s, const struct round *r, const char *tenant)
+{
+    struct audit_doomed *doomed = NULL;
+    struct store_tenant t = {.max_audit_bytes = 0};
+    size_t count = 0;
+    enum st st = store_tenant_get(&t, s, tenant);
+
+    if (st == ST_NOT_FOUND || st == ST_CORRUPT)
+        t.max_audit_bytes = 0;
+    else if (st)
+        return st;
+    st = audit_prune_find(&doomed, &count, r->directory, tenant, r->before_s, t.max_audit_bytes);
+    if (!st)
+        st = put_away(s, r, tenant, doomed, count);
+    free(doomed);
+    return st;
+}
+
 static void run(struct store *s, struct store_wait *wait, void *ctx)
 {
     struct round *r = ctx;
-    json_t *tenants = NULL, *row;
-    size_t i;
+    struct fs_list tenants = {0};
 
     (void)wait;
-    r->st = store_tenant_list(&tenants, s);
-    json_array_foreach(tenants, i, row)
-    {
-        const char *name = json_string_value(json_object_get(row, "tenant"));
-        struct audit_doomed *doomed = NULL;
-        struct store_tenant t;
-        size_t count = 0;
-        if (!r->st)
-            r->st = store_tenant_get(&t, s, name);
-        if (!r->st)
-            r->st = audit_prune_find(&doomed, &count, r->directory, name, r->before_s,
-                                     t.max_audit_bytes);
-        if (!r->st)
-            r->st = put_away(s, r, name, doomed, count);
-        free(doomed);
-    }
-    json_decref(tenants);
+    r->st = audit_tenants_list(&tenants, r->directory);
+    for (size_t i = 0; !r->st && i < tenants.count; i++)
+        r->st = prune_tenant(s, r, tenants.names[i]);
+    fs_list_free(&tenants);
 }
 
 int64_t api_audit_too_old(uint64_t retention_ms)

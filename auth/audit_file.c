@@ -1,11 +1,11 @@
 #include "auth/audit_file.h"
 
 #include "auth/audit_line.h"
-#include "base/fs.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static int by_place(const void *a, const void *b)
 {
@@ -45,6 +45,28 @@ void audit_names_release(struct audit_names *names)
 {
     free(names->list);
     *names = (struct audit_names){0};
+}
+
+enum st audit_tenants_list(struct fs_list *out, const char *directory)
+{
+    enum st st = fs_list_dir(out, directory);
+    size_t kept = 0;
+
+    for (size_t i = 0; !st && i < out->count; i++) {
+        char path[FS_PATH_MAX];
+        struct stat info;
+        st = fs_path(path, "%s/%s", directory, out->names[i]);
+        if (!st && stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
+            char *name = out->names[i];
+            out->names[i] = out->names[kept];
+            out->names[kept++] = name;
+        }
+    }
+    while (!st && out->count > kept)
+        free(out->names[--out->count]);
+    if (st)
+        fs_list_free(out);
+    return st == ST_NOT_FOUND ? ST_OK : st;
 }
 
 enum st audit_file_read(struct audit_file *out, const char *directory, unsigned chain,

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/digest.h"
+#include "base/fs.h"
 
 #define AUDIT_FILE_FORMAT "%u-%012llu.jsonl"
 #define AUDIT_FILE_MAX (256u << 20) /* bytes */
@@ -22,6 +23,10 @@ struct audit_names { /* by chain, then by sequence */
 enum st audit_names_list(struct audit_names *out, const char *directory,
                          unsigned chain) ST_MUST_USE;
 void audit_names_release(struct audit_names *names);
+
+/* Whose files are below the directory of all audits: tenants, also deleted ones, for their audit
+ * stays. A missing directory has none. fs_list_free. */
+enum st audit_tenants_list(struct fs_list *out, const char *directory) ST_MUST_USE;
 
 struct audit_text {
     const char *bytes; /* of one line, without its newline */

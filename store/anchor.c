@@ -105,3 +105,18 @@ enum st store_anchor_list(struct store_anchor **out, size_t *count, struct store
     }
     return st;
 }
+
+enum st store_anchor_tenants(json_t *names, struct store *s)
+{
+    char key[CATALOG_KEY_SIZE] = "", name[STORE_NAME_SIZE];
+    struct catalog_txn t;
+    json_t *row;
+
+    catalog_begin_read(&t, &s->catalog);
+    while (catalog_after_any(&row, &t, CATALOG_ANCHORS, "", key)) {
+        json_decref(row);
+        if (sscanf(key, "%63[^/]/", name) == 1)
+            store_set(&t, names, name, json_true());
+    }
+    return catalog_end(&t);
+}

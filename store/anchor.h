@@ -23,5 +23,7 @@ enum st store_anchor_get(struct store_anchor *out, struct store *s, const char *
 /* Of one tenant, by chain; free(*out). */
 enum st store_anchor_list(struct store_anchor **out, size_t *count, struct store *s,
                           const char *tenant) ST_MUST_USE;
+/* Adds the tenants that have anchors, deleted ones too, as members of the object `names`. */
+enum st store_anchor_tenants(json_t *names, struct store *s) ST_MUST_USE;
 
 #endif

@@ -293,11 +293,11 @@ test('a server that is killed has written what is older than the interval', asyn
 });
 
 /** Lines of a chain as a server would have written them: `hash` is that of the line before. */
-function writeChain(directory, chain, files) {
-  mkdirSync(join(directory, 'audit', 'dev'), { recursive: true, mode: 0o700 });
-  let hash = createHash('sha256').update(`everline audit 1\ndev\n${chain}\n`).digest(), seq = 0;
+function writeChain(directory, chain, files, tenant = 'dev') {
+  mkdirSync(join(directory, 'audit', tenant), { recursive: true, mode: 0o700 });
+  let hash = createHash('sha256').update(`everline audit 1\n${tenant}\n${chain}\n`).digest(), seq = 0;
   for (const { days, lines } of files) {
-    const at = new Date(Date.now() - days * 86400_000), path = join(directory, 'audit', 'dev', `${chain}-${String(seq + 1).padStart(12, '0')}.jsonl`);
+    const at = new Date(Date.now() - days * 86400_000), path = join(directory, 'audit', tenant, `${chain}-${String(seq + 1).padStart(12, '0')}.jsonl`);
     writeFileSync(path, lines.map((id) => {
       const body = `{"seq":${seq += 1},"at":"${at.toISOString().replace('Z', '000Z')}","event":"lookup","request_id":"${id}"`;
       hash = createHash('sha256').update(hash).update(body).digest();
@@ -327,4 +327,28 @@ test('what is too old is put away, and the oldest when there is too much, and wh
   await until('the newest file of each chain is left', async () => (await left(two)) === 'c1 e1');
   assert.deepEqual(await verify('dev', mine).then(({ code, ok }) => [code, ok]), [0, true]);
   assert.equal((await verify('other', mine)).ok, true);
+});
+
+test('the audit of a deleted tenant stays, is verified, and goes when it is too old', async (t) => {
+  const mine = await Data.make('dev', 'gone'), directory = join(mine.directory, 'audit', 'gone');
+  writeChain(mine.directory, 7, [{ days: 20, lines: ['a1', 'a2'] }, { days: 5, lines: ['b1'] }], 'gone');
+  await mine.ok(['tenant', 'delete', 'gone', '--reason', 'over']);
+  const whole = async (...more) => (await mine.cli(['audit', 'verify', ...more])).code === 0;
+  assert.ok(await whole() && await whole('--tenant', 'gone'));
+  const newest = join(directory, '7-000000000003.jsonl'), right = readFileSync(newest, 'utf8');
+  const changed = (text) => { writeFileSync(newest, text); utimesSync(newest, Date.now() / 1000, Date.now() / 1000 - 5 * 86400); };
+  changed(right.replace('b1', 'b2'));
+  assert.ok(!(await whole()) && !(await whole('--tenant', 'gone')));
+  changed(right);
+  const deletion = readdirSync(directory).find((name) => readFileSync(join(directory, name), 'utf8').includes('"deleteTenant"'));
+
+  const server = await mine.serve('--audit-retention', '10d');
+  t.after(() => server.stop());
+  const left = () => readdirSync(directory).sort();
+  await until('what is too old is gone', () => left().length === 2);
+  assert.deepEqual(left(), ['7-000000000003.jsonl', deletion].sort());
+  assert.ok(await whole());
+  renameSync(directory, `${directory}.away`);
+  assert.ok(!(await whole()), 'the catalog knows of it');
+  assert.match((await mine.cli(['audit', 'verify', '--tenant', 'never'])).stderr, /there is no tenant "never"/);
 });
