@@ -127,11 +127,19 @@ void api_keys_release(void *extension, void *ctx)
     free(keys);
 }
 
+/* Whose token it is, once its signature is known to be right. */
+struct caller {
+    const struct store_view *view;
+    bool damaged;
+};
+
 static bool tenant_policy(struct auth_policy *out, const char *tenant, void *ctx)
 {
-    const struct store_tenant *t = store_view_tenant(ctx, tenant);
+    struct caller *caller = ctx;
+    const struct store_tenant *t = store_view_tenant(caller->view, tenant);
 
-    if (!t)
+    caller->damaged = t && t->damaged;
+    if (!t || t->damaged)
         return false;
     *out = (struct auth_policy){t->enabled, t->issuer, t->audience};
     return true;
@@ -162,9 +170,13 @@ static enum st identify(struct auth_identity *identity, const struct api_request
         metric_add(counts->tokens, 0, 1);
         return ST_OK;
     }
-    enum st st = auth_token_verify(identity, keys->set, token, len, now_s, tenant_policy,
-                                   (void *)(uintptr_t)request->view);
-    if (!st)
+    struct caller caller = {.view = request->view};
+    enum st st = auth_token_verify(identity, keys->set, token, len, now_s, tenant_policy, &caller);
+    if (caller.damaged)
+        st = st_hint(st_fail(ST_UNAVAILABLE, "TENANT_UNAVAILABLE", "the tenant cannot be served"),
+                     "what the catalog says of it is damaged; its operator mends that with: "
+                     "everline catalog rebuild");
+    else if (!st)
         st = check_revoked(request->view, identity);
     else if (strcmp(st_code(), AUTH_UNKNOWN_KID) == 0)
         auth_jwks_ask(request->server->jwks);

@@ -174,11 +174,9 @@ enum st tenant_delete_cmd(const struct cmd_args *args)
 /* The row of one tenant, or of all. */
 static enum st print_rows(const struct cmd_args *args, const char *name)
 {
-    static const struct commands_column COLUMNS[] = {{"TENANT", "tenant"},
-                                                     {"ENABLED", "enabled"},
-                                                     {"ISSUER", "issuer"},
-                                                     {"AUDIENCE", "audience"},
-                                                     {NULL, NULL}};
+    static const struct commands_column COLUMNS[] = {
+        {"TENANT", "tenant"},     {"ENABLED", "enabled"}, {"ISSUER", "issuer"},
+        {"AUDIENCE", "audience"}, {"PROBLEM", "problem"}, {NULL, NULL}};
     struct store_tenant t;
     json_t *items = NULL, *row;
     struct store *s = NULL;

@@ -7,14 +7,16 @@
 
 static void print_problem(const json_t *problem)
 {
+    const char *tenant = json_string_value(json_object_get(problem, "tenant"));
     const char *dataset = json_string_value(json_object_get(problem, "dataset"));
     bool of_version = json_is_integer(json_object_get(problem, "version"));
     char scratch[64];
 
     if (dataset)
-        printf("%s/%s%s%s: ", json_string_value(json_object_get(problem, "tenant")), dataset,
-               of_version ? " version " : "",
+        printf("%s/%s%s%s: ", tenant, dataset, of_version ? " version " : "",
                of_version ? commands_cell(problem, "version", scratch) : "");
+    else if (tenant)
+        printf("tenant %s: ", tenant);
     printf("%s\n  %s\n", json_string_value(json_object_get(problem, "problem")),
            json_string_value(json_object_get(problem, "hint")));
 }

@@ -68,8 +68,9 @@ void hook_add(struct catalog_txn *t, const json_t *job)
 {
     const char *tenant = queue_text(job, "tenant"), *state = queue_text(job, "state");
     char key[CATALOG_KEY_SIZE];
-    json_t *row = catalog_get(t, CATALOG_TENANTS, tenant);
-    bool wanted = *queue_text(row, "webhook") && strcmp(state, "canceled") != 0;
+    json_t *row;
+    bool known = store_tenant_row(&row, t, tenant); /* else it is decided when it is sent */
+    bool wanted = (!known || *queue_text(row, "webhook")) && strcmp(state, "canceled") != 0;
 
     json_decref(row);
     if (!wanted)
@@ -112,19 +113,23 @@ static bool find_first(char out[CATALOG_KEY_SIZE], int64_t *next_us, struct cata
     return *next_us != INT64_MAX;
 }
 
-static void fill(struct store_hook *out, struct catalog_txn *t, const char *key, json_t *message)
+/* False: where to is not known, because the tenant's row is damaged. */
+static bool fill(struct store_hook *out, struct catalog_txn *t, const char *key,
+                 const json_t *message)
 {
     size_t tenant_len = strcspn(key, "/");
+    json_t *row;
 
     snprintf(out->tenant, sizeof out->tenant, "%.*s", (int)tenant_len, key);
     snprintf(out->id, sizeof out->id, "%s", key + tenant_len + 1);
-    json_t *row = catalog_get(t, CATALOG_TENANTS, out->tenant);
+    bool known = store_tenant_row(&row, t, out->tenant);
     snprintf(out->url, sizeof out->url, "%s", queue_text(row, "webhook"));
     json_decref(row);
     out->payload = strdup(queue_text(message, "payload"));
     out->tries = (unsigned)queue_number(message, "tries") + 1;
     if (!out->payload)
         catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
+    return known;
 }
 
 enum st store_hook_take(struct store_hook *out, struct store_hook_round *round, struct store *s,
@@ -146,16 +151,16 @@ enum st store_hook_take(struct store_hook *out, struct store_hook_round *round, 
     json_t *message = find_first(key, &round->next_us, &t) && round->next_us <= now_us
                           ? catalog_get(&t, CATALOG_HOOKS, key)
                           : NULL;
-    bool found = message != NULL;
-    if (found) {
-        fill(out, &t, key, message);
-        store_set(&t, message, "tries", json_integer(out->tries));
+    bool found = message && fill(out, &t, key, message);
+    if (message) {
+        if (found)
+            store_set(&t, message, "tries", json_integer(out->tries));
         store_set(&t, message, "due_us", json_integer(now_us + PAUSE_US));
         catalog_put(&t, CATALOG_HOOKS, key, message);
     }
     json_decref(message);
     st = catalog_commit(&t);
-    if (st)
+    if (st || !found)
         store_hook_release(out);
     return st || found ? st : ST_NOT_FOUND;
 }

@@ -77,6 +77,10 @@ void store_head_files(struct catalog_txn *t, const struct store *s,
 void store_event_save(struct catalog_txn *t, const struct head *h, const struct store_event *event);
 void store_head_write(struct catalog_txn *t, const struct store *s, const struct head *h);
 
+/* The row of a tenant, or NULL: there is none. False: it is damaged, which does not fail the
+ * transaction, for that is no other tenant's affair. */
+bool store_tenant_row(json_t **row, struct catalog_txn *t, const char *name);
+
 /* Version rows inside a transaction; the state lives in the head only. */
 json_t *store_row_load(struct catalog_txn *t, const char *tenant, const char *dataset,
                        uint64_t version);

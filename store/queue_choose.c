@@ -59,7 +59,8 @@ static size_t turn_of(struct walk *w, const char *tenant)
     w->turns = grown;
     w->turn_count++;
     turn_key(key, tenant);
-    json_t *row = catalog_get(w->t, CATALOG_TENANTS, tenant); /* NULL is no limit */
+    json_t *row;
+    (void)store_tenant_row(&row, w->t, tenant); /* NULL is no limit */
     json_t *last = catalog_get(w->t, CATALOG_COUNTERS, key);
     grown[i] = (struct turn){
         .most = (uint64_t)queue_number(json_object_get(row, "limits"), "max_concurrent_jobs"),
@@ -70,17 +71,20 @@ static size_t turn_of(struct walk *w, const char *tenant)
     return i;
 }
 
-/* Not when its head is damaged: the others' turns come. */
+/* Not when its head or its tenant's row is damaged: the others' turns come. */
 static bool may_run(struct catalog_txn *t, const json_t *entry)
 {
     struct head h;
+    json_t *row;
+    bool known = store_tenant_row(&row, t, queue_text(entry, "tenant"));
 
+    json_decref(row);
     store_head_load(&h, t, queue_text(entry, "tenant"), queue_text(entry, "dataset"));
     head_release(&h);
     bool damaged = t->status == ST_CORRUPT;
     if (damaged)
         catalog_forgive(t);
-    return !damaged;
+    return known && !damaged;
 }
 
 static void add_candidate(struct walk *w, const char *dataset_key, const json_t *entry)

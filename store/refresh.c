@@ -296,6 +296,15 @@ static int by_name(const void *a, const void *b)
     return order ? order : strcmp(x->dataset, y->dataset);
 }
 
+/* Of the next view, which has the tenants first. */
+static void check_tenant(const struct refresh *r, struct catalog_txn *t, const char *name)
+{
+    const struct store_tenant *tenant = store_view_tenant(r->view, name);
+
+    if (tenant && tenant->damaged)
+        catalog_fail(t, st_fail(ST_CORRUPT, "CATALOG_DAMAGED", "its tenant's row is damaged"));
+}
+
 static void add_heads(struct refresh *r, struct catalog_txn *t)
 {
     char key[CATALOG_KEY_SIZE] = "";
@@ -307,6 +316,8 @@ static void add_heads(struct refresh *r, struct catalog_txn *t)
 
         if (!t->status)
             catalog_fail(t, head_from_json(&h, document));
+        if (!t->status && !h.deleted)
+            check_tenant(r, t, h.tenant);
         if (!t->status && !h.deleted)
             add_whole_head(r, t, &h);
         if (is_local(t->status) && sscanf(key, "%63[^/]/%63s", tenant, dataset) == 2)
@@ -322,32 +333,6 @@ static void add_heads(struct refresh *r, struct catalog_txn *t)
     if (r->previous && (r->previous->dataset_count != r->view->dataset_count ||
                         r->previous->pinned_count != r->view->pinned_count))
         r->changed = true;
-}
-
-static void add_tenants(struct refresh *r, struct catalog_txn *t)
-{
-    char key[CATALOG_KEY_SIZE] = "";
-    struct store_view *v = r->view;
-    json_t *row;
-
-    while ((row = catalog_after(t, CATALOG_TENANTS, "", key))) {
-        struct store_tenant *grown = reallocarray(v->tenants, v->tenant_count + 1, sizeof *grown);
-        if (!grown) {
-            catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
-        } else {
-            v->tenants = grown;
-            memset(&grown[v->tenant_count], 0, sizeof *grown); /* compared bytewise below */
-            catalog_fail(t, store_tenant_from_json(&grown[v->tenant_count], row));
-            v->tenant_count++;
-        }
-        json_decref(row);
-    }
-    const struct store_view *p = r->previous;
-    bool same = p && p->tenant_count == v->tenant_count &&
-                (v->tenant_count == 0 ||
-                 memcmp(p->tenants, v->tenants, v->tenant_count * sizeof *v->tenants) == 0);
-    v->tenants_epoch = p ? p->tenants_epoch + !same : 1;
-    r->changed |= !same;
 }
 
 static void add_revocations(struct refresh *r, struct catalog_txn *t)
@@ -409,7 +394,7 @@ enum st refresh_run(struct refresh *r)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     catalog_begin_read(&t, &r->store->catalog);
     r->seen = catalog_txn_id(&t);
-    add_tenants(r, &t);
+    refresh_tenants(r, &t);
     add_revocations(r, &t);
     add_heads(r, &t);
     add_candidates(r, &t);

@@ -31,6 +31,8 @@ struct refresh {
     uint64_t seen;              /* id of the transaction that was read */
 };
 
+/* The tenants of the next view, and its epoch of them. A failure is the transaction's. */
+void refresh_tenants(struct refresh *r, struct catalog_txn *t);
 enum st refresh_run(struct refresh *r) ST_MUST_USE;
 void refresh_release(struct refresh *r); /* also frees `view` unless it was taken (set to NULL) */
 

@@ -45,7 +45,7 @@ static size_t find_expired(uint64_t *out, struct catalog_txn *t, const struct st
     json_decref(row);
     if (!*definition)
         return 0;
-    row = catalog_get(t, CATALOG_TENANTS, h->tenant);
+    (void)store_tenant_row(&row, t, h->tenant); /* damaged: more is kept */
     json_int_t most =
         json_integer_value(json_object_get(json_object_get(row, "limits"), "max_versions"));
     json_decref(row);

@@ -68,11 +68,12 @@ enum st store_tenant_class_parse(uint32_t *out, const char *name) ST_MUST_USE; /
 struct store_tenant {
     char name[STORE_NAME_SIZE];
     bool enabled;
-    uint32_t class;                    /* index into store_tenant_classes */
-    char issuer[256];                  /* accepted `iss`; default "everline" */
-    char audience[256];                /* accepted `aud`; default "everline" */
-    char jwks[512];                    /* where its issuer publishes keys, or empty */
-    char webhook[512];                 /* where the ends of its jobs are told, or empty */
+    bool damaged;       /* in a view: what the catalog has of it cannot be read; nobody serves it */
+    uint32_t class;     /* index into store_tenant_classes */
+    char issuer[256];   /* accepted `iss`; default "everline" */
+    char audience[256]; /* accepted `aud`; default "everline" */
+    char jwks[512];     /* where its issuer publishes keys, or empty */
+    char webhook[512];  /* where the ends of its jobs are told, or empty */
     char hmac_key_id[STORE_NAME_SIZE]; /* the key that new protected versions use */
     char hmac_key_check[33];           /* what it gave when it was registered; "" before that */
     /* Caps; 0 is "the server's default". Later work fills in more. */
@@ -102,6 +103,7 @@ enum st store_tenant_delete(struct store *s, const char *name) ST_MUST_USE;
 /* A tenant's "limits": absent ones are 0. ST_INVALID as jx_ functions, below `pointer`. */
 enum st store_tenant_limits_from_json(struct store_tenant *t, const json_t *limits,
                                       const char *pointer) ST_MUST_USE;
+/* One whose row is damaged has its name and a "problem". */
 enum st store_tenant_list(json_t **items, struct store *s) ST_MUST_USE;
 
 /* Keys outside segments: KEYS/<tenant>/hmac/<id>.key, and KEYS/<tenant>/tokens for auth/. */

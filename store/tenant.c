@@ -209,6 +209,18 @@ enum st store_tenant_hmac_key(struct secret *out, const struct store *s,
     return st;
 }
 
+bool store_tenant_row(json_t **row, struct catalog_txn *t, const char *name)
+{
+    *row = NULL;
+    if (t->status)
+        return true;
+    *row = catalog_get(t, CATALOG_TENANTS, name);
+    bool damaged = t->status == ST_CORRUPT;
+    if (damaged)
+        catalog_forgive(t);
+    return !damaged;
+}
+
 enum st store_tenant_put(struct store *s, const struct store_tenant *tenant)
 {
     struct catalog_txn t;
@@ -274,9 +286,12 @@ enum st store_tenant_list(json_t **items, struct store *s)
 
     *items = json_array();
     catalog_begin_read(&t, &s->catalog);
-    while ((row = catalog_after(&t, CATALOG_TENANTS, "", key)))
+    while (catalog_after_any(&row, &t, CATALOG_TENANTS, "", key)) {
+        if (!row)
+            row = json_pack("{s:s, s:s}", "tenant", key, "problem", "CATALOG_DAMAGED");
         if (json_array_append_new(*items, row) != 0)
             catalog_fail(&t, st_fail(ST_NOMEM, NULL, "out of memory"));
+    }
     enum st st = catalog_end(&t);
     if (st) {
         json_decref(*items);

@@ -184,16 +184,30 @@ static enum st verify_head_file(struct verification *v, const struct head *h)
         "again, before the catalog is ever needed from it");
 }
 
-static enum st add_head_problem(struct verification *v, const char *key)
+/* The key of a tenant, or of a head. */
+static enum st add_entry_problem(struct verification *v, const char *key)
 {
     char tenant[STORE_NAME_SIZE] = "", dataset[STORE_NAME_SIZE] = "";
 
     (void)sscanf(key, "%63[^/]/%63s", tenant, dataset);
     v->entries++;
-    return add_other_problem(v, tenant, dataset, st_hint_text());
+    return add_other_problem(v, tenant, dataset[0] ? dataset : NULL, st_hint_text());
 }
 
-/* And none of the files knows more than the catalog. */
+static void look_at_tenants(struct verification *v, struct catalog_txn *t)
+{
+    char key[CATALOG_KEY_SIZE] = "";
+    struct store_tenant tenant;
+    json_t *row;
+
+    while (catalog_after_any(&row, t, CATALOG_TENANTS, "", key)) {
+        if (!row || store_tenant_from_json(&tenant, row))
+            catalog_fail(t, add_entry_problem(v, key));
+        json_decref(row);
+    }
+}
+
+/* The tenants are looked at on the way, and none of the files knows more than the catalog. */
 static enum st copy_heads(json_t **heads, struct verification *v)
 {
     char key[CATALOG_KEY_SIZE] = "";
@@ -204,17 +218,18 @@ static enum st copy_heads(json_t **heads, struct verification *v)
     if (!*heads)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     catalog_begin_read(&t, &v->store->catalog);
+    look_at_tenants(v, &t);
     while (catalog_after_any(&document, &t, CATALOG_HEADS, "", key))
         if (!document)
-            catalog_fail(&t, add_head_problem(v, key));
+            catalog_fail(&t, add_entry_problem(v, key));
         else if (json_array_append_new(*heads, document) != 0)
             catalog_fail(&t, st_fail(ST_NOMEM, NULL, "out of memory"));
     store_head_files(&t, v->store, NULL, NULL);
     return catalog_end(&t);
 }
 
-/* The other values of the catalog. Its structure was looked at when it was opened; that a head is
- * damaged is said already, and what mends it mends the rest. */
+/* The other values of the catalog. Its structure was looked at when it was opened; that a head
+ * or a tenant's row is damaged is said already, and what mends it mends the rest. */
 static enum st verify_catalog(struct verification *v)
 {
     enum st st = v->deep && !v->entries ? catalog_check(&v->store->catalog, true) : ST_OK;

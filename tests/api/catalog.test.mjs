@@ -259,6 +259,95 @@ test('a head that is damaged while a server runs takes out its dataset, and the 
   }
 });
 
+/** The row of the tenant "other", wherever the file has it. */
+function damageTenant(catalog) {
+  const file = readFileSync(catalog), row = '"tenant":"other","enabled"';
+  let places = 0;
+  for (let at = -1; (at = file.indexOf(row, at + 1)) >= 0; places++) flipByte(catalog, at + 1);
+  assert.ok(places > 0);
+}
+
+async function assertOnlyThatTenantIsOut(server, data, token, theirs) {
+  for (const [method, path, body] of [['POST', '/v1/datasets/things/lookup', { key: KEYS[0] }], ['GET', '/v1/datasets'],
+    ['PUT', '/v1/datasets/things', THINGS], ['GET', '/v1/tenants']]) {
+    const problem = assertProblem(await server.request(method, path, { token: theirs, body }), 503, 'TENANT_UNAVAILABLE');
+    assert.match(problem.hint, /everline catalog rebuild/);
+  }
+  const forged = `${theirs.split('.').slice(0, 2).join('.')}.${token.split('.')[2]}`;
+  assertProblem(await server.get('/v1/datasets', forged), 401, 'UNAUTHORIZED');
+  const ready = await server.get('/readyz?verbose');
+  assert.deepEqual([ready.status, ready.json.late, ready.json.unavailable, ready.json.reasons], [200, 0, 1, { CATALOG_DAMAGED: 1 }]);
+  assert.equal(server.log.match(/"event":"tenant_damaged"/g).length, 1, 'said once');
+  assert.match(server.log, /"event":"tenant_damaged".*tenant other is not served/);
+  assert.deepEqual((await server.get('/v1/tenants', token)).json.items.map(({ tenant, problem }) => [tenant, problem]),
+    [['dev', undefined], ['other', 'CATALOG_DAMAGED']]);
+  assert.match(await data.ok(['tenant', 'list']), /^other .*CATALOG_DAMAGED$/m);
+  for (const [method, body] of [['GET'], ['PUT', {}], ['DELETE']]) {
+    const problem = assertProblem(await server.request(method, `/v1/tenants/other${body || method === 'GET' ? '' : '?reason=x'}`, { token, body }), 503);
+    assert.match(problem.hint, /everline catalog rebuild/);
+  }
+  const job = await server.post('/v1/datasets/things/ingests', token, { sources: [{ source: 'things', upload: await upload(server, token) }] });
+  assert.equal(job.status, 202, job.text);
+  const ended = await until('its turn comes', async () => {
+    const { json } = await server.get(job.headers.location, token);
+    return ['succeeded', 'failed'].includes(json.state) && json;
+  }, 20_000);
+  assert.equal(ended.state, 'succeeded', JSON.stringify(ended));
+  await until('the new version is served', async () => (await server.lookup('things', KEYS[0], token)).json.version === ended.version);
+}
+
+const upload = async (server, token) => (await server.post('/v1/uploads', token, csv(rows.slice(0, 120)), { 'content-type': 'text/csv' })).json.upload;
+
+async function withOther() {
+  const { data, catalog } = await prepared();
+  await data.ok(['tenant', 'put', 'other', '--max-datasets', '7']);
+  await data.put(THINGS, { tenant: 'other' });
+  await data.ingest('things', { things: data.file('theirs.csv', csv(rows)) }, { tenant: 'other' });
+  return { data, catalog, token: await data.token(), theirs: await data.token({ tenant: 'other' }) };
+}
+
+test('a damaged row of a tenant takes out that tenant: the server starts, and serves, builds and refreshes the others', async () => {
+  const { data, catalog, token, theirs } = await withOther();
+  const quiet = await data.serve('--ingest-workers', '0');
+  const waiting = await quiet.post('/v1/datasets/things/ingests', theirs, { sources: [{ source: 'things', upload: await upload(quiet, theirs) }] });
+  assert.equal(waiting.status, 202, waiting.text);
+  await quiet.stop();
+  damageTenant(catalog);
+  const server = await data.serve();
+  try {
+    await assertOnlyThatTenantIsOut(server, data, token, theirs);
+    assert.ok(!server.log.includes('"event":"upkeep"'), server.log);
+  } finally {
+    assert.equal(await server.stop(), 0, server.log);
+  }
+  const { code, stdout } = await data.cli(['verify', '--output', 'json']);
+  assert.deepEqual([code, JSON.parse(stdout).problems.map((one) => [one.tenant, one.dataset])], [1, [['other', null]]]);
+  assert.match((await data.cli(['verify'])).stdout, /^tenant other: the catalog is damaged: .+\n {2}stop what uses it/m);
+  await data.ok(['catalog', 'rebuild']);
+  assert.equal((await data.cli(['verify', '--deep'])).code, 0);
+  assert.equal((await data.json(['tenant', 'get', 'other'], { tenant: null })).limits.max_datasets, 7);
+  const again = await data.serve();
+  try {
+    assert.equal((await again.lookup('things', KEYS[0], await data.token({ tenant: 'other' }))).json.outcome, 'match');
+  } finally {
+    await again.stop();
+  }
+});
+
+test('a row of a tenant that is damaged while a server runs takes out that tenant', async () => {
+  const { data, catalog, token, theirs } = await withOther();
+  const server = await data.serve();
+  try {
+    assert.equal((await server.lookup('things', KEYS[0], theirs)).json.outcome, 'match');
+    damageTenant(catalog);
+    await data.put({ ...PEOPLE, description: 'a commit, after which servers look' });
+    await until('it is noticed', async () => (await server.get('/readyz?verbose')).json.unavailable === 1);
+    await assertOnlyThatTenantIsOut(server, data, token, theirs);
+  } finally {
+    assert.equal(await server.stop(), 0, server.log);
+  }
+});
+
 test('verify goes past an entry of the catalog that is damaged, and says so', async () => {
   const { data, catalog } = await prepared();
   const file = readFileSync(catalog);

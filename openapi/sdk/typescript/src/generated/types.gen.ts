@@ -381,8 +381,24 @@ export type Tenant = {
     limits: TenantLimits;
 };
 
+export type TenantItem = {
+    tenant: string;
+    enabled?: boolean;
+    class?: TenantClass;
+    issuer?: string;
+    audience?: string;
+    jwks?: string;
+    webhook?: string;
+    hmac_key_id?: string;
+    limits?: TenantLimits;
+    /**
+     * Why the tenant's requests are answered 503, code TENANT_UNAVAILABLE: CATALOG_DAMAGED; then only its name is known
+     */
+    problem?: string;
+};
+
 export type TenantList = {
-    items: Array<Tenant>;
+    items: Array<TenantItem>;
     next: string | null;
     complete: boolean;
 };
