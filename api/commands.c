@@ -31,6 +31,13 @@ enum st commands_open(struct store **out, const struct cmd_args *args, bool crea
     return store_open(out, &options);
 }
 
+struct store_if commands_if_match(const struct cmd_args *args)
+{
+    uint64_t sequence = cmd_uint(args, "if-match");
+
+    return (struct store_if){.sequences = {sequence}, .count = sequence != 0};
+}
+
 struct store_actor commands_actor(const struct cmd_args *args, const char *reason)
 {
     static char name[128]; /* one command a process */

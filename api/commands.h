@@ -83,6 +83,9 @@ enum st version_cmd(const struct cmd_args *args);
 struct store_options commands_store_options(const struct cmd_args *args, bool create);
 enum st commands_open(struct store **out, const struct cmd_args *args, bool create) ST_MUST_USE;
 
+/* What --if-match says. */
+struct store_if commands_if_match(const struct cmd_args *args);
+
 /* "cli:USER". */
 struct store_actor commands_actor(const struct cmd_args *args, const char *reason);
 

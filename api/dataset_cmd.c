@@ -45,7 +45,7 @@ enum st dataset_delete_cmd(const struct cmd_args *args)
     const char *tenant = cmd_string(args, "tenant"), *reason = cmd_string(args, "reason");
     struct store_move move = {.tenant = tenant,
                               .dataset = cmd_operand(args, 0),
-                              .if_sequence = cmd_uint(args, "if-match"),
+                              .if_head = commands_if_match(args),
                               .actor = commands_actor(args, reason)};
     const struct audit_record record = {
         .event = "deleteDataset", .dataset = move.dataset, .reason = reason};

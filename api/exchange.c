@@ -144,17 +144,40 @@ struct store_actor api_actor(char text[API_ACTOR_SIZE], const struct api_request
     return (struct store_actor){.name = text, .request_id = request->request_id};
 }
 
-enum st api_if_sequence(uint64_t *sequence, const struct api_request *request)
+/* The tag at *p, of a list: the sequence that it names, or 0, for of a weak one and of what is not
+ * a head's none is meant. False: it is no tag. Goes to the next one. */
+static bool next_sequence(uint64_t *sequence, const char **p)
 {
-    const char *value = request->if_match;
+    bool weak = strncmp(*p, "W/", 2) == 0;
+    const char *open = weak ? *p + 2 : *p, *close = *open == '"' ? strchr(open + 1, '"') : NULL;
     char *end = NULL;
 
+    if (!close)
+        return false;
     *sequence = 0;
-    if (!value || strcmp(value, "*") == 0)
+    if (!weak && open[1] >= '1' && open[1] <= '9')
+        *sequence = strtoull(open + 1, &end, 10);
+    if (end && end != close && strncmp(end, API_GZIP_TAG "\"", sizeof API_GZIP_TAG) != 0)
+        *sequence = 0;
+    *p = close + 1 + strspn(close + 1, " \t");
+    bool more = **p == ',';
+    *p += strspn(*p, ", \t");
+    return more || !**p;
+}
+
+enum st api_if_head(struct store_if *out, const struct api_request *request)
+{
+    const char *at = request->if_match;
+    bool good = true;
+
+    out->count = 0;
+    if (!at || strcmp(at, "*") == 0)
         return ST_OK;
-    if (*value == '"' && value[1] >= '1' && value[1] <= '9')
-        *sequence = strtoull(value + 1, &end, 10);
-    if (!end || (strcmp(end, "\"") != 0 && strcmp(end, API_GZIP_TAG "\"") != 0))
+    while (good && *at && out->count < STORE_IF_MAX) {
+        good = next_sequence(&out->sequences[out->count], &at);
+        out->count += good && out->sequences[out->count] != 0;
+    }
+    if (!good || *at || !out->count)
         return st_hint(st_fail(ST_PRECONDITION, "HEAD_MOVED", "If-Match does not name a head"),
                        "send the ETag of GET /v1/datasets/{dataset}");
     return ST_OK;

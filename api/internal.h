@@ -153,9 +153,10 @@ void api_act_says(const struct api_request *request, uint64_t version, const cha
 /* Who does it, for events: `text` holds the name. */
 #define API_ACTOR_SIZE (AUTH_SUBJECT_MAX + STORE_NAME_SIZE + 16)
 struct store_actor api_actor(char text[API_ACTOR_SIZE], const struct api_request *request);
-/* If-Match: one strong tag, the head's sequence (RFC 9110 section 13.1.1); 0: there is none, or it
- * is "*". ST_PRECONDITION, code HEAD_MOVED: it is something else. */
-enum st api_if_sequence(uint64_t *sequence, const struct api_request *request) ST_MUST_USE;
+/* If-Match: a list of strong tags, which are sequences of the head (RFC 9110 section 13.1.1); none:
+ * it is not there, or "*". ST_PRECONDITION, code HEAD_MOVED: it names no head, or is no list of at
+ * most STORE_IF_MAX. */
+enum st api_if_head(struct store_if *out, const struct api_request *request) ST_MUST_USE;
 /* Takes the reference of `value`. */
 enum st api_reply_json(struct api_reply *reply, unsigned status, json_t *value) ST_MUST_USE;
 

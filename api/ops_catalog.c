@@ -190,7 +190,7 @@ static enum st run_move(struct api_reply *reply, struct api_request *request, st
     move->actor.request_id = actor.request_id;
     move->progress = request->move;
     api_act_says(request, move->to ? move->to : move->from, move->actor.reason);
-    enum st st = api_if_sequence(&move->if_sequence, request);
+    enum st st = api_if_head(&move->if_head, request);
     bool ready;
     if (!st)
         st = api_hide_name(prepare_move(&ready, s, move_it, move));

@@ -85,7 +85,7 @@ enum st api_op_put_dataset(struct api_reply *reply, struct api_request *request,
     struct store_definition *definition = NULL;
     json_t *document = NULL, *dataset = NULL;
     bool created;
-    enum st st = api_if_sequence(&put.if_sequence, request);
+    enum st st = api_if_head(&put.if_head, request);
 
     if (!st)
         st = read_definition(&definition, &document, request);
@@ -113,7 +113,7 @@ enum st api_op_delete_dataset(struct api_reply *reply, struct api_request *reque
     move.actor.reason = api_query(request, "reason");
     api_act_says(request, 0, move.actor.reason);
     if (!st)
-        st = api_if_sequence(&move.if_sequence, request);
+        st = api_if_head(&move.if_head, request);
     if (!st)
         st = api_hide_name(store_dataset_delete(&sequence, s, &move));
     if (st)

@@ -90,13 +90,15 @@ static const struct api_route *find(const char *method, const struct span *segme
     return NULL;
 }
 
-/* The methods of the routes that have the path; empty: none. */
+/* The methods of the routes that have the path, or of all when it is NULL; empty: none. */
 static void list_methods(char allow[64], const struct span *segments, size_t count)
 {
     size_t len = 0;
 
+    allow[0] = '\0';
     for (size_t i = 0; i < ROUTE_COUNT; i++)
-        if (fits(&API_ROUTES[i], segments, count))
+        if ((!segments || fits(&API_ROUTES[i], segments, count)) &&
+            !strstr(allow, API_ROUTES[i].method))
             len += (size_t)snprintf(allow + len, 64 - len, "%s%s%s", len ? ", " : "",
                                     API_ROUTES[i].method, is_get(&API_ROUTES[i]) ? ", HEAD" : "");
 }
@@ -219,6 +221,19 @@ static const char *skip_origin(const char *raw)
     return authority_len ? raw + authority_len : NULL; /* RFC 9110 section 4.2.1 */
 }
 
+/* OPTIONS of the server as a whole (RFC 9110 section 9.3.7), or so through a proxy (RFC 9112
+ * section 3.2.4). */
+static bool asks_of_all(const char *method, const char *raw, const char *path)
+{
+    return strcmp(method, "OPTIONS") == 0 && (strcmp(raw, "*") == 0 || (path && !*path));
+}
+
+static enum st refuse_method(const char *allow)
+{
+    return st_hint(st_fail(ST_METHOD, "METHOD_NOT_ALLOWED", "this path does not take the method"),
+                   "allowed: %s", allow);
+}
+
 enum st api_route_match(struct api_request *request, struct api_target *target, char allow[64],
                         const char *method, const char *raw)
 {
@@ -228,7 +243,12 @@ enum st api_route_match(struct api_request *request, struct api_target *target, 
     target->len = 0;
     request->route = NULL;
     request->query_count = 0;
-    raw = skip_origin(raw);
+    const char *path = skip_origin(raw);
+    if (asks_of_all(method, raw, path)) {
+        list_methods(allow, NULL, 0);
+        return refuse_method(allow);
+    }
+    raw = path;
     if (!raw)
         return bad_target("must begin with / or http://");
     size_t path_len = strcspn(raw, "?");
@@ -247,9 +267,7 @@ enum st api_route_match(struct api_request *request, struct api_target *target, 
     request->route = find(method, segments, count);
     if (!request->route) {
         list_methods(allow, segments, count);
-        return *allow ? st_hint(st_fail(ST_METHOD, "METHOD_NOT_ALLOWED",
-                                        "this path does not take the method"),
-                                "allowed: %s", allow)
+        return *allow ? refuse_method(allow)
                       : st_fail(ST_NOT_FOUND, "NO_ROUTE", "there is nothing at this path");
     }
     enum st st = take_path(request, target, segments);

@@ -57,8 +57,9 @@ struct api_target {
  * "http://" and any authority), decoding each segment
  * and each query part once, and checks them against the table. Fills route, path_params and query
  * of `request`; what it points at lives in `target`. HEAD is routed as GET. ST_NOT_FOUND
- * (NO_ROUTE), ST_METHOD (allow gets "GET, POST"), ST_INVALID (INVALID_PARAMETER, UNKNOWN_PARAMETER,
- * DUPLICATE_PARAMETER, INVALID_TARGET), ST_TOO_LARGE. */
+ * (NO_ROUTE), ST_METHOD (allow gets "GET, POST"; for OPTIONS of "*" what any path takes),
+ * ST_INVALID (INVALID_PARAMETER, UNKNOWN_PARAMETER, DUPLICATE_PARAMETER, INVALID_TARGET),
+ * ST_TOO_LARGE. */
 enum st api_route_match(struct api_request *request, struct api_target *target, char allow[64],
                         const char *method, const char *raw) ST_MUST_USE;
 

@@ -108,7 +108,7 @@ enum st rollback_cmd(const struct cmd_args *args)
         .dataset = cmd_operand(args, 0),
         .from = cmd_uint(args, "from"),
         .to = cmd_uint(args, "to"),
-        .if_sequence = cmd_uint(args, "if-match"),
+        .if_head = commands_if_match(args),
         .actor = commands_actor(args, cmd_string(args, "reason")),
     };
     struct audit_record record = {
@@ -145,7 +145,7 @@ enum st promote_cmd(const struct cmd_args *args)
     struct store_move move = {
         .tenant = cmd_string(args, "tenant"),
         .dataset = cmd_operand(args, 0),
-        .if_sequence = cmd_uint(args, "if-match"),
+        .if_head = commands_if_match(args),
         .actor = commands_actor(args, cmd_string(args, "reason")),
     };
     struct audit_record record = {

@@ -93,9 +93,9 @@ static enum st check_conditions(const struct store_put *put, const struct head *
         return st_hint(
             st_fail(ST_PRECONDITION, "HEAD_MOVED", "there is a dataset \"%s\" already", h->dataset),
             "look at it, then send If-Match with its ETag");
-    if (!there && (put->if_there || put->if_sequence))
+    if (!there && (put->if_there || put->if_head.count))
         return st_fail(ST_PRECONDITION, "HEAD_MOVED", "there is no dataset \"%s\"", h->dataset);
-    return store_move_check_head(h, &(struct store_move){.if_sequence = put->if_sequence});
+    return store_move_check_head(h, &(struct store_move){.if_head = put->if_head});
 }
 
 /* The new row. */

@@ -51,12 +51,21 @@ static enum st target_of(uint64_t *to, struct catalog_txn *t, struct store *s, c
     return ST_OK;
 }
 
+static bool is_at(const struct head *h, const struct store_if *wanted)
+{
+    for (size_t i = 0; i < wanted->count; i++)
+        if (wanted->sequences[i] == h->sequence)
+            return true;
+    return wanted->count == 0;
+}
+
 enum st store_move_check_head(const struct head *h, const struct store_move *move)
 {
-    if (move->if_sequence && move->if_sequence != h->sequence)
+    if (!is_at(h, &move->if_head))
         return st_hint(
             st_fail(ST_PRECONDITION, "HEAD_MOVED", "the head is at sequence %llu, not %llu",
-                    (unsigned long long)h->sequence, (unsigned long long)move->if_sequence),
+                    (unsigned long long)h->sequence,
+                    (unsigned long long)move->if_head.sequences[move->if_head.count - 1]),
             "look at the dataset again, then decide again");
     if (move->from && move->from != h->current)
         return st_hint(st_fail(ST_PRECONDITION, "HEAD_MOVED",
@@ -87,7 +96,7 @@ static enum st check_request(const struct store_move *move, bool is_rollback)
 {
     enum st st = store_move_check_reason(&move->actor);
 
-    if (!st && is_rollback && !move->from && !move->if_sequence)
+    if (!st && is_rollback && !move->from && !move->if_head.count)
         st = st_hint(st_fail(ST_PRECONDITION_REQUIRED, "FROM_REQUIRED",
                              "a rollback says which version it leaves"),
                      "send \"from\", or If-Match with the head's sequence, so that pressing twice "

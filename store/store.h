@@ -120,10 +120,17 @@ enum st store_token_keys_dir(char out[FS_PATH_MAX], const char *keys_dir,
 
 /* ---- datasets ---- */
 
+/* If-Match: the head is at one of these sequences; none: not said. */
+#define STORE_IF_MAX 16
+struct store_if {
+    uint64_t sequences[STORE_IF_MAX];
+    size_t count;
+};
+
 struct store_put {
     bool force;
     bool if_there, if_absent; /* If-Match: *, If-None-Match: * */
-    uint64_t if_sequence;     /* If-Match; 0: not said */
+    struct store_if if_head;
     const struct store_actor *actor;
 };
 
@@ -178,9 +185,9 @@ struct store_move_progress {
 
 struct store_move {
     const char *tenant, *dataset;
-    uint64_t from;        /* rollback: the version to leave; 0 = not said */
-    uint64_t to;          /* rollback: target, 0 = default; promote: the version */
-    uint64_t if_sequence; /* If-Match; 0 = not said */
+    uint64_t from; /* rollback: the version to leave; 0 = not said */
+    uint64_t to;   /* rollback: target, 0 = default; promote: the version */
+    struct store_if if_head;
     struct store_actor actor;
     struct store_move_progress progress;
 };
@@ -204,7 +211,7 @@ enum st store_move_wait(struct store *s, struct store_move *move, bool is_rollba
 
 /* Durable when it returns ST_OK; *head is the new head as the API shows it:
  * {"dataset","sequence","current","previous","updated_at"}. Rollback without `from` and
- * `if_sequence`: ST_PRECONDITION_REQUIRED; either one stale: ST_PRECONDITION (HEAD_MOVED). The
+ * `if_head`: ST_PRECONDITION_REQUIRED; either one stale: ST_PRECONDITION (HEAD_MOVED). The
  * version left becomes QUARANTINED. A missing reason: ST_INVALID (REASON_REQUIRED). */
 enum st store_rollback(json_t **head, struct store *s, const struct store_move *move) ST_MUST_USE;
 enum st store_promote(json_t **head, struct store *s, const struct store_move *move) ST_MUST_USE;

@@ -147,6 +147,12 @@ test('OPTIONS says what a path takes, without a token', async () => {
     assert.equal(reply.headers['access-control-allow-origin'], undefined);
   }
   assertProblem(await server.request('OPTIONS', '/none'), 404, 'NO_ROUTE');
+  const all = await server.request('OPTIONS', '*');
+  assert.deepEqual([all.status, all.headers.allow.split(', ').sort().join()], [204, 'DELETE,GET,HEAD,OPTIONS,POST,PUT']);
+  const proxied = await server.raw('OPTIONS http://x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+  assert.match(proxied, /^HTTP\/1\.1 204 [^]*DELETE/);
+  for (const [method, target] of [['GET', '*'], ['OPTIONS', '**'], ['OPTIONS', '*/v1'], ['OPTIONS', '*?x']])
+    assert.match(await server.raw(`${method} ${target} HTTP/1.1\r\nHost: x\r\n\r\n`, (text) => text.includes('request_id')), /^HTTP\/1\.1 400 [^]*INVALID_TARGET/);
 });
 
 const preflight = (origin, path = '/v1/datasets/things/lookup') => server.request('OPTIONS', path,

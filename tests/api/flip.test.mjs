@@ -88,6 +88,24 @@ test('many at once go back once', async () => {
   assert.equal(await served(server, name), 2);
 });
 
+test('If-Match is a list of strong tags, of which one is the head\'s', async () => {
+  const name = await dataset('match-list', 4), at = () => sequence(name), many = (n) => Array.from({ length: n }, (_, i) => `"${1000 + i}"`).join(', ');
+  const back = async (list, how = 'rollback') => move(name, how, { reason: 'x' }, { 'if-match': list });
+  const now = await at(), plain = now.slice(1, -1);
+  for (const list of [`"1", "2"`, `W/${now}`, `"1", W/${now}`, `"0${plain}"`, `"${plain}0"`, `"x${plain}"`, `"${plain}-x"`, `${now} ${now}`, `${plain}, ${now}`,
+    `"1", ${plain}`, `"1${now}`, `${now}, "`, `${now}, x`, `*, ${now}`, ',', '"18446744073709551617"', `${many(16)}, ${now}`, `"${plain}\\"`])
+    assertProblem(await back(list), 412, 'HEAD_MOVED');
+  assert.equal(await at(), now);
+  for (const [i, make] of [(tag) => `"1", ${tag}`, (tag) => `"other" , W/"7",,${tag},"1"`, (tag) => `${many(15)}, ${tag.slice(0, -1)}-gzip"`].entries()) {
+    const reply = await back(make(await at()));
+    assert.equal(reply.status, 200, `${i} ${reply.text}`);
+  }
+  assert.equal(await served(server, name), 1);
+  assert.equal((await server.request('DELETE', `/v1/datasets/${name}/versions/4?reason=x`, { token, headers: { 'if-match': `"1", ${await at()}` } })).status, 200);
+  assertProblem(await server.request('DELETE', `/v1/datasets/${name}?reason=x`, { token, headers: { 'if-match': '"1", "2"' } }), 412, 'HEAD_MOVED');
+  assert.equal((await server.request('DELETE', `/v1/datasets/${name}?reason=x`, { token, headers: { 'if-match': `"1", ${await at()}` } })).status, 204);
+});
+
 test('If-Match names the head by its sequence', async () => {
   const name = await dataset('match', 3);
   const etag = await sequence(name);

@@ -51,7 +51,8 @@ test('If-Match keeps two people apart', async () => {
   assertProblem(await put('acme', {}, { 'if-match': etag }), 412, 'TENANT_CHANGED');
   assertProblem(await put('nobody', {}, { 'if-match': '*' }), 412, 'TENANT_CHANGED');
   assertProblem(await remove('acme', { 'if-match': etag }), 412, 'TENANT_CHANGED');
-  assert.equal((await put('acme', {}, { 'if-match': changed.headers.etag })).status, 200);
+  assertProblem(await put('acme', {}, { 'if-match': `W/${changed.headers.etag}, "x"` }), 412, 'TENANT_CHANGED');
+  assert.equal((await put('acme', {}, { 'if-match': `${etag}, ${changed.headers.etag}` })).status, 200);
 });
 
 test('its class is a label of how long requests took; names are none', async () => {

@@ -323,7 +323,7 @@ static void a_rollback_says_what_it_leaves_and_why(void **state)
     kit_publish(kit, KIT_THINGS, "red");
     kit_publish(kit, KIT_THINGS, "blue");
     refuse_rollback(kit, &m, ST_PRECONDITION_REQUIRED, "FROM_REQUIRED");
-    m.if_sequence = 999;
+    m.if_head = (struct store_if){.sequences = {999}, .count = 1};
     refuse_rollback(kit, &m, ST_PRECONDITION, "HEAD_MOVED");
     m = move(2, 0);
     m.actor.reason = NULL;

@@ -739,7 +739,7 @@ export type Purpose = string;
 export type IfNoneMatch = string;
 
 /**
- * The head's sequence as it was seen, quoted; `*`: whatever it is
+ * The head's sequence as it was seen, quoted, or a list of such (at most 16); `*`: whatever it is
  */
 export type IfMatch = string;
 
@@ -1417,7 +1417,7 @@ export type DeleteDatasetData = {
     body?: never;
     headers?: {
         /**
-         * The head's sequence as it was seen, quoted; `*`: whatever it is
+         * The head's sequence as it was seen, quoted, or a list of such (at most 16); `*`: whatever it is
          */
         'If-Match'?: string;
     };
@@ -1759,7 +1759,7 @@ export type RetireVersionData = {
     body?: never;
     headers?: {
         /**
-         * The head's sequence as it was seen, quoted; `*`: whatever it is
+         * The head's sequence as it was seen, quoted, or a list of such (at most 16); `*`: whatever it is
          */
         'If-Match'?: string;
     };
@@ -2012,7 +2012,7 @@ export type PromoteVersionData = {
     body: Promotion;
     headers?: {
         /**
-         * The head's sequence as it was seen, quoted; `*`: whatever it is
+         * The head's sequence as it was seen, quoted, or a list of such (at most 16); `*`: whatever it is
          */
         'If-Match'?: string;
     };
@@ -2085,7 +2085,7 @@ export type RollBackData = {
     body: Rollback;
     headers?: {
         /**
-         * The head's sequence as it was seen, quoted; `*`: whatever it is
+         * The head's sequence as it was seen, quoted, or a list of such (at most 16); `*`: whatever it is
          */
         'If-Match'?: string;
     };
