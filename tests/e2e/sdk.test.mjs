@@ -1,11 +1,12 @@
 // The TypeScript client: compiled as a user would, and tried against a live server with every kind of
 // call and of error. The examples of its README are compiled and run as they stand there.
 import assert from 'node:assert/strict';
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { ALL_SCOPES, Data } from '../kit/everline.mjs';
+import { segmentPath } from '../kit/files.mjs';
 import { definitionPath, sources, truth } from '../kit/lifeline.mjs';
 import { run, sourceDir, tempDir } from '../kit/process.mjs';
 import { csv, THINGS, things } from '../kit/samples.mjs';
@@ -30,6 +31,7 @@ async function install() {
   cpSync(join(home, 'package.json'), join(at, 'package.json'));
   writeFileSync(join(work, 'package.json'), '{"type":"module"}');
   await compile('-p', home, '--outDir', join(at, 'dist'));
+  writeFileSync(join(work, 'typed.ts'), TYPED);
   examples.forEach((text, i) => writeFileSync(join(work, `example${i}.ts`), text));
   writeFileSync(join(work, 'node.d.ts'), 'declare const process: { env: Record<string, string | undefined> };\n');
   writeFileSync(join(work, 'tsconfig.json'), JSON.stringify({ compilerOptions: {
@@ -97,7 +99,7 @@ test('a record with its ETag, and 304 when it is unchanged', async () => {
   assert.equal(again.response.status, 304);
 });
 
-test('every class of errors is a typed problem', async () => {
+test('what lookups and moves are refused with is a typed problem', async () => {
   const path = { dataset: 'lifeline' }, body = { key: KEY };
   const only = (scope, options) => data.token({ scope, ...options }).then((token) => sdk.connect(server.url, token));
   const cases = {
@@ -122,6 +124,84 @@ test('every class of errors is a typed problem', async () => {
   await assert.rejects(sdk.lookup({ client, path: { dataset: 'none' }, body, throwOnError: true }), { code: 'UNKNOWN_DATASET' });
   await assert.rejects(async () => { for await (const item of sdk.all((cursor) => sdk.listVersions({ client,
     path: { dataset: 'none' }, query: { cursor }, throwOnError: true }))) assert.fail(`${item}`); }, { code: 'UNKNOWN_DATASET' });
+});
+
+/** What a caller may write of an error, as its types say: compiled in install(). */
+const TYPED = `import { connect, getRecord, lookup, putTenant, rollBack, type Problem } from 'everline-client';
+const client = connect('http://127.0.0.1:1');
+const one: Problem | undefined = (await lookup({ client, path: { dataset: 'x' }, body: { key: {} } })).error;
+const two: Problem | undefined = (await rollBack({ client, path: { dataset: 'x' }, body: { reason: 'x' } })).error;
+const three: Problem | undefined = (await putTenant({ client, path: { tenant: 'x' }, body: {} })).error;
+const code: string = one!.code, status: number = two!.status, id: string = three!.request_id, hint: string | undefined = one!.hint;
+const places: Array<{ pointer: string; detail: string }> | undefined = one!.errors;
+const record: { [name: string]: unknown } | null | undefined = (await getRecord({ client, path: { dataset: 'x', key: 'x' } })).data?.record;
+// @ts-expect-error: there is no such member
+one!.message;
+// @ts-expect-error: a rollback has a reason
+await rollBack({ client, path: { dataset: 'x' }, body: {} });
+export { code, status, id, hint, places, record };
+`;
+
+test('the statuses of the contract, each as a typed problem', async (t) => {
+  const own = await Data.make('dev', 'slow', 'small');
+  await own.ok(['tenant', 'put', 'slow', '--requests-per-day', '1']);
+  await own.ok(['tenant', 'put', 'small', '--max-datasets', '1']);
+  await own.put(THINGS, { tenant: 'small' });
+  const rows = things(30), file = (count) => ({ things: own.file(`${count}.csv`, csv(rows.slice(0, count))) });
+  for (const name of ['things', 'broken']) await own.put({ ...THINGS, name });
+  for (const count of [10, 20, 30]) await own.ingest('things', file(count));
+  unlinkSync(segmentPath(own, await own.ingest('broken', file(30))));
+  const live = await own.serve();
+  t.after(() => live.stop());
+  const of = async (tenant) => own.token({ tenant }).then((token) => sdk.connect(live.url, token));
+  const [dev, slow, small] = [await of('dev'), await of('slow'), await of('small')];
+  const path = { dataset: 'things' }, body = { key: { id: rows[0].id } }, key = rows[0].id;
+  assert.equal((await sdk.retireVersion({ client: dev, path: { ...path, version: 1 }, query: { reason: 'old' } })).response.status, 200);
+  const upload = await sdk.createUpload({ client: dev, body: new Blob([csv(rows)]), throwOnError: true });
+  const ingest = (more) => sdk.createIngest({ client: dev, path, headers: { 'Idempotency-Key': 'once' },
+    body: { sources: [{ source: 'things', upload: upload.data.upload, ...more }] } });
+  assert.equal((await ingest()).response.status, 202);
+  assert.equal((await sdk.listDatasets({ client: slow })).response.status, 200);
+
+  const cases = {
+    '400 INVALID_PARAMETER': () => sdk.listVersions({ client: dev, path, query: { limit: -1 } }),
+    '401 UNAUTHORIZED': () => sdk.lookup({ client: sdk.connect(live.url), path, body }),
+    '403 SCOPE_MISSING': async () => sdk.listTenants({ client: sdk.connect(live.url, await own.token({ scope: 'data:read' })) }),
+    '404 UNKNOWN_TENANT': () => sdk.getTenant({ client: dev, path: { tenant: 'nobody' } }),
+    '405 METHOD_NOT_ALLOWED': () => dev.put({ url: '/v1/datasets/things/lookup' }),
+    '409 TENANT_NOT_EMPTY': () => sdk.deleteTenant({ client: dev, path: { tenant: 'small' }, query: { reason: 'x' } }),
+    '410 VERSION_RETIRED': () => sdk.getRecord({ client: dev, path: { ...path, key }, query: { version: 1 } }),
+    '412 TENANT_CHANGED': () => sdk.putTenant({ client: dev, path: { tenant: 'small' }, body: {}, headers: { 'If-Match': '"old"' } }),
+    '413 BODY_TOO_LARGE': () => sdk.lookup({ client: dev, path, body: { key: { id: 'x'.repeat(100_000) } } }),
+    '415 MEDIA_TYPE': () => sdk.lookup({ client: dev, path, body, headers: { 'Content-Type': 'text/plain' } }),
+    '422 IDEMPOTENCY_KEY_REUSED': () => ingest({ upload: 'up-other' }),
+    '428 FROM_REQUIRED': () => sdk.rollBack({ client: dev, path, body: { reason: 'x' } }),
+    '429 DAY_LIMIT': () => sdk.listDatasets({ client: slow }),
+    '500 INTERNAL_ERROR': () => {
+      rmSync(join(own.directory, 'spool'), { recursive: true });
+      writeFileSync(join(own.directory, 'spool'), 'in the way');
+      return sdk.createUpload({ client: dev, body: new Blob([csv(rows)]) });
+    },
+    '503 VERSION_UNAVAILABLE': () => sdk.lookup({ client: dev, path: { dataset: 'broken' }, body }),
+    '507 QUOTA': () => sdk.putDataset({ client: small, path: { dataset: 'more' }, body: { ...THINGS, name: 'more' } }),
+  };
+  const seen = [];
+  for (const ask of Object.values(cases)) {
+    const { data: none, error, response } = await ask();
+    assert.equal(none, undefined);
+    assert.ok(error.title && error.detail && error.request_id, JSON.stringify(error));
+    assert.equal(error.status, response.status);
+    if (response.status === 429) assert.match(response.headers.get('retry-after'), /^[1-9]\d*$/);
+    seen.push(`${error.status} ${error.code}`);
+  }
+  assert.deepEqual(seen, Object.keys(cases));
+  const named = readFileSync(join(sourceDir, 'openapi', 'everline.yaml'), 'utf8').matchAll(/^ +'([45]\d\d)':/gm);
+  assert.deepEqual([...new Set([...named].map(([, status]) => status))].filter((status) => !seen.some((one) => one.startsWith(status))), []);
+});
+
+test('a server that is not there is no problem document: the call fails as fetch does', async () => {
+  const nowhere = sdk.connect('http://127.0.0.1:1');
+  await assert.rejects(sdk.livez({ client: nowhere }), TypeError);
 });
 
 test('a token that ends is fetched again', async () => {
