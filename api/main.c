@@ -90,6 +90,8 @@ static const struct cmd_option TENANT_PUT[] = {
     {"max-queued-jobs", CMD_UINT, "N", NULL, "jobs that have not ended; 0: no limit", false},
     {"max-upload-bytes", CMD_BYTES, "BYTES", NULL, "of all uploads that are kept; 0: no limit",
      false},
+    {"max-usage-subjects", CMD_UINT, "N", NULL, "of a day, that are metered by name; 0: 10000",
+     false},
     {"max-audit-bytes", CMD_BYTES, "BYTES", NULL, "of its audit, the oldest goes; 0: no limit",
      false},
     {"max-versions", CMD_UINT, "N", NULL, "of a dataset, that are kept; 0: no limit", false},

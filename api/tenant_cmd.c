@@ -46,6 +46,7 @@ static enum st change_numbers(struct store_tenant *t, const struct cmd_args *arg
         {&t->max_concurrent_jobs, "max-concurrent-jobs"},
         {&t->max_queued_jobs, "max-queued-jobs"},
         {&t->max_versions, "max-versions"},
+        {&t->max_usage_subjects, "max-usage-subjects"},
         {&t->requests_per_second, "requests-per-second"},
         {&t->requests_burst, "requests-burst"},
         {&t->subject_requests_per_second, "subject-requests-per-second"},

@@ -15,6 +15,10 @@
 #define DAY_US 86400000000
 #define ROOM 16 /* rows of a table at first */
 
+/* Of a tenant in one table, that are of subjects: what comes then is added to STORE_USAGE_OTHERS,
+ * so that no tenant's tokens fill the memory between two flushes. */
+#define NAMED_MAX STORE_USAGE_SUBJECTS
+
 struct table {
     struct store_usage *rows; /* operation NULL: empty */
     size_t room, count;
@@ -82,10 +86,42 @@ static bool grow(struct table *t)
     return true;
 }
 
+/* The operation of what a table has beside its rows: how many of a tenant are of subjects. */
+static const char NAMED[] = "";
+
+static bool is_usage(const struct store_usage *row)
+{
+    return row->operation && row->operation != NAMED;
+}
+
+/* One more of the tenant; false: there are enough. There is room in the table. */
+static bool count_named(struct table *t, const char *tenant)
+{
+    struct store_usage of = {.operation = NAMED};
+
+    memcpy(of.tenant, tenant, sizeof of.tenant);
+    struct store_usage *named = find(t, &of);
+    if (!named->operation) {
+        *named = of;
+        t->count++;
+    }
+    if (named->requests >= NAMED_MAX)
+        return false;
+    named->requests++;
+    return true;
+}
+
 static bool add(struct table *t, const struct store_usage *u)
 {
-    if ((t->count + 1) * 2 > t->room && !grow(t))
+    struct store_usage shared;
+
+    if ((t->count + 2) * 2 > t->room && !grow(t))
         return false;
+    if (store_usage_is_named(u) && !find(t, u)->operation && !count_named(t, u->tenant)) {
+        shared = *u;
+        strcpy(shared.subject, STORE_USAGE_OTHERS);
+        u = &shared;
+    }
     struct store_usage *row = find(t, u);
     if (row->operation) {
         row->requests += u->requests;
@@ -136,7 +172,7 @@ static void take(struct api_usage *u, struct counter *c)
     c->table = (struct table){0};
     pthread_mutex_unlock(&c->mutex);
     for (size_t i = 0; i < taken.room; i++)
-        if (taken.rows[i].operation && !add(&u->pending, &taken.rows[i]))
+        if (is_usage(&taken.rows[i]) && !add(&u->pending, &taken.rows[i]))
             log_event(LOG_LEVEL_ERROR, "usage", "requests are not counted: out of memory");
     free(taken.rows);
 }
@@ -155,12 +191,12 @@ static void run_flush(struct store *s, struct store_wait *wait, void *ctx)
     f->st = store_usage_add(s, f->rows, f->count);
 }
 
-/* The rows come first, the empty ones after them. */
+/* The rows come first, what is none after them. */
 static int by_use(const void *a, const void *b)
 {
     const struct store_usage *x = a, *y = b;
 
-    return (x->operation == NULL) - (y->operation == NULL);
+    return is_usage(y) - is_usage(x);
 }
 
 static void flush(struct api_usage *u)
@@ -171,14 +207,16 @@ static void flush(struct api_usage *u)
         return;
     struct table sorted = u->pending;
     qsort(sorted.rows, sorted.room, sizeof *sorted.rows, by_use);
-    struct flush f = {.rows = sorted.rows, .count = sorted.count};
+    struct flush f = {.rows = sorted.rows};
+    while (f.count < sorted.room && is_usage(&sorted.rows[f.count]))
+        f.count++;
     enum st st = store_keeper_call(u->keeper, run_flush, &f);
     if (!st)
         st = f.st;
     u->pending = (struct table){0};
     if (st && st != ST_UNKNOWN_OUTCOME) {
         log_failure(LOG_LEVEL_WARN, "usage", "it is added up later");
-        for (size_t i = 0; i < sorted.count; i++)
+        for (size_t i = 0; i < f.count; i++)
             (void)add(&u->pending, &sorted.rows[i]);
     }
     free(sorted.rows);

@@ -84,8 +84,9 @@ struct store_tenant {
     uint32_t max_queued_jobs;  /* that have not ended */
     uint64_t max_upload_bytes; /* of all uploads that are kept */
     uint64_t max_audit_bytes;  /* the oldest files go */
-    uint32_t max_versions;     /* of a dataset, whose files are kept */
-    uint64_t max_stored_bytes; /* of segments that its versions name */
+    uint32_t max_usage_subjects; /* of a day, that are metered by name */
+    uint32_t max_versions;       /* of a dataset, whose files are kept */
+    uint64_t max_stored_bytes;   /* of segments that its versions name */
     /* Lookups count keys. 0: no limit. */
     uint32_t requests_per_second, requests_burst; /* no burst: a second's */
     uint64_t requests_per_day;

@@ -50,13 +50,21 @@ static const struct limit {
     {                                                                                              \
 #member, offsetof(struct store_tenant, member), true                                       \
     }
-    NARROW(max_batch_keys),         NARROW(max_datasets),
-    NARROW(max_concurrent_jobs),    NARROW(max_queued_jobs),
-    WIDE(max_upload_bytes),         WIDE(max_audit_bytes),
-    NARROW(max_versions),           WIDE(max_stored_bytes),
-    NARROW(requests_per_second),    NARROW(requests_burst),
-    WIDE(requests_per_day),         NARROW(subject_requests_per_second),
-    NARROW(subject_requests_burst), WIDE(subject_requests_per_day),
+    NARROW(max_batch_keys),
+    NARROW(max_datasets),
+    NARROW(max_concurrent_jobs),
+    NARROW(max_queued_jobs),
+    WIDE(max_upload_bytes),
+    WIDE(max_audit_bytes),
+    NARROW(max_versions),
+    WIDE(max_stored_bytes),
+    NARROW(max_usage_subjects),
+    NARROW(requests_per_second),
+    NARROW(requests_burst),
+    WIDE(requests_per_day),
+    NARROW(subject_requests_per_second),
+    NARROW(subject_requests_burst),
+    WIDE(subject_requests_per_day),
 };
 enum { LIMIT_COUNT = sizeof LIMITS / sizeof LIMITS[0] };
 

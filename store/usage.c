@@ -6,18 +6,68 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Keys are tenant/day/16 digits of the SHA-256 of what else a row is of: a subject can be longer
- * than a key. */
+/* Keys are tenant/day/16 digits of the SHA-256 of the subject/16 of that of what else a row is of,
+ * without the last slash: a subject can be longer than a key, and all rows of one stand together.
+ *
+ * A tenant's tokens can have as many subjects as it likes. How many of a day have rows of their own
+ * is counted, and those that come when there are enough share rows. */
 
-static void make_key(char out[CATALOG_KEY_SIZE], const struct store_usage *u)
+#define DIGITS 16u
+
+static void add_hash(char *out, const char *text)
 {
     unsigned char digest[DIGEST_BYTES];
-    char text[STORE_NAME_SIZE * 2 + STORE_SUBJECT_SIZE + 2], hex[33];
-    int n = snprintf(text, sizeof text, "%s/%.63s/%s", u->dataset, u->operation, u->subject);
 
-    digest_sha256(digest, text, (size_t)n);
-    digest_hex(hex, digest, 16);
-    snprintf(out, CATALOG_KEY_SIZE, "%s/%s/%s", u->tenant, u->day, hex);
+    digest_sha256(digest, text, strlen(text));
+    digest_hex(out, digest, DIGITS / 2);
+}
+
+/* *subject_len: of that part of the key which all rows of the subject have. */
+static void make_key(char out[CATALOG_KEY_SIZE], size_t *subject_len, const struct store_usage *u)
+{
+    char rest[2 * STORE_NAME_SIZE + 1];
+    int len = snprintf(out, CATALOG_KEY_SIZE - 2 * DIGITS, "%s/%s/", u->tenant, u->day);
+
+    *subject_len = (size_t)len + DIGITS;
+    snprintf(rest, sizeof rest, "%s/%.63s", u->dataset, u->operation);
+    add_hash(out + len, u->subject);
+    add_hash(out + *subject_len, rest);
+}
+
+static json_int_t most_subjects(struct catalog_txn *t, const char *tenant)
+{
+    json_t *row;
+
+    (void)store_tenant_row(&row, t, tenant); /* a damaged one has the usual number */
+    json_int_t most =
+        json_integer_value(json_object_get(json_object_get(row, "limits"), "max_usage_subjects"));
+    json_decref(row);
+    return most ? most : STORE_USAGE_SUBJECTS;
+}
+
+/* Has the subject a row of that day, or may it have one? Then it is counted. */
+static bool may_have_rows(struct catalog_txn *t, const struct store_usage *u, const char *prefix)
+{
+    char key[CATALOG_KEY_SIZE] = "", counter[CATALOG_KEY_SIZE];
+    json_t *row = catalog_after(t, CATALOG_USAGE, prefix, key);
+    bool known = row != NULL;
+
+    json_decref(row);
+    if (known || t->status)
+        return true;
+    snprintf(counter, sizeof counter, "usage/%s/%s", u->tenant, u->day);
+    row = catalog_get(t, CATALOG_COUNTERS, counter);
+    json_int_t count = json_integer_value(json_object_get(row, "subjects"));
+    json_decref(row);
+    if (t->status || count >= most_subjects(t, u->tenant))
+        return false;
+    row = json_pack("{s:I}", "subjects", count + 1);
+    if (row)
+        catalog_put(t, CATALOG_COUNTERS, counter, row);
+    else
+        catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
+    json_decref(row);
+    return true;
 }
 
 static void add_number(struct catalog_txn *t, json_t *row, const char *name, uint64_t amount)
@@ -27,20 +77,19 @@ static void add_number(struct catalog_txn *t, json_t *row, const char *name, uin
     store_set(t, row, name, json_integer(before + (json_int_t)amount));
 }
 
-void usage_add(struct catalog_txn *t, const struct store_usage *u)
+static json_t *new_row(struct catalog_txn *t, const struct store_usage *u)
 {
-    char key[CATALOG_KEY_SIZE];
+    json_t *row = json_pack("{s:s, s:s*, s:s, s:s*}", "day", u->day, "dataset",
+                            u->dataset[0] ? u->dataset : NULL, "operation", u->operation, "subject",
+                            u->subject[0] ? u->subject : NULL);
 
-    make_key(key, u);
-    json_t *row = catalog_get(t, CATALOG_USAGE, key);
     if (!row)
-        row = json_pack("{s:s, s:s*, s:s, s:s*}", "day", u->day, "dataset",
-                        u->dataset[0] ? u->dataset : NULL, "operation", u->operation, "subject",
-                        u->subject[0] ? u->subject : NULL);
-    if (!row) {
         catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
-        return;
-    }
+    return row;
+}
+
+static void add_to(struct catalog_txn *t, const char *key, json_t *row, const struct store_usage *u)
+{
     add_number(t, row, "requests", u->requests);
     add_number(t, row, "keys", u->keys);
     add_number(t, row, "matches", u->matches);
@@ -48,6 +97,30 @@ void usage_add(struct catalog_txn *t, const struct store_usage *u)
     add_number(t, row, "job_ms", u->job_ms);
     if (!t->status)
         catalog_put(t, CATALOG_USAGE, key, row);
+}
+
+void usage_add(struct catalog_txn *t, const struct store_usage *u)
+{
+    char key[CATALOG_KEY_SIZE], prefix[CATALOG_KEY_SIZE];
+    struct store_usage shared;
+    size_t subject_len;
+
+    make_key(key, &subject_len, u);
+    json_t *row = catalog_get(t, CATALOG_USAGE, key);
+    if (!row && !t->status && store_usage_is_named(u)) {
+        snprintf(prefix, sizeof prefix, "%.*s", (int)subject_len, key);
+        if (!may_have_rows(t, u, prefix)) {
+            shared = *u;
+            strcpy(shared.subject, STORE_USAGE_OTHERS);
+            u = &shared;
+            make_key(key, &subject_len, u);
+            row = catalog_get(t, CATALOG_USAGE, key);
+        }
+    }
+    if (!row && !t->status)
+        row = new_row(t, u);
+    if (row)
+        add_to(t, key, row, u);
     json_decref(row);
 }
 

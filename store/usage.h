@@ -1,9 +1,12 @@
 /* What was used, per day (UTC), dataset, operation and subject of a tenant: added up in the catalog
- * by every server process, and by whoever ends an attempt of a job, so that it could be billed. */
+ * by every server process, and by whoever ends an attempt of a job, so that it could be billed.
+ * Sums are exact, also when a tenant has more subjects than are told apart. */
 #ifndef EVERLINE_STORE_USAGE_H
 #define EVERLINE_STORE_USAGE_H
 
 #include "store/store.h"
+
+#include <string.h>
 
 struct catalog_txn;
 
@@ -21,6 +24,16 @@ struct store_usage {
 };
 
 #define STORE_USAGE_JOB "runJob" /* what jobs do has no operation of the contract */
+/* Subjects of a tenant and day that have rows of their own, unless the tenant's row says, and the
+ * subject of the rows that the rest have together. */
+#define STORE_USAGE_SUBJECTS 10000
+#define STORE_USAGE_OTHERS "*"
+
+/* Is it of a subject that has a name of its own? */
+static inline bool store_usage_is_named(const struct store_usage *u)
+{
+    return u->subject[0] && strcmp(u->subject, STORE_USAGE_OTHERS) != 0;
+}
 
 /* Adds one, in a transaction of another's. Failure is the transaction's. Room-private. */
 void usage_add(struct catalog_txn *t, const struct store_usage *row);

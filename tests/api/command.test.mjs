@@ -181,7 +181,7 @@ test('a number that does not fit is refused, not cut, and a wrong option makes n
   assert.doesNotMatch(await other.ok(['tenant', 'list']), /second/);
   await other.ok(['tenant', 'put', 'dev', '--max-datasets', '4294967295', '--max-batch-keys', '7']);
   assert.deepEqual((await other.json(['tenant', 'get', 'dev'], { tenant: null })).limits,
-    { max_batch_keys: 7, max_datasets: 4294967295, max_concurrent_jobs: 0, max_queued_jobs: 0, max_upload_bytes: 0, max_audit_bytes: 0, max_versions: 0, max_stored_bytes: 0,
+    { max_batch_keys: 7, max_datasets: 4294967295, max_concurrent_jobs: 0, max_queued_jobs: 0, max_upload_bytes: 0, max_audit_bytes: 0, max_versions: 0, max_stored_bytes: 0, max_usage_subjects: 0,
       requests_per_second: 0, requests_burst: 0, requests_per_day: 0,
       subject_requests_per_second: 0, subject_requests_burst: 0, subject_requests_per_day: 0 });
 });

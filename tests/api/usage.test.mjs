@@ -109,6 +109,25 @@ test('jobs count their seconds, of the subject that started them, over servers a
   assert.ok((await worked(null)).job_seconds > before.job_seconds);
 });
 
+test('subjects over the number of the tenant are not told apart, over two servers, and sums are exact', async () => {
+  await data.ok(['tenant', 'put', 'crowd', '--max-usage-subjects', '2']);
+  const tokens = [];
+  for (const subject of ['one', 'two', 'three', 'four']) tokens.push(await data.token({ tenant: 'crowd', subject }));
+  const counted = async (requests) => until(`${requests} are counted`, async () => {
+    const found = (await rows(first, tokens[0])).filter((one) => one.operation === 'listDatasets');
+    return found.reduce((sum, one) => sum + one.requests, 0) >= requests && found;
+  }, 15_000);
+  for (const [i, who] of tokens.entries()) {
+    await until('the tenant is there', async () => (await first.get('/v1/datasets', who)).status === 200);
+    await counted(2 * i + 1); // who comes first is told apart
+    await second.get('/v1/datasets', who);
+    await counted(2 * i + 2);
+  }
+  for (const who of tokens) await second.get('/v1/datasets', who);
+  const found = (await counted(12)).map(({ subject, requests }) => `${subject} ${requests}`).sort();
+  assert.deepEqual(found, ['* 6', 'one 3', 'two 3']);
+});
+
 test('the command line shows the same, and deletes a tenant without datasets', async () => {
   const shown = await data.json(['usage']);
   assert.ok(shown.items.some((one) => one.operation === 'listDatasets' && one.requests === 13));

@@ -344,6 +344,10 @@ export type TenantLimits = {
     subject_requests_per_second?: number;
     subject_requests_burst?: number;
     max_upload_bytes?: number;
+    /**
+     * Of a day, that are metered by name; 0: 10,000. The rest have rows together, of the subject `*`
+     */
+    max_usage_subjects?: number;
     max_audit_bytes?: number;
     max_stored_bytes?: number;
     requests_per_day?: number;
@@ -414,7 +418,7 @@ export type UsageRow = {
      */
     operation: string;
     /**
-     * Of the tokens; none without one
+     * Of the tokens; none without one; `*`: of those that came when there were `max_usage_subjects` of the tenant and day
      */
     subject?: string;
     requests: number;

@@ -1,0 +1,169 @@
+/* Usage in the catalog: sums are exact, and a tenant's subjects are not told apart without end. */
+#include "store_kit.h"
+
+#include "store/usage.h"
+
+#define DAY "2026-11-21"
+
+static int set_up(void **state)
+{
+    struct kit *kit = calloc(1, sizeof *kit);
+
+    assert_non_null(kit);
+    kit_new(kit);
+    *state = kit;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    kit_free(*state);
+    free(*state);
+    return 0;
+}
+
+static void put_tenant(struct kit *kit, const char *name, uint32_t most)
+{
+    struct store_tenant tenant;
+
+    store_tenant_init(&tenant, name);
+    tenant.max_usage_subjects = most;
+    kit_ok(store_tenant_put(kit->store, &tenant));
+}
+
+static struct store_usage use(const char *tenant, const char *day, const char *subject,
+                              const char *operation)
+{
+    struct store_usage u = {.operation = operation, .requests = 1, .keys = 2};
+
+    snprintf(u.tenant, sizeof u.tenant, "%s", tenant);
+    snprintf(u.day, sizeof u.day, "%s", day);
+    snprintf(u.subject, sizeof u.subject, "%s", subject);
+    return u;
+}
+
+static void add(struct kit *kit, const char *tenant, const char *day, const char *subject,
+                const char *operation)
+{
+    struct store_usage u = use(tenant, day, subject, operation);
+
+    kit_ok(store_usage_add(kit->store, &u, 1));
+}
+
+struct found {
+    size_t rows;
+    json_int_t requests, shared; /* of all rows, and of those of the subject "*" */
+};
+
+static struct found find(struct kit *kit, const char *tenant, const char *day)
+{
+    struct found f = {.rows = 0};
+    json_t *items = NULL, *row;
+    char next[256];
+    size_t i;
+
+    kit_ok(store_usage_list(&items, next, kit->store, tenant, day, day, "", 100000));
+    f.rows = json_array_size(items);
+    json_array_foreach(items, i, row)
+    {
+        const char *subject = json_string_value(json_object_get(row, "subject"));
+        json_int_t requests = json_integer_value(json_object_get(row, "requests"));
+        assert_int_equal(json_integer_value(json_object_get(row, "keys")), 2 * requests);
+        f.requests += requests;
+        f.shared += subject && strcmp(subject, STORE_USAGE_OTHERS) == 0 ? requests : 0;
+    }
+    json_decref(items);
+    return f;
+}
+
+static void subjects_over_the_tenants_number_share_rows_and_sums_are_exact(void **state)
+{
+    struct kit *kit = *state;
+    static const char *const SUBJECTS[] = {"ada", "bob", "cy", "dan", "", "eve"};
+
+    put_tenant(kit, "acme", 2);
+    for (int n = 0; n < 3; n++)
+        for (size_t i = 0; i < sizeof SUBJECTS / sizeof SUBJECTS[0]; i++) {
+            add(kit, "acme", DAY, SUBJECTS[i], "getRecord");
+            add(kit, "acme", DAY, SUBJECTS[i], "lookup");
+        }
+    /* ada, bob, nobody and "*", of two operations */
+    struct found f = find(kit, "acme", DAY);
+    assert_int_equal(f.rows, 8);
+    assert_int_equal(f.requests, 36);
+    assert_int_equal(f.shared, 18);
+    /* Who has rows gets more of them. */
+    add(kit, "acme", DAY, "bob", "lookupBatch");
+    add(kit, "acme", DAY, "eve", "lookupBatch");
+    f = find(kit, "acme", DAY);
+    assert_int_equal(f.rows, 10);
+    assert_int_equal(f.shared, 19);
+}
+
+static void a_day_and_a_tenant_have_their_own_number(void **state)
+{
+    struct kit *kit = *state;
+
+    put_tenant(kit, "acme", 1);
+    put_tenant(kit, "bravo", 1);
+    add(kit, "acme", DAY, "ada", "lookup");
+    add(kit, "acme", DAY, "bob", "lookup");
+    add(kit, "acme", "2026-11-22", "bob", "lookup");
+    add(kit, "bravo", DAY, "bob", "lookup");
+    assert_int_equal(find(kit, "acme", DAY).shared, 1);
+    assert_int_equal(find(kit, "acme", "2026-11-22").shared, 0);
+    assert_int_equal(find(kit, "bravo", DAY).shared, 0);
+    put_tenant(kit, "acme", 2);
+    add(kit, "acme", DAY, "cy", "lookup");
+    assert_int_equal(find(kit, "acme", DAY).shared, 1);
+}
+
+/* A subject is whatever a token says: one that is called as the rest is one of them. */
+static void who_is_called_as_the_rest_takes_no_place(void **state)
+{
+    struct kit *kit = *state;
+
+    put_tenant(kit, "acme", 1);
+    add(kit, "acme", DAY, STORE_USAGE_OTHERS, "lookup");
+    add(kit, "acme", DAY, "ada", "lookup");
+    add(kit, "acme", DAY, "bob", "lookup");
+    struct found f = find(kit, "acme", DAY);
+    assert_int_equal(f.rows, 2);
+    assert_int_equal(f.shared, 2);
+}
+
+static void a_tenant_that_says_nothing_has_ten_thousand(void **state)
+{
+    struct kit *kit = *state;
+    size_t count = STORE_USAGE_SUBJECTS + 5;
+    struct store_usage *rows = calloc(count, sizeof *rows);
+    char subject[32];
+
+    assert_non_null(rows);
+    put_tenant(kit, "acme", 0);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(subject, sizeof subject, "subject-%zu", i);
+        rows[i] = use("acme", DAY, subject, "lookup");
+    }
+    kit_ok(store_usage_add(kit->store, rows, count));
+    struct found f = find(kit, "acme", DAY);
+    assert_int_equal(f.rows, STORE_USAGE_SUBJECTS + 1);
+    assert_int_equal(f.requests, count);
+    assert_int_equal(f.shared, 5);
+    free(rows);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            subjects_over_the_tenants_number_share_rows_and_sums_are_exact, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_day_and_a_tenant_have_their_own_number, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(who_is_called_as_the_rest_takes_no_place, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_tenant_that_says_nothing_has_ten_thousand, set_up,
+                                        tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
