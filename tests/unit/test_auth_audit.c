@@ -27,6 +27,7 @@
 
 static char directory[64];
 static bool disk_fails;
+static off_t let_go_bytes;
 
 int __real_fdatasync(int fd);
 int __wrap_fdatasync(int fd);
@@ -40,10 +41,23 @@ int __wrap_fdatasync(int fd)
     return -1;
 }
 
+int __real_posix_fadvise(int fd, off_t offset, off_t len, int advice);
+int __wrap_posix_fadvise(int fd, off_t offset, off_t len, int advice);
+
+/* What the page cache was told to forget last; it cannot while it is not on the disk. */
+int __wrap_posix_fadvise(int fd, off_t offset, off_t len, int advice)
+{
+    assert_int_equal(offset, 0);
+    assert_true(len > 0 && advice == POSIX_FADV_DONTNEED);
+    let_go_bytes = len;
+    return __real_posix_fadvise(fd, offset, len, advice);
+}
+
 static int set_up(void **state)
 {
     (void)state;
     disk_fails = false;
+    let_go_bytes = 0;
     strcpy(directory, "/tmp/everline-audit-XXXXXX");
     return mkdtemp(directory) ? 0 : -1;
 }
@@ -433,6 +447,27 @@ static void a_search_finds_what_is_left_and_nothing_else(void **state)
     json_decref(items);
 }
 
+static void what_is_on_the_disk_is_let_go_but_for_the_last_page(void **state)
+{
+    struct audit_record r = {.at_us = START_US, .event = "lookup", .dataset = "people"};
+    struct audit_head anchor = {0};
+    struct audit_chain *c = NULL;
+    (void)state;
+    assert_int_equal(audit_chain_open(&c, directory, TENANT, 1, &anchor, 1 << 20), ST_OK);
+    add_line(c, START_US);
+    assert_int_equal(let_go_bytes, 0);
+    for (unsigned i = 0; i < 100; i++)
+        assert_int_equal(audit_chain_add(c, &r, NULL), ST_OK);
+    disk_fails = true;
+    assert_int_equal(audit_chain_commit(c), ST_IO);
+    assert_int_equal(let_go_bytes, 0);
+    disk_fails = false;
+    assert_int_equal(audit_chain_commit(c), ST_OK);
+    assert_true(bytes_of(1, 1) > 2 * 4096);
+    assert_int_equal(let_go_bytes, bytes_of(1, 1) / 4096 * 4096);
+    audit_chain_close(c);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -448,6 +483,7 @@ int main(void)
         TEST(a_chain_goes_on_behind_a_file_that_nothing_was_written_to),
         TEST(a_file_goes_after_those_before_it_whatever_the_clock_said),
         TEST(the_oldest_files_go_until_the_rest_fits_the_tenants_bytes),
+        TEST(what_is_on_the_disk_is_let_go_but_for_the_last_page),
         TEST(a_search_finds_what_is_left_and_nothing_else),
     };
 
