@@ -17,11 +17,11 @@
 
 #define API_PATH_PARAMS_MAX 4
 #define API_QUERY_MAX 32
-#define API_HEADERS_MAX 15
+#define API_HEADERS_MAX 16
 /* Of the values of one answer, NULs included. The longest is a page of CSV: its cursor has two
  * digits for each byte of a tuple, and 40 bytes beside; the limit headers have 192 at most, the
- * request id and the trace 121, Vary 64, the tag 35 and then 40 more for that by gzip; the other
- * six, such as Content-Type, have 26 or less: 650 in all. */
+ * request id and the trace 121, Vary 64, the tag 35 and then 40 more for that by gzip, Date 30; the
+ * other six, such as Content-Type, have 26 or less: 680 in all. */
 #define API_HEADER_BYTES (2 * STORE_TUPLE_MAX + 800)
 #define API_REQUEST_ID_SIZE 65
 #define API_REASON_MAX 1000 /* bytes */

@@ -16,6 +16,7 @@
 #include "auth/cache.h"
 #include "auth/jwks.h"
 #include "auth/keyset.h"
+#include "base/clock.h"
 
 #include <stdatomic.h>
 
@@ -31,6 +32,8 @@ struct api_worker {
     struct api_gzip *gzip;                  /* NULL until it compresses */
     unsigned char random[16 << 10];         /* for request ids */
     size_t random_left;
+    int64_t date_s; /* that `date` is of */
+    char date[CLOCK_HTTP_DATE_SIZE];
     struct api_overload overload;
 };
 

@@ -88,6 +88,18 @@ static void add_vary(struct api_exchange *x, bool packable)
         api_reply_text(&x->reply, "Vary", text);
 }
 
+/* RFC 9110 section 6.6.1. libmicrohttpd would write it anew for each answer. */
+static const char *date_of(struct api_worker *w)
+{
+    int64_t now_s = clock_wall_s();
+
+    if (now_s != w->date_s) {
+        w->date_s = now_s;
+        clock_format_http(w->date, now_s);
+    }
+    return w->date;
+}
+
 /* What an answer has that no handler knows of. */
 static void complete(struct api_exchange *x)
 {
@@ -99,6 +111,7 @@ static void complete(struct api_exchange *x)
     add_vary(x, packable);
     if (x->request.quota.who || reply->status == 429)
         api_limit_headers(reply, &x->request);
+    api_reply_text(reply, "Date", date_of(&x->server->workers[x->request.slot]));
     api_reply_text(reply, "X-Request-Id", x->request.request_id);
     if (*x->request.trace)
         api_reply_text(reply, "Traceparent", x->request.trace);

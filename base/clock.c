@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define DAY_S 86400
 #define DAY_US 86400000000LL
 
 int64_t clock_wall_us(void)
@@ -15,6 +16,11 @@ int64_t clock_wall_us(void)
 
     clock_gettime(CLOCK_REALTIME, &ts);
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+int64_t clock_wall_s(void)
+{
+    return time(NULL);
 }
 
 uint64_t clock_steady_ns(void)
@@ -130,6 +136,26 @@ void clock_format(char out[CLOCK_TEXT_SIZE], int64_t wall_us)
     out = add_digits(out, 2, s % 60, '.');
     out = add_digits(out, 6, rest % 1000000, 'Z');
     *out = '\0';
+}
+
+/* RFC 9110 section 5.6.7. */
+void clock_format_http(char out[CLOCK_HTTP_DATE_SIZE], int64_t wall_s)
+{
+    static const char DAYS[] = "Thu, Fri, Sat, Sun, Mon, Tue, Wed, "; /* from that of 1970-01-01 */
+    static const char MONTHS[] = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec ";
+    int64_t days = wall_s / DAY_S, s = wall_s % DAY_S;
+    unsigned month, day;
+    int year;
+
+    clock_civil_from_days((int32_t)days, &year, &month, &day);
+    memcpy(out, DAYS + days % 7 * 5, 5);
+    out = add_digits(out + 5, 2, day, ' ');
+    memcpy(out, MONTHS + (month - 1) * 4, 4);
+    out = add_digits(out + 4, 4, year, ' ');
+    out = add_digits(out, 2, s / 3600, ':');
+    out = add_digits(out, 2, s / 60 % 60, ':');
+    out = add_digits(out, 2, s % 60, ' ');
+    memcpy(out, "GMT", 4);
 }
 
 /* Exactly `count` digits at *p; moves on. */

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { assertProblem, Data } from '../kit/everline.mjs';
+import { until } from '../kit/process.mjs';
 import { csv, THINGS } from '../kit/samples.mjs';
 
 let data, server, token;
@@ -165,6 +166,19 @@ test('a request id is taken over when it is harmless, and made when not', async 
   }
   const problem = assertProblem(await server.get('/v1/datasets/zzz', token, { 'x-request-id': 'find-me' }), 404);
   assert.equal(problem.request_id, 'find-me');
+});
+
+test('an answer that was given before has the date of its moment', async () => {
+  const dates = new Set();
+  await until('two seconds have gone', async () => {
+    for (const path of ['/v1/datasets/things/records/one', '/v1/datasets/none']) {
+      const began = Date.now(), { headers } = await server.get(path, token), date = Date.parse(headers.date);
+      const earliest = began - 100; // the server's clock has ticks
+      assert.ok(date >= earliest - earliest % 1000 && date <= Date.now(), `${headers.date} between ${new Date(began)} and now`);
+      dates.add(headers.date);
+    }
+    return dates.size > 2;
+  });
 });
 
 test('a GET with a body is refused', async () => {

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static void a_time_survives_formatting_and_parsing(void **state)
 {
@@ -21,6 +22,27 @@ static void a_time_survives_formatting_and_parsing(void **state)
         assert_int_equal(clock_parse(&back, text), ST_OK);
         assert_int_equal(back, TIMES[i]);
     }
+}
+
+/* gmtime_r is glibc's; the names are RFC 9110's. */
+static void a_date_of_http_is_what_the_c_library_makes_of_it(void **state)
+{
+    static const int64_t TIMES[] = {0, 784111777, 951782400, 1795244400, 253402300799};
+
+    (void)state;
+    for (int i = 0; i < 400 + (int)(sizeof TIMES / sizeof TIMES[0]); i++) {
+        char text[CLOCK_HTTP_DATE_SIZE], expected[CLOCK_HTTP_DATE_SIZE];
+        int64_t at_s = i < 400 ? 1795244400 + i * 90061LL : TIMES[i - 400]; /* a day, 01:01:01 */
+        struct tm tm;
+        time_t t = at_s;
+        assert_non_null(gmtime_r(&t, &tm));
+        strftime(expected, sizeof expected, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+        clock_format_http(text, at_s);
+        assert_string_equal(text, expected);
+    }
+    char text[CLOCK_HTTP_DATE_SIZE];
+    clock_format_http(text, 784111777);
+    assert_string_equal(text, "Sun, 06 Nov 1994 08:49:37 GMT");
 }
 
 static void an_offset_is_taken_into_account(void **state)
@@ -79,6 +101,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_time_survives_formatting_and_parsing),
+        cmocka_unit_test(a_date_of_http_is_what_the_c_library_makes_of_it),
         cmocka_unit_test(an_offset_is_taken_into_account),
         cmocka_unit_test(what_is_not_a_time_is_refused),
         cmocka_unit_test(days_and_dates_agree_over_four_hundred_years),
