@@ -15,11 +15,15 @@
 
 static int glob_root; /* the tenant's directory, while its files are matched: glob passes nothing */
 
-static enum st refuse(const char *path)
+static enum st name_it(enum st st)
 {
     return st_hint(
-        st_fail(ST_INVALID, "INBOX_PATH", "%s is not a file below the inbox", path),
-        "name it by its path below the tenant's directory, without .. or symbolic links");
+        st, "name it by its path below the tenant's directory, without .. or symbolic links");
+}
+
+static enum st refuse(const char *path)
+{
+    return name_it(st_fail(ST_INVALID, "INBOX_PATH", "%s is not a file below the inbox", path));
 }
 
 static enum st add_one(struct task *t, size_t source, int root, const char *directory,
@@ -31,7 +35,7 @@ static enum st add_one(struct task *t, size_t source, int root, const char *dire
 
     if (fd < 0)
         return errno == ENOENT
-                   ? st_fail(ST_NOT_FOUND, "MISSING_SOURCE", "there is no file %s", path)
+                   ? name_it(st_fail(ST_NOT_FOUND, "MISSING_SOURCE", "there is no file %s", path))
                    : refuse(path);
     int rc = fstat(fd, &meant);
     fs_close(&fd);
@@ -88,7 +92,7 @@ static enum st add_matching(struct task *t, size_t source, int root, const char 
 
     glob_root = root;
     if (glob(pattern, GLOB_ALTDIRFUNC, NULL, &found) != 0)
-        st = st_fail(ST_NOT_FOUND, "MISSING_SOURCE", "no file matches %s", pattern);
+        st = name_it(st_fail(ST_NOT_FOUND, "MISSING_SOURCE", "no file matches %s", pattern));
     for (size_t i = 0; !st && i < found.gl_pathc; i++)
         st = add_one(t, source, root, directory, found.gl_pathv[i]);
     globfree(&found);

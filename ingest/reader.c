@@ -20,7 +20,7 @@ struct codec {
     const char *name, *test; /* the command that tells whether a file is whole */
     unsigned char magic[4];
     size_t magic_len;
-    enum st (*open)(struct reader *r);
+    enum st (*open)(struct reader *r); /* NULL: it is not read */
     /* One step: some output, or some input used up. */
     enum st (*step)(size_t *n, struct reader *r, void *bytes, size_t len);
     void (*close)(struct reader *r);
@@ -139,10 +139,12 @@ static void zstd_close(struct reader *r)
     ZSTD_freeDStream(r->zstd);
 }
 
-/* No text begins with these bytes: they are not UTF-8. */
+/* No text begins with these bytes: they are not UTF-8, or have control characters. */
 static const struct codec codecs[] = {
     {"gzip", "gzip -t", {0x1f, 0x8b}, 2, gzip_open, gzip_step, gzip_close},
     {"zstd", "zstd -t", {0x28, 0xb5, 0x2f, 0xfd}, 4, zstd_open, zstd_step, zstd_close},
+    {"zip", NULL, {'P', 'K', 3, 4}, 4, NULL, NULL, NULL},
+    {"xz", NULL, {0xfd, '7', 'z', 'X'}, 4, NULL, NULL, NULL},
 };
 
 /* ---- files ---- */
@@ -154,6 +156,23 @@ static const struct codec *find_codec(const struct reader *r)
             !memcmp(r->input, codecs[i].magic, codecs[i].magic_len))
             return &codecs[i];
     return NULL;
+}
+
+static enum st begin(struct reader *r)
+{
+    const char *label = r->file->label;
+
+    r->codec = find_codec(r);
+    if (!r->codec)
+        return ST_OK;
+    if (!r->codec->open) {
+        enum st st =
+            st_fail(ST_INVALID, "COMPRESSION", "%s is compressed by %s", label, r->codec->name);
+        r->codec = NULL;
+        return st_place(st_hint(st, "unpack it; gzip and zstd are read as they are"), "%s", label);
+    }
+    r->in_member = true;
+    return r->codec->open(r);
 }
 
 enum st reader_open(struct reader **out, const struct task_file *f, struct digest_stream *digest)
@@ -176,10 +195,8 @@ enum st reader_open(struct reader **out, const struct task_file *f, struct diges
         st = task_stamp_check(f, r->fd);
     while (!st && r->have < sizeof codecs->magic && !r->ended)
         st = fill(r);
-    if (!st && (r->codec = find_codec(r))) {
-        st = r->codec->open(r);
-        r->in_member = true;
-    }
+    if (!st)
+        st = begin(r);
     if (st) {
         reader_close(r);
         return st;

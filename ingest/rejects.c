@@ -6,19 +6,26 @@
 #define ROOM (2 * REJECTS_MAX) /* the greater half is dropped when it is full */
 #define SAID 3                 /* places in a message's hint */
 
-/* What is wrong, behind "line 7 ". */
+/* What is wrong, behind "line 7 ", and how to mend it. */
 static const struct {
-    const char *csv, *ndjson, *text;
+    const char *csv, *ndjson, *text, *mend;
 } faults[RECORD_FAULTS] = {
-    [RECORD_SHORT] = {"CSV_SHORT_ROW", NULL, "has fewer fields than the file has columns"},
-    [RECORD_LONG] = {"CSV_LONG_ROW", NULL, "has more fields than the file has columns"},
-    [RECORD_UTF8] = {"CSV_UTF8", "NDJSON_UTF8", "is not valid UTF-8"},
-    [RECORD_CAST] = {"CSV_CAST", "NDJSON_CAST", "has a value that is not of its declared type"},
-    [RECORD_JSON] = {NULL, "NDJSON_SYNTAX", "is not valid JSON"},
-    [RECORD_OBJECT] = {NULL, "NDJSON_OBJECT", "is not a JSON object"},
-    [RECORD_DUPLICATE] = {NULL, "NDJSON_DUPLICATE", "has a member twice"},
-    [RECORD_MEMBER] = {NULL, "NDJSON_MEMBER", "has a member that the source does not declare"},
-    [RECORD_NUL] = {NULL, "NDJSON_NUL", "has the character U+0000 in a text"},
+    [RECORD_SHORT] = {"CSV_SHORT_ROW", NULL, "has fewer fields than the file has columns",
+                      "is a delimiter missing, or a line end too many?"},
+    [RECORD_LONG] = {"CSV_LONG_ROW", NULL, "has more fields than the file has columns",
+                     "quote fields that contain the delimiter"},
+    [RECORD_UTF8] = {"CSV_UTF8", "NDJSON_UTF8", "is not valid UTF-8",
+                     "convert the file: iconv -f ENCODING -t UTF-8"},
+    [RECORD_CAST] = {"CSV_CAST", "NDJSON_CAST", "has a value that is not of its declared type",
+                     "mend the value, or declare VARCHAR and cast it in prepare"},
+    [RECORD_JSON] = {NULL, "NDJSON_SYNTAX", "is not valid JSON",
+                     "each line is one JSON object: jq -c . writes them so"},
+    [RECORD_OBJECT] = {NULL, "NDJSON_OBJECT", "is not a JSON object",
+                       "each line is one JSON object: jq -c '.[]' writes those of a list so"},
+    [RECORD_DUPLICATE] = {NULL, "NDJSON_DUPLICATE", "has a member twice", "take one of them away"},
+    [RECORD_MEMBER] = {NULL, "NDJSON_MEMBER", "has a member that the source does not declare",
+                       "declare it in \"columns\", or leave out \"columns_complete\""},
+    [RECORD_NUL] = {NULL, "NDJSON_NUL", "has the character U+0000 in a text", "take it away"},
 };
 
 const char *rejects_code(enum store_format format, enum record_fault fault)
@@ -78,37 +85,42 @@ static void add_text(struct buf *out, const struct reject *reject)
         buf_addf(out, " %s", faults[reject->fault].text);
 }
 
+/* How to mend it, and where the next ones are. */
+static void add_hint(struct buf *out, const struct rejects *r, const struct task_source *files)
+{
+    buf_addf(out, "%s; \"max_reject_ratio\" of the source says how many may be rejected",
+             faults[r->list[0].fault].mend);
+    for (size_t i = 1; i < r->listed && i <= SAID; i++) {
+        buf_addstr(out, i == 1 ? "; also " : ", ");
+        add_place(out, &r->list[i], files);
+    }
+    if (r->count > SAID + 1)
+        buf_addstr(out, ", ...");
+}
+
 enum st rejects_fail(const struct rejects *r, const struct store_source *s,
                      const struct task_source *files, uint64_t read)
 {
     const struct reject *first = r->list;
-    struct buf place, more, text;
+    struct buf place, hint, text;
     if (!r->listed)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     buf_init(&place, FS_PATH_MAX + 64);
     buf_init(&text, 512);
-    buf_init(&more, SAID * (FS_PATH_MAX + 64));
+    buf_init(&hint, SAID * (FS_PATH_MAX + 64) + 512);
     add_place(&place, first, files);
     add_text(&text, first);
-    for (size_t i = 1; i < r->listed && i <= SAID; i++) {
-        buf_addstr(&more, i == 1 ? "also " : ", ");
-        add_place(&more, &r->list[i], files);
-    }
-    if (r->count > SAID + 1)
-        buf_addstr(&more, ", ...");
-    if (more.len)
-        buf_addstr(&more, "; ");
+    add_hint(&hint, r, files);
     enum st st = st_fail(ST_INVALID, rejects_code(s->format, first->fault),
                          "%s line %llu%s; %llu of %llu records of the source %s cannot be read",
                          files->files[first->file].label, (unsigned long long)first->line,
                          buf_status(&text) ? "" : text.data, (unsigned long long)r->count,
                          (unsigned long long)read, s->name);
-    st = st_hint(st, "%s\"max_reject_ratio\" of the source says how many may be rejected",
-                 buf_status(&more) || !more.len ? "" : more.data);
+    st = st_hint(st, "%s", buf_status(&hint) ? faults[first->fault].mend : hint.data);
     st = st_place(st, "%s", buf_status(&place) ? files->files[first->file].label : place.data);
     buf_release(&place);
     buf_release(&text);
-    buf_release(&more);
+    buf_release(&hint);
     return st;
 }
 

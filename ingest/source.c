@@ -212,11 +212,12 @@ enum st source_blame(enum st status, struct duck *d, const struct task *t)
     struct st_report report;
     enum st st = ST_OK;
     st_save(&report, status);
-    bool reading = !strcmp(report.code, "SQL_RUNTIME") || !strcmp(report.code, "SOURCE_READ");
-    for (size_t i = 0; reading && !st && i < t->definition->source_count; i++)
+    bool unread = !strcmp(report.code, "SQL_RUNTIME") || !strcmp(report.code, "SOURCE_READ");
+    bool data = unread || status == ST_INVALID || status == ST_REFUSED;
+    for (size_t i = 0; data && !st && i < t->definition->source_count; i++)
         if (t->definition->sources[i].format == STORE_PARQUET)
-            st = source_parquet_blame(d, &t->sources[i]);
-    return st ? st : st_restore(&report);
+            st = source_parquet_blame(d, &t->sources[i], unread);
+    return st && !strcmp(st_code(), "PARQUET") ? st : st_restore(&report);
 }
 
 void source_close(struct sources *all)

@@ -49,8 +49,8 @@ enum st source_open(struct sources **out, struct duck *d, const struct task *t,
                     const struct ingest_progress *progress) ST_MUST_USE;
 void source_close(struct sources *s); /* before the database */
 
-/* After a failure while rows were read: ST_INVALID, code PARQUET, when it was for a file that
- * cannot be read to its end; else `status`, whose report is the thread's last one. */
+/* After a failure while rows were read or judged: ST_INVALID, code PARQUET, when a file is damaged;
+ * else `status`, whose report is the thread's last one. */
 enum st source_blame(enum st status, struct duck *d, const struct task *t) ST_MUST_USE;
 
 /* After all rows were collected, or that failed: fills the ledgers, one per source, zeroed. What it

@@ -31,6 +31,12 @@ static enum st scan_header(struct csv_scan *scan, const struct task_file *f)
     return st;
 }
 
+static enum st other_columns(enum st st)
+{
+    return st_hint(st, "is it another file than it should be, or are its fields delimited "
+                       "otherwise? The first line names the columns");
+}
+
 static enum st check_header(const struct store_source *s, const struct task_file *f,
                             const struct csv_scan *scan)
 {
@@ -39,17 +45,19 @@ static enum st check_header(const struct store_source *s, const struct task_file
         while (c < scan->columns && strcasecmp(csv_scan_name(scan, c), s->columns[i].name) != 0)
             c++;
         if (c == scan->columns)
-            return st_place(st_fail(ST_INVALID, "CSV_HEADER",
-                                    "%s has no column \"%s\", which the source %s declares",
-                                    f->label, s->columns[i].name, s->name),
-                            "%s:1", f->label);
+            return other_columns(
+                st_place(st_fail(ST_INVALID, "CSV_HEADER",
+                                 "%s has no column \"%s\", which the source %s declares", f->label,
+                                 s->columns[i].name, s->name),
+                         "%s:1", f->label));
     }
     for (size_t c = 0; s->columns_complete && c < scan->columns; c++)
         if (!source_declared(s, csv_scan_name(scan, c)))
-            return st_place(st_fail(ST_INVALID, "CSV_HEADER",
-                                    "%s has a column that the source %s does not declare", f->label,
-                                    s->name),
-                            "%s:1:%zu", f->label, c + 1);
+            return st_hint(st_place(st_fail(ST_INVALID, "CSV_HEADER",
+                                            "%s has a column that the source %s does not declare",
+                                            f->label, s->name),
+                                    "%s:1:%zu", f->label, c + 1),
+                           "declare it in \"columns\", or leave out \"columns_complete\"");
     return ST_OK;
 }
 
@@ -65,9 +73,9 @@ static enum st same_columns(const struct csv_scan *first, const struct csv_scan 
     }
     if (same)
         return ST_OK;
-    return st_place(st_fail(ST_INVALID, "CSV_HEADER", "%s has other columns than %s",
-                            files->files[i].label, files->files[0].label),
-                    "%s:1", files->files[i].label);
+    return other_columns(st_place(st_fail(ST_INVALID, "CSV_HEADER", "%s has other columns than %s",
+                                          files->files[i].label, files->files[0].label),
+                                  "%s:1", files->files[i].label));
 }
 
 enum st source_csv_bind(struct duck *d, const struct store_source *s,

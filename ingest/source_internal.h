@@ -35,7 +35,10 @@ void source_text_close(struct source_text *t); /* before the database */
 
 enum st source_parquet_bind(struct duck *d, const struct store_source *s,
                             const struct task_source *files) ST_MUST_USE;
-enum st source_parquet_blame(struct duck *d, const struct task_source *files) ST_MUST_USE;
+/* ST_INVALID, code PARQUET: a file is damaged; with `unread`, also one with values that cannot be
+ * read. */
+enum st source_parquet_blame(struct duck *d, const struct task_source *files,
+                             bool unread) ST_MUST_USE;
 enum st source_parquet_load(struct source_ledger *ledger, struct duck *d,
                             const struct store_source *s, const struct task_source *files,
                             const struct ingest_progress *progress) ST_MUST_USE;

@@ -3,6 +3,7 @@
  * each file's stamp: it is compared before the file is opened first, and again when all rows were
  * collected (source_check), because a file that is replaced in between is opened again by name.
  */
+#include "ingest/parquet_pages.h"
 #include "ingest/source_internal.h"
 
 #include <errno.h>
@@ -60,16 +61,19 @@ static enum st check_columns(const struct store_source *s, const struct task_fil
 {
     for (size_t i = 0; i < s->column_count; i++)
         if (!has_column(columns, s->columns[i].name))
-            return st_place(st_fail(ST_INVALID, "PARQUET_COLUMNS",
-                                    "%s has no column \"%s\", which the source %s declares",
-                                    f->label, s->columns[i].name, s->name),
-                            "/sources/%s/columns/%s", s->name, s->columns[i].name);
+            return st_hint(st_place(st_fail(ST_INVALID, "PARQUET_COLUMNS",
+                                            "%s has no column \"%s\", which the source %s declares",
+                                            f->label, s->columns[i].name, s->name),
+                                    "/sources/%s/columns/%s", s->name, s->columns[i].name),
+                           "is it another file than it should be?");
     for (size_t i = 0; s->columns_complete && i < duck_statement_columns(columns); i++)
         if (!source_declared(s, duck_statement_name(columns, i)))
-            return st_place(st_fail(ST_INVALID, "PARQUET_COLUMNS",
-                                    "column %zu of %s is one that the source %s does not declare",
-                                    i + 1, f->label, s->name),
-                            "%s", f->label);
+            return st_hint(
+                st_place(st_fail(ST_INVALID, "PARQUET_COLUMNS",
+                                 "column %zu of %s is one that the source %s does not declare",
+                                 i + 1, f->label, s->name),
+                         "%s", f->label),
+                "declare it in \"columns\", or leave out \"columns_complete\"");
     return ST_OK;
 }
 
@@ -81,9 +85,10 @@ static enum st same_columns(struct duck_statement *first, struct duck_statement 
         same = has_column(first, duck_statement_name(other, i));
     if (same)
         return ST_OK;
-    return st_place(
-        st_fail(ST_INVALID, "PARQUET_COLUMNS", "%s has other columns than %s", b->label, a->label),
-        "%s", b->label);
+    return st_hint(st_place(st_fail(ST_INVALID, "PARQUET_COLUMNS", "%s has other columns than %s",
+                                    b->label, a->label),
+                            "%s", b->label),
+                   "the files of a source have the same columns");
 }
 
 static enum st check_files(struct duck *d, const struct store_source *s,
@@ -159,7 +164,9 @@ enum st source_parquet_bind(struct duck *d, const struct store_source *s,
     return st;
 }
 
-static enum st hash_file(struct source_ledger *ledger, const struct task_file *f)
+/* Its checksums are compared, and it is hashed, while it is what its stamp says. `ledger` NULL: no
+ * hash is wanted. */
+static enum st check_file(struct source_ledger *ledger, struct duck *d, const struct task_file *f)
 {
     unsigned char sum[DIGEST_BYTES];
     uint64_t size;
@@ -167,33 +174,42 @@ static enum st hash_file(struct source_ledger *ledger, const struct task_file *f
     enum st st =
         fd < 0 ? st_fail_errno(errno, "cannot read %s", f->label) : task_stamp_check(f, fd);
     if (!st)
+        st = parquet_pages_check(d, f, fd);
+    if (!st && ledger)
         st = digest_file(sum, &size, fd);
     if (!st)
         st = task_stamp_check(f, fd);
-    if (!st)
+    if (!st && ledger)
         st = source_note_file(ledger, f, sum);
     fs_close(&fd);
     return st;
 }
 
-/* Reads every value of every file: only to find the one that cannot be. */
-enum st source_parquet_blame(struct duck *d, const struct task_source *files)
+/* Reads every value: only to find out whether it can be. */
+static enum st read_values(struct duck *d, const struct task_file *f)
+{
+    struct buf sql;
+    buf_init(&sql, 1u << 16);
+    buf_addstr(&sql, "SELECT bit_xor(hash(\"#t\")) FROM (");
+    add_read(&sql, f, 1);
+    buf_addstr(&sql, ") AS \"#t\"");
+    enum st st = buf_status(&sql);
+    if (!st && duck_run(d, "reading a Parquet file", sql.data)) {
+        st =
+            st_fail(ST_INVALID, "PARQUET", "%s is damaged: it cannot be read to its end", f->label);
+        st = st_place(st_hint(st, "write or transfer it again"), "%s", f->label);
+    }
+    buf_release(&sql);
+    return st;
+}
+
+enum st source_parquet_blame(struct duck *d, const struct task_source *files, bool unread)
 {
     enum st st = ST_OK;
     for (size_t i = 0; !st && i < files->file_count; i++) {
-        const struct task_file *f = &files->files[i];
-        struct buf sql;
-        buf_init(&sql, 1u << 16);
-        buf_addstr(&sql, "SELECT bit_xor(hash(\"#t\")) FROM (");
-        add_read(&sql, f, 1);
-        buf_addstr(&sql, ") AS \"#t\"");
-        st = buf_status(&sql);
-        if (!st && duck_run(d, "reading a Parquet file", sql.data)) {
-            st = st_fail(ST_INVALID, "PARQUET", "%s is damaged: it cannot be read to its end",
-                         f->label);
-            st = st_place(st_hint(st, "write or transfer it again"), "%s", f->label);
-        }
-        buf_release(&sql);
+        st = check_file(NULL, d, &files->files[i]);
+        if (!st && unread)
+            st = read_values(d, &files->files[i]);
     }
     return st;
 }
@@ -211,7 +227,7 @@ enum st source_parquet_load(struct source_ledger *ledger, struct duck *d,
     add_files(&sql, "parquet_metadata", files->files, files->file_count);
     buf_addstr(&sql, "))");
     for (size_t i = 0; !st && i < files->file_count; i++) {
-        st = hash_file(ledger, &files->files[i]);
+        st = check_file(ledger, d, &files->files[i]);
         ingest_tell(progress, "reading", 0, 0);
     }
     if (!st)

@@ -35,7 +35,8 @@ static enum st stamp_of(struct task_stamp *out, int fd, const char *label)
     if (fstat(fd, &file))
         return st_fail_errno(errno, "cannot read %s", label);
     if (!S_ISREG(file.st_mode))
-        return st_fail(ST_INVALID, "SOURCE_FILE", "%s is not a regular file", label);
+        return st_hint(st_fail(ST_INVALID, "SOURCE_FILE", "%s is not a regular file", label),
+                       "name files, or a glob of them: DIR/*.csv");
     *out = (struct task_stamp){
         .device = (uint64_t)file.st_dev,
         .inode = (uint64_t)file.st_ino,
@@ -66,7 +67,9 @@ enum st task_file_check(const struct task_file *f)
     int fd = open(f->path, O_RDONLY | O_CLOEXEC);
     enum st st;
     if (fd < 0 && errno == ENOENT)
-        return st_fail(ST_CONFLICT, "SOURCE_CHANGED", "%s was removed while it was read", f->label);
+        return st_hint(
+            st_fail(ST_CONFLICT, "SOURCE_CHANGED", "%s was removed while it was read", f->label),
+            "leave files where they are until the ingest has ended");
     st = fd < 0 ? st_fail_errno(errno, "cannot read %s", f->label) : task_stamp_check(f, fd);
     fs_close(&fd);
     return st;
@@ -112,14 +115,21 @@ enum st task_add_file(struct task *t, size_t source, const char *path, const cha
     enum st st = ST_OK;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     label = label ? label : path;
-    if (fd < 0)
-        return st_fail_errno(errno, "cannot read %s", label);
+    if (fd < 0) {
+        int rc = errno;
+        st = st_fail_errno(rc, "cannot read %s", label);
+        return rc == EACCES ? st_hint(st, "let the user who ingests read it, and search its "
+                                          "directories: chmod, chown or setfacl")
+                            : st;
+    }
     st = stamp_of(&file.stamp, fd, label);
     if (st)
         goto done;
     const struct task_file *other = same_file(t, &file.stamp);
     if (other) {
-        st = st_fail(ST_INVALID, "SOURCE_FILE", "%s and %s are the same file", other->label, label);
+        st = st_hint(
+            st_fail(ST_INVALID, "SOURCE_FILE", "%s and %s are the same file", other->label, label),
+            "name it once");
         goto done;
     }
     file.path = realpath(path, NULL);

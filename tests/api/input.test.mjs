@@ -2,12 +2,13 @@
 // is served, and nothing is left behind.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { appendFileSync, chmodSync, symlinkSync } from 'node:fs';
+import { appendFileSync, chmodSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { Data } from '../kit/everline.mjs';
 import { leftovers } from '../kit/files.mjs';
+import { everlinePath, run, sourceDir, tempDir, until } from '../kit/process.mjs';
 
 const SECRET = 'Qwertz';
 const COLUMNS = { id: 'VARCHAR', n: 'SMALLINT', day: 'DATE' };
@@ -17,6 +18,9 @@ const definition = (format, more = {}) => ({
 });
 const CSV = 'id,n,day\na,1,2020-01-31\nb,-2,\n';
 const NDJSON = '{"id":"a","n":1,"day":"2020-01-31"}\n{"id":"b","n":-2}\n';
+const sample = (name) => readFileSync(join(sourceDir, 'tests', 'data', 'parquet', name));
+const PARQUET = sample('plain-dict-uncompressed-checksum.parquet');
+const inbox = tempDir('inbox');
 let data, server, token;
 
 before(async () => {
@@ -25,7 +29,11 @@ before(async () => {
   await data.put(definition('ndjson'));
   assert.equal((await data.ingest('csv', { t: data.file('good.csv', CSV) })).version, 1);
   assert.equal((await data.ingest('ndjson', { t: data.file('good.ndjson', NDJSON) })).version, 1);
-  server = await data.serve();
+  await data.put({ ...definition('parquet'), sources: { t: { format: 'parquet' } },
+    prepare: "SELECT DISTINCT 'a' AS id, long_field AS n, NULL AS day FROM t" });
+  assert.equal((await data.ingest('parquet', { t: data.file('good.parquet', PARQUET) })).version, 1);
+  mkdirSync(join(inbox, 'dev'));
+  server = await data.serve('--inbox', inbox);
   token = await data.token();
 });
 after(() => server?.stop());
@@ -61,6 +69,12 @@ const CSV_FILES = {
   'a date that does not exist': [`${CSV}c,1,2021-02-29\n`, 'CSV_CAST', /:4:3/],
   'nothing in it': ['', 'CSV_HEADER', /:1/],
   'a truncated gzip': [gzipSync(CSV).subarray(0, -9), 'COMPRESSION', /gzip -t/],
+  'a gzip that has another checksum': [((packed) => packed.fill(1, packed.length - 8, packed.length - 4))(gzipSync(CSV)), 'COMPRESSION', /gzip -t/],
+  'a zip archive': ['PK\x03\x04\x14\0', 'COMPRESSION', /unpack it/],
+  'other columns': [`first,last\n${SECRET},x\n`, 'CSV_HEADER', /no column "id"/],
+  'nothing but a byte order mark': ['\ufeff', 'CSV_HEADER', /:1/],
+  'CR alone for a line end': [CSV.replaceAll('\n', '\r'), 'CSV_NEWLINE', /:1/],
+  'a zip bomb': [gzipSync(Buffer.concat([Buffer.from(CSV), Buffer.alloc(80 << 20, '\n')])), 'INFLATE_RATIO', /--inflate-ratio/],
   'a bomb of zeros': [gzipSync(Buffer.alloc(80 << 20, '\n')), 'CSV_HEADER', /:1/],
 };
 for (const [what, [content, code, place]] of Object.entries(CSV_FILES))
@@ -75,6 +89,9 @@ const NDJSON_FILES = {
   'a number out of range': [`${NDJSON}{"id":"c","n":-32769}\n`, 'NDJSON_CAST', /:3:2/],
   'a date that does not exist': [`${NDJSON}{"id":"c","day":"2021-02-29"}\n`, 'NDJSON_CAST', /:3:3/],
   'invalid UTF-8': [Buffer.from(`${NDJSON}{"id":"\xff"}\n`, 'latin1'), 'NDJSON_UTF8', /:3/],
+  'a list of them': [`[${NDJSON.trim().replace('\n', ',')}]`, 'NDJSON_OBJECT', /jq -c/],
+  'NUL bytes': [`${NDJSON}{"id":"${SECRET}\0"}\n`, 'NDJSON_SYNTAX', /:3/],
+  'a text that does not end': [`${NDJSON}{"id":"${SECRET}\n`, 'NDJSON_SYNTAX', /:3/],
   'U+0000': [`${NDJSON}{"id":"\\u0000"}\n`, 'NDJSON_NUL', /:3/],
   'a line of 10 MB': [`${NDJSON}{"id":"${'x'.repeat(10e6)}"}\n`, 'NDJSON_RECORD_TOO_LONG', /:3/],
   'a truncated gzip': [gzipSync(NDJSON).subarray(0, -9), 'COMPRESSION', /gzip -t/],
@@ -82,6 +99,55 @@ const NDJSON_FILES = {
 };
 for (const [what, [content, code, place]] of Object.entries(NDJSON_FILES))
   test(`NDJSON with ${what}`, () => assertRefused('ndjson', data.file('bad.ndjson', content), code, place));
+
+const PARQUET_FILES = {
+  'its end cut off': [PARQUET.subarray(0, -9), 'PARQUET', /write or transfer it again/],
+  'nothing in it': ['', 'PARQUET', /write or transfer it again/],
+  'text in it': [CSV, 'PARQUET', /write or transfer it again/],
+  'a page that is not what its checksum says': [sample('rle-dict-uncompressed-corrupt-checksum.parquet'), 'PARQUET', /the page at byte 23 .*checksum/],
+};
+for (const [what, [content, code, place]] of Object.entries(PARQUET_FILES))
+  test(`Parquet with ${what}`, () => assertRefused('parquet', data.file('bad.parquet', content), code, place));
+
+test('one for each code sent over HTTP: its job says the same, and the spool is empty', async () => {
+  const before = leftovers(data), started = [];
+  for (const [dataset, files] of Object.entries({ csv: CSV_FILES, ndjson: NDJSON_FILES, parquet: PARQUET_FILES }))
+    for (const [what, [content, code]] of Object.entries(files)) {
+      if (started.some((other) => other.code === code)) continue;
+      const { status, text, json } = await server.post(`/v1/datasets/${dataset}/ingests?name=bad`, token, Buffer.from(content),
+        { 'content-type': 'application/octet-stream' });
+      assert.equal(status, 202, `${what}: ${text}`);
+      started.push({ job: json.job, what: `${dataset} with ${what}`, code });
+    }
+  for (const { job, what, code } of started) {
+    const row = await until(`${what} is judged`, async () => {
+      const { json } = await server.get(`/v1/jobs/${job}`, token);
+      return json.ended_at && json;
+    });
+    assert.deepEqual([row.state, row.error?.code], ['failed', code], `${what}: ${JSON.stringify(row)}`);
+    assert.ok(row.error.hint && !JSON.stringify(row).includes(SECRET), what);
+  }
+  await until('all uploads are gone', () => JSON.stringify(leftovers(data)) === JSON.stringify(before));
+  for (const dataset of ['csv', 'ndjson', 'parquet'])
+    assert.equal((await server.lookup(dataset, { id: 'a' }, token)).json.version, 1);
+});
+
+test('a link that leads out of the inbox is not followed', async () => {
+  const before = leftovers(data);
+  const link = (name, to) => symlinkSync(to, join(inbox, 'dev', name));
+  const wanted = data.file('wanted.csv', CSV);
+  link('file.csv', wanted);
+  link('dir', data.files);
+  link('far.csv', '../../../../../../../../../../etc/passwd');
+  for (const [path, code] of [['file.csv', 'INBOX_PATH'], ['dir/wanted.csv', 'INBOX_PATH'], ['far.csv', 'INBOX_PATH'], ['dir/*.csv', 'MISSING_SOURCE']]) {
+    const { status, json } = await server.post('/v1/datasets/csv/ingests', token, { sources: [{ path }] });
+    const error = status === 202 ? await until(`${path} is refused`, async () => (await server.get(`/v1/jobs/${json.job}`, token)).json.error) : json;
+    assert.equal(error.code, code, JSON.stringify(error));
+    assert.match(error.hint, /symbolic links/);
+    assert.ok(!JSON.stringify(error).includes(data.files), JSON.stringify(error));
+  }
+  assert.deepEqual(leftovers(data), before);
+});
 
 test('a byte order mark is no part of the first name, nor of the first member', async () => {
   assert.equal((await data.ingest('csv', { t: data.file('mark.csv', `\ufeff${CSV}`) })).outcome, 'identical');
@@ -113,14 +179,23 @@ test('what is no file, or cannot be read', async () => {
   const fifo = join(data.files, 'fifo.csv'), loop = join(data.files, 'loop.csv');
   execFileSync('mkfifo', [fifo]);
   symlinkSync(loop, loop);
-  const locked = data.file('locked.csv', CSV);
-  chmodSync(locked, 0);
-  const root = process.getuid() === 0; // reads everything
   for (const [path, place] of [[fifo, /not a regular file/], [data.files, /not a regular file/], [loop, /loop\.csv/],
-    ...(root ? [] : [[locked, /locked\.csv/]])]) {
+    [join(data.files, 'none.csv'), /none\.csv/]]) {
     const result = await data.ingestCli('csv', { t: path });
     assert.equal(result.code, 1, result.stderr);
     assert.match(result.stderr, place);
   }
+  assert.deepEqual(leftovers(data), before);
+});
+
+test('a file that may not be read', async () => {
+  const before = leftovers(data), locked = data.file('locked.csv', CSV);
+  chmodSync(locked, 0);
+  const ingest = [everlinePath, 'ingest', 'csv', '--data', data.directory, '--tenant', 'dev', '--source', locked];
+  const rootMay = ['setpriv', '--bounding-set', '-dac_override,-dac_read_search']; // read everything: this takes it away
+  const [program, ...args] = process.getuid() === 0 ? [...rootMay, ...ingest] : ingest;
+  const result = await run(program, args);
+  assert.equal(result.code, 1, result.stderr);
+  assert.match(result.stderr, /locked\.csv: Permission denied\n.*chmod/);
   assert.deepEqual(leftovers(data), before);
 });

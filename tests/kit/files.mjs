@@ -45,7 +45,7 @@ export function rot(path, offset) {
   rmSync(like);
 }
 
-/** What an ingest may leave behind: segment files and build directories, by name. */
-export const leftovers = (data) => ['segments', 'build'].flatMap((part) =>
-  [...filesBelow(join(data.directory, part))].map((path) => path.slice(data.directory.length)))
+/** What an ingest may leave behind: segment files, build directories and uploads, by name. */
+export const leftovers = (data) => ['segments', 'build', 'spool'].map((part) => join(data.directory, part))
+  .flatMap((path) => [...filesBelow(path, existing(path))].map((file) => file.slice(data.directory.length)))
   .concat(readdirSync(join(data.directory, 'build'))).sort();

@@ -113,6 +113,21 @@ static void a_file_that_is_damaged_is_refused(void **state)
     }
 }
 
+static void what_is_packed_otherwise_is_refused_by_name(void **state)
+{
+    static const struct {
+        const char *bytes, *name;
+    } files[] = {{"PK\003\004\024", " zip"}, {"\3757zXZ", " xz"}};
+    struct kit *kit = *state;
+    char *text;
+    size_t len;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        kit_fails(read_back(&text, &len, kit, files[i].bytes, 5, 4096, 0), "COMPRESSION", "a.csv",
+                  NULL);
+        assert_non_null(strstr(st_message(), files[i].name));
+    }
+}
+
 static void a_bomb_is_refused_while_it_is_read(void **state)
 {
     struct kit *kit = *state;
@@ -143,6 +158,7 @@ int main(void)
         kit_test(what_is_compressed_is_read_as_what_is_in_it),
         kit_test(a_file_that_is_cut_anywhere_is_refused),
         kit_test(a_file_that_is_damaged_is_refused),
+        kit_test(what_is_packed_otherwise_is_refused_by_name),
         kit_test(a_bomb_is_refused_while_it_is_read),
     };
     return cmocka_run_group_tests_name("ingest_reader", tests, NULL, NULL);

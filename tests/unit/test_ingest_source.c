@@ -4,6 +4,7 @@
 
 #include "ingest/build.h"
 #include "ingest/duck.h"
+#include "ingest/parquet_pages.h"
 
 #include <sys/stat.h>
 
@@ -342,6 +343,85 @@ static void a_parquet_file_that_is_cut_or_damaged_is_refused(void **state)
     buf_release(&text);
 }
 
+/* A file of tests/data/parquet, as a.parquet of the kit; its pages' bytes are in the file. */
+static void take_sample(struct buf *bytes, const struct kit *kit, const char *name)
+{
+    const char *root = getenv("EVERLINE_SOURCE_DIR");
+    char path[FS_PATH_MAX];
+    kit_ok(fs_path(path, "%s/tests/data/parquet/%s", root ? root : ".", name));
+    buf_reset(bytes);
+    if (fs_read(bytes, path))
+        fail_msg("%s is missing: set EVERLINE_SOURCE_DIR", path);
+    kit_write_bytes(kit, "a.parquet", bytes->data, bytes->len);
+}
+
+static enum st check_pages(struct duck *d, struct kit *kit)
+{
+    const struct task_file *f = &kit->task.sources[0].files[0];
+    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    enum st st = parquet_pages_check(d, f, fd);
+    fs_close(&fd);
+    return st;
+}
+
+/* One bit of each byte of the first page, which begins at `from`, after the other. */
+static void assert_every_byte_counts(struct kit *kit, struct buf *bytes, size_t from, size_t len)
+{
+    struct duck *d;
+    char *files[] = {kit->task.sources[0].files[0].path};
+    kit_ok(duck_open(&d, &(struct duck_options){0, 1, files, 1}));
+    for (size_t i = from; i < from + len; i++) {
+        bytes->data[i] ^= 1;
+        kit_write_bytes(kit, "a.parquet", bytes->data, bytes->len);
+        kit_fails(check_pages(d, kit), "PARQUET", "a.parquet", NULL);
+        bytes->data[i] ^= 1;
+    }
+    kit_write_bytes(kit, "a.parquet", bytes->data, bytes->len);
+    kit_ok(check_pages(d, kit));
+    duck_close(d);
+}
+
+#define SAMPLE(prepare)                                                                            \
+    "{'name':'t','sources':{'t':{'format':'parquet'}},'prepare':'" prepare                         \
+    "','key':{'fields':['id']},'record':{}}"
+
+static void a_page_that_is_not_what_its_checksum_says_is_found(void **state)
+{
+    struct kit *kit = *state;
+    struct parquet_page page;
+    struct buf bytes;
+    json_t *rows;
+    buf_init(&bytes, 1u << 20);
+    take_sample(&bytes, kit, "plain-dict-uncompressed-checksum.parquet");
+    kit_define(kit, SAMPLE("SELECT DISTINCT binary_field AS id FROM t"));
+    add(kit, "a.parquet");
+    assert_true(parquet_page_read(&page, (unsigned char *)bytes.data + 4, bytes.len - 4));
+    assert_true(page.has_crc && page.bytes > 0);
+    assert_every_byte_counts(kit, &bytes, 4 + page.header_bytes, (size_t)page.bytes);
+    for (size_t len = 0; len < page.header_bytes; len++)
+        assert_false(parquet_page_read(&page, (unsigned char *)bytes.data + 4, len));
+
+    take_sample(&bytes, kit, "rle-dict-snappy-checksum.parquet");
+    kit_define(kit, SAMPLE("SELECT DISTINCT binary_field AS id FROM t"));
+    add(kit, "a.parquet");
+    kit_ok(build(&rows, kit, NULL));
+    json_decref(rows);
+
+    /* Also when no value was needed, or what was wrong showed as something else. */
+    static const char *const prepares[] = {SAMPLE("SELECT DISTINCT binary_field AS id FROM t"),
+                                           SAMPLE("SELECT count(*)::VARCHAR AS id FROM t"),
+                                           SAMPLE("SELECT NULL::VARCHAR AS id FROM t")};
+    take_sample(&bytes, kit, "rle-dict-uncompressed-corrupt-checksum.parquet");
+    for (size_t i = 0; i < sizeof prepares / sizeof *prepares; i++) {
+        kit_define(kit, prepares[i]);
+        add(kit, "a.parquet");
+        kit_fails(build(&rows, kit, NULL), "PARQUET", "a.parquet", NULL);
+        assert_non_null(strstr(st_message(), "checksum"));
+    }
+    buf_release(&bytes);
+}
+
 static void assert_sum(const json_t *rows, size_t file, const struct kit *kit, const char *name)
 {
     json_t *source = json_array_get(json_object_get(rows, "sources"), 0);
@@ -399,6 +479,7 @@ int main(void)
         kit_test(parquet_columns_are_those_that_are_declared),
         kit_test(a_parquet_file_that_changes_is_refused),
         kit_test(a_parquet_file_that_is_cut_or_damaged_is_refused),
+        kit_test(a_page_that_is_not_what_its_checksum_says_is_found),
         kit_test(the_ledger_has_the_sha256_of_every_file),
     };
     return cmocka_run_group_tests_name("ingest_source", tests, NULL, NULL);
