@@ -63,12 +63,12 @@ enum st version_cmd(const struct cmd_args *args);
     }
 #define COMMANDS_REASON                                                                            \
     {                                                                                              \
-        "reason", CMD_STRING, "TEXT", NULL, "why; kept with the event", true                       \
+        "reason", CMD_STRING | CMD_ONCE, "TEXT", NULL, "why; kept with the event", true            \
     }
 #define COMMANDS_IF_MATCH                                                                          \
     {                                                                                              \
-        "if-match", CMD_UINT, "SEQUENCE", NULL, "refuse when the head is at another sequence",     \
-            false                                                                                  \
+        "if-match", CMD_UINT | CMD_ONCE, "SEQUENCE", NULL,                                         \
+            "refuse when the head is at another sequence", false                                   \
     }
 #define COMMANDS_JWKS_CA                                                                           \
     {                                                                                              \

@@ -42,7 +42,7 @@ static void print_option(FILE *out, const struct cmd_option *o)
         fprintf(out, " (default %s)", o->preset);
     if (o->required)
         fprintf(out, " (needed)");
-    if (o->type != CMD_ONCE) {
+    if (!(o->type & CMD_ONCE)) {
         cmd_variable(variable, o->name);
         fprintf(out, " [%s]", variable);
     }
@@ -215,7 +215,7 @@ enum st cmd_range(uint64_t *out, const struct cmd_args *args, const char *name, 
                   uint64_t max)
 {
     size_t i = index_of(args, name);
-    enum cmd_type type = args->cmd->options[i].type;
+    enum cmd_type type = cmd_type_of(&args->cmd->options[i]);
 
     *out = args->values[i].number;
     if (*out >= min && *out <= max)
@@ -246,7 +246,7 @@ bool cmd_same(const struct cmd_args *a, const struct cmd_args *b, const char *na
 {
     size_t i = index_of(a, name);
 
-    if (a->cmd->options[i].type != CMD_LIST)
+    if (cmd_type_of(&a->cmd->options[i]) != CMD_LIST)
         return is_same(a->values[i].text, b->values[i].text);
     for (unsigned n = 0;; n++) {
         const char *one = cmd_list(a, name, n), *other = cmd_list(b, name, n);

@@ -12,11 +12,13 @@
 enum cmd_type {
     CMD_FLAG,     /* --production */
     CMD_STRING,   /* --data DIR */
-    CMD_ONCE,     /* --output FILE: a string that no variable gives, since it is of this one call */
     CMD_LIST,     /* --source A --source B */
     CMD_UINT,     /* --workers 2 */
     CMD_DURATION, /* --ttl 1h, 500ms, 25s, 5m, 1d: milliseconds */
     CMD_BYTES,    /* --memory 4GiB, 512MiB, 4096: bytes */
+    /* With one of these. Of this one call (--reason TEXT, --from VERSION): no variable gives it,
+     * for who forgot that it is set would do something else than is written there. */
+    CMD_ONCE = 1 << 4,
 };
 
 struct cmd_option {

@@ -45,7 +45,10 @@ static bool has_options(const struct cmd_program *p, const struct cmd *c)
 static void print_example(const struct cmd_option *o)
 {
     printf("# %s%s%s\n", o->help, o->metavar ? ": " : "", o->metavar ? o->metavar : "");
-    printf("#%s = %s\n", o->name, o->preset ? o->preset : o->type == CMD_FLAG ? "false" : "");
+    printf("#%s = %s\n", o->name,
+           o->preset                    ? o->preset
+           : cmd_type_of(o) == CMD_FLAG ? "false"
+                                        : "");
 }
 
 enum st cmd_config_example(const struct cmd_args *args)
@@ -109,9 +112,10 @@ static enum st dump(struct cmd_table *table, const struct cmd_args *args, const 
 
     for (size_t i = 0; !st && c->options[i].name; i++) {
         const char *name = c->options[i].name;
-        if (c->options[i].type != CMD_LIST || !of->values[i].text)
+        if (cmd_type_of(&c->options[i]) != CMD_LIST || !of->values[i].text)
             add_row(table, of, i, of->values[i].text ? of->values[i].text : "");
-        for (unsigned j = 0; c->options[i].type == CMD_LIST && (item = cmd_list(of, name, j)); j++)
+        for (unsigned j = 0;
+             cmd_type_of(&c->options[i]) == CMD_LIST && (item = cmd_list(of, name, j)); j++)
             add_row(table, of, i, item);
     }
     free(of);

@@ -94,7 +94,7 @@ static enum st add(struct reading *r, const char *section, const char *name, con
 
     if (st || !*value) /* an empty value says nothing, as in the environment */
         return st;
-    if ((!o || o->type != CMD_LIST) && is_there(f, section, name) && (o || !*section))
+    if ((!o || cmd_type_of(o) != CMD_LIST) && is_there(f, section, name) && (o || !*section))
         return st_fail(ST_USAGE, NULL, "\"%.64s\" is there twice", name);
     if (f->count == SETTINGS_MAX)
         return st_fail(ST_USAGE, NULL, "more than %d settings", SETTINGS_MAX);

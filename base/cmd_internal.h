@@ -54,6 +54,11 @@ void cmd_args_release(struct cmd_args *args);
 enum st cmd_without_line(struct cmd_args *out, const struct cmd_args *like,
                          const struct cmd *cmd) ST_MUST_USE;
 
+static inline enum cmd_type cmd_type_of(const struct cmd_option *o)
+{
+    return o->type & ~(unsigned)CMD_ONCE;
+}
+
 const struct cmd_option *cmd_find_option(const struct cmd *c, const char *name); /* NULL: none */
 bool cmd_is_shared(const struct cmd_program *program, const char *name);
 

@@ -24,7 +24,6 @@ static const struct {
 } TYPES[] = {
     [CMD_FLAG] = {NULL, NULL},
     [CMD_STRING] = {NULL, NULL},
-    [CMD_ONCE] = {NULL, NULL},
     [CMD_LIST] = {NULL, NULL},
     [CMD_UINT] = {NUMBERS, "a whole number"},
     [CMD_DURATION] = {DURATIONS, "a duration such as 500ms, 25s, 5m, 1h or 1d"},
@@ -62,7 +61,7 @@ enum st cmd_value(uint64_t *number, const struct cmd_option *o, const char *text
     static const char *const YES[] = {"1", "true"}, *const NO[] = {"0", "false"};
 
     *number = 0;
-    if (o->type == CMD_FLAG) {
+    if (cmd_type_of(o) == CMD_FLAG) {
         for (size_t i = 0; i < 2; i++) {
             if (strcmp(text, YES[i]) == 0)
                 *number = 1;
@@ -71,8 +70,9 @@ enum st cmd_value(uint64_t *number, const struct cmd_option *o, const char *text
         }
         return st_fail(ST_USAGE, NULL, "%s: true or false expected", origin);
     }
-    if (TYPES[o->type].units && !parse_number(number, TYPES[o->type].units, text))
-        return st_fail(ST_USAGE, NULL, "%s: %s expected", origin, TYPES[o->type].expected);
+    enum cmd_type type = cmd_type_of(o);
+    if (TYPES[type].units && !parse_number(number, TYPES[type].units, text))
+        return st_fail(ST_USAGE, NULL, "%s: %s expected", origin, TYPES[type].expected);
     return ST_OK;
 }
 
@@ -81,7 +81,7 @@ static enum st set_value(struct cmd_args *args, size_t i, const char *text, enum
 {
     const struct cmd_option *o = &args->cmd->options[i];
 
-    if (o->type == CMD_LIST) {
+    if (cmd_type_of(o) == CMD_LIST) {
         if (args->item_count == CMD_LIST_MAX)
             return st_fail(ST_USAGE, NULL, "--%s is there more than %d times", o->name,
                            CMD_LIST_MAX);
@@ -117,7 +117,7 @@ static enum st fill_in(struct cmd_args *args, size_t i)
     enum st st;
 
     cmd_variable(variable, o->name);
-    const char *text = o->type == CMD_ONCE ? NULL : getenv(variable);
+    const char *text = o->type & CMD_ONCE ? NULL : getenv(variable);
     if (text && *text)
         return set_value(args, i, text, CMD_ENVIRONMENT, variable);
     st = take_from_file(args, i, args->cmd->name);
@@ -191,9 +191,9 @@ static enum st parse_option(struct cmd_args *args, char **argv, int argc, int *a
         i++;
     if (!options || !options[i].name)
         return st_fail(ST_USAGE, NULL, "unknown option --%.*s", (int)(len < 64 ? len : 64), text);
-    if (args->values[i].text && options[i].type != CMD_LIST)
+    if (args->values[i].text && cmd_type_of(&options[i]) != CMD_LIST)
         return st_fail(ST_USAGE, NULL, "--%s is there twice", options[i].name);
-    if (options[i].type == CMD_FLAG)
+    if (cmd_type_of(&options[i]) == CMD_FLAG)
         return equals ? st_fail(ST_USAGE, NULL, "--%s takes no value", options[i].name)
                       : set_value(args, i, "true", CMD_GIVEN, options[i].name);
     if (!equals && *at + 1 == argc)

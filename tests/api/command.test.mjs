@@ -73,6 +73,24 @@ test('what EVERLINE_OUTPUT says is a format, and no file that an export would wr
   assert.doesNotMatch((await everline(['export', '--help'])).stdout, /EVERLINE_OUTPUT/);
 });
 
+test('what is of one call is said in that call: a variable that was forgotten does nothing else instead', async () => {
+  const own = await Data.make('dev');
+  await own.put(THINGS);
+  const env = Object.fromEntries(Object.entries({ FROM: '1', TO: '1', VERSION: '1.2.3', FORCE: 'true', REASON: 'x', DRY_RUN: 'true', IF_MATCH: '99', SOURCE: '/dev/null', DATASET: 'x' })
+    .map(([name, value]) => [`EVERLINE_${name}`, value]));
+  const rows = (count) => own.file('rows.csv', csv(things(count)));
+  for (const count of [5, 6, 7]) assert.equal((await own.ingest('things', { things: rows(count) }, { env })).rows.accepted, count);
+  assert.equal((await own.ok(['export', 'things'], { tenant: 'dev', env })).trimEnd().split('\n').length, 8);
+  assert.match((await own.cli(['rollback', 'things'], { tenant: 'dev', env })).stderr, /--reason/);
+  await own.ok(['rollback', 'things', '--reason', 'bad'], { tenant: 'dev', env });
+  assert.equal((await own.versions('things')).find(({ current }) => current).version, 2);
+  await own.ok(['jobs', 'list'], { tenant: 'dev', env });
+  await own.ok(['usage'], { tenant: 'dev', env });
+  assert.equal((await own.cli(['backup'], { env })).code, 2);
+  for (const command of ['rollback', 'backup', 'restore', 'usage', 'ingest', 'export'])
+    assert.doesNotMatch((await everline([command, '--help'])).stdout, /EVERLINE_(FROM|TO|VERSION|REASON|IF_MATCH|SOURCE)\b/);
+});
+
 test('on a terminal progress is one line, however narrow, which is gone in the end', async () => {
   await data.put({ ...THINGS, name: 'wide' });
   const rows = data.file('wide.csv', csv(things(50_000))), env = { EVERLINE_DATA: data.directory, EVERLINE_TENANT: 'dev' };
