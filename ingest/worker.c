@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define LOOK_MS 20 /* between looks whether the catalog has changed: no system call but the nap */
-#define AT_LEAST_MS 500 /* what died changes no catalog */
+#define AT_LEAST_MS 500u /* what died changes no catalog */
 #define FAILURES_MAX 4  /* after them it tries every 8 s */
 
 struct worker {
