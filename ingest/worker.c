@@ -12,7 +12,7 @@
 
 #define LOOK_MS 20 /* between looks whether the catalog has changed: no system call but the nap */
 #define AT_LEAST_MS 500u /* what died changes no catalog */
-#define FAILURES_MAX 4  /* after them it tries every 8 s */
+#define FAILURES_MAX 4   /* after them it tries every 8 s */
 
 struct worker {
     const struct worker_options *options;
