@@ -6,6 +6,7 @@
 #include "store/store.h"
 
 enum st serve_cmd(const struct cmd_args *args);
+enum st serve_check(const struct cmd_args *args) ST_MUST_USE; /* are its options right? */
 enum st dataset_put_cmd(const struct cmd_args *args);
 enum st dataset_delete_cmd(const struct cmd_args *args);
 enum st dataset_check_cmd(const struct cmd_args *args);

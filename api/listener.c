@@ -67,6 +67,13 @@ static enum st read_address(struct api_listener *l, const char *text)
     return ST_OK;
 }
 
+enum st api_listener_check(const char *text)
+{
+    struct api_listener l = {.probes = false};
+
+    return read_address(&l, text);
+}
+
 static enum st add(struct api_listeners *out, struct api_server *server, const char *text,
                    bool probes)
 {

@@ -34,6 +34,8 @@ struct api_listeners {
 };
 
 /* Reads the addresses of the server's options. ST_USAGE, ST_INVALID. */
+/* Is it an address of --listen? ST_USAGE. */
+enum st api_listener_check(const char *text) ST_MUST_USE;
 enum st api_listeners_read(struct api_listeners *out, struct api_server *server) ST_MUST_USE;
 /* Request threads of all of them. */
 unsigned api_listeners_threads(const struct api_listeners *l);

@@ -1,4 +1,6 @@
+#include "api/client.h"
 #include "api/commands.h"
+#include "api/cors.h"
 #include "api/listener.h"
 #include "api/server.h"
 
@@ -41,8 +43,9 @@ static enum st read_word(unsigned *out, const struct cmd_args *args, const char 
     for (*out = 0; words[*out]; ++*out)
         if (strcmp(words[*out], text) == 0)
             return ST_OK;
-    return st_fail(ST_USAGE, NULL, "--%s: \"%.32s\" is none of those that --help names", name,
-                   text);
+    enum st st =
+        st_fail(ST_USAGE, NULL, "--%s: \"%.32s\" is none of those that --help names", name, text);
+    return cmd_blame(st, args, name, NULL);
 }
 
 static enum st read_log(struct api_options *o, const struct cmd_args *args)
@@ -59,18 +62,40 @@ static enum st read_log(struct api_options *o, const struct cmd_args *args)
     return st;
 }
 
-/* All that were given, NULL at the end. */
+/* All that were given, NULL at the end, each checked. */
 static enum st read_list(const char **out, size_t max, const struct cmd_args *args,
-                         const char *name)
+                         const char *name, enum st (*check_fn)(const char *text))
 {
     size_t n = 0;
 
-    while (n < max && (out[n] = cmd_list(args, name, (unsigned)n)))
-        n++;
+    for (; n < max && (out[n] = cmd_list(args, name, (unsigned)n)); n++) {
+        enum st st = check_fn(out[n]);
+        if (st)
+            return cmd_blame(st, args, name, out[n]);
+    }
     out[n] = NULL;
     return cmd_list(args, name, (unsigned)n)
-               ? st_fail(ST_USAGE, NULL, "--%s: at most %zu", name, max)
+               ? cmd_blame(st_fail(ST_USAGE, NULL, "--%s: at most %zu", name, max), args, name,
+                           NULL)
                : ST_OK;
+}
+
+static enum st check_proxy(const char *text)
+{
+    struct api_proxies proxies;
+    enum st st = api_proxies_read(&proxies, (const char *const[]){text, NULL}, false);
+
+    api_proxies_release(&proxies);
+    return st;
+}
+
+static enum st check_outgoing(const char *text)
+{
+    struct network_list list = {0};
+    enum st st = network_list_add(&list, text);
+
+    network_list_release(&list);
+    return st ? st_wrap(st, "--outgoing") : ST_OK;
 }
 
 static enum st read_proxies(struct api_options *o, struct reading *r)
@@ -78,7 +103,8 @@ static enum st read_proxies(struct api_options *o, struct reading *r)
     static const char *const HEADERS[] = {"x-forwarded-for", "forwarded", NULL};
     uint64_t per_address = 0;
     unsigned header = 0;
-    enum st st = read_list(r->trusted_proxies, TRUSTED_PROXIES_MAX, r->args, "trusted-proxy");
+    enum st st =
+        read_list(r->trusted_proxies, TRUSTED_PROXIES_MAX, r->args, "trusted-proxy", check_proxy);
 
     if (!st)
         st = read_word(&header, r->args, "proxy-header", HEADERS);
@@ -107,7 +133,7 @@ static enum st read_settings(struct api_options *o, struct reading *r)
     if (!st)
         st = cmd_range(&o->max_wait_ms, args, "max-wait", 0, TIMEOUT_MAX_MS);
     if (!st)
-        st = read_list(r->cors_origins, CORS_ORIGINS_MAX, args, "cors-origin");
+        st = read_list(r->cors_origins, CORS_ORIGINS_MAX, args, "cors-origin", api_cors_check);
     if (!st)
         st = read_proxies(o, r);
     return st ? st : read_log(o, args);
@@ -128,9 +154,11 @@ static enum st read_options(struct api_options *o, struct reading *r)
     o->inbox = cmd_string(args, "inbox");
     o->config_file = cmd_config_file(args);
     o->production = cmd_flag(args, "production");
-    enum st st = read_list(r->listen, API_LISTENERS_MAX, args, "listen");
+    enum st st = read_list(r->listen, API_LISTENERS_MAX, args, "listen", api_listener_check);
+    if (!st && o->metrics_listen && api_listener_check(o->metrics_listen))
+        st = cmd_blame(ST_USAGE, args, "metrics-listen", NULL);
     if (!st)
-        st = read_list(r->outgoing, OUTGOING_MAX, args, "outgoing");
+        st = read_list(r->outgoing, OUTGOING_MAX, args, "outgoing", check_outgoing);
     if (!st)
         st = cmd_range(&workers, args, "workers", 0, WORKERS_MAX);
     if (!st)
@@ -174,6 +202,14 @@ static enum st reload(struct api_options *o, void *ctx)
     r->before = first->before;
     first->before = r;
     return ST_OK;
+}
+
+enum st serve_check(const struct cmd_args *args)
+{
+    struct reading r = {.args = args};
+    struct api_options options = {.reload_fn = NULL};
+
+    return read_options(&options, &r);
 }
 
 enum st serve_cmd(const struct cmd_args *args)

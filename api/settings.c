@@ -1,6 +1,5 @@
 #include "api/internal.h"
 
-#include "api/cors.h"
 #include "api/links.h"
 #include "api/production.h"
 #include "api/tls.h"
@@ -9,9 +8,6 @@
 
 static enum st make(struct api_settings **out, const struct api_options *o)
 {
-    for (const char *const *origin = o->cors_origins; *origin; origin++)
-        if (api_cors_check(*origin))
-            return ST_USAGE;
     struct api_settings *s = *out = calloc(1, sizeof *s);
     if (!s)
         return st_fail(ST_NOMEM, NULL, "out of memory");

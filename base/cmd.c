@@ -211,6 +211,21 @@ uint64_t cmd_bytes(const struct cmd_args *args, const char *name)
     return args->values[index_of(args, name)].number;
 }
 
+enum st cmd_blame(enum st st, const struct cmd_args *args, const char *name, const char *item)
+{
+    size_t i = index_of(args, name);
+    unsigned line = args->values[i].line;
+    char variable[64];
+
+    for (unsigned j = 0; item && j < args->item_count; j++)
+        if (args->items[j].text == item)
+            line = args->items[j].line;
+    cmd_variable(variable, name);
+    if (args->values[i].origin == CMD_FILE)
+        return st_place(st, "%s:%u", args->file.path, line);
+    return args->values[i].origin == CMD_ENVIRONMENT ? st_place(st, "%s", variable) : st;
+}
+
 enum st cmd_range(uint64_t *out, const struct cmd_args *args, const char *name, uint64_t min,
                   uint64_t max)
 {
@@ -220,11 +235,12 @@ enum st cmd_range(uint64_t *out, const struct cmd_args *args, const char *name, 
     *out = args->values[i].number;
     if (*out >= min && *out <= max)
         return ST_OK;
-    return st_fail(ST_USAGE, NULL, "--%s: from %llu to %llu%s expected", name,
-                   (unsigned long long)min, (unsigned long long)max,
-                   type == CMD_DURATION ? " milliseconds"
-                   : type == CMD_BYTES  ? " bytes"
-                                        : "");
+    enum st st = st_fail(ST_USAGE, NULL, "--%s: from %llu to %llu%s expected", name,
+                         (unsigned long long)min, (unsigned long long)max,
+                         type == CMD_DURATION ? " milliseconds"
+                         : type == CMD_BYTES  ? " bytes"
+                                              : "");
+    return cmd_blame(st, args, name, NULL);
 }
 
 const char *cmd_list(const struct cmd_args *args, const char *name, unsigned i)

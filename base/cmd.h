@@ -63,6 +63,11 @@ enum st cmd_config_example(const struct cmd_args *args) ST_MUST_USE;
 enum st cmd_config_check(const struct cmd_args *args) ST_MUST_USE;
 enum st cmd_config_dump(const struct cmd_args *args) ST_MUST_USE;
 
+/* The options of a command as this file alone has them. cmd_free, in any case; what is got from it
+ * lives as long. */
+enum st cmd_by_file(struct cmd_args **out, const struct cmd_args *args, const char *path,
+                    const char *command) ST_MUST_USE;
+
 /* The configuration file that was read; NULL: none. */
 const char *cmd_config_file(const struct cmd_args *args);
 
@@ -80,6 +85,10 @@ const char *cmd_string(const struct cmd_args *args,
 uint64_t cmd_uint(const struct cmd_args *args, const char *name);
 uint64_t cmd_duration_ms(const struct cmd_args *args, const char *name);
 uint64_t cmd_bytes(const struct cmd_args *args, const char *name);
+/* Returns `st`, a failure that is the value's of this option; of a list that item's. Adds where it
+ * is written: the file with the line, or the variable. */
+enum st cmd_blame(enum st st, const struct cmd_args *args, const char *name,
+                  const char *item) ST_MUST_USE;
 /* Any of the three, in its unit; ST_USAGE, and the message says the range, when it is outside. */
 enum st cmd_range(uint64_t *out, const struct cmd_args *args, const char *name, uint64_t min,
                   uint64_t max) ST_MUST_USE;

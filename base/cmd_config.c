@@ -151,7 +151,8 @@ enum st cmd_config_dump(const struct cmd_args *args)
     if (!st && found)
         cmd_table_print(table, stdout);
     else if (!st && !args->program->partial)
-        st = st_fail(ST_NOT_FOUND, NULL, "no such command has options");
+        st = st_hint(st_fail(ST_USAGE, NULL, "no such command has options"), "see: %s help",
+                     args->program->name);
     cmd_table_free(table);
     return st;
 }

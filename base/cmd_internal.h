@@ -28,6 +28,7 @@ struct cmd_args {
     int argc; /* the command line after the command's name; borrowed */
     char **argv;
     const char *config; /* --config */
+    bool file_only;     /* the environment says nothing */
     struct cmd_file file;
     const char *operands[CMD_OPERANDS_MAX];
     unsigned operand_count;
@@ -40,6 +41,7 @@ struct cmd_args {
     struct { /* of CMD_LIST options, in order */
         const struct cmd_option *option;
         const char *text;
+        unsigned line; /* of the file; 0: it is not from there */
     } items[CMD_LIST_MAX];
     unsigned item_count;
 };

@@ -86,6 +86,7 @@ static enum st set_value(struct cmd_args *args, size_t i, const char *text, enum
             return st_fail(ST_USAGE, NULL, "--%s is there more than %d times", o->name,
                            CMD_LIST_MAX);
         args->items[args->item_count].option = o;
+        args->items[args->item_count].line = args->values[i].line;
         args->items[args->item_count++].text = text;
     }
     args->values[i].text = text;
@@ -101,8 +102,8 @@ static enum st take_from_file(struct cmd_args *args, size_t i, const char *secti
     enum st st = ST_OK;
 
     for (size_t at = 0; !st && (at = cmd_file_find(f, section, name, at)) < f->count; at++) {
-        st = set_value(args, i, f->settings[at].value, CMD_FILE, name);
         args->values[i].line = f->settings[at].line;
+        st = set_value(args, i, f->settings[at].value, CMD_FILE, name);
         if (st)
             st = st_place(st, "%s:%u", f->path, f->settings[at].line);
     }
@@ -117,7 +118,7 @@ static enum st fill_in(struct cmd_args *args, size_t i)
     enum st st;
 
     cmd_variable(variable, o->name);
-    const char *text = o->type & CMD_ONCE ? NULL : getenv(variable);
+    const char *text = o->type & CMD_ONCE || args->file_only ? NULL : getenv(variable);
     if (text && *text)
         return set_value(args, i, text, CMD_ENVIRONMENT, variable);
     st = take_from_file(args, i, args->cmd->name);
@@ -250,6 +251,21 @@ enum st cmd_without_line(struct cmd_args *out, const struct cmd_args *like, cons
     out->cmd = cmd;
     out->file = like->file;
     return fill_all(out);
+}
+
+enum st cmd_by_file(struct cmd_args **out, const struct cmd_args *args, const char *path,
+                    const char *command)
+{
+    struct cmd_args *of = *out = calloc(1, sizeof *of);
+
+    if (!of)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    of->program = args->program;
+    of->file_only = true;
+    for (of->cmd = args->program->commands; strcmp(of->cmd->name, command) != 0; of->cmd++)
+        ;
+    enum st st = cmd_file_read(&of->file, path, args->program);
+    return st ? st : fill_all(of);
 }
 
 void cmd_args_release(struct cmd_args *args)

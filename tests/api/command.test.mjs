@@ -55,13 +55,25 @@ test('the configuration file gives options, of both programs, and is checked by 
   assert.match(dump.stdout, /^versions +keys +\/k +environment$/m);
 
   for (const [text, line, says] of [['[serve]\nbody-limit = 2MB\n', 2, /body-limit/], ['[serve]\n\nport = 1\n', 3, /port/],
+    ['[serve]\nlisten = 127.0.0.1:0\nlog-level = loud\n', 3, /log-level: "loud"/], ['[serve]\nusage-interval = 0s\n', 2, /usage-interval: from 1/],
+    ['[serve]\ncors-origin = https://a.example\ncors-origin = b\ncors-origin = https://c.example\n', 3, /"b" is not an origin[^]*hint: /],
+    ['[serve]\ntrusted-proxy = unix\n\ntrusted-proxy = nobody\n', 4, /trusted-proxy: /], ['[serve]\noutgoing = 10.0.0.0/99\n', 2, /outgoing: /],
+    ['[serve]\n\nlisten = 127.0.0.1:99999\n', 3, /listen: /], ['[serve]\nmetrics-listen = here\n', 2, /listen: /], ['[serve]\nproxy-header = via\n', 2, /proxy-header/],
     ['[ingest]\nmemory = lots\n', 2, /memory/], ['[nothing]\nx = 1\n', 2, /nothing/]]) {
     const bad = data.file('bad.conf', text);
     const result = await everline(['config', 'check', bad]);
     assert.equal(result.code, 2);
     assert.match(result.stderr, says);
     assert.ok(result.stderr.includes(`at ${bad}:${line}\n`), result.stderr);
+    if (!text.startsWith('[serve]')) continue;
+    const served = await data.cli(['serve', '--config', bad]);
+    assert.equal(served.code, 2);
+    assert.ok(served.stderr.includes(`at ${bad}:${line}\n`), served.stderr);
   }
+  const env = { ...process.env, EVERLINE_LOG_LEVEL: 'loud' };
+  assert.match((await data.cli(['serve'], { env })).stderr, /log-level: "loud"[^]* at EVERLINE_LOG_LEVEL\n/);
+  assert.equal((await everline(['config', 'check', conf], { env })).code, 0, 'of the file alone');
+  assert.equal((await everline(['config', 'dump', 'nothing'])).code, 2);
 });
 
 test('what EVERLINE_OUTPUT says is a format, and no file that an export would write', async () => {

@@ -192,7 +192,7 @@ test('the list of origins is taken by a reload; without one nobody may', async (
   await reload('[serve]\ncors-origin = *\n');
   assert.equal((await preflight('https://anybody.example')).headers['access-control-allow-origin'], '*');
   for (const wrong of ['https://app.example/', 'app.example', 'HTTPS://App.example', 'https://'])
-    assert.match(await reload(`[serve]\ncors-origin = ${wrong}\n`), /is not an origin/);
+    assert.match(await reload(`[serve]\ncors-origin = ${wrong}\n`), new RegExp(`is not an origin.*"place":"${config}:2"`));
   assert.equal((await preflight('https://anybody.example')).headers['access-control-allow-origin'], '*');
   await reload('[serve]\n');
   const reply = await preflight(APP);
