@@ -2,11 +2,14 @@
 
 #include "api/route.h"
 
+#include <string.h>
+
 static const char *const CLASSES[] = {"1xx", "2xx", "3xx", "4xx", "5xx", NULL};
 static const char *const TENANT_CLASSES[] = {"none", STORE_TENANT_CLASSES, NULL};
 enum { TENANT_CLASS_COUNT = sizeof TENANT_CLASSES / sizeof TENANT_CLASSES[0] - 1 };
 static const char *const OUTCOMES[] = {"match", "no_match", NULL};
 static const char *const TOKENS[] = {"cached", "verified", "refused", NULL};
+static const char *const LIMITS[] = {"RATE_LIMIT", "DAY_LIMIT", "GUESS_LIMIT", NULL};
 static const double BOUNDS_S[] = {0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025,
                                   0.005,   0.01,   0.05,    0.25,   1,     5};
 
@@ -67,6 +70,12 @@ enum st api_metrics_register(struct api_metrics *out, struct metrics *m)
          {.name = "everline_requests_shed_total",
           .help = "Requests refused because they had waited too long and too many were waiting.",
           .kind = METRIC_COUNTER}},
+        {&out->limited,
+         {.name = "everline_requests_limited_total",
+          .help = "Requests refused by limits of tenants and subjects, and of guesses.",
+          .kind = METRIC_COUNTER,
+          .label = "code",
+          .label_values = LIMITS}},
         {&out->certificate_end,
          {.name = "everline_tls_certificate_end_timestamp_seconds",
           .help = "When the certificate of the server expires; 0: there is none.",
@@ -96,4 +105,11 @@ void api_metrics_lookups(const struct api_metrics *counts, uint64_t matches, uin
         metric_add(counts->matches, 0, matches);
     if (misses)
         metric_add(counts->matches, 1, misses);
+}
+
+void api_metrics_limited(const struct api_metrics *counts, const char *code)
+{
+    for (unsigned i = 0; LIMITS[i]; i++)
+        if (strcmp(LIMITS[i], code) == 0)
+            metric_add(counts->limited, i, 1);
 }

@@ -15,7 +15,11 @@ struct api_metrics {
     struct metric *certificate_end;
     struct metric *refused; /* connections over the limit of their address */
     struct metric *shed;    /* requests under overload */
+    struct metric *limited; /* requests, by the limit that refused them */
 };
+
+/* A request that a limit has refused; `code` is the problem's. */
+void api_metrics_limited(const struct api_metrics *counts, const char *code);
 
 enum st api_metrics_register(struct api_metrics *out, struct metrics *m) ST_MUST_USE;
 struct api_route;

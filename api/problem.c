@@ -123,6 +123,8 @@ void api_problem(struct api_reply *reply, const struct api_request *request, enu
                  "\"code\":\"%s\",\"request_id\":\"%s\"}",
                  p->title, p->http, p->title, code, request->request_id);
     }
+    if (p->http == 429)
+        api_metrics_limited(&request->server->counts, code);
     if (p->http == 401)
         api_reply_text(reply, "WWW-Authenticate", "Bearer realm=\"everline\"");
     if (strcmp(code, "BUSY") == 0 || strcmp(code, "CATALOG_BUSY") == 0 ||

@@ -45,6 +45,7 @@ struct queue {
 struct adopter {
     char keys_dir[FS_PATH_MAX];
     unsigned slots;
+    const struct adopter_metrics *metrics;
     struct adopted *entries;
     pthread_t thread;
     pthread_mutex_t mutex;
@@ -97,12 +98,13 @@ static void free_work(struct work *w)
 }
 
 /* What does not fit beside what is served stays out, and is read when it is asked for. */
-static enum st warm_segment(struct work *w, struct pace *pace)
+static enum st warm_segment(const struct adopter *a, struct work *w, struct pace *pace)
 {
     uint64_t spare = memory_spare_bytes(), cold;
     enum st st = store_segment_warm(&cold, w->segment,
                                     spare > RESERVE_BYTES ? spare - RESERVE_BYTES : 0, pace);
 
+    metric_add(a->metrics->cold_bytes, 0, cold);
     if (!st && cold)
         log_event(LOG_LEVEL_WARN, "cold",
                   "segment %.12s: %llu of %llu bytes were not brought into memory, which has no "
@@ -125,6 +127,7 @@ static enum st verify(struct work *w, struct pace *pace)
 
 static void open_segment(const struct adopter *a, struct work *w)
 {
+    uint64_t start_ns = clock_steady_ns();
     struct pace pace;
 
     pace_begin(&pace, &a->resting, &a->stopping);
@@ -133,8 +136,10 @@ static void open_segment(const struct adopter *a, struct work *w)
         w->status = store_segment_open_checked(&w->segment, w->path, a->keys_dir, w->tenant,
                                                w->definition, a->slots);
     if (!w->status) {
-        w->status = warm_segment(w, &pace);
-        if (w->status) {
+        w->status = warm_segment(a, w, &pace);
+        if (!w->status) {
+            metric_observe_ns(a->metrics->open_seconds, 0, clock_steady_ns() - start_ns);
+        } else {
             store_segment_close(w->segment);
             w->segment = NULL;
         }
@@ -190,7 +195,8 @@ static void *adopter_main(void *arg)
     return NULL;
 }
 
-enum st adopter_start(struct adopter **out, const char *keys_dir, unsigned slots)
+enum st adopter_start(struct adopter **out, const char *keys_dir, unsigned slots,
+                      const struct adopter_metrics *metrics)
 {
     pthread_condattr_t monotonic;
     struct adopter *a = calloc(1, sizeof *a);
@@ -203,6 +209,7 @@ enum st adopter_start(struct adopter **out, const char *keys_dir, unsigned slots
         return st;
     }
     a->slots = slots;
+    a->metrics = metrics;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&a->mutex, NULL);

@@ -5,6 +5,7 @@
 #ifndef EVERLINE_STORE_ADOPT_H
 #define EVERLINE_STORE_ADOPT_H
 
+#include "base/metrics.h"
 #include "store/internal.h"
 
 struct adopter;
@@ -38,7 +39,13 @@ struct adopted {
     struct adopted *next;
 };
 
-enum st adopter_start(struct adopter **out, const char *keys_dir, unsigned slots) ST_MUST_USE;
+struct adopter_metrics {
+    struct metric *open_seconds, *cold_bytes; /* or NULL */
+};
+
+/* `metrics` is borrowed. */
+enum st adopter_start(struct adopter **out, const char *keys_dir, unsigned slots,
+                      const struct adopter_metrics *metrics) ST_MUST_USE;
 void adopter_stop(struct adopter *a); /* no entry may be in use */
 
 /* From now on requests are answered: the helper thread rests as long as it works (base/pace.h). */

@@ -3,15 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const STATE_NAMES[] = {
+const char *const version_state_names[] = {
     [VERSION_IN_PROGRESS] = "IN_PROGRESS",
     [VERSION_SUCCEEDED] = "SUCCEEDED",
     [VERSION_HELD] = "HELD",
     [VERSION_FAILED] = "FAILED",
     [VERSION_QUARANTINED] = "QUARANTINED",
     [VERSION_RETIRED] = "RETIRED",
+    NULL,
 };
-#define STATES (sizeof STATE_NAMES / sizeof STATE_NAMES[0])
 #define BIT(state) (1u << (state))
 
 /* Which states a move may start from, where it ends, and how it touches the pointer. */
@@ -43,13 +43,13 @@ static const struct rule {
 
 const char *version_state_name(enum version_state state)
 {
-    return STATE_NAMES[state];
+    return version_state_names[state];
 }
 
 static bool state_parse(enum version_state *out, const char *name)
 {
-    for (size_t i = 0; i < STATES; i++)
-        if (strcmp(STATE_NAMES[i], name) == 0) {
+    for (size_t i = 0; i < VERSION_STATES; i++)
+        if (strcmp(version_state_names[i], name) == 0) {
             *out = (enum version_state)i;
             return true;
         }

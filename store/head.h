@@ -20,6 +20,8 @@ enum version_state {
     VERSION_RETIRED,
 };
 
+#define VERSION_STATES 6
+extern const char *const version_state_names[]; /* NULL at the end */
 const char *version_state_name(enum version_state state);
 
 /* The allowed moves of a version, one row each in head.c. */

@@ -6,6 +6,8 @@
 
 #define BLIND_MS 5000 /* not having looked for so long, the process is not ready */
 
+static const double OPEN_BOUNDS_S[] = {0.001, 0.01, 0.1, 1, 10, 60};
+
 static enum st register_metrics(struct store_keeper *k)
 {
     const struct {
@@ -28,6 +30,22 @@ static enum st register_metrics(struct store_keeper *k)
          {.name = "everline_datasets_unavailable",
           .help = "Datasets whose current version is damaged.",
           .kind = METRIC_GAUGE}},
+        {&k->metrics.versions,
+         {.name = "everline_versions",
+          .help = "Versions of all datasets, by state.",
+          .kind = METRIC_GAUGE,
+          .label = "state",
+          .label_values = version_state_names}},
+        {&k->metrics.adopter.open_seconds,
+         {.name = "everline_segment_open_seconds",
+          .help = "How long it took to verify, open and warm a segment.",
+          .kind = METRIC_HISTOGRAM,
+          .bounds_s = OPEN_BOUNDS_S,
+          .bound_count = sizeof OPEN_BOUNDS_S / sizeof OPEN_BOUNDS_S[0]}},
+        {&k->metrics.adopter.cold_bytes,
+         {.name = "everline_segment_cold_bytes_total",
+          .help = "Bytes that were not brought into memory, which had no room for them.",
+          .kind = METRIC_COUNTER}},
         {&k->metrics.catalog_damaged,
          {.name = "everline_catalog_damaged",
           .help = "1: the catalog came to harm while it was open; versions cannot change.",
@@ -86,7 +104,8 @@ enum st store_keeper_start(struct store_keeper **out, const struct store_keeper_
     if (!st && !k->store->catalog.lock.refused)
         st = run_register(&k->server, k->store->run_dir, RUN_SERVER);
     if (!st)
-        st = adopter_start(&k->adopter, store_keys_dir(k->store), options->slots);
+        st = adopter_start(&k->adopter, store_keys_dir(k->store), options->slots,
+                           &k->metrics.adopter);
     if (!st)
         st = keeper_load_first_view(k);
     if (!st)

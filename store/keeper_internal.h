@@ -59,7 +59,8 @@ struct store_keeper {
     struct queue_metrics queue_metrics;
     struct scrub *scrub;
     struct {
-        struct metric *flips, *segments, *late, *unavailable, *catalog_damaged;
+        struct metric *flips, *segments, *late, *unavailable, *versions, *catalog_damaged;
+        struct adopter_metrics adopter;
     } metrics;
 };
 

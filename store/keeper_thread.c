@@ -36,6 +36,8 @@ static void report_readiness(struct store_keeper *k, struct refresh *r)
     metric_set(k->metrics.late, 0, r->late);
     metric_set(k->metrics.unavailable, 0, r->unavailable);
     metric_set(k->metrics.segments, 0, adopter_open_count(k->adopter));
+    for (unsigned i = 0; i < VERSION_STATES; i++)
+        metric_set(k->metrics.versions, i, r->versions[i]);
     pthread_mutex_lock(&k->mutex);
     char *old = k->why;
     bool news = (why == NULL) != (old == NULL) || (why && strcmp(why, old) != 0);

@@ -215,6 +215,9 @@ static void explain(struct refresh *r, const struct head *h, const struct st_rep
 /* Takes the head when a new serving needs it. */
 static void add_whole_head(struct refresh *r, struct catalog_txn *t, struct head *h)
 {
+    for (size_t i = 0; i < h->version_count; i++)
+        r->versions[h->versions[i].state]++;
+
     static const struct st_report OPENING = {ST_UNAVAILABLE, "OPENING", "it is being opened", "",
                                              ""};
     const struct head_version *current = head_find(h, h->current);

@@ -26,9 +26,10 @@ struct refresh {
     struct store_view *view;    /* the next one; NULL after a failure */
     bool changed;               /* it differs from `previous` */
     unsigned late, unavailable; /* datasets */
-    struct buf why;             /* a line for each of those */
-    json_t *acks;               /* key -> ack: to be written */
-    uint64_t seen;              /* id of the transaction that was read */
+    unsigned versions[VERSION_STATES];
+    struct buf why; /* a line for each of those */
+    json_t *acks;   /* key -> ack: to be written */
+    uint64_t seen;  /* id of the transaction that was read */
 };
 
 /* The tenants of the next view, and its epoch of them. A failure is the transaction's. */

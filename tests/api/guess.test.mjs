@@ -256,3 +256,20 @@ test('a tenant that is deleted and made again has no fresh day', async () => {
   const reply = await until('its limit is known', async () => { const one = await list(who); return one.headers.ratelimit && one; });
   assertProblem(reply, 429, 'DAY_LIMIT');
 });
+
+test('metrics count what limits refuse, by limit and not by tenant', async () => {
+  const counted = async () => {
+    const { text } = await first.get('/metrics');
+    const found = [...text.matchAll(/^everline_requests_limited_total\{code="(\w+)"\} (\d+)$/gm)].map(([, code, count]) => [code, Number(count)]);
+    assert.deepEqual(found.map(([code]) => code), ['RATE_LIMIT', 'DAY_LIMIT', 'GUESS_LIMIT']);
+    return found.map(([, count]) => count);
+  };
+  const before = await counted();
+  assert.ok(before.every((count) => count > 0), `each was met above: ${before}`);
+  await data.ok(['tenant', 'put', 'brief', '--requests-per-day', '1']);
+  const who = await data.token({ tenant: 'brief' });
+  await until('it is refused', async () => (await list(who)).status === 429);
+  const now = await counted();
+  for (let n = 0; n < 3; n++) assertProblem(await list(who), 429, 'DAY_LIMIT');
+  assert.deepEqual(await counted(), [now[0], now[1] + 3, now[2]]);
+});

@@ -73,6 +73,29 @@ test('metrics count what was asked', async () => {
   assert.equal(difference(/^everline_requests_total\{.*"lookupBatch"/), 1);
   assert.equal(difference(/^everline_lookups_total\{.*"match"/), 3);
   assert.equal(difference(/^everline_lookups_total\{.*"no_match"/), 2);
+  assert.equal(difference(/^everline_responses_total\{class="2xx"/), 4, 'and the first look at the metrics');
+  const versions = Object.fromEntries([...second].filter(([name]) => name.startsWith('everline_versions')).map(([name, count]) => [/"(\w+)"/.exec(name)[1], count]));
+  assert.deepEqual(versions, { IN_PROGRESS: 0, SUCCEEDED: 1, HELD: 0, FAILED: 0, QUARANTINED: 0, RETIRED: 0 });
+  assert.deepEqual(['everline_segment_open_seconds_count', 'everline_segments_open', 'everline_segment_cold_bytes_total', 'everline_datasets_late']
+    .map((name) => second.get(name)), [1, 1, 0, 0]);
+});
+
+test('metrics tell of a new version: its state, its opening, and the flip', async () => {
+  const other = await Data.make('dev');
+  await other.put(THINGS);
+  const live = await other.serve();
+  const read = async (name) => Number((await live.get('/metrics')).text.match(new RegExp(`^${name} (\\S+)$`, 'm'))[1]);
+  try {
+    const [flips, opened] = [await read('everline_flips_total'), await read('everline_segment_open_seconds_count')];
+    for (const count of [3, 4]) await other.ingest('things', { things: other.file('n.csv', csv(things(count))) });
+    await until('the second is served', async () => (await read('everline_versions\\{state="SUCCEEDED"\\}')) === 2);
+    assert.deepEqual([await read('everline_flips_total') - flips, await read('everline_segment_open_seconds_count') - opened], [2, 2]);
+    await other.ok(['rollback', 'things', '--reason', 'a test'], { tenant: 'dev' });
+    await until('it is rolled back', async () => (await read('everline_versions\\{state="QUARANTINED"\\}')) === 1);
+    assert.equal(await read('everline_flips_total') - flips, 3);
+  } finally {
+    await live.stop();
+  }
 });
 
 test('SIGTERM lets a request that is under way finish, then the server ends with 0', async () => {

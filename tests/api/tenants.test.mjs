@@ -109,6 +109,18 @@ test('a tenant with datasets stays; one without goes, and its tokens with it', a
   assert.equal((await remove('short')).status, 204);
 });
 
+test('a batch has at most as many keys as the tenant may', async () => {
+  const who = await data.token({ tenant: 'acme' }), keys = (count) => Array.from({ length: count }, (_, i) => ({ id: `t0000${i}` }));
+  await put('acme', { limits: { max_batch_keys: 2 } });
+  const over = await until('it is known', async () => {
+    const reply = await server.batch('things', keys(3), who);
+    return reply.status === 413 && reply;
+  });
+  assertProblem(over, 413, 'TOO_MANY_KEYS');
+  assert.equal((await server.batch('things', keys(2), who)).json.results.length, 2);
+  await put('acme', {});
+});
+
 test('only platform:admin gets there', async () => {
   const admin = await data.token({ tenant: 'dev', scope: 'tenant:admin audit:read data:read' });
   for (const [method, path, body] of [['GET', '/v1/tenants'], ['GET', '/v1/tenants/dev'], ['PUT', '/v1/tenants/dev', {}], ['DELETE', '/v1/tenants/dev?reason=x']])
