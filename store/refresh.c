@@ -367,18 +367,20 @@ static void add_candidates(struct refresh *r, struct catalog_txn *t)
     char key[CATALOG_KEY_SIZE] = "", tenant[STORE_NAME_SIZE], dataset[STORE_NAME_SIZE];
     json_t *candidate;
 
-    while ((candidate = catalog_after(t, CATALOG_CANDIDATES, "", key))) {
+    while (catalog_after_any(&candidate, t, CATALOG_CANDIDATES, "", key)) {
         struct head_version v = {
             .version = (uint64_t)json_integer_value(json_object_get(candidate, "version"))};
         struct version_segments vs = {0};
 
-        if (sscanf(key, "%63[^/]/%63[^/]/", tenant, dataset) != 2)
-            catalog_fail(t, st_fail(ST_CORRUPT, "CATALOG_DAMAGED", "a candidate has a wrong key"));
+        if (!candidate || sscanf(key, "%63[^/]/%63[^/]/", tenant, dataset) != 2)
+            catalog_fail(t, st_fail(ST_CORRUPT, "CATALOG_DAMAGED", "a candidate is damaged"));
         catalog_fail(t, head_segments_from_json(&v, json_object_get(candidate, "segments")));
         if (!t->status)
             want_all(&vs, r, t, tenant, dataset, v.version, v.segments, v.segment_count, ADOPT_NOW);
         if (!t->status && (vs.damaged || (!vs.opening && !vs.bad)))
             judge_candidate(r, t, key, candidate, &vs);
+        if (is_local(t->status)) /* who offers it waits until this server's time is over */
+            catalog_forgive(t);
         store_definition_free(vs.definition);
         free(v.segments);
         json_decref(candidate);

@@ -1,6 +1,7 @@
 #include "store/revocation_internal.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "store/internal.h"
 #include "store/view_internal.h"
 
@@ -40,7 +41,7 @@ static void make_room(struct catalog_txn *t, const char *tenant, int64_t now_s)
     json_t *row;
 
     snprintf(prefix, sizeof prefix, "%s/", tenant);
-    while ((row = catalog_after(t, CATALOG_REVOCATIONS, prefix, key))) {
+    while (catalog_after_any(&row, t, CATALOG_REVOCATIONS, prefix, key)) {
         int64_t expires_s = seconds_of(row, "expires_s");
         if (expires_s && expires_s < now_s)
             catalog_delete(t, CATALOG_REVOCATIONS, key);
@@ -142,13 +143,25 @@ static uint64_t read_epoch(struct catalog_txn *t)
     return (uint64_t)next;
 }
 
+/* Of one that is damaged only the key is known: it has no end, and stops nothing else. */
+static int64_t end_of(const char *key, const json_t *row)
+{
+    size_t tenant_len = strcspn(key, "/");
+
+    if (row)
+        return seconds_of(row, "until_s");
+    log_failure(LOG_LEVEL_ERROR, "revocation_damaged",
+                "tokens of tenant %.*s that it may be of are refused", (int)tenant_len, key);
+    return INT64_MAX;
+}
+
 static void load_all(struct revocations *r, struct catalog_txn *t)
 {
     char key[CATALOG_KEY_SIZE] = "";
     size_t room = 0;
     json_t *row;
 
-    while ((row = catalog_after(t, CATALOG_REVOCATIONS, "", key))) {
+    while (catalog_after_any(&row, t, CATALOG_REVOCATIONS, "", key)) {
         if (r->count == room) {
             room = room ? 2 * room : 64;
             struct revoked *grown = reallocarray(r->list, room, sizeof *grown);
@@ -160,7 +173,7 @@ static void load_all(struct revocations *r, struct catalog_txn *t)
             r->list = grown;
         }
         memcpy(r->list[r->count].key, key, sizeof key);
-        r->list[r->count++].until_s = seconds_of(row, "until_s");
+        r->list[r->count++].until_s = end_of(key, row);
         json_decref(row);
     }
 }

@@ -348,6 +348,35 @@ test('a row of a tenant that is damaged while a server runs takes out that tenan
   }
 });
 
+test('a damaged revocation refuses what it may be of, and keeps nothing else from being taken in', async () => {
+  const { data, answers, catalog } = await prepared();
+  const [mine, ada, other] = [await data.token(), await data.token({ subject: 'ada' }), await data.token({ subject: 'li' })];
+  const revoke = (...what) => data.ok(['token', 'revoke', ...what, '--reason', 'a test'], { tenant: 'dev' });
+  const status = async (server, token) => (await server.get('/v1/datasets', token)).status;
+  let server = await data.serve();
+  try {
+    await revoke('--subject', 'ada');
+    await until('ada is refused', async () => (await status(server, ada)) === 401);
+    const file = readFileSync(catalog);
+    let places = 0;
+    for (let at = -1; (at = file.indexOf('{"until_s":', at + 1)) >= 0; places++) flipByte(catalog, at + 2);
+    assert.ok(places > 0);
+    await revoke('--subject', 'li');
+    await until('the next one is known', async () => (await status(server, other)) === 401);
+    assert.match(server.log, /"event":"revocation_damaged","message":"tokens of tenant dev/);
+    for (let round = 0; round < 2; round++) {
+      const later = await data.token({ subject: 'ada' });
+      assert.deepEqual([await status(server, ada), await status(server, later), await status(server, mine)], [401, 401, 200]);
+      assert.deepEqual(await answersOf(server, mine), answers);
+      if (round === 1) break;
+      assert.equal(await server.stop(), 0, server.log);
+      server = await data.serve();
+    }
+  } finally {
+    await server.stop();
+  }
+});
+
 test('verify goes past an entry of the catalog that is damaged, and says so', async () => {
   const { data, catalog } = await prepared();
   const file = readFileSync(catalog);

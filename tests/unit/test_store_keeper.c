@@ -199,6 +199,27 @@ static void a_publish_by_another_process_is_acknowledged_and_served(void **state
     store_keeper_stop(k);
 }
 
+static void an_offer_that_is_damaged_keeps_no_other_from_being_taken_in(void **state)
+{
+    struct kit *kit = *state;
+    struct catalog_txn t;
+    json_t *bad = json_pack("{s:i, s:[{s:s}]}", "version", 7, "segments", "sha256", "rubbish");
+
+    catalog_begin_write(&t, &kit->store->catalog);
+    catalog_put(&t, CATALOG_CANDIDATES, "acme", bad);
+    catalog_put(&t, CATALOG_CANDIDATES, "acme/people/job-1", bad);
+    kit_ok(catalog_commit(&t));
+    json_decref(bad);
+    struct publisher p = publisher_new(kit, "green", STORE_FLIPPED);
+    struct store_keeper *k = start(kit);
+
+    publisher_run(&p);
+    await_version(k, 0, 2);
+    assert_colour(served(store_view_enter(k, 0), "things"), 0, "green");
+    store_view_leave(k, 0);
+    store_keeper_stop(k);
+}
+
 static void a_view_entered_before_a_flip_goes_on_reading_the_old_version(void **state)
 {
     struct publisher p = publisher_new(*state, "blue", STORE_FLIPPED);
@@ -930,6 +951,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_first_view_serves_every_current_version),
         TEST(a_publish_by_another_process_is_acknowledged_and_served),
+        TEST(an_offer_that_is_damaged_keeps_no_other_from_being_taken_in),
         TEST(a_view_entered_before_a_flip_goes_on_reading_the_old_version),
         TEST(a_damaged_segment_takes_away_its_dataset_and_no_other),
         TEST(a_stopped_writer_stops_no_reader_and_its_death_frees_the_lock),
