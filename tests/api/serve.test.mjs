@@ -4,9 +4,10 @@ import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { after, before, test } from 'node:test';
 import { Data, Server } from '../kit/everline.mjs';
-import { everlinePath, run, start, tempDir, until } from '../kit/process.mjs';
+import { buildDir, everlinePath, run, start, tempDir, until } from '../kit/process.mjs';
 import { csv, THINGS, things } from '../kit/samples.mjs';
 
 let data, server, token;
@@ -96,6 +97,24 @@ test('metrics tell of a new version: its state, its opening, and the flip', asyn
   } finally {
     await live.stop();
   }
+});
+
+test('an upload goes to the disk as it comes, and not through the memory', async (t) => {
+  if (!/^EVERLINE_SANITIZE:\w+=$/m.test(readFileSync(join(buildDir, 'CMakeCache.txt'), 'utf8'))) return t.skip('a sanitizer keeps what was freed');
+  const peak = () => Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${server.process.pid}/status`, 'utf8'))[1]) * 1024;
+  const piece = Buffer.alloc(1 << 20, 'x'), count = 96, before = peak();
+  const reply = await new Promise((resolve, reject) => {
+    const request = http.request({ host: '127.0.0.1', port: server.port, method: 'POST', path: '/v1/uploads',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'text/csv', 'transfer-encoding': 'chunked' } }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (part) => { text += part; }).on('end', () => resolve({ status: response.statusCode, text }));
+    });
+    request.on('error', reject);
+    Readable.from(Array(count).fill(piece)).pipe(request);
+  });
+  assert.equal(reply.status, 201, reply.text);
+  assert.equal(JSON.parse(reply.text).bytes, count * piece.length);
+  assert.ok(peak() - before < 24 * piece.length, `${(peak() - before) / piece.length} MiB more`);
 });
 
 test('SIGTERM lets a request that is under way finish, then the server ends with 0', async () => {
