@@ -98,6 +98,15 @@ static bool is_number(const char *text)
     return digits > 0 && digits <= DIGITS_MAX && text[digits] == '\0';
 }
 
+static bool is_method(const char *text)
+{
+    const char *at = text;
+
+    while (*at >= 'A' && *at <= 'Z')
+        at++;
+    return at > text && *at == '\0';
+}
+
 /* RFC 3986: what is not visible ASCII is escaped, and a fragment is not sent. */
 static bool is_target(const char *text)
 {
@@ -118,7 +127,7 @@ const char *api_head_fault(const struct api_head *head, const char *method, cons
 {
     if (head->fault)
         return head->fault;
-    if (!*method || strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != strlen(method))
+    if (!is_method(method))
         return "the method is not in capital letters";
     if (strcmp(method, "CONNECT") == 0)
         return "CONNECT is for proxies";
