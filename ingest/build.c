@@ -188,7 +188,7 @@ enum st build_run(json_t **report, const struct task *t, const struct ingest_pro
                          t->memory_bytes / 8 * 3, t->threads)) ||
         (st = gather(b)))
         goto done;
-    ingest_tell(progress, "sorting", b->collected.prepared, b->collected.prepared);
+    ingest_tell(progress, "sorting", 0, 0); /* nobody counts how far it is */
     if ((st = sorter_finish(b->sorter)) || (st = open_writer(b)))
         goto done;
     for (size_t r = 0; !st && r < def->rollup_count; r++)

@@ -487,10 +487,37 @@ static void memory_that_is_not_enough_is_an_error(void **state)
     assert_string_equal(st_hint_text(), "raise --memory");
 }
 
+/* `ctx`: the phase before, or NULL. */
+static void see_phase(const char *phase, uint64_t rows, uint64_t total, void *ctx)
+{
+    const char **last = ctx;
+    bool begins = !*last || strcmp(*last, phase) != 0;
+    *last = phase;
+    if (begins && total && rows >= total)
+        fail_msg("%s has just begun, and %llu of %llu rows are done", phase,
+                 (unsigned long long)rows, (unsigned long long)total);
+}
+
+static void a_phase_that_begins_is_not_said_to_be_done(void **state)
+{
+    struct kit *kit = *state;
+    const char *last = NULL;
+    struct ingest_progress progress = {.fn = see_phase, .ctx = &last};
+    json_t *rows;
+    kit_define(kit, THINGS);
+    kit_add(kit, 0, "a.csv", "id,colour,price\n1,red,2.5\n2,blue,1\n");
+    kit_path(kit->task.directory, kit, "build");
+    kit_ok(fs_mkdir(kit->task.directory, 0700));
+    kit_ok(kit_build(&rows, NULL, &kit->task, &progress));
+    assert_non_null(last);
+    json_decref(rows);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         kit_test(a_batch_becomes_a_segment),
+        kit_test(a_phase_that_begins_is_not_said_to_be_done),
         kit_test(rollups_count_each_record_once),
         kit_test(the_same_rows_give_the_same_bytes),
         kit_test(memory_threads_and_order_leave_no_trace),
