@@ -62,19 +62,18 @@ static void settle(struct store *s, struct store_wait *wait, void *ctx)
 
 /* ---- one message ---- */
 
-static enum st sign(char out[64], const struct errand *e, const char *timestamp)
+enum st api_hooks_sign(char out[API_HOOKS_SIGNATURE_SIZE], const struct secret *key, const char *id,
+                       const char *timestamp, const char *body)
 {
     unsigned char digest[DIGEST_BYTES];
     struct digest_hmac *hmac = NULL;
     struct buf b;
 
-    if (e->keyless.status)
-        return st_restore(&e->keyless);
     buf_init(&b, 1u << 20);
-    buf_addf(&b, "%s.%s.%s", e->hook.id, timestamp, e->hook.payload);
+    buf_addf(&b, "%s.%s.%s", id, timestamp, body);
     enum st st = buf_status(&b);
     if (!st)
-        st = digest_hmac_new(&hmac, &e->key);
+        st = digest_hmac_new(&hmac, key);
     if (!st) {
         digest_hmac_sum(digest, hmac, b.data, b.len);
         memcpy(out, "v1,", 3);
@@ -88,7 +87,7 @@ static enum st sign(char out[64], const struct errand *e, const char *timestamp)
 static enum st post(const struct errand *e)
 {
     const struct store_hook *hook = &e->hook;
-    char id[STORE_HOOK_ID_SIZE + 16], timestamp[32], signature[64];
+    char id[STORE_HOOK_ID_SIZE + 16], timestamp[32], signature[API_HOOKS_SIGNATURE_SIZE];
     char time_header[64], signature_header[96];
     const char *const headers[] = {"content-type: application/json", id, time_header,
                                    signature_header, NULL};
@@ -97,7 +96,9 @@ static enum st post(const struct errand *e)
     if (!hook->url[0])
         return ST_OK; /* the tenant does not want to be told any more */
     snprintf(timestamp, sizeof timestamp, "%lld", (long long)(clock_wall_us() / 1000000));
-    enum st st = sign(signature, e, timestamp);
+    enum st st = e->keyless.status
+                     ? st_restore(&e->keyless)
+                     : api_hooks_sign(signature, &e->key, hook->id, timestamp, hook->payload);
     if (st)
         return st;
     snprintf(id, sizeof id, "webhook-id: %s", hook->id);

@@ -7,7 +7,9 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* What follows after a time, for each expression; the days are those of a calendar. */
 static const struct {
@@ -74,6 +76,40 @@ static void test_agrees_with_a_walk(void **state)
     assert_true(found > 1000);
 }
 
+/* Schedules are in UTC: where clocks are put forward and back, an hour is neither skipped nor there
+ * twice. The days are those of 2026 in that zone, and the ones around them. */
+static void test_no_zone_moves_it(void **state)
+{
+    static const struct {
+        const char *zone, *from;
+    } CHANGES[] = {{"America/New_York", "2026-03-06T00:00:00Z"},
+                   {"America/New_York", "2026-10-30T00:00:00Z"},
+                   {"EST5EDT,M3.2.0,M11.1.0", "2026-03-06T00:00:00Z"},
+                   {"EST5EDT,M3.2.0,M11.1.0", "2026-10-30T00:00:00Z"},
+                   {"CET-1CEST,M3.5.0,M10.5.0/3", "2026-03-27T00:00:00Z"},
+                   {"CET-1CEST,M3.5.0,M10.5.0/3", "2026-10-23T00:00:00Z"}};
+    struct cron hourly, nightly;
+
+    (void)state;
+    assert_int_equal(cron_parse(&hourly, "0 * * * *"), ST_OK);
+    assert_int_equal(cron_parse(&nightly, "30 2 * * *"), ST_OK);
+    for (size_t i = 0; i < sizeof CHANGES / sizeof CHANGES[0]; i++) {
+        int64_t hour_us, night_us;
+        assert_int_equal(setenv("TZ", CHANGES[i].zone, 1), 0);
+        tzset();
+        assert_int_equal(clock_parse(&hour_us, CHANGES[i].from), ST_OK);
+        night_us = hour_us + 150 * 60000000ll - 86400000000ll;
+        for (int day = 0; day < 5; day++) {
+            assert_int_equal(cron_next(&nightly, night_us), night_us + 86400000000ll);
+            night_us += 86400000000ll;
+            for (int hour = 0; hour < 24; hour++, hour_us += 3600000000ll)
+                assert_int_equal(cron_next(&hourly, hour_us), hour_us + 3600000000ll);
+        }
+    }
+    unsetenv("TZ");
+    tzset();
+}
+
 static void test_refused(void **state)
 {
     static const char *const WRONG[][2] = {
@@ -104,6 +140,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_next),
         cmocka_unit_test(test_agrees_with_a_walk),
+        cmocka_unit_test(test_no_zone_moves_it),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
