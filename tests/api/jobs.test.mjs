@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { assertProblem, Data } from '../kit/everline.mjs';
 import { filesBelow } from '../kit/files.mjs';
-import { tempDir, until } from '../kit/process.mjs';
+import { ingestPath, start, tempDir, until } from '../kit/process.mjs';
 import { csv, keyOf, PEOPLE, PERSONS, THINGS, things } from '../kit/samples.mjs';
 
 let data, server, token, other, inbox;
@@ -276,6 +276,30 @@ test('a server that stops ends the streams of who follows', async () => {
   await cancel(blocked);
   await ended(blocked);
   await ended(id);
+});
+
+test('a worker that is told to stop hands its job to another one at once', async () => {
+  const own = await Data.make('dev');
+  await own.put(SLOW);
+  const [first, mine] = [await own.serve('--ingest-workers', '0'), await own.token()];
+  const { job: id } = (await first.post('/v1/datasets/slow/ingests', mine, csv(things(3)), CSV)).json;
+  const at = async () => (await first.get(`/v1/jobs/${id}`, mine)).json;
+  const runs = (attempt) => until(`it runs in attempt ${attempt}`, async () => { const row = await at(); return row.state === 'running' && row.progress && row; });
+  const worker = () => start(ingestPath, ['worker', '--data', own.directory]);
+  const one = worker();
+  const began = await runs(1);
+  one.child.kill('SIGTERM');
+  assert.equal((await one.ended).code, 0, one.stderr);
+  const waits = await at(); /* its lease of 30 s is over by now */
+  assert.deepEqual([waits.state, readdirSync(join(own.directory, 'build'))], ['queued', []]);
+  const other = worker();
+  const row = await runs(2);
+  assert.ok(row.created_at === began.created_at && row.attempt > began.attempt, JSON.stringify(row));
+  await first.post(`/v1/jobs/${id}/cancel`, mine);
+  await until('it is over', async () => (await at()).state === 'canceled');
+  other.child.kill('SIGTERM');
+  assert.equal((await other.ended).code, 0, other.stderr);
+  assert.equal(await first.stop(), 0);
 });
 
 test('the commands: list, show, cancel, retry', async () => {

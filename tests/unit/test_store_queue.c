@@ -222,6 +222,46 @@ static void a_job_of_a_killed_worker_is_redelivered_at_once_three_times_and_then
     assert_int_equal(lease.attempt, STORE_MAX_ATTEMPTS + 1);
 }
 
+/* Sets a member of the lease of a job, whose owner lives. */
+static void change_lease(struct kit *kit, const char *job, const char *member, json_t *value)
+{
+    struct catalog_txn t;
+
+    catalog_begin_write(&t, &kit->store->catalog);
+    json_t *row = catalog_get(&t, CATALOG_JOBS, job);
+    store_set(&t, json_object_get(row, "lease"), member, value);
+    catalog_put(&t, CATALOG_JOBS, job, row);
+    kit_ok(catalog_commit(&t));
+    json_decref(row);
+}
+
+/* The clock of leases begins anew with the machine: what it said before says nothing. */
+static void a_lease_ends_with_its_time_and_with_the_boot_it_is_of(void **state)
+{
+    struct kit *kit = *state;
+    struct store_lease lease, again;
+    bool settled;
+    job_id job;
+
+    enqueue(job, kit, "acme", "a", 0);
+    for (unsigned way = 0; way < 2; way++) {
+        assert_next(kit, &lease, job);
+        kit_ok(store_job_settle(&settled, kit->store));
+        assert_false(settled);
+        assert_nothing_to_lease(kit);
+        if (way)
+            change_lease(kit, job, "until_ms", json_integer((json_int_t)clock_boot_ms()));
+        else
+            change_lease(kit, job, "boot", json_string("an-earlier-one"));
+        kit_ok(store_job_settle(&settled, kit->store));
+        assert_true(settled);
+        assert_state(kit, job, "queued");
+        assert_int_equal(store_lease_check(kit->store, &lease), ST_FENCED);
+    }
+    assert_next(kit, &again, job);
+    assert_int_equal(again.attempt, lease.attempt + 1);
+}
+
 static void a_released_job_is_somebody_elses_and_the_attempt_does_not_count(void **state)
 {
     struct kit *kit = *state;
@@ -517,6 +557,7 @@ int main(void)
         TEST(tenants_take_turns_however_many_jobs_one_has),
         TEST(a_tenant_runs_no_more_jobs_than_it_may),
         TEST(a_job_of_a_killed_worker_is_redelivered_at_once_three_times_and_then_dead),
+        TEST(a_lease_ends_with_its_time_and_with_the_boot_it_is_of),
         TEST(a_released_job_is_somebody_elses_and_the_attempt_does_not_count),
         TEST(a_job_released_with_an_error_is_dead_after_three_attempts),
         TEST(a_job_that_its_process_gives_up_while_it_waits_says_why),
