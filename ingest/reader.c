@@ -1,7 +1,6 @@
 #include "ingest/reader.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -178,21 +177,16 @@ static enum st begin(struct reader *r)
 enum st reader_open(struct reader **out, const struct task_file *f, struct digest_stream *digest)
 {
     struct reader *r = calloc(1, sizeof *r);
-    enum st st = ST_OK;
+    enum st st;
 
     *out = NULL;
     if (!r)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     r->file = f;
     r->digest = digest;
+    r->fd = -1;
     r->input = malloc(INPUT_BYTES);
-    r->fd = open(f->path, O_RDONLY | O_CLOEXEC);
-    if (!r->input)
-        st = st_fail(ST_NOMEM, NULL, "out of memory");
-    else if (r->fd < 0)
-        st = st_fail_errno(errno, "cannot read %s", f->label);
-    if (!st)
-        st = task_stamp_check(f, r->fd);
+    st = r->input ? task_file_open(&r->fd, f) : st_fail(ST_NOMEM, NULL, "out of memory");
     while (!st && r->have < sizeof codecs->magic && !r->ended)
         st = fill(r);
     if (!st)

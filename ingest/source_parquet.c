@@ -6,8 +6,6 @@
 #include "ingest/parquet_pages.h"
 #include "ingest/source_internal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <strings.h>
 
 /* Nothing of a file's path or place becomes a column. */
@@ -170,9 +168,8 @@ static enum st check_file(struct source_ledger *ledger, struct duck *d, const st
 {
     unsigned char sum[DIGEST_BYTES];
     uint64_t size;
-    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
-    enum st st =
-        fd < 0 ? st_fail_errno(errno, "cannot read %s", f->label) : task_stamp_check(f, fd);
+    int fd;
+    enum st st = task_file_open(&fd, f);
     if (!st)
         st = parquet_pages_check(d, f, fd);
     if (!st && ledger)

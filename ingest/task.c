@@ -62,15 +62,24 @@ enum st task_stamp_check(const struct task_file *f, int fd)
     return ST_OK;
 }
 
-enum st task_file_check(const struct task_file *f)
+enum st task_file_open(int *fd, const struct task_file *f)
 {
-    int fd = open(f->path, O_RDONLY | O_CLOEXEC);
     enum st st;
-    if (fd < 0 && errno == ENOENT)
+    *fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    if (*fd < 0 && errno == ENOENT)
         return st_hint(
             st_fail(ST_CONFLICT, "SOURCE_CHANGED", "%s was removed while it was read", f->label),
             "leave files where they are until the ingest has ended");
-    st = fd < 0 ? st_fail_errno(errno, "cannot read %s", f->label) : task_stamp_check(f, fd);
+    st = *fd < 0 ? st_fail_errno(errno, "cannot read %s", f->label) : task_stamp_check(f, *fd);
+    if (st)
+        fs_close(fd);
+    return st;
+}
+
+enum st task_file_check(const struct task_file *f)
+{
+    int fd;
+    enum st st = task_file_open(&fd, f);
     fs_close(&fd);
     return st;
 }

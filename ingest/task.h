@@ -67,7 +67,9 @@ enum st task_receive(struct task *t, int fd) ST_MUST_USE;
 
 /* ST_CONFLICT, code SOURCE_CHANGED, when the open file is not what the stamp says. */
 enum st task_stamp_check(const struct task_file *f, int fd) ST_MUST_USE;
-/* The same of the file that has its name now. */
+/* Opens the file that has its name now: the same, and SOURCE_CHANGED also when there is none. *fd
+ * is -1 after a failure. */
+enum st task_file_open(int *fd, const struct task_file *f) ST_MUST_USE;
 enum st task_file_check(const struct task_file *f) ST_MUST_USE;
 
 /* Its name without directories. Borrowed. */

@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Data } from '../kit/everline.mjs';
-import { tempDir } from '../kit/process.mjs';
+import { leftovers } from '../kit/files.mjs';
+import { tempDir, until } from '../kit/process.mjs';
 import { aftermath, expectation, said, survivors } from './aftermath.mjs';
 import { OPERATIONS, pastOf, prepared } from './operations.mjs';
 import { sample } from './points.mjs';
@@ -102,6 +103,39 @@ test('with less room than an ingest needs it fails and says so, with enough it s
   t.diagnostic([...words].map(([word, count]) => `${word} ${count}`).join(', '));
   assert.ok(words.get('failure') > 0);
   assert.equal((await runIn(1 << 10, operation)).word, 'success');
+});
+
+test('sent over HTTP: with whatever room, an upload is refused or its job fails, says so and leaves nothing', { skip: why }, async (t) => {
+  const past = await pastOf(operationNamed('dataset put'));
+  const data = await fresh(operationNamed('dataset put'));
+  const server = await data.serve(), token = await data.token();
+  const rows = Array.from({ length: 75_000 }, (_, i) => `t${i},red,${i % 100},2024-01-01\n`);
+  const body = `id,colour,weight,made\n${rows.join('')}`, before = leftovers(data), words = [];
+  try {
+    for (const pages of [0, 8, 300, Math.ceil(body.length / PAGE) + 60]) {
+      fill(pages);
+      const reply = await server.post('/v1/datasets/things/ingests', token, body, { 'content-type': 'text/csv' }).catch((error) => error);
+      if (reply.status === 202) {
+        const row = await until('the job has ended', async () => {
+          const { json } = await server.get(`/v1/jobs/${reply.json.job}`, token);
+          return json.ended_at && json;
+        });
+        assert.equal(row.state, 'failed', JSON.stringify(row));
+        assert.match(`${row.error.message} ${row.error.hint}`, /No space left|disk may be full/, JSON.stringify(row));
+        words.push(`${pages}: ${row.error.code}`);
+      } else {
+        assert.equal(reply.status, 507, reply.text ?? reply.message);
+        words.push(`${pages}: ${reply.json.code}`);
+      }
+      rmSync(ballast());
+      await until('nothing is left', () => JSON.stringify(leftovers(data)) === JSON.stringify(before));
+    }
+    t.diagnostic(words.join(', '));
+    assert.ok(words.every((word) => /: (FULL|IO)$/.test(word)), words.join(', '));
+    assert.deepEqual(await survivors(server, token, data, expectation(operationNamed('dataset put'), past, 'failure')), []);
+  } finally {
+    assert.equal(await server.stop(), 0, server.log);
+  }
 });
 
 for (const name of ['rollback', 'promotion', 'dataset put'])

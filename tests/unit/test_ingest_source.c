@@ -240,7 +240,7 @@ static void parquet_columns_are_those_that_are_declared(void **state)
     }
 }
 
-/* Does something to the kit's a.parquet when the rows begin to be read. */
+/* Does something to the kit's a.file when the rows begin to be read. */
 struct meddler {
     const struct kit *kit;
     void (*meddle)(const struct kit *kit, const char *path);
@@ -256,14 +256,14 @@ static void meddle_when_preparing(const char *phase, uint64_t rows, uint64_t tot
     if (m->done || strcmp(phase, "preparing") != 0)
         return;
     m->done = true;
-    kit_path(path, m->kit, "a.parquet");
+    kit_path(path, m->kit, "a.file");
     m->meddle(m->kit, path);
 }
 
 static void replace(const struct kit *kit, const char *path)
 {
     char other[FS_PATH_MAX];
-    kit_path(other, kit, "other.parquet");
+    kit_path(other, kit, "other.file");
     assert_int_equal(rename(other, path), 0);
 }
 
@@ -272,7 +272,7 @@ static void overwrite(const struct kit *kit, const char *path)
     struct buf text;
     char other[FS_PATH_MAX];
     buf_init(&text, 1u << 20);
-    kit_path(other, kit, "other.parquet");
+    kit_path(other, kit, "other.file");
     kit_ok(fs_read(&text, other));
     int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
     assert_true(fd >= 0);
@@ -293,21 +293,33 @@ static void take_away(const struct kit *kit, const char *path)
     assert_int_equal(unlink(path), 0);
 }
 
-static void a_parquet_file_that_changes_is_refused(void **state)
+static void write_thing(const struct kit *kit, const char *name, bool parquet, const char *colour)
+{
+    char text[100];
+    snprintf(text, sizeof text, parquet ? "SELECT '1' AS id, '%s' AS colour" : "id,colour\n1,%s\n",
+             colour);
+    if (parquet)
+        write_parquet(kit, name, text);
+    else
+        kit_write(kit, name, text);
+}
+
+static void a_file_that_changes_is_refused(void **state)
 {
     static void (*const meddles[])(const struct kit *, const char *) = {replace, overwrite, cut_off,
                                                                         take_away};
     struct kit *kit = *state;
     char path[FS_PATH_MAX];
     json_t *rows;
-    kit_path(path, kit, "a.parquet");
-    for (size_t i = 0; i < 2 * sizeof meddles / sizeof *meddles; i++) {
-        struct meddler m = {kit, meddles[i / 2], false};
+    kit_path(path, kit, "a.file");
+    for (size_t i = 0; i < 4 * sizeof meddles / sizeof *meddles; i++) {
+        struct meddler m = {kit, meddles[i / 4], false};
         struct ingest_progress progress = {.fn = meddle_when_preparing, .ctx = &m};
-        write_parquet(kit, "a.parquet", "SELECT '1' AS id, 'red' AS colour");
-        write_parquet(kit, "other.parquet", "SELECT '1' AS id, 'tea' AS colour");
-        kit_define(kit, THINGS("parquet"));
-        add(kit, "a.parquet");
+        bool parquet = i / 2 % 2;
+        write_thing(kit, "a.file", parquet, "red");
+        write_thing(kit, "other.file", parquet, "tea");
+        kit_define(kit, parquet ? THINGS("parquet") : THINGS("csv"));
+        add(kit, "a.file");
         if (i % 2) { /* while its rows are read, or before it is opened first */
             kit_fails(build(&rows, kit, &progress), "SOURCE_CHANGED", "", NULL);
             assert_true(m.done);
@@ -477,7 +489,7 @@ int main(void)
         kit_test(what_the_definition_names_is_told_when_a_header_lacks_it),
         kit_test(a_faulty_header_is_named_before_any_SQL),
         kit_test(parquet_columns_are_those_that_are_declared),
-        kit_test(a_parquet_file_that_changes_is_refused),
+        kit_test(a_file_that_changes_is_refused),
         kit_test(a_parquet_file_that_is_cut_or_damaged_is_refused),
         kit_test(a_page_that_is_not_what_its_checksum_says_is_found),
         kit_test(the_ledger_has_the_sha256_of_every_file),
