@@ -189,15 +189,15 @@ void auth_jwks_look(struct auth_jwks_state *out, struct auth_jwks *j)
 
 /* ---- the thread ---- */
 
-static uint64_t next_due_ms(const struct source *s, int64_t max_age_s)
+uint64_t auth_jwks_pause_ms(const char *location, int64_t max_age_s, unsigned failures)
 {
-    if (s->failures > 0) {
-        uint64_t wait_ms = RETRY_MS << (s->failures < 6 ? s->failures - 1 : 5);
-        return now_ms() + (wait_ms < RETRY_MAX_MS ? wait_ms : RETRY_MAX_MS);
+    if (failures > 0) {
+        uint64_t pause_ms = RETRY_MS << (failures < 6 ? failures - 1 : 5);
+        return pause_ms < RETRY_MAX_MS ? pause_ms : RETRY_MAX_MS;
     }
-    int64_t fresh_s = *s->location == '/' ? FRESH_MIN_S : max_age_s < 0 ? FRESH_S : max_age_s;
+    int64_t fresh_s = *location == '/' ? FRESH_MIN_S : max_age_s < 0 ? FRESH_S : max_age_s;
     fresh_s = fresh_s < FRESH_MIN_S ? FRESH_MIN_S : fresh_s > FRESH_MAX_S ? FRESH_MAX_S : fresh_s;
-    return now_ms() + (uint64_t)fresh_s * 800; /* before it expires */
+    return (uint64_t)fresh_s * 800; /* before it expires */
 }
 
 /* Takes in what was fetched; true when the keys are others now. The mutex is held. */
@@ -245,7 +245,7 @@ static void refresh(struct auth_jwks *j, struct source *s)
         st = st_fail(ST_INVALID, "BAD_JWKS", "it is empty");
     pthread_mutex_lock(&j->mutex);
     bool changed = !atomic_load(&j->stopping) && take_in(s, &document, st);
-    s->due_ms = next_due_ms(s, max_age_s);
+    s->due_ms = now_ms() + auth_jwks_pause_ms(s->location, max_age_s, s->failures);
     buf_release(&document);
     if (changed) {
         pthread_mutex_unlock(&j->mutex);

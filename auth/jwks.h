@@ -49,6 +49,11 @@ enum st auth_jwks_add(struct auth_jwks *j, struct auth_keyset *set, const char *
 void auth_jwks_ask(struct auth_jwks *j);    /* a key id was unknown; any thread, never blocks */
 void auth_jwks_reload(struct auth_jwks *j); /* all of them, now */
 
+/* After an attempt, until the next one: four fifths of how long the set may be kept (`max_age_s` of
+ * its answer, -1: it did not say), or after failures in a row ten seconds, doubled with each, up to
+ * five minutes. */
+uint64_t auth_jwks_pause_ms(const char *location, int64_t max_age_s, unsigned failures);
+
 struct auth_jwks_state {
     size_t sources, failing; /* failing: the last attempt did not succeed */
     bool settled;            /* each was tried at least once, and changed_fn has heard of it */

@@ -65,7 +65,9 @@ enum st task_send(int fd, const struct task *t) ST_MUST_USE;
 /* In the child: all that there is until the end of the pipe, into a zeroed task. */
 enum st task_receive(struct task *t, int fd) ST_MUST_USE;
 
-/* ST_CONFLICT, code SOURCE_CHANGED, when the open file is not what the stamp says. */
+/* ST_CONFLICT, code SOURCE_CHANGED, when the open file is not what the stamp says. Not seen is a
+ * change that keeps the size within one tick of the file system's clock (4 ms and more before Linux
+ * 6.13) of when the file was written and named. */
 enum st task_stamp_check(const struct task_file *f, int fd) ST_MUST_USE;
 /* Opens the file that has its name now: the same, and SOURCE_CHANGED also when there is none. *fd
  * is -1 after a failure. */

@@ -18,7 +18,7 @@ const definition = (format, more = {}) => ({
 });
 const CSV = 'id,n,day\na,1,2020-01-31\nb,-2,\n';
 const NDJSON = '{"id":"a","n":1,"day":"2020-01-31"}\n{"id":"b","n":-2}\n';
-const sample = (name) => readFileSync(join(sourceDir, 'tests', 'data', 'parquet', name));
+const sample = (name) => readFileSync(join(sourceDir, 'tests', 'kit', 'parquet', name));
 const PARQUET = sample('plain-dict-uncompressed-checksum.parquet');
 const inbox = tempDir('inbox');
 let data, server, token;

@@ -153,6 +153,16 @@ test('the last good set stays when the issuer fails, and it is said', async () =
   assert.equal((await server.get('/readyz')).status, 200);
 });
 
+test('a set that could not be had is asked for again, with nothing to bring it to mind', async () => {
+  const key = new Key('late'), late = await issuer([key]);
+  late.answer = (response) => response.socket.destroy();
+  await data.ok(['tenant', 'put', 'late', '--issuer', ISSUER, '--jwks', late.url]);
+  await until('it was asked', () => late.requests > 0);
+  late.works();
+  await until('it was asked again', () => late.requests > 1);
+  await taken('the key', key.token('late'));
+});
+
 test('key ids are each tenant\'s own: no issuer can take another one\'s', async () => {
   const mine = new Key('same'), theirs = new Key('same', 'rsa');
   const [one, two] = [await issuer([mine]), await issuer([theirs])];
