@@ -151,9 +151,11 @@ static enum st check_needed(const struct cmd_args *args)
     for (size_t i = 0; options && options[i].name; i++) {
         if (!options[i].required || args->values[i].text)
             continue;
+        bool once = options[i].type & CMD_ONCE;
         cmd_variable(variable, options[i].name);
-        return st_fail(ST_USAGE, NULL, "--%s %s is needed (or %s)", options[i].name,
-                       options[i].metavar ? options[i].metavar : "", variable);
+        return st_fail(ST_USAGE, NULL, "--%s %s is needed%s%s%s", options[i].name,
+                       options[i].metavar ? options[i].metavar : "", once ? "" : " (or ",
+                       once ? "" : variable, once ? "" : ")");
     }
     return ST_OK;
 }

@@ -93,7 +93,7 @@ test('what is of one call is said in that call: a variable that was forgotten do
   const rows = (count) => own.file('rows.csv', csv(things(count)));
   for (const count of [5, 6, 7]) assert.equal((await own.ingest('things', { things: rows(count) }, { env })).rows.accepted, count);
   assert.equal((await own.ok(['export', 'things'], { tenant: 'dev', env })).trimEnd().split('\n').length, 8);
-  assert.match((await own.cli(['rollback', 'things'], { tenant: 'dev', env })).stderr, /--reason/);
+  assert.match((await own.cli(['rollback', 'things'], { tenant: 'dev', env })).stderr, /--reason TEXT is needed$/m);
   await own.ok(['rollback', 'things', '--reason', 'bad'], { tenant: 'dev', env });
   assert.equal((await own.versions('things')).find(({ current }) => current).version, 2);
   await own.ok(['jobs', 'list'], { tenant: 'dev', env });
