@@ -118,7 +118,7 @@ static const struct cmd_option TOKEN[] = {
     {"scope", CMD_STRING, "SCOPES", "data:read", "what it allows, separated by spaces", false},
     {"ttl", CMD_DURATION, "TIME", "1h", "how long it is valid", false},
     {"subject", CMD_STRING, "TEXT", NULL, "who it is for", false},
-    {"dataset", CMD_LIST | CMD_ONCE, "NAME", NULL, "only this dataset; can be repeated", false},
+    {"dataset", CMD_LIST, "NAME", NULL, "only this dataset; can be repeated", false},
     COMMANDS_END,
 };
 static const struct cmd_option TOKEN_SHOW[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_JWKS_CA,

@@ -103,6 +103,11 @@ test('what is of one call is said in that call: a variable that was forgotten do
     assert.doesNotMatch((await everline([command, '--help'])).stdout, /EVERLINE_(FROM|TO|VERSION|REASON|IF_MATCH|SOURCE)\b/);
 });
 
+test('a token has no more datasets than EVERLINE_DATASET says', async () => {
+  const token = await data.ok(['token'], { tenant: 'dev', env: { EVERLINE_DATASET: 'things' } });
+  assert.deepEqual(JSON.parse(Buffer.from(token.split('.')[1], 'base64url')).datasets, ['things']);
+});
+
 test('on a terminal progress is one line, however narrow, which is gone in the end', async () => {
   await data.put({ ...THINGS, name: 'wide' });
   const rows = data.file('wide.csv', csv(things(50_000))), env = { EVERLINE_DATA: data.directory, EVERLINE_TENANT: 'dev' };
