@@ -33,9 +33,9 @@ struct api_listeners {
     bool has_probes; /* one of them is for probes: the others have no metrics */
 };
 
-/* Reads the addresses of the server's options. ST_USAGE, ST_INVALID. */
 /* Is it an address of --listen? ST_USAGE. */
 enum st api_listener_check(const char *text) ST_MUST_USE;
+/* Reads the addresses of the server's options. ST_USAGE, ST_INVALID. */
 enum st api_listeners_read(struct api_listeners *out, struct api_server *server) ST_MUST_USE;
 /* Request threads of all of them. */
 unsigned api_listeners_threads(const struct api_listeners *l);
