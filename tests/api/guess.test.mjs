@@ -264,12 +264,17 @@ test('metrics count what limits refuse, by limit and not by tenant', async () =>
     assert.deepEqual(found.map(([code]) => code), ['RATE_LIMIT', 'DAY_LIMIT', 'GUESS_LIMIT']);
     return found.map(([, count]) => count);
   };
-  const before = await counted();
-  assert.ok(before.every((count) => count > 0), `each was met above: ${before}`);
-  await data.ok(['tenant', 'put', 'brief', '--requests-per-day', '1']);
-  const who = await data.token({ tenant: 'brief' });
-  await until('it is refused', async () => (await list(who)).status === 429);
-  const now = await counted();
+  const refusedOnce = async (tenant, limits, code) => {
+    await data.ok(['tenant', 'put', tenant, ...limits]);
+    const who = await data.token({ tenant });
+    assertProblem(await until('it is refused', async () => { const one = await list(who); return one.status === 429 && one; }), 429, code);
+    return who;
+  };
+  const [rate, day, guesses] = await counted();
+  await refusedOnce('rapid', ['--requests-per-second', '1', '--requests-burst', '1'], 'RATE_LIMIT');
+  const who = await refusedOnce('brief', ['--requests-per-day', '1'], 'DAY_LIMIT');
   for (let n = 0; n < 3; n++) assertProblem(await list(who), 429, 'DAY_LIMIT');
-  assert.deepEqual(await counted(), [now[0], now[1] + 3, now[2]]);
+  for (let n = 0; n < 5; n++) assert.equal((await lookup(tail(7, n))).status, 200);
+  assertGuess(await lookup(tail(7, 5)));
+  assert.deepEqual(await counted(), [rate + 1, day + 4, guesses + 1]);
 });
