@@ -1,7 +1,9 @@
 // The TypeScript client: compiled as a user would, and tried against a live server with every kind of
 // call and of error. The examples of its README are compiled and run as they stand there.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { cpSync, mkdirSync, readFileSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -200,8 +202,11 @@ test('the statuses of the contract, each as a typed problem', async (t) => {
 });
 
 test('a server that is not there is no problem document: the call fails as fetch does', async () => {
-  const nowhere = sdk.connect('http://127.0.0.1:1');
-  await assert.rejects(sdk.livez({ client: nowhere }), TypeError);
+  const gone = net.createServer().listen(0, '127.0.0.1');
+  await once(gone, 'listening');
+  const nowhere = sdk.connect(`http://127.0.0.1:${gone.address().port}`);
+  await new Promise((resolve) => { gone.close(resolve); });
+  await assert.rejects(sdk.livez({ client: nowhere }), ({ name, cause }) => name === 'TypeError' && cause.code === 'ECONNREFUSED');
 });
 
 test('a token that ends is fetched again', async () => {
