@@ -1,7 +1,7 @@
 // Files that are not what they should be: each fails with what, where and how to mend it; the version before
 // is served, and nothing is left behind.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { appendFileSync, chmodSync, mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -188,12 +188,16 @@ test('what is no file, or cannot be read', async () => {
   assert.deepEqual(leftovers(data), before);
 });
 
-test('a file that may not be read', async () => {
+/* root reads everything: this takes it away, where it may. */
+const asOther = process.getuid() === 0
+  ? ['setpriv', '--bounding-set', '-dac_override,-dac_read_search', '--inh-caps', '-dac_override,-dac_read_search'] : [];
+const tried = asOther.length ? spawnSync(asOther[0], [...asOther.slice(1), 'true'], { encoding: 'utf8' }) : { status: 0 };
+const allReadable = tried.status !== 0 && `root reads everything here: ${tried.error?.message ?? tried.stderr.trim()}`;
+
+test('a file that may not be read', { skip: allReadable }, async () => {
   const before = leftovers(data), locked = data.file('locked.csv', CSV);
   chmodSync(locked, 0);
-  const ingest = [everlinePath, 'ingest', 'csv', '--data', data.directory, '--tenant', 'dev', '--source', locked];
-  const rootMay = ['setpriv', '--bounding-set', '-dac_override,-dac_read_search']; // read everything: this takes it away
-  const [program, ...args] = process.getuid() === 0 ? [...rootMay, ...ingest] : ingest;
+  const [program, ...args] = [...asOther, everlinePath, 'ingest', 'csv', '--data', data.directory, '--tenant', 'dev', '--source', locked];
   const result = await run(program, args);
   assert.equal(result.code, 1, result.stderr);
   assert.match(result.stderr, /locked\.csv: Permission denied\n.*chmod/);
