@@ -32,7 +32,9 @@ static enum st register_metrics(struct store_keeper *k)
           .kind = METRIC_GAUGE}},
         {&k->metrics.versions,
          {.name = "everline_versions",
-          .help = "Versions of all datasets, by state.",
+          .help =
+              "Versions of all datasets, by state; of each dataset the last 200 that are RETIRED "
+              "or FAILED.",
           .kind = METRIC_GAUGE,
           .label = "state",
           .label_values = version_state_names}},
