@@ -16,8 +16,8 @@ enum cmd_type {
     CMD_UINT,     /* --workers 2 */
     CMD_DURATION, /* --ttl 1h, 500ms, 25s, 5m, 1d: milliseconds */
     CMD_BYTES,    /* --memory 4GiB, 512MiB, 4096: bytes */
-    /* With one of these. Of this one call (--reason TEXT, --from VERSION): no variable gives it,
-     * for who forgot that it is set would do something else than is written there. */
+    /* With one of these. Of this one call (--reason TEXT, --from VERSION): no variable and no file
+     * gives it, for who forgot that it is set would do something else than is written there. */
     CMD_ONCE = 1 << 4,
 };
 

@@ -31,13 +31,19 @@ static const struct cmd_option *shared_option(const struct cmd_program *p, const
     return found;
 }
 
+/* May it stand in the section of a command? */
+static bool is_own(const struct cmd_program *p, const struct cmd_option *o)
+{
+    return !(o->type & CMD_ONCE) && !cmd_is_shared(p, o->name);
+}
+
 /* Commands that are in no list are for programs, which say all there is to say. */
 static bool has_options(const struct cmd_program *p, const struct cmd *c)
 {
     if (!c->summary)
         return false;
     for (const struct cmd_option *o = c->options; o && o->name; o++)
-        if (!cmd_is_shared(p, o->name))
+        if (is_own(p, o))
             return true;
     return false;
 }
@@ -68,7 +74,7 @@ enum st cmd_config_example(const struct cmd_args *args)
             continue;
         printf("\n[%s]\n", c->name);
         for (const struct cmd_option *o = c->options; o->name; o++)
-            if (!cmd_is_shared(p, o->name))
+            if (is_own(p, o))
                 print_example(o);
     }
     return ST_OK;

@@ -77,6 +77,9 @@ static enum st check(const struct cmd_program *program, const char *section, con
     o = cmd_find_option(c, name);
     if (!o)
         return unknown_name(program, section, name);
+    if (o->type & CMD_ONCE)
+        return st_hint(st_fail(ST_USAGE, NULL, "\"%.64s\" is of one call, and of no file", name),
+                       "give it there: %s %s --%s", program->name, section, name);
     return *value ? cmd_value(&number, o, value, name) : ST_OK;
 }
 

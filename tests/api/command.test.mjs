@@ -40,6 +40,7 @@ for (const name of COMMANDS)
 test('the configuration file gives options, of both programs, and is checked by both', async () => {
   const example = (await everline(['config', 'example'])).stdout;
   for (const section of ['serve', 'ingest', 'catalog rebuild']) assert.ok(example.includes(`\n[${section}]\n`), section);
+  assert.doesNotMatch(example, /^#(reason|from|source|dry-run) =|^\[tenant delete\]$/m, 'what is of one call');
   // every option that has a default: the file that says the same is right
   const file = data.file('all.conf', example.replace(/^#([a-z-]+ = .)/gm, '$1'));
   const right = await everline(['config', 'check', file]);
@@ -59,7 +60,8 @@ test('the configuration file gives options, of both programs, and is checked by 
     ['[serve]\ncors-origin = https://a.example\ncors-origin = b\ncors-origin = https://c.example\n', 3, /"b" is not an origin[^]*hint: /],
     ['[serve]\ntrusted-proxy = unix\n\ntrusted-proxy = nobody\n', 4, /trusted-proxy: /], ['[serve]\noutgoing = 10.0.0.0/99\n', 2, /outgoing: /],
     ['[serve]\n\nlisten = 127.0.0.1:99999\n', 3, /listen: /], ['[serve]\nmetrics-listen = here\n', 2, /listen: /], ['[serve]\nproxy-header = via\n', 2, /proxy-header/],
-    ['[ingest]\nmemory = lots\n', 2, /memory/], ['[nothing]\nx = 1\n', 2, /nothing/]]) {
+    ['[ingest]\nmemory = lots\n', 2, /memory/], ['[ingest]\nthreads = 1\ndry-run = true\n', 3, /"dry-run" is of one call/],
+    ['[rollback]\nto = 3\n', 2, /"to" is of one call[^]*hint: give it there: everline rollback --to/], ['[nothing]\nx = 1\n', 2, /nothing/]]) {
     const bad = data.file('bad.conf', text);
     const result = await everline(['config', 'check', bad]);
     assert.equal(result.code, 2);

@@ -19,6 +19,7 @@ static const struct cmd_option SERVE[] = {
     {.name = "ttl", .type = CMD_DURATION, .preset = "5m", .help = "x"},
     {.name = "force", .type = CMD_FLAG, .help = "x"},
     {.name = "inbox", .type = CMD_LIST, .help = "x"},
+    {.name = "dry-run", .type = CMD_FLAG | CMD_ONCE, .help = "x"},
     {0},
 };
 static const struct cmd COMMANDS[] = {
@@ -110,6 +111,8 @@ static void what_is_wrong_is_told_with_its_line(void **state)
         {"data = /a\n[serve]\nttl = 5\n", 3, "duration"},
         {"[serve]\nforce = maybe\n", 2, "true or false"},
         {"[serve]\n\n# x\ntll = 5s\n", 4, "no option \"tll\""},
+        {"[serve]\ndry-run = true\n", 2, "of one call"},
+        {"[serve]\nforce = 1\ndry-run =\n", 3, "of one call"},
         {"[sevre]\nttl = 5s\n", 2, "no command \"sevre\""},
         {"ttl = 5s\n", 1, "before any section"},
         {"data = /a\ndata = /b\n", 2, "twice"},
