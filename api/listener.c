@@ -31,7 +31,7 @@ static enum st read_path(struct api_listener *l, const char *path)
     struct sockaddr_un *address = &l->address.path;
 
     if (!*path || strlen(path) >= sizeof address->sun_path)
-        return st_fail(ST_USAGE, NULL, "--listen: the path of a unix socket has 1 to %zu bytes",
+        return st_fail(ST_USAGE, NULL, "the path of a unix socket has 1 to %zu bytes",
                        sizeof address->sun_path - 1);
     address->sun_family = AF_UNIX;
     memcpy(address->sun_path, path, strlen(path) + 1);
@@ -52,7 +52,7 @@ static enum st read_address(struct api_listener *l, const char *text)
         return read_path(l, text + sizeof UNIX - 1);
     if (!colon || len >= sizeof host)
         return st_fail(ST_USAGE, NULL,
-                       "--listen: ADDRESS:PORT expected, such as 127.0.0.1:8080, or unix:PATH");
+                       "ADDRESS:PORT expected, such as 127.0.0.1:8080, or unix:PATH");
     if (len > 1 && text[0] == '[' && colon[-1] == ']')
         snprintf(host, sizeof host, "%.*s", (int)len - 2, text + 1);
     else
@@ -60,8 +60,7 @@ static enum st read_address(struct api_listener *l, const char *text)
     /* getaddrinfo takes a larger port modulo 65536. */
     if (strspn(colon + 1, "0123456789") != strlen(colon + 1) || strlen(colon + 1) > 5 ||
         atoi(colon + 1) > 65535 || getaddrinfo(len ? host : NULL, colon + 1, &hints, &found) != 0)
-        return st_fail(ST_USAGE, NULL, "--listen: \"%.100s\" is not a numeric address and port",
-                       text);
+        return st_fail(ST_USAGE, NULL, "\"%.100s\" is not a numeric address and port", text);
     memcpy(&l->address, found->ai_addr, found->ai_addrlen);
     freeaddrinfo(found);
     return ST_OK;
@@ -77,13 +76,13 @@ enum st api_listener_check(const char *text)
 static enum st add(struct api_listeners *out, struct api_server *server, const char *text,
                    bool probes)
 {
-    if (out->count == API_LISTENERS_MAX)
+    if (!probes && out->count == API_LISTENERS_MAX)
         return st_fail(ST_USAGE, NULL, "--listen: at most %d", API_LISTENERS_MAX);
     struct api_listener *l = &out->list[out->count++];
     *l = (struct api_listener){.server = server, .probes = probes};
     enum st st = read_address(l, text);
     l->tls = !st && !probes && server->options.tls_cert && l->address.any.sa_family != AF_UNIX;
-    return st;
+    return st ? st_wrap(st, probes ? "--metrics-listen" : "--listen") : ST_OK;
 }
 
 enum st api_listeners_read(struct api_listeners *out, struct api_server *server)
@@ -96,8 +95,6 @@ enum st api_listeners_read(struct api_listeners *out, struct api_server *server)
     if (!st && o->metrics_listen)
         st = add(out, server, o->metrics_listen, true);
     out->has_probes = o->metrics_listen != NULL;
-    if (!st && !o->tls_cert != !o->tls_key)
-        st = st_fail(ST_USAGE, NULL, "--tls-cert and --tls-key are given together");
     return st;
 }
 

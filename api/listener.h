@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define API_LISTENERS_MAX 8
+#define API_LISTENERS_MAX 8 /* of --listen */
 
 struct api_server;
 struct MHD_Daemon;
@@ -28,12 +28,12 @@ struct api_listener {
 };
 
 struct api_listeners {
-    struct api_listener list[API_LISTENERS_MAX];
+    struct api_listener list[API_LISTENERS_MAX + 1];
     size_t count;
     bool has_probes; /* one of them is for probes: the others have no metrics */
 };
 
-/* Is it an address of --listen? ST_USAGE. */
+/* Is it an address to listen on? ST_USAGE. */
 enum st api_listener_check(const char *text) ST_MUST_USE;
 /* Reads the addresses of the server's options. ST_USAGE, ST_INVALID. */
 enum st api_listeners_read(struct api_listeners *out, struct api_server *server) ST_MUST_USE;

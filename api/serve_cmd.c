@@ -89,6 +89,13 @@ static enum st check_proxy(const char *text)
     return st;
 }
 
+static enum st check_listen(const char *text)
+{
+    enum st st = api_listener_check(text);
+
+    return st ? st_wrap(st, "--listen") : ST_OK;
+}
+
 static enum st check_outgoing(const char *text)
 {
     struct network_list list = {0};
@@ -139,6 +146,22 @@ static enum st read_settings(struct api_options *o, struct reading *r)
     return st ? st : read_log(o, args);
 }
 
+static enum st check_metrics_listen(const char *text, const struct cmd_args *args)
+{
+    enum st st = api_listener_check(text);
+
+    return st ? cmd_blame(st_wrap(st, "--metrics-listen"), args, "metrics-listen", NULL) : ST_OK;
+}
+
+/* Of file and environment together: each may have a half, which serve_check does not see. */
+static enum st check_pair(const struct api_options *o, const struct cmd_args *args)
+{
+    if (!o->tls_cert == !o->tls_key)
+        return ST_OK;
+    return cmd_blame(st_fail(ST_USAGE, NULL, "--tls-cert and --tls-key are given together"), args,
+                     o->tls_cert ? "tls-cert" : "tls-key", NULL);
+}
+
 static enum st read_options(struct api_options *o, struct reading *r)
 {
     const struct cmd_args *args = r->args;
@@ -154,9 +177,9 @@ static enum st read_options(struct api_options *o, struct reading *r)
     o->inbox = cmd_string(args, "inbox");
     o->config_file = cmd_config_file(args);
     o->production = cmd_flag(args, "production");
-    enum st st = read_list(r->listen, API_LISTENERS_MAX, args, "listen", api_listener_check);
-    if (!st && o->metrics_listen && api_listener_check(o->metrics_listen))
-        st = cmd_blame(ST_USAGE, args, "metrics-listen", NULL);
+    enum st st = read_list(r->listen, API_LISTENERS_MAX, args, "listen", check_listen);
+    if (!st && o->metrics_listen)
+        st = check_metrics_listen(o->metrics_listen, args);
     if (!st)
         st = read_list(r->outgoing, OUTGOING_MAX, args, "outgoing", check_outgoing);
     if (!st)
@@ -188,6 +211,8 @@ static enum st reload(struct api_options *o, void *ctx)
     if (!st) {
         r->args = r->own;
         st = read_settings(o, r);
+        if (!st)
+            st = check_pair(o, r->args);
     }
     if (st) {
         if (r)
@@ -218,6 +243,8 @@ enum st serve_cmd(const struct cmd_args *args)
     struct api_options options = {.reload_fn = reload, .ctx = &first};
     enum st st = read_options(&options, &first);
 
+    if (!st)
+        st = check_pair(&options, args);
     if (!st) {
         log_configure(options.log_level, options.log_format);
         st = api_serve(&options);

@@ -59,7 +59,8 @@ test('the configuration file gives options, of both programs, and is checked by 
     ['[serve]\nlisten = 127.0.0.1:0\nlog-level = loud\n', 3, /log-level: "loud"/], ['[serve]\nusage-interval = 0s\n', 2, /usage-interval: from 1/],
     ['[serve]\ncors-origin = https://a.example\ncors-origin = b\ncors-origin = https://c.example\n', 3, /"b" is not an origin[^]*hint: /],
     ['[serve]\ntrusted-proxy = unix\n\ntrusted-proxy = nobody\n', 4, /trusted-proxy: /], ['[serve]\noutgoing = 10.0.0.0/99\n', 2, /outgoing: /],
-    ['[serve]\n\nlisten = 127.0.0.1:99999\n', 3, /listen: /], ['[serve]\nmetrics-listen = here\n', 2, /listen: /], ['[serve]\nproxy-header = via\n', 2, /proxy-header/],
+    ['[serve]\n\nlisten = 127.0.0.1:99999\n', 3, /^everline: --listen: "127/m], ['[serve]\nmetrics-listen = here\n', 2, /^everline: --metrics-listen: ADDRESS:PORT expected/m],
+    ['[serve]\nmetrics-listen = unix:\n', 2, /^everline: --metrics-listen: the path/m], ['[serve]\nproxy-header = via\n', 2, /proxy-header/],
     ['[ingest]\nmemory = lots\n', 2, /memory/], ['[ingest]\nthreads = 1\ndry-run = true\n', 3, /"dry-run" is of one call/],
     ['[rollback]\nto = 3\n', 2, /"to" is of one call[^]*hint: give it there: everline rollback --to/], ['[nothing]\nx = 1\n', 2, /nothing/]]) {
     const bad = data.file('bad.conf', text);
@@ -71,6 +72,14 @@ test('the configuration file gives options, of both programs, and is checked by 
     const served = await data.cli(['serve', '--config', bad]);
     assert.equal(served.code, 2);
     assert.ok(served.stderr.includes(`at ${bad}:${line}\n`), served.stderr);
+  }
+  for (const half of ['cert', 'key']) {
+    const halved = data.file('half.conf', `[serve]\n\ntls-${half} = /none\n`), other = { EVERLINE_TLS_CERT: '/none', EVERLINE_TLS_KEY: '/none' };
+    assert.equal((await everline(['config', 'check', halved])).code, 0, 'the environment may have the other half');
+    assert.match((await data.cli(['serve', '--config', halved], { env: other })).stderr, /\/none: /);
+    const served = await data.cli(['serve', '--config', halved]);
+    assert.equal(served.code, 2);
+    assert.ok(served.stderr.includes('--tls-cert and --tls-key are given together') && served.stderr.includes(`at ${halved}:3\n`), served.stderr);
   }
   const env = { ...process.env, EVERLINE_LOG_LEVEL: 'loud' };
   assert.match((await data.cli(['serve'], { env })).stderr, /log-level: "loud"[^]* at EVERLINE_LOG_LEVEL\n/);

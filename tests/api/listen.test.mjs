@@ -62,6 +62,16 @@ test('probes are everywhere, metrics where they are alone, and there is nothing 
   assertProblem(await overSocket('GET', '/metrics'), 404, 'NO_ROUTE');
 });
 
+test('beside as many listeners as there may be, probes have one of their own', async () => {
+  const listen = (count) => Array(count).fill(['--listen', '127.0.0.1:0']).flat();
+  const most = new Server(data, ['--workers', '1', ...listen(8), '--metrics-listen', '127.0.0.1:0'], { listen: null });
+  await most.ready();
+  assert.equal(await most.stop(), 0, most.log);
+  const more = await data.cli(['serve', ...listen(9)]);
+  assert.equal(more.code, 2);
+  assert.match(more.stderr, /--listen: at most 8/);
+});
+
 test('an unix socket that somebody listens on is not taken away', async () => {
   const other = await data.cli(['serve', '--config', config], { deadlineMs: 10_000 });
   assert.equal(other.code, 1);
@@ -81,7 +91,7 @@ test('SIGHUP reads the configuration again: what can change does, what cannot is
 test('a configuration that is wrong changes nothing, and is told with its line', async () => {
   for (const [text, why] of [['body-limit = 1KiB\nbody-limt = 2KiB\n', /has no option.*everline\.conf:6/],
     ['body-limit = 64KiB\nrequest-timeout = 0s\n', /--request-timeout: from 1/], ['log-level = loud\n', /--log-level/],
-    ['body-limit = 64KiB\ntls-cert = /none\ntls-key = /none\n', /restart/]]) {
+    ['body-limit = 64KiB\ntls-cert = /none\n', /given together.*everline\.conf:6/], ['body-limit = 64KiB\ntls-cert = /none\ntls-key = /none\n', /restart/]]) {
     say(text);
     assert.match(await reload(), why);
     assert.equal(await configuration(), 'failed');
