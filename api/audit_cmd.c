@@ -3,6 +3,7 @@
 #include "auth/audit_file.h"
 #include "auth/audit_verify.h"
 #include "store/anchor.h"
+#include "store/name.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +56,8 @@ static enum st find_tenants(json_t *names, struct store *s, const char *director
     if (!st)
         st = audit_tenants_list(&list, directory);
     for (size_t i = 0; !st && i < list.count; i++)
-        if (json_object_set_new(names, list.names[i], json_true()) != 0)
+        if (store_name_check("tenant", list.names[i]) == ST_OK &&
+            json_object_set_new(names, list.names[i], json_true()) != 0)
             st = st_fail(ST_NOMEM, NULL, "out of memory");
     fs_list_free(&list);
     return st;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "store/anchor.h"
+#include "store/name.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -106,8 +107,11 @@ static void run(struct store *s, struct store_wait *wait, void *ctx)
 
     (void)wait;
     r->st = audit_tenants_list(&tenants, r->directory);
-    for (size_t i = 0; !r->st && i < tenants.count; i++)
-        r->st = prune_tenant(s, r, tenants.names[i]);
+    for (size_t i = 0; !r->st && i < tenants.count; i++) {
+        const char *tenant = tenants.names[i];
+        if (store_name_check("tenant", tenant) == ST_OK && prune_tenant(s, r, tenant))
+            log_failure(LOG_LEVEL_WARN, "audit", "what is old of tenant %s stays for now", tenant);
+    }
     fs_list_free(&tenants);
 }
 

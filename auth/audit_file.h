@@ -24,8 +24,9 @@ enum st audit_names_list(struct audit_names *out, const char *directory,
                          unsigned chain) ST_MUST_USE;
 void audit_names_release(struct audit_names *names);
 
-/* Whose files are below the directory of all audits: tenants, also deleted ones, for their audit
- * stays. A missing directory has none. fs_list_free. */
+/* The directories below that of all audits: tenants, also deleted ones, for their audit stays, and
+ * what others have put there, whose names need not be tenants'. A missing one has none.
+ * fs_list_free. */
 enum st audit_tenants_list(struct fs_list *out, const char *directory) ST_MUST_USE;
 
 struct audit_text {

@@ -2,7 +2,7 @@
 // reorders unnoticed; without it protected datasets are not answered.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { assertProblem, Data } from '../kit/everline.mjs';
@@ -327,6 +327,17 @@ test('what is too old is put away, and the oldest when there is too much, and wh
   await until('the newest file of each chain is left', async () => (await left(two)) === 'c1 e1');
   assert.deepEqual(await verify('dev', mine).then(({ code, ok }) => [code, ok]), [0, true]);
   assert.equal((await verify('other', mine)).ok, true);
+});
+
+test('a copy beside it, and a directory of the file system, are nobody\'s audit', async () => {
+  const mine = await Data.make('dev'), beside = join(mine.directory, 'audit');
+  writeChain(mine.directory, 7, [{ days: 5, lines: ['a1'] }]);
+  cpSync(join(beside, 'dev'), join(beside, 'dev.bak'), { recursive: true });
+  mkdirSync(join(beside, 'lost+found'));
+  writeFileSync(join(beside, 'lost+found', '7-000000000001.jsonl'), 'x\n');
+  const { code, stdout } = await mine.cli(['audit', 'verify']);
+  assert.equal(code, 0, stdout);
+  assert.match(stdout, /^\d+ lines read, 0 problems$/m);
 });
 
 test('the audit of a deleted tenant stays, is verified, and goes when it is too old', async (t) => {
