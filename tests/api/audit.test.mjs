@@ -359,7 +359,9 @@ test('the audit of a deleted tenant stays, is verified, and goes when it is too 
   await until('what is too old is gone', () => left().length === 2);
   assert.deepEqual(left(), ['7-000000000003.jsonl', deletion].sort());
   assert.ok(await whole());
-  renameSync(directory, `${directory}.away`);
-  assert.ok(!(await whole()), 'the catalog knows of it');
+  renameSync(directory, join(mine.directory, 'gone.away'));
+  const missing = await mine.cli(['audit', 'verify']);
+  assert.equal(missing.code, 1, 'the catalog knows of it');
+  assert.match(missing.stdout, /^gone\/.*the files of this chain are missing/m);
   assert.match((await mine.cli(['audit', 'verify', '--tenant', 'never'])).stderr, /there is no tenant "never"/);
 });
