@@ -132,6 +132,43 @@ static bool fill(struct store_hook *out, struct catalog_txn *t, const char *key,
     return known;
 }
 
+static void put_off(struct catalog_txn *t, const char *key, json_t *message, int64_t due_us)
+{
+    store_set(t, message, "due_us", json_integer(due_us));
+    catalog_put(t, CATALOG_HOOKS, key, message);
+}
+
+/* Those of a tenant that are due before. */
+static void put_off_all(struct catalog_txn *t, const char *tenant, int64_t due_us)
+{
+    char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
+    json_t *message;
+
+    store_dataset_key(prefix, tenant, "");
+    while ((message = catalog_after(t, CATALOG_HOOKS, prefix, key))) {
+        if (queue_number(message, "due_us") < due_us)
+            put_off(t, key, message, due_us);
+        json_decref(message);
+    }
+}
+
+/* False: nobody knows where to, and it waits with the tenant's others. */
+static bool take_up(struct store_hook *out, struct catalog_txn *t, const char *key, int64_t now_us)
+{
+    json_t *message = catalog_get(t, CATALOG_HOOKS, key);
+    bool found = message && fill(out, t, key, message);
+
+    if (found) {
+        store_set(t, message, "tries", json_integer(out->tries));
+        put_off(t, key, message, now_us + PAUSE_US);
+    } else if (message) {
+        put_off_all(t, out->tenant, now_us + PAUSE_US);
+        store_hook_release(out);
+    }
+    json_decref(message);
+    return found;
+}
+
 enum st store_hook_take(struct store_hook *out, struct store_hook_round *round, struct store *s,
                         int64_t now_us)
 {
@@ -148,17 +185,9 @@ enum st store_hook_take(struct store_hook *out, struct store_hook_round *round, 
     if (st || !due)
         return st ? st : ST_NOT_FOUND;
     catalog_begin_write(&t, &s->catalog);
-    json_t *message = find_first(key, &round->next_us, &t) && round->next_us <= now_us
-                          ? catalog_get(&t, CATALOG_HOOKS, key)
-                          : NULL;
-    bool found = message && fill(out, &t, key, message);
-    if (message) {
-        if (found)
-            store_set(&t, message, "tries", json_integer(out->tries));
-        store_set(&t, message, "due_us", json_integer(now_us + PAUSE_US));
-        catalog_put(&t, CATALOG_HOOKS, key, message);
-    }
-    json_decref(message);
+    bool found = false;
+    while (!found && find_first(key, &round->next_us, &t) && round->next_us <= now_us)
+        found = take_up(out, &t, key, now_us);
     st = catalog_commit(&t);
     if (st || !found)
         store_hook_release(out);
@@ -182,31 +211,21 @@ enum st store_hook_delivered(struct store *s, const struct store_hook *h)
     return catalog_commit(&t);
 }
 
-static void put_off(struct catalog_txn *t, const char *key, json_t *message, int64_t due_us)
-{
-    store_set(t, message, "due_us", json_integer(due_us));
-    catalog_put(t, CATALOG_HOOKS, key, message);
-}
-
 enum st store_hook_failed(bool *last, struct store *s, const struct store_hook *h, int64_t now_us)
 {
-    char mine[CATALOG_KEY_SIZE], prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
+    char mine[CATALOG_KEY_SIZE];
     struct catalog_txn t;
-    json_t *message;
 
     *last = h->tries >= TRIES;
     if (*last)
         return store_hook_delivered(s, h);
     hook_key(mine, h);
-    store_dataset_key(prefix, h->tenant, "");
     catalog_begin_write(&t, &s->catalog);
-    while ((message = catalog_after(&t, CATALOG_HOOKS, prefix, key))) {
-        if (strcmp(key, mine) == 0)
-            put_off(&t, key, message, now_us + AGAIN_S[h->tries - 1] * 1000000);
-        else if (queue_number(message, "due_us") < now_us + PAUSE_US)
-            put_off(&t, key, message, now_us + PAUSE_US);
-        json_decref(message);
-    }
+    put_off_all(&t, h->tenant, now_us + PAUSE_US);
+    json_t *message = catalog_get(&t, CATALOG_HOOKS, mine);
+    if (message)
+        put_off(&t, mine, message, now_us + AGAIN_S[h->tries - 1] * 1000000);
+    json_decref(message);
     return catalog_commit(&t);
 }
 

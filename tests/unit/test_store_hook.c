@@ -211,14 +211,15 @@ static void a_damaged_row_holds_up_nobody_else_and_its_message_waits(void **stat
     struct kit *kit = *state;
     struct store_hook hook;
 
-    end_job(kit, "acme", "failed");
+    for (int i = 0; i < 3; i++)
+        end_job(kit, "acme", "failed");
     end_job(kit, "bravo", "failed");
     int64_t now_us = clock_wall_us();
     turn_row(kit, "acme");
-    assert_string_equal(take(&hook, kit, now_us), "");
     assert_string_equal(take(&hook, kit, now_us), "bravo");
     kit_ok(store_hook_delivered(kit->store, &hook));
     store_hook_release(&hook);
+    assert_string_equal(take(&hook, kit, now_us + 59 * SECOND_US), "");
     put_tenant(kit, "acme", "https://acme.example/hook");
     assert_string_equal(take(&hook, kit, now_us + 60 * SECOND_US), "acme");
     assert_int_equal(hook.tries, 1);
