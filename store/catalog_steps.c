@@ -214,8 +214,9 @@ static bool step(struct catalog_txn *t, enum catalog_table table, const char *pr
         catalog_fail(t, buf_status(&found));
     else if (rc == 0 && value->status)
         catalog_fail(t, buf_status(value));
-    else if (rc == 0 && (found.status || memchr(found.data, '\0', found.len)))
-        /* No way past it: whoever forgives would come here again. */
+    else if (rc == 0 && (found.status || memchr(found.data, '\0', found.len) ||
+                         (*key && (strcmp(found.data, key) > 0) != up)))
+        /* No way past it: whoever forgives would come here again, or go round for ever. */
         catalog_fail(t, catalog_lmdb_fail(t->catalog, MDB_CORRUPTED, "reading the catalog"));
     bool ok = rc == 0 && !t->status;
     if (ok)

@@ -1,6 +1,7 @@
 #include "store/refresh.h"
 
 #include "base/log.h"
+#include "store/name.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,9 +50,17 @@ void refresh_tenants(struct refresh *r, struct catalog_txn *t)
     json_t *row;
 
     while (catalog_after_any(&row, t, CATALOG_TENANTS, "", key)) {
-        add_tenant(r, t, key, row);
+        if (store_name_check("tenant", key) == ST_OK)
+            add_tenant(r, t, key, row);
+        else
+            v->nameless++;
         json_decref(row);
     }
+    if (v->nameless > (p ? p->nameless : 0))
+        log_event(LOG_LEVEL_ERROR, "tenant_damaged",
+                  "the names of %u tenants are damaged: they are not served until the catalog is "
+                  "rebuilt",
+                  v->nameless);
     bool same = p && p->tenant_count == v->tenant_count &&
                 (v->tenant_count == 0 ||
                  memcmp(p->tenants, v->tenants, v->tenant_count * sizeof *v->tenants) == 0);

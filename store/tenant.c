@@ -1,6 +1,7 @@
 #include "store/internal.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "store/head_file.h"
 #include "store/revocation.h"
 
@@ -295,6 +296,13 @@ enum st store_tenant_list(json_t **items, struct store *s)
     *items = json_array();
     catalog_begin_read(&t, &s->catalog);
     while (catalog_after_any(&row, &t, CATALOG_TENANTS, "", key)) {
+        if (store_name_check("tenant", key)) {
+            log_event(
+                LOG_LEVEL_ERROR, "tenant_damaged",
+                "the name of a tenant is damaged: it is not listed until the catalog is rebuilt");
+            json_decref(row);
+            continue;
+        }
         if (!row)
             row = json_pack("{s:s, s:s}", "tenant", key, "problem", "CATALOG_DAMAGED");
         if (json_array_append_new(*items, row) != 0)

@@ -1,3 +1,4 @@
+#include "base/utf8.h"
 #include "store/catalog_check.h"
 #include "store/head_file.h"
 #include "store/internal.h"
@@ -190,6 +191,8 @@ static enum st add_entry_problem(struct verification *v, const char *key)
     char tenant[STORE_NAME_SIZE] = "", dataset[STORE_NAME_SIZE] = "";
 
     (void)sscanf(key, "%63[^/]/%63s", tenant, dataset);
+    utf8_mend(tenant); /* it may be the key that is damaged */
+    utf8_mend(dataset);
     v->entries++;
     return add_other_problem(v, tenant, dataset[0] ? dataset : NULL, st_hint_text());
 }

@@ -34,6 +34,7 @@ struct store_view {
     size_t pinned_count;
     struct store_tenant *tenants; /* by name */
     size_t tenant_count;
+    unsigned nameless; /* entries of tenants that are not among them, as their key is none */
     uint64_t tenants_epoch;
     struct revocations *revocations; /* shared by views in which they are the same */
     void *extension;

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +99,30 @@ static inline void kit_new(struct kit *kit)
     assert_non_null(mkdtemp(kit->dir));
     kit_open(kit);
     kit_tenant(kit);
+}
+
+/* Damage: turns these bits of the byte `at` wherever the catalog's file has the text. */
+static inline void kit_turn(const struct kit *kit, const char *text, size_t at, int bits)
+{
+    char path[FS_PATH_MAX];
+    struct buf file;
+    size_t places = 0, len = strlen(text);
+
+    buf_init(&file, 64u << 20);
+    kit_ok(fs_path(path, "%s/catalog.mdb", kit->dir));
+    kit_ok(fs_read(&file, path));
+    int fd = open(path, O_WRONLY);
+    assert_true(fd >= 0);
+    for (size_t i = 0; i + len < file.len; i++) {
+        if (memcmp(file.data + i, text, len) != 0)
+            continue;
+        char turned = (char)(file.data[i + at] ^ bits);
+        assert_int_equal(pwrite(fd, &turned, 1, (off_t)(i + at)), 1);
+        places++;
+    }
+    assert_true(places > 0);
+    close(fd);
+    buf_release(&file);
 }
 
 static inline void kit_free(struct kit *kit)

@@ -607,6 +607,47 @@ static void a_new_catalog_says_its_format(void **state)
     kit_free(&kit);
 }
 
+static void a_walk_over_keys_that_are_out_of_order_ends_and_tells(void **state)
+{
+    struct kit *kit = *state;
+    struct catalog *c = &kit->store->catalog;
+    char key[CATALOG_KEY_SIZE] = "";
+    struct catalog_txn t;
+    unsigned steps = 0;
+    json_t *row;
+
+    kit_ok(put_one(c, "first", 1));
+    kit_ok(put_one(c, "second", 2));
+    kit_ok(put_one(c, "third", 3));
+    kit_turn(kit, "second", 0, 0x80);
+    catalog_begin_read(&t, c);
+    while (steps < 10 && catalog_after_any(&row, &t, CATALOG_JOBS, "", key)) {
+        json_decref(row);
+        steps++;
+    }
+    assert_true(steps < 4);
+    assert_int_equal(catalog_end(&t), ST_CORRUPT);
+}
+
+/* The last one: the order holds, and nothing but the value's checksum would tell. */
+static void
+a_tenant_whose_name_cannot_be_is_left_out_of_lists_and_told_by_a_verification(void **state)
+{
+    struct kit *kit = *state;
+    struct store_tenant tenant;
+    json_t *items = NULL, *report = NULL;
+
+    store_tenant_init(&tenant, "zulu-tango");
+    kit_ok(store_tenant_put(kit->store, &tenant));
+    kit_turn(kit, "zulu-tango", 0, 0x80);
+    kit_ok(store_tenant_list(&items, kit->store));
+    assert_int_equal(json_array_size(items), 1);
+    assert_int_equal(store_verify(&report, kit->store, false), ST_CORRUPT);
+    assert_int_equal(json_array_size(json_object_get(report, "problems")), 1);
+    json_decref(items);
+    json_decref(report);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -628,6 +669,8 @@ int main(void)
         TEST(a_catalog_of_another_format_is_refused_with_both_numbers),
         TEST(the_map_grows_before_it_is_full_and_other_processes_follow),
         TEST(the_file_says_how_large_the_map_has_become),
+        TEST(a_walk_over_keys_that_are_out_of_order_ends_and_tells),
+        TEST(a_tenant_whose_name_cannot_be_is_left_out_of_lists_and_told_by_a_verification),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

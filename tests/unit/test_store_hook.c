@@ -2,13 +2,9 @@
 #include "store_kit.h"
 
 #include "base/clock.h"
-#include "base/fs.h"
 #include "store/hook.h"
 #include "store/internal.h"
 #include "store/queue.h"
-
-#include <fcntl.h>
-#include <unistd.h>
 
 #define SECOND_US 1000000ll
 
@@ -181,31 +177,6 @@ static void a_look_costs_nothing_while_nothing_happens(void **state)
     store_hook_release(&hook);
 }
 
-/* The tenant's row, wherever the file of the catalog has it: changes one bit there. */
-static void turn_row(const struct kit *kit, const char *tenant)
-{
-    char path[FS_PATH_MAX], wanted[128];
-    struct buf file;
-    size_t places = 0;
-
-    buf_init(&file, 64u << 20);
-    kit_ok(fs_path(path, "%s/catalog.mdb", kit->dir));
-    kit_ok(fs_read(&file, path));
-    int len = snprintf(wanted, sizeof wanted, "\"tenant\":\"%s\",\"enabled\"", tenant);
-    int fd = open(path, O_WRONLY);
-    assert_true(fd >= 0);
-    for (size_t at = 0; at + (size_t)len < file.len; at++) {
-        if (memcmp(file.data + at, wanted, (size_t)len) != 0)
-            continue;
-        char turned = (char)(file.data[at + 1] ^ 1);
-        assert_int_equal(pwrite(fd, &turned, 1, (off_t)at + 1), 1);
-        places++;
-    }
-    assert_true(places > 0);
-    close(fd);
-    buf_release(&file);
-}
-
 static void a_damaged_row_holds_up_nobody_else_and_its_message_waits(void **state)
 {
     struct kit *kit = *state;
@@ -215,7 +186,7 @@ static void a_damaged_row_holds_up_nobody_else_and_its_message_waits(void **stat
         end_job(kit, "acme", "failed");
     end_job(kit, "bravo", "failed");
     int64_t now_us = clock_wall_us();
-    turn_row(kit, "acme");
+    kit_turn(kit, "\"tenant\":\"acme\",\"enabled\"", 1, 1);
     assert_string_equal(take(&hook, kit, now_us), "bravo");
     kit_ok(store_hook_delivered(kit->store, &hook));
     store_hook_release(&hook);

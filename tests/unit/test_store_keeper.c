@@ -944,12 +944,32 @@ static void a_start_can_be_stopped(void **state)
     assert_null(k);
 }
 
+/* The last one: the order of the keys holds. */
+static void a_tenant_whose_name_cannot_be_takes_no_other_along(void **state)
+{
+    struct kit *kit = *state;
+    struct store_tenant tenant;
+
+    store_tenant_init(&tenant, "zulu-tango");
+    kit_ok(store_tenant_put(kit->store, &tenant));
+    kit_turn(kit, "zulu-tango", 0, 0x80);
+    struct store_keeper *k = start(kit);
+    const struct store_view *v = store_view_enter(k, 0);
+    assert_true(store_keeper_ready(k, NULL));
+    assert_non_null(store_view_tenant(v, "acme"));
+    assert_null(store_view_tenant_at(v, 1));
+    assert_colour(served(v, "things"), 0, "red");
+    store_view_leave(k, 0);
+    store_keeper_stop(k);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_first_view_serves_every_current_version),
+        TEST(a_tenant_whose_name_cannot_be_takes_no_other_along),
         TEST(a_publish_by_another_process_is_acknowledged_and_served),
         TEST(an_offer_that_is_damaged_keeps_no_other_from_being_taken_in),
         TEST(a_view_entered_before_a_flip_goes_on_reading_the_old_version),
