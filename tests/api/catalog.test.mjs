@@ -5,7 +5,7 @@ import { closeSync, cpSync, openSync, readFileSync, renameSync, rmSync, statSync
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { assertProblem, Data, everline } from '../kit/everline.mjs';
-import { flipByte } from '../kit/files.mjs';
+import { flipByte, flipEach } from '../kit/files.mjs';
 import { tempDir, until } from '../kit/process.mjs';
 import { csv, keyOf, PEOPLE, PERSONS, THINGS, things } from '../kit/samples.mjs';
 
@@ -177,8 +177,7 @@ test('what fails again and again is said less and less often, and answers go on'
   const server = await data.serve();
   try {
     const token = await data.token();
-    const file = readFileSync(catalog);
-    for (let at = -1; (at = file.indexOf('"updated_at"', at + 1)) >= 0;) flipByte(catalog, at + 1); /* every definition, too */
+    flipEach(catalog, '"updated_at"', 1); /* every definition, too */
     const said = () => [...server.log.matchAll(/"ts":"([^"]+)".*"event":"upkeep"/g)].map(([, time]) => Date.parse(time));
     await until('it was said four times', () => said().length >= 4);
     const [first, second, third, fourth] = said();
@@ -190,12 +189,7 @@ test('what fails again and again is said less and less often, and answers go on'
 });
 
 /** The entry of the head of dev/things, wherever the file has it. */
-function damageHead(catalog) {
-  const file = readFileSync(catalog), head = '"tenant":"dev","dataset":"things","sequence"';
-  let places = 0;
-  for (let at = -1; (at = file.indexOf(head, at + 1)) >= 0; places++) flipByte(catalog, at + 1);
-  assert.ok(places > 0);
-}
+const damageHead = (catalog) => flipEach(catalog, '"tenant":"dev","dataset":"things","sequence"', 1);
 
 /** What a server answers while that head is damaged, whether it was before the server began or not. */
 async function assertOnlyThatIsOut(server, data, token, answers) {
@@ -260,12 +254,7 @@ test('a head that is damaged while a server runs takes out its dataset, and the 
 });
 
 /** The row of the tenant "other", wherever the file has it. */
-function damageTenant(catalog) {
-  const file = readFileSync(catalog), row = '"tenant":"other","enabled"';
-  let places = 0;
-  for (let at = -1; (at = file.indexOf(row, at + 1)) >= 0; places++) flipByte(catalog, at + 1);
-  assert.ok(places > 0);
-}
+const damageTenant = (catalog) => flipEach(catalog, '"tenant":"other","enabled"', 1);
 
 async function assertOnlyThatTenantIsOut(server, data, token, theirs) {
   for (const [method, path, body] of [['POST', '/v1/datasets/things/lookup', { key: KEYS[0] }], ['GET', '/v1/datasets'],
@@ -357,10 +346,7 @@ test('a damaged revocation refuses what it may be of, and keeps nothing else fro
   try {
     await revoke('--subject', 'ada');
     await until('ada is refused', async () => (await status(server, ada)) === 401);
-    const file = readFileSync(catalog);
-    let places = 0;
-    for (let at = -1; (at = file.indexOf('{"until_s":', at + 1)) >= 0; places++) flipByte(catalog, at + 2);
-    assert.ok(places > 0);
+    flipEach(catalog, '{"until_s":', 2);
     await revoke('--subject', 'li');
     await until('the next one is known', async () => (await status(server, other)) === 401);
     assert.match(server.log, /"event":"revocation_damaged","message":"tokens of tenant dev/);
@@ -379,8 +365,7 @@ test('a damaged revocation refuses what it may be of, and keeps nothing else fro
 
 test('verify goes past an entry of the catalog that is damaged, and says so', async () => {
   const { data, catalog } = await prepared();
-  const file = readFileSync(catalog);
-  for (let at = -1; (at = file.indexOf('"reason":"a test"', at + 1)) >= 0;) flipByte(catalog, at + 1); // an event's
+  flipEach(catalog, '"reason":"a test"', 1); // an event's
   assert.equal((await data.cli(['verify'])).code, 0);
   const report = await data.cli(['verify', '--deep', '--output', 'json']);
   const { versions, problems } = JSON.parse(report.stdout);

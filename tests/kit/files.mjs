@@ -1,6 +1,6 @@
 // Looking into a data directory from outside.
 import { execFileSync } from 'node:child_process';
-import { closeSync, openSync, readdirSync, readSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** Others may work in it: a directory that is gone when its turn comes has no files. */
@@ -36,7 +36,15 @@ export function flipByte(path, offset) {
   closeSync(fd);
 }
 
-/** The same, and the file's mtime stays what it was, to the nanosecond. */
+/** A byte wherever the file has the text: its first one, or the one `at` bytes behind that. */
+export function flipEach(path, text, at = 0) {
+  const file = readFileSync(path);
+  let places = 0;
+  for (let i = -1; (i = file.indexOf(text, i + 1)) >= 0; places++) flipByte(path, i + at);
+  if (places === 0) throw new Error(`${path} has not ${text}`);
+}
+
+/** The same as flipByte, and the file's mtime stays what it was, to the nanosecond. */
 export function rot(path, offset) {
   const like = `${path}.like`;
   execFileSync('touch', ['-r', path, like]);
