@@ -198,13 +198,14 @@ static enum st put_aside(struct sort_lane *lane)
     return st;
 }
 
+/* Of small pages, though heaps grow in many places at once: a large page that a guest had given
+ * back to its host costs 512 faults there, which is more than what it saves. */
 static enum st make_buffer(struct sort_lane *lane)
 {
     void *bytes = mmap(NULL, lane->size, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (bytes == MAP_FAILED)
         return st_fail(ST_NOMEM, NULL, "out of memory");
-    (void)madvise(bytes, lane->size, MADV_HUGEPAGE); /* heaps grow in many places at once */
     lane->bytes = bytes;
     return ST_OK;
 }
@@ -251,12 +252,26 @@ static enum st add_chunk(struct sort_lane *lane, struct heap *h, size_t need)
     return ST_OK;
 }
 
+static struct heap *heap_of(const struct sort_lane *lane, const unsigned char *key)
+{
+    return &lane->heaps[prefix_of(key) >> (64 - lane->sorter->bits)];
+}
+
+void sort_lane_expect(const struct sort_lane *lane, const unsigned char *key)
+{
+    const struct heap *h = heap_of(lane, key);
+    if (h->room > CACHE_LINE) { /* most lie in two */
+        __builtin_prefetch(h->at, 1);
+        __builtin_prefetch(h->at + CACHE_LINE, 1);
+    }
+}
+
 enum st sort_lane_add(struct sort_lane *lane, const unsigned char *key, const void *payload,
                       size_t len)
 {
     size_t key_bytes = lane->sorter->key_bytes;
     size_t need = RECORD_HEAD_BYTES + key_bytes + len;
-    struct heap *h = &lane->heaps[prefix_of(key) >> (64 - lane->sorter->bits)];
+    struct heap *h = heap_of(lane, key);
     enum st st = h->room >= need ? ST_OK : add_chunk(lane, h, need);
     if (st)
         return st;

@@ -24,6 +24,9 @@ size_t sorter_lane_count(const struct sorter *s);
 /* Used by one thread at a time. */
 struct sort_lane *sorter_lane(struct sorter *s, size_t i);
 
+/* A record of that key comes soon: its place is fetched, which would hold up all that is written
+ * after it. */
+void sort_lane_expect(const struct sort_lane *lane, const unsigned char *key);
 /* Copies. ST_TOO_LARGE: the record does not fit a lane. */
 enum st sort_lane_add(struct sort_lane *lane, const unsigned char *key, const void *payload,
                       size_t len) ST_MUST_USE;

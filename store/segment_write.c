@@ -20,8 +20,9 @@
  * disk. No MDB_WRITEMAP: a full disk must be an error, not a signal. Commits do not sync
  * (MDB_NOSYNC): the file is nobody's until the one sync at the end. */
 
-#define COMMIT_BYTES (32u << 20) /* dirty pages are at most about twice that */
-#define INLINE_MAX 2000u         /* a longer value has pages of its own */
+/* Few enough that the dirty pages are in the processor's cache when they are written. */
+#define COMMIT_BYTES (4u << 20)
+#define INLINE_MAX 2000u /* a longer value has pages of its own */
 #define PAGE_BYTES 4096u
 
 struct store_segment_writer {
