@@ -1,5 +1,5 @@
-/* A Parquet file with the rows of the benchmarks' CSV file. usage: bench_parquet FROM.csv
- * TO.parquet */
+/* A Parquet file with the rows of the benchmarks' CSV file, and with its types. usage:
+ * bench_parquet FROM.csv TO.parquet */
 #include "ingest/duck.h"
 
 #include <stdio.h>
@@ -8,7 +8,7 @@ static enum st convert(struct duck *d, const char *from, const char *to)
 {
     struct buf sql;
     buf_init(&sql, 1u << 20);
-    buf_addstr(&sql, "COPY (SELECT * FROM read_csv(");
+    buf_addstr(&sql, "COPY (SELECT * REPLACE (eligible::BOOLEAN AS eligible) FROM read_csv(");
     duck_add_literal(&sql, from);
     buf_addstr(&sql, ", all_varchar=true)) TO ");
     duck_add_literal(&sql, to);
