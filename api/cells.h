@@ -6,17 +6,17 @@
 #include "base/buf.h"
 #include "store/rollup.h"
 
-/* Dimensions, time, metrics and whether the cell is hidden. `values` has the dimensions, then the
- * time if there is one. */
-typedef void (*api_cell_fn)(struct buf *out, const struct store_rollup *rollup,
+/* Dimensions, time, the metrics that have a bit in `metrics`, and whether the cell is hidden.
+ * `values` has the dimensions, then the time if there is one. */
+typedef void (*api_cell_fn)(struct buf *out, const struct store_rollup *rollup, uint32_t metrics,
                             const struct store_value *values, const struct store_cell *cell);
 
-void api_cell_json(struct buf *out, const struct store_rollup *rollup,
+void api_cell_json(struct buf *out, const struct store_rollup *rollup, uint32_t metrics,
                    const struct store_value *values, const struct store_cell *cell);
 /* Null is nothing. */
-void api_cell_csv(struct buf *out, const struct store_rollup *rollup,
+void api_cell_csv(struct buf *out, const struct store_rollup *rollup, uint32_t metrics,
                   const struct store_value *values, const struct store_cell *cell);
 /* The line with the names of the columns. */
-void api_cells_csv_names(struct buf *out, const struct store_rollup *rollup);
+void api_cells_csv_names(struct buf *out, const struct store_rollup *rollup, uint32_t metrics);
 
 #endif

@@ -14,6 +14,11 @@ static enum st refuse(const char *why)
     return st_place(st_fail(ST_INVALID, "INVALID_CURSOR", "%s", why), "query/cursor");
 }
 
+enum st api_cursor_refuse(void)
+{
+    return refuse("this is not a cursor of ours");
+}
+
 /* Decimal without sign or leading zero, up to a dot. */
 static bool take_version(uint64_t *out, const char **text)
 {
@@ -43,11 +48,11 @@ enum st api_cursor_parse(struct api_cursor *out, const char *text)
 {
     memset(out, 0, sizeof *out);
     if (!take_version(&out->version, &text) || !take_bytes(out->check, API_CHECK_BYTES, &text, '.'))
-        return refuse("this is not a cursor of ours");
+        return api_cursor_refuse();
     out->tuple_len = strlen(text) / 2;
     if (out->tuple_len == 0 || out->tuple_len > STORE_TUPLE_MAX ||
         !take_bytes(out->tuple, out->tuple_len, &text, '\0'))
-        return refuse("this is not a cursor of ours");
+        return api_cursor_refuse();
     return ST_OK;
 }
 

@@ -21,6 +21,7 @@ struct api_cursor {
 
 /* ST_INVALID, INVALID_CURSOR. What parses is written back as the same text. */
 enum st api_cursor_parse(struct api_cursor *out, const char *text) ST_MUST_USE;
+enum st api_cursor_refuse(void) ST_MUST_USE; /* so, whoever finds it out */
 void api_cursor_write(struct buf *out, const struct api_cursor *cursor);
 
 /* Which items a query asks for, as it was sent, and `what` of: what a cursor is bound to besides

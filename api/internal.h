@@ -185,18 +185,6 @@ enum st api_path_key(unsigned char key[STORE_KEY_BYTES], const struct store_serv
 enum st api_body_object(json_t **out, const struct api_request *request) ST_MUST_USE;
 int64_t api_query_limit(const struct api_request *request);
 
-/* Which cells of a rollup a query asks for, and how many at most. Text is borrowed from it. */
-struct api_rollup_query {
-    struct store_value filters[STORE_DIMENSIONS_MAX];
-    bool filtered[STORE_DIMENSIONS_MAX];
-    bool has_from, has_to;
-    int64_t from, to; /* days for DATE, microseconds for TIMESTAMP */
-    int64_t limit;
-};
-/* ST_INVALID, place "query/<name>": UNKNOWN_PARAMETER, INVALID_PARAMETER, INVALID_VALUE. */
-enum st api_rollup_query_read(struct api_rollup_query *q, const struct store_rollup *rollup,
-                              const struct api_request *request) ST_MUST_USE;
-
 /* {"items":[...],"next":...,"complete":...}: takes the reference of `items`. `next` may be NULL. */
 enum st api_list(struct api_reply *reply, json_t *items, const char *next) ST_MUST_USE;
 /* This strong ETag, quotes included; true when If-None-Match has it (the reply is 304). */

@@ -2,13 +2,15 @@
 #include "api/cursor.h"
 #include "api/internal.h"
 #include "api/negotiate.h"
+#include "api/ranking.h"
+#include "api/rollup_query.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Reading rollups: a scan in tuple order with filters, a page at a time. The cursor names the tuple
- * the next page begins with. */
+/* Reading rollups: a scan in tuple order with filters, a page at a time; in another order, a scan
+ * of all for each page. The cursor names the tuple the next page begins with. */
 
 #define QUERY_MAX 16384
 
@@ -19,6 +21,9 @@ struct scan {
     api_cell_fn add_fn;
     struct buf *out;
     struct buf scratch;
+    struct ranking *ranking; /* of another order than that of tuples */
+    const struct api_cursor *from;
+    bool found;             /* what the cursor names, in another order */
     struct api_cursor next; /* of the next page; no tuple when the answer is complete */
 };
 
@@ -80,120 +85,140 @@ enum st api_op_list_rollups(struct api_reply *reply, struct api_request *request
     return ST_OK;
 }
 
-static bool is_equal(enum store_type type, const struct store_value *a, const struct store_value *b)
+static enum st set_next(struct scan *s, const void *tuple, size_t len)
 {
-    if (a->null || b->null)
-        return a->null == b->null;
-    if (type == STORE_VARCHAR)
-        return a->as.text.len == b->as.text.len &&
-               memcmp(a->as.text.bytes, b->as.text.bytes, a->as.text.len) == 0;
-    return a->as.i == b->as.i;
+    if (len > sizeof s->next.tuple)
+        return st_fail(ST_CORRUPT, NULL, "a tuple of %zu bytes", len);
+    memcpy(s->next.tuple, tuple, len);
+    s->next.tuple_len = len;
+    return ST_OK;
+}
+
+static enum st add_cell(struct scan *s, const struct store_value *values, const void *bytes,
+                        size_t len)
+{
+    struct store_cell cell;
+    enum st st = store_cell_decode(&cell, s->rollup, bytes, len);
+
+    if (st)
+        return st;
+    if (s->count++ && s->add_fn == api_cell_json)
+        buf_addch(s->out, ',');
+    s->add_fn(s->out, s->rollup, s->query.metrics, values, &cell);
+    store_cell_release(&cell, s->rollup);
+    return s->out->status;
 }
 
 static enum st visit(const void *tuple, size_t tuple_len, const void *bytes, size_t len, void *ctx)
 {
     struct store_value values[STORE_DIMENSIONS_MAX + 1];
-    struct store_cell cell;
     struct scan *s = ctx;
-    const struct store_rollup *r = s->rollup;
-    const struct api_rollup_query *q = &s->query;
-    enum st st = store_tuple_decode(values, &s->scratch, r, tuple, tuple_len);
+    enum st st = store_tuple_decode(values, &s->scratch, s->rollup, tuple, tuple_len);
+
+    if (st || !api_rollup_query_has(&s->query, s->rollup, values))
+        return st;
+    if (s->count < s->query.limit)
+        return add_cell(s, values, bytes, len);
+    st = set_next(s, tuple, tuple_len);
+    return st ? st : ST_END;
+}
+
+/* ---- in the order of a metric or of one dimension ---- */
+
+typedef enum st (*rank_fn)(struct ranking *r, const void *tuple, size_t tuple_len,
+                           const struct store_value *values, const struct store_cell *cell);
+
+static enum st rank(struct scan *s, rank_fn fn, const void *tuple, size_t tuple_len,
+                    const struct store_value *values, const void *bytes, size_t len)
+{
+    struct store_cell cell;
+    enum st st = store_cell_decode(&cell, s->rollup, bytes, len);
 
     if (st)
         return st;
-    for (size_t i = 0; i < r->dimension_count; i++)
-        if (q->filtered[i] && !is_equal(r->dimensions[i].type, &values[i], &q->filters[i]))
-            return ST_OK;
-    const struct store_value *time = &values[r->dimension_count];
-    if ((q->has_from && (time->null || time->as.i < q->from)) ||
-        (q->has_to && (time->null || time->as.i >= q->to)))
-        return ST_OK;
-    if (s->count == q->limit) {
-        if (tuple_len > sizeof s->next.tuple)
-            return st_fail(ST_CORRUPT, NULL, "a tuple of %zu bytes", tuple_len);
-        memcpy(s->next.tuple, tuple, tuple_len);
-        s->next.tuple_len = tuple_len;
-        return ST_END;
-    }
-    st = store_cell_decode(&cell, r, bytes, len);
-    if (st)
-        return st;
-    if (s->count++ && s->add_fn == api_cell_json)
-        buf_addch(s->out, ',');
-    s->add_fn(s->out, r, values, &cell);
-    store_cell_release(&cell, r);
-    return s->out->status;
-}
-
-static enum st parse_time(int64_t *out, const struct store_rollup *r, const char *name,
-                          const char *text)
-{
-    struct store_value value;
-
-    if (r->bucket == STORE_BUCKET_NONE)
-        return st_place(st_fail(ST_INVALID, "INVALID_PARAMETER", "this rollup has no time"),
-                        "query/%s", name);
-    if (store_value_parse(&value, r->time.type, text, strlen(text)))
-        return st_place(st_wrap(ST_INVALID, "\"%s\"", name), "query/%s", name);
-    *out = value.as.i;
-    return ST_OK;
-}
-
-static enum st take_filter(struct api_rollup_query *q, const struct store_rollup *r,
-                           const struct api_pair *pair)
-{
-    for (size_t i = 0; i < r->dimension_count; i++) {
-        if (strcmp(r->dimensions[i].name, pair->name) != 0)
-            continue;
-        if (store_value_parse(&q->filters[i], r->dimensions[i].type, pair->value, pair->value_len))
-            return st_place(st_wrap(ST_INVALID, "\"%s\"", pair->name), "query/%s", pair->name);
-        q->filtered[i] = true;
-        return ST_OK;
-    }
-    return st_place(st_fail(ST_INVALID, "UNKNOWN_PARAMETER",
-                            "this rollup has no dimension \"%.64s\"", pair->name),
-                    "query/%.64s", pair->name);
-}
-
-/* Parameters of every read; no dimension has such a name. */
-static bool is_reserved(const char *name)
-{
-    static const char *const NAMES[] = {"limit", "cursor", "version", "as_of", "group_by"};
-
-    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
-        if (strcmp(NAMES[i], name) == 0)
-            return true;
-    return false;
-}
-
-enum st api_rollup_query_read(struct api_rollup_query *q, const struct store_rollup *rollup,
-                              const struct api_request *request)
-{
-    enum st st = ST_OK;
-
-    *q = (struct api_rollup_query){.limit = api_query_limit(request)};
-    for (size_t i = 0; !st && i < request->query_count; i++) {
-        const struct api_pair *pair = &request->query[i];
-
-        if (is_reserved(pair->name))
-            continue;
-        if (strcmp(pair->name, "from") == 0) {
-            st = parse_time(&q->from, rollup, pair->name, pair->value);
-            q->has_from = true;
-        } else if (strcmp(pair->name, "to") == 0) {
-            st = parse_time(&q->to, rollup, pair->name, pair->value);
-            q->has_to = true;
-        } else {
-            st = take_filter(q, rollup, pair);
-        }
-    }
+    st = fn(s->ranking, tuple, tuple_len, values, &cell);
+    store_cell_release(&cell, s->rollup);
     return st;
 }
+
+static enum st visit_any(const void *tuple, size_t tuple_len, const void *bytes, size_t len,
+                         void *ctx)
+{
+    struct store_value values[STORE_DIMENSIONS_MAX + 1];
+    struct scan *s = ctx;
+    enum st st = store_tuple_decode(values, &s->scratch, s->rollup, tuple, tuple_len);
+
+    if (st || !api_rollup_query_has(&s->query, s->rollup, values))
+        return st;
+    return rank(s, ranking_add, tuple, tuple_len, values, bytes, len);
+}
+
+/* The cell that the cursor names, if the first one that is met is that. */
+static enum st visit_begin(const void *tuple, size_t tuple_len, const void *bytes, size_t len,
+                           void *ctx)
+{
+    struct store_value values[STORE_DIMENSIONS_MAX + 1];
+    struct scan *s = ctx;
+
+    if (tuple_len != s->from->tuple_len || memcmp(tuple, s->from->tuple, tuple_len) != 0)
+        return ST_END;
+    s->found = true;
+    enum st st = store_tuple_decode(values, &s->scratch, s->rollup, tuple, tuple_len);
+    if (!st)
+        st = rank(s, ranking_begin_at, tuple, tuple_len, values, bytes, len);
+    return st ? st : ST_END;
+}
+
+/* The first cell that is met. */
+static enum st visit_one(const void *tuple, size_t tuple_len, const void *bytes, size_t len,
+                         void *ctx)
+{
+    struct store_value values[STORE_DIMENSIONS_MAX + 1];
+    struct scan *s = ctx;
+    enum st st = store_tuple_decode(values, &s->scratch, s->rollup, tuple, tuple_len);
+
+    if (!st)
+        st = add_cell(s, values, bytes, len);
+    return st ? st : ST_END;
+}
+
+static enum st scan_ranked(struct scan *s, const struct store_served *d, unsigned slot)
+{
+    const struct api_cursor *from = s->from;
+    const void *tuple;
+    size_t len;
+    enum st st = ranking_new(&s->ranking, s->rollup, &s->query);
+
+    if (!st && from->tuple_len)
+        st = store_segment_each_cell(d->segments[0], slot, s->rollup, from->tuple, from->tuple_len,
+                                     visit_begin, s);
+    if (!st && from->tuple_len && !s->found)
+        st = api_cursor_refuse();
+    if (!st)
+        st = store_segment_each_cell(d->segments[0], slot, s->rollup, NULL, 0, visit_any, s);
+    while (!st && s->count < s->query.limit &&
+           (tuple = ranking_tuple(&len, s->ranking, (size_t)s->count)) != NULL)
+        st = store_segment_each_cell(d->segments[0], slot, s->rollup, tuple, len, visit_one, s);
+    if (!st && (tuple = ranking_tuple(&len, s->ranking, (size_t)s->query.limit)) != NULL)
+        st = set_next(s, tuple, len);
+    ranking_free(s->ranking);
+    return st;
+}
+
+static enum st scan(struct scan *s, const struct store_served *d, unsigned slot)
+{
+    if (s->query.order != API_BY_TUPLE)
+        return scan_ranked(s, d, slot);
+    return store_segment_each_cell(d->segments[0], slot, s->rollup, s->from->tuple,
+                                   s->from->tuple_len, visit, s);
+}
+
+/* ---- a page ---- */
 
 static void add_page_start(struct scan *s, const struct store_served *d)
 {
     if (s->add_fn == api_cell_csv)
-        api_cells_csv_names(s->out, s->rollup);
+        api_cells_csv_names(s->out, s->rollup, s->query.metrics);
     else
         buf_addf(s->out, "{\"dataset\":\"%s\",\"rollup\":\"%s\",\"version\":%llu,\"items\":[",
                  d->dataset, s->rollup->name, (unsigned long long)d->version);
@@ -226,15 +251,14 @@ static void add_page_end(struct scan *s)
 }
 
 static enum st read_page(struct api_reply *reply, struct api_request *request,
-                         const struct store_served *d, struct scan *s, struct buf *query,
-                         const struct api_cursor *from)
+                         const struct store_served *d, struct scan *s, struct buf *query)
 {
     const char *text = api_query(request, "cursor");
     enum st st = api_cursor_sum(s->next.check, d, query->data);
 
     s->next.version = d->version;
     if (!st && text)
-        st = api_cursor_check(from, d->version, s->next.check);
+        st = api_cursor_check(s->from, d->version, s->next.check);
     buf_addf(query, "&limit=%zu%s", s->query.limit, s->add_fn == api_cell_csv ? "&csv" : "");
     if (!st)
         st = buf_status(query);
@@ -245,8 +269,7 @@ static enum st read_page(struct api_reply *reply, struct api_request *request,
         api_etag(reply, request, d, query->data, text ? text : ""))
         return ST_OK;
     add_page_start(s, d);
-    st = store_segment_each_cell(d->segments[0], request->slot, s->rollup, from->tuple,
-                                 from->tuple_len, visit, s);
+    st = scan(s, d, request->slot);
     if (!st && s->add_fn == api_cell_csv)
         add_page_headers(reply, s);
     else if (!st)
@@ -290,10 +313,10 @@ static enum st find_set(const struct store_rollup **out, const struct store_roll
 
 enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
 {
-    struct scan s = {.out = &reply->body, .add_fn = api_cell_json};
     const struct store_served *d;
     const char *cursor = api_query(request, "cursor");
     struct api_cursor from = {.tuple_len = 0};
+    struct scan s = {.out = &reply->body, .add_fn = api_cell_json, .from = &from};
     struct buf query;
     enum st st = cursor ? api_cursor_parse(&from, cursor) : ST_OK;
 
@@ -323,7 +346,7 @@ enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
     if (!st)
         st = api_rollup_query_read(&s.query, s.rollup, request);
     if (!st)
-        st = read_page(reply, request, d, &s, &query, &from);
+        st = read_page(reply, request, d, &s, &query);
     buf_release(&s.scratch);
     buf_release(&query);
     return st;

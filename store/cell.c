@@ -425,6 +425,11 @@ metric_state(const struct store_rollup *r, const struct store_cell *cell, size_t
     return s;
 }
 
+static bool is_hidden(const struct store_rollup *r, const struct store_cell *cell)
+{
+    return cell->records == 0 && r->min_cell;
+}
+
 bool store_metric_value(double *out, const struct store_rollup *r, const struct store_cell *cell,
                         size_t metric_index)
 {
@@ -432,7 +437,7 @@ bool store_metric_value(double *out, const struct store_rollup *r, const struct 
     const struct store_term_state *s = metric_state(r, cell, metric_index);
     double under;
 
-    if (!term_value(out, &m->terms[0], s))
+    if (is_hidden(r, cell) || !term_value(out, &m->terms[0], s))
         return false;
     if (!m->ratio)
         return true;
@@ -448,7 +453,7 @@ void store_metric_json(struct buf *out, const struct store_rollup *r, const stru
     const struct store_metric *m = &r->metrics[metric_index];
     double value;
 
-    if (cell->records == 0 && r->min_cell)
+    if (is_hidden(r, cell))
         buf_addstr(out, "null");
     else if (!m->ratio)
         add_term(out, &m->terms[0], metric_state(r, cell, metric_index));

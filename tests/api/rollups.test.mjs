@@ -34,10 +34,19 @@ const LONG = {
   rollups: { by_all: { dimensions: ['first', 'second', 'third'], metrics: { rows: 'count(*)' } } },
 };
 
+/** Two of the four colours are hidden. */
+const HIDDEN = {
+  ...THINGS, name: 'hidden', prepare: 'SELECT id, colour, weight, made FROM things',
+  rollups: { by_colour: { dimensions: ['colour'], metrics: { things: 'count(*)', weight: 'sum(weight)' }, min_cell: 3 } },
+};
+const HIDDEN_ROWS = ['d', ...'bbbb', ...'aaaaa', ...'cc'].map((colour, i) => ({ id: `h${i}`, colour, weight: i, made: '2024-01-01' }));
+
 before(async () => {
   data = await Data.make('dev');
   await data.put(THINGS);
   await data.ingest('things', { things: data.file('things.csv', csv(rows)) });
+  await data.put(HIDDEN);
+  await data.ingest('hidden', { things: data.file('hidden.csv', csv(HIDDEN_ROWS)) });
   await data.ok(['dataset', 'put', join(sample, 'definition.json')], { tenant: 'dev' });
   await data.ingest('flights', { flights: join(sample, 'flights.parquet') });
   await data.ok(['tenant', 'put', 'long', '--requests-per-second', '1000000000']);
@@ -89,23 +98,69 @@ test('a dimension filters, and from and to bound the time', async () => {
   assert.deepEqual((await server.get(url('?colour=nothing'), token)).json.items, []);
 });
 
+/** All items of a query, asked for `limit` at a time. */
+async function paged(query, limit, whole) {
+  const items = [];
+  let cursor = null, pages = 0;
+  do {
+    const more = cursor ? `&cursor=${encodeURIComponent(cursor)}` : '';
+    const reply = await server.get(url(`?limit=${limit}${query}${more}`), token);
+    assert.equal(reply.status, 200, reply.text);
+    assert.equal(reply.json.complete, reply.json.next === null);
+    assert.ok(reply.json.items.length <= limit);
+    items.push(...reply.json.items);
+    cursor = reply.json.next;
+    pages += 1;
+  } while (cursor);
+  assert.equal(pages, Math.ceil(whole / limit));
+  return items;
+}
+
 test('pages join to the whole, without gaps and without repeats', async () => {
   const whole = (await server.get(url(), token)).json.items;
-  for (const limit of [1, 7, whole.length - 1, whole.length]) {
-    const items = [];
-    let cursor = null, pages = 0;
-    do {
-      const more = cursor ? `&cursor=${encodeURIComponent(cursor)}` : '';
-      const page = (await server.get(url(`?limit=${limit}${more}`), token)).json;
-      assert.equal(page.complete, page.next === null);
-      assert.ok(page.items.length <= limit);
-      items.push(...page.items);
-      cursor = page.next;
-      pages += 1;
-    } while (cursor);
-    assert.deepEqual(items, whole);
-    assert.equal(pages, Math.ceil(whole.length / limit));
+  for (const limit of [1, 7, whole.length - 1, whole.length])
+    assert.deepEqual(await paged('', limit, whole.length), whole);
+});
+
+test('cells come in the order of any metric, dimension or time, either way, and pages join', async () => {
+  const whole = (await server.get(url(), token)).json.items;
+  const compare = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
+  for (const name of Object.keys(whole[0])) {
+    for (const sign of [1, -1]) {
+      const isMetric = !['colour', 'made'].includes(name);
+      const before = ({ [name]: a }, { [name]: b }) => {
+        if (a === null || b === null) // of a dimension, null is the smallest; of a metric it is no value, and last
+          return isMetric ? (a === null) - (b === null) : sign * ((b === null) - (a === null));
+        return sign * compare(a, b);
+      };
+      const ordered = [...whole].sort(before), asked = `&order_by=${sign < 0 ? '-' : ''}${name}`;
+      for (const limit of [1, 7, whole.length]) assert.deepEqual(await paged(asked, limit, whole.length), ordered, asked);
+    }
   }
+  const red = (await server.get(url('?order_by=-things&colour=red&from=2024-02-01&limit=2'), token)).json.items;
+  const reds = whole.filter((item) => item.colour === 'red' && item.made >= '2024-02').sort((a, b) => b.things - a.things);
+  assert.deepEqual(red, reds.slice(0, 2));
+});
+
+test('a hidden cell is last in the order of a metric, whichever way', async () => {
+  const colours = async (by) => (await server.get(`/v1/datasets/hidden/rollups/by_colour?order_by=${by}`, token)).json.items
+    .map((item) => (item.suppressed ? `(${item.colour})` : item.colour)).join(' ');
+  assert.equal(await colours('things'), 'b a (c) (d)');
+  assert.equal(await colours('-things'), 'a b (c) (d)');
+  assert.equal(await colours('-colour'), '(d) (c) b a');
+});
+
+test('only the metrics that are asked for are given, in JSON and CSV', async () => {
+  const whole = (await server.get(url(), token)).json.items, asked = url('?metrics=mean,things&limit=1000');
+  const reply = await server.get(asked, token);
+  assert.deepEqual(reply.json.items, whole.map(({ colour, made, things: count, mean }) => ({ colour, made, things: count, mean })));
+  const lines = (await server.get(asked, token, { accept: 'text/csv' })).text.split('\r\n');
+  assert.deepEqual(lines[0].split(',').sort(), ['colour', 'made', 'mean', 'suppressed', 'things']);
+  assert.deepEqual([...new Set(lines.slice(1, -1).map((line) => line.replace(/"[^"]*(""[^"]*)*"/g, '').split(',').length))], [5]);
+  assert.notEqual(reply.headers.etag, (await server.get(url('?limit=1000'), token)).headers.etag);
+  const total = await server.get('/v1/datasets/things/rollups/total?metrics=weight', token);
+  assert.deepEqual(total.json.items, totals(rows).map(({ weight }) => ({ weight })));
+  assert.equal((await server.get(url('?metrics=mean&order_by=-heaviest&limit=1'), token)).json.items[0].mean !== undefined, true);
 });
 
 test('a page of CSV has all its headers, however long its cursor is', async () => {
@@ -148,12 +203,23 @@ test('a cursor belongs to its query', async () => {
   const other = encodeURIComponent(next);
   assertProblem(await server.get(url(`?limit=2&colour=red&cursor=${other}`), token), 400, 'INVALID_CURSOR');
   assertProblem(await server.get(url('?limit=2&cursor=zzz'), token), 400, 'INVALID_CURSOR');
+  assertProblem(await server.get(url(`?limit=2&order_by=things&cursor=${other}`), token), 400, 'INVALID_CURSOR');
+  const ordered = (await server.get(url('?limit=2&order_by=things'), token)).json.next;
+  for (const tuple of ['00', 'ff', `${ordered.split('.')[2]}00`]) { // no cell has it: in front of all, behind all, between
+    const made = ordered.replace(/[^.]*$/, tuple);
+    assertProblem(await server.get(url(`?limit=2&order_by=things&cursor=${made}`), token), 400, 'INVALID_CURSOR');
+  }
 });
 
 test('what is not in the rollup is refused by name', async () => {
   const problem = assertProblem(await server.get(url('?weight=3'), token), 400, 'UNKNOWN_PARAMETER');
   assert.ok(problem.detail.includes('weight'));
   assertProblem(await server.get(url('?from=yesterday'), token), 400);
+  for (const metrics of ['', 'shape', 'things,', ',things', 'things,shape', 'thing', 'Things', 'colour'])
+    assertProblem(await server.get(url(`?metrics=${metrics}`), token), 400, metrics ? 'UNKNOWN_METRIC' : undefined);
+  for (const order of ['', '-', 'shape', '--things', 'things,mean', '+things'])
+    assertProblem(await server.get(url(`?order_by=${encodeURIComponent(order)}`), token), 400, order ? 'UNKNOWN_ORDER' : undefined);
+  assertProblem(await server.get('/v1/datasets/things/rollups/total?order_by=made', token), 400, 'UNKNOWN_ORDER');
   assertProblem(await server.get('/v1/datasets/things/rollups/total?from=2024-01-01', token), 400);
   assertProblem(await server.get(url('?limit=0'), token), 400);
   assertProblem(await server.get(url('?limit=1001'), token), 400);

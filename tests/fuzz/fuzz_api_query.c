@@ -5,6 +5,7 @@
  * refused has a problem document. */
 #include "api/cursor.h"
 #include "api/internal.h"
+#include "api/rollup_query.h"
 #include "base/utf8.h"
 
 #include <stdint.h>

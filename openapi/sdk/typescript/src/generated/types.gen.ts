@@ -1310,6 +1310,14 @@ export type ReadRollupData = {
          */
         group_by?: string;
         /**
+         * Metrics, separated by commas: only these are given, in the order of the definition; all without it
+         */
+        metrics?: string;
+        /**
+         * A metric, a dimension or the time: the smallest first, with `-` in front the largest first. Equal ones, which are compared as doubles, come in the order of dimensions, then time; cells that have no value of the metric are last. Each page is a scan of all cells.
+         */
+        order_by?: string;
+        /**
          * Items a page
          */
         limit?: number;
