@@ -41,6 +41,10 @@ const ended = (id, as = token) => until(`${id} has ended`, async () => {
 const cancel = (id, as = token) => server.post(`/v1/jobs/${id}/cancel`, as);
 const retry = (id, as = token) => server.post(`/v1/jobs/${id}/retry`, as);
 
+/** What the log says of a job's end. */
+const logged = (job) => server.log.split('\n').slice(0, -1).filter((line) => line.startsWith('{')).map((line) => JSON.parse(line))
+  .find(({ event, message }) => event === 'job' && message.includes(job));
+
 test('an upload is ingested, served, and gone', async () => {
   const body = csv(things(1000));
   const reply = await upload(body);
@@ -56,6 +60,8 @@ test('an upload is ingested, served, and gone', async () => {
   assert.equal(row.attempt, 1);
   assert.ok(row.timeline.some((step) => step.phase === 'reading' && step.ms >= 0), JSON.stringify(row.timeline));
   assert.equal((await server.get('/v1/datasets/things/records/t00000', token)).json.version, row.version);
+  await until('the log has its end', () => logged(row.job)?.level === 'info');
+  assert.equal(logged(row.job).message, `${row.job} of dev/things made version ${row.version}: flipped`);
   await until('the upload is gone', () => spool().length === 0);
   const [version] = await data.versions('things');
   assert.equal(version.sources[0].file ?? version.sources[0].name, 'things.csv');
@@ -129,6 +135,8 @@ test('a bad batch fails with its place, and leaves its upload nowhere', async ()
   assert.equal(row.error.code, 'CSV_SHORT_ROW');
   assert.match(`${row.error.place} ${row.error.message}`, /short\.csv/);
   assert.ok(!JSON.stringify(row).includes('Qwertz'));
+  await until('the log has its end', () => logged(row.job)?.level === 'warn');
+  assert.ok(JSON.stringify(logged(row.job)).includes('CSV_SHORT_ROW'), server.log);
   await until('the upload is gone', () => spool().length === 0);
   assertProblem(await retry(row.job), 409, 'UPLOADS_GONE');
 });
