@@ -159,6 +159,8 @@ static enum st gather(struct build *b)
         st =
             collect_rows(&b->collected, &plan, t->definition,
                          &(struct collect_options){b->sorter, t->tenant, hmac_key(t), b->progress});
+    if (!st && t->definition->check_count)
+        ingest_tell(b->progress, "checking", 0, 0);
     if (!st)
         st = judge_rows(b, d);
     if (st)

@@ -184,7 +184,7 @@ static enum st build(struct pulse *p, struct task *t, struct store_build *build,
     if (!st)
         st = store_build_seal(build, TASK_SEGMENT, beat, p);
     if (!st) {
-        ingest_tell(progress, "publishing", 0, 0);
+        ingest_tell(progress, "warming", 0, 0); /* by the servers; the flip is one commit */
         set_job_result(p, build, json_object_get(report, "rows"));
         st = store_build_publish(&r->outcome, build, r->adopt_timeout_ms, beat, p);
     }

@@ -129,7 +129,7 @@ test('on a terminal progress is one line, however narrow, which is gone in the e
     const drawn = text.slice(0, end), last = text.slice(end + 4);
     assert.match(last, /^wide version \d+: /);
     const lines = drawn.split('\r\x1b[K').slice(1);
-    for (const phase of ['preparing', 'building', 'verifying', 'publishing'])
+    for (const phase of ['preparing', 'building', 'verifying', 'warming'])
       assert.ok(lines.some((line) => line.startsWith(`wide ${phase}`.slice(0, columns - 1))), `${columns} ${phase}: ${drawn}`);
     for (const line of lines) assert.ok(line.length < columns && !line.includes('\n'), line);
   }

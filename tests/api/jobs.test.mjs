@@ -236,7 +236,7 @@ test('so is one that builds its segment, and one that waits for a server that do
   const deaf = await data.serve('--ingest-workers', '0');
   deaf.process.child.kill('SIGSTOP');
   try {
-    for (const phase of ['building', 'publishing']) {
+    for (const phase of ['building', 'warming']) {
       const { job: id } = (await ingest('large', csv(things(3)), { headers: CSV })).json;
       await until(`it is ${phase}`, async () => (await job(id)).progress?.phase === phase);
       const start = performance.now();

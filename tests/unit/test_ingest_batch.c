@@ -208,7 +208,7 @@ static void look_at_lease(struct fixture *f, const char *phase)
 {
     if (strcmp(phase, "building") == 0)
         f->mark_ms = clock_boot_ms();
-    if (strcmp(phase, "publishing") != 0)
+    if (strcmp(phase, "warming") != 0)
         return;
     struct catalog_txn t;
     catalog_begin_read(&t, &f->kit.store->catalog);

@@ -600,6 +600,9 @@ export type Job = {
      * While it runs
      */
     progress: {
+        /**
+         * reading, preparing, checking (where there are checks), sorting, building, verifying, or warming: by the servers, and its end is the flip
+         */
         phase: string;
         rows: number;
         total: number | null;
