@@ -80,6 +80,7 @@ void *api_on_uri(void *cls, const char *uri, struct MHD_Connection *connection)
     x->allow[0] = '\0';
     x->received.directory[0] = '\0';
     x->received.bytes = 0;
+    x->received.taken = false;
     x->connection = connection;
     x->link = api_link_of(connection);
     api_link_begin(x->link, x->server->links);
@@ -107,6 +108,7 @@ void api_on_completed(void *cls, struct MHD_Connection *connection, void **con_c
     if (!x)
         return;
     api_link_end(x->link);
+    api_repeat_leave(&x->server->repeats, &x->repeat);
     if (x->request.exports)
         api_places_leave(&x->server->exports, x->request.place);
     if (x->counted)
@@ -281,6 +283,8 @@ static void finish_control(enum st status, void *ctx)
 
     if (status)
         api_problem(&x->reply, &x->request, status);
+    if (x->received.taken && (x->reply.status < 400 || status == ST_UNKNOWN_OUTCOME))
+        store_incoming_keep(&x->received);
     if (x->request.work)
         api_helpers_run(x->server->helpers, x->request.helper, run_later, x);
     else

@@ -38,6 +38,7 @@ struct api_exchange {
     bool streamed;
     struct api_work work; /* the pool's */
     bool prepared;        /* what comes before its handler has been done */
+    struct api_repeat repeat;
     struct store_task task;
     uint64_t start_ns, drained;
     unsigned opened; /* how often a kept version was opened for it */

@@ -1,5 +1,6 @@
 #include "api/gzip.h"
 #include "api/internal.h"
+#include "api/repeat.h"
 
 #include "base/log.h"
 
@@ -89,7 +90,8 @@ void api_run_data(struct api_reply *reply, struct api_request *request)
 void api_run_control(struct api_reply *reply, struct api_request *request, struct store *s,
                      struct store_wait *wait)
 {
-    enum st st = request->route->control(reply, request, s, wait);
+    enum st st = request->route->repeatable ? api_repeat_run(reply, request, s, wait)
+                                            : request->route->control(reply, request, s, wait);
 
     if (st == ST_TIMEOUT && strcmp(st_code(), "CATALOG_BUSY") == 0) {
         wait->busy = wait->can_wait;

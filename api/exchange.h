@@ -27,6 +27,7 @@
 #define API_REASON_MAX 1000 /* bytes */
 
 struct api_route; /* generated */
+struct api_repeat;
 
 struct api_pair {
     const char *name;
@@ -36,6 +37,7 @@ struct api_pair {
 
 /* What the audit learns of an act from its handler. */
 struct api_act {
+    bool repeated;    /* it was done before: an Idempotency-Key (api/repeat.h) */
     uint64_t version; /* 0: none */
     char target[STORE_NAME_SIZE];
     char reason[API_REASON_MAX + 1];
@@ -61,8 +63,9 @@ struct api_request {
     const char *if_none_match;
     const char *accept;
     const char *idempotency_key;
-    const char *purpose; /* X-Purpose, or NULL */
-    char address[46];    /* the client's, as text; "" where there is none */
+    struct api_repeat *repeat; /* of one that counts; NULL: there is none */
+    const char *purpose;       /* X-Purpose, or NULL */
+    char address[46];          /* the client's, as text; "" where there is none */
     struct api_quota quota;
     uint64_t keys, matches;          /* that were looked up for the answer */
     struct api_act *act;             /* of an act that is audited: what its handler says of it */

@@ -9,6 +9,7 @@
 #include "api/listener.h"
 #include "api/metrics.h"
 #include "api/overload.h"
+#include "api/repeat.h"
 #include "api/route.h"
 #include "api/server.h"
 #include "api/settings.h"
@@ -65,9 +66,10 @@ struct api_server {
     unsigned slots;             /* request threads of all listeners */
     uint64_t keys_made;         /* the catalog thread's */
     _Atomic bool stopping;
-    _Atomic bool closing;       /* nothing is begun any more: what comes gets 503 */
-    struct api_places exports;  /* that are being sent */
-    struct api_places checks;   /* of definitions, that run */
+    _Atomic bool closing;      /* nothing is begun any more: what comes gets 503 */
+    struct api_places exports; /* that are being sent */
+    struct api_places checks;  /* of definitions, that run */
+    struct api_repeats repeats;
     _Atomic unsigned in_flight; /* requests whose reply has not gone out */
     /* Of them, those that another thread works on, or will. Who raises it looks at `closing`
      * afterwards, and whoever has set `closing` looks at it: one of the two sees the other. */

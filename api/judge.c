@@ -186,6 +186,7 @@ static void begin_audited(struct api_exchange *x)
 
     api_exchange_client(&client, x);
     api_address_text(x->request.address, (const struct sockaddr *)&client);
+    x->act.repeated = false;
     x->act.version = 0;
     x->act.reason[0] = x->act.target[0] = '\0';
     x->request.act = &x->act;
@@ -234,5 +235,7 @@ enum st api_exchange_judge(struct api_exchange *x, const char *method)
     st = check_expectation(x->head.expect);
     if (!st && route->audited == API_AUDITED_ACT)
         st = api_audit_ready(server->audit);
-    return st ? st : check_body(x);
+    if (!st)
+        st = check_body(x);
+    return st ? st : api_repeat_enter(&x->request, &x->repeat, x->raw);
 }

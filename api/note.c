@@ -49,7 +49,10 @@ void api_note_act(const struct api_request *request, unsigned status)
 
     r.status = status;
     /* 500 is that of a commit that may or may not have happened (api/problem.c). */
-    r.outcome = status < 400 ? "done" : status == 500 ? "unknown" : "refused";
+    r.outcome = status == 500            ? "unknown"
+                : status >= 400          ? "refused"
+                : request->act->repeated ? "repeated"
+                                         : "done";
     if (is_of_dataset(route))
         r.dataset = request->path_params[0];
     r.target = request->act->target[0] ? request->act->target

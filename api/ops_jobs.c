@@ -1,7 +1,6 @@
 #include "api/internal.h"
 
 #include "api/followers.h"
-#include "base/log.h"
 #include "store/queue.h"
 #include "store/upload.h"
 
@@ -10,7 +9,6 @@
 
 /* Uploads and jobs: on the catalog thread. */
 
-#define IDEMPOTENCY_KEY_MAX 255
 #define PATH_BYTES_MAX 1000
 
 enum st api_op_create_upload(struct api_reply *reply, struct api_request *request, struct store *s,
@@ -93,36 +91,6 @@ static enum st read_spec(json_t **spec, int *priority, const struct api_request 
     return st;
 }
 
-static enum st check_key(const char *key)
-{
-    size_t len = key ? strlen(key) : 1;
-
-    return len > 0 && len <= IDEMPOTENCY_KEY_MAX
-               ? ST_OK
-               : st_place(st_fail(ST_INVALID, "INVALID_PARAMETER",
-                                  "an Idempotency-Key has 1 to %d bytes", IDEMPOTENCY_KEY_MAX),
-                          "header/Idempotency-Key");
-}
-
-/* What makes it the same request: dataset, parameters, and the body, which may have been a file. */
-static enum st digest_request(unsigned char out[DIGEST_BYTES], const struct api_request *request)
-{
-    const char *source = api_query(request, "source"), *name = api_query(request, "name");
-    struct buf b;
-
-    buf_init(&b, 8u << 20);
-    buf_addf(&b, "%s\n%s\n%s\n", request->path_params[0], source ? source : "", name ? name : "");
-    if (request->received)
-        buf_add(&b, request->received->sha256, DIGEST_BYTES);
-    else
-        buf_add(&b, request->body ? request->body : "", request->body_len);
-    enum st st = buf_status(&b);
-    if (!st)
-        digest_sha256(out, b.data, b.len);
-    buf_release(&b);
-    return st;
-}
-
 /* The file that came as the body: an upload of its own. */
 static enum st take_body(json_t **spec, const struct api_request *request, struct store *s)
 {
@@ -140,44 +108,23 @@ static enum st take_body(json_t **spec, const struct api_request *request, struc
     return st;
 }
 
-/* No job has it. The failure that is being told stays the thread's last one. */
-static void drop_body(const struct api_request *request, const json_t *spec, struct store *s)
-{
-    const json_t *item = json_array_get(json_object_get(spec, "sources"), 0);
-    struct st_report report;
-
-    st_save(&report, ST_OK);
-    if (store_upload_drop(s, request->identity->tenant,
-                          json_string_value(json_object_get(item, "upload"))))
-        log_failure(LOG_LEVEL_WARN, "upload", "a file that no job has stays for a day");
-    (void)!st_restore(&report);
-}
-
 enum st api_op_create_ingest(struct api_reply *reply, struct api_request *request, struct store *s,
                              struct store_wait *wait)
 {
     char actor[API_ACTOR_SIZE], job[STORE_JOB_ID_SIZE];
     struct store_job_request r = {.tenant = request->identity->tenant,
                                   .dataset = request->path_params[0],
-                                  .actor = api_actor(actor, request),
-                                  .repeat_key = request->idempotency_key};
+                                  .actor = api_actor(actor, request)};
     json_t *spec = NULL, *row = NULL;
-    bool repeated = false;
     enum st st = api_visible(request);
 
     (void)wait;
-    if (!st)
-        st = check_key(request->idempotency_key);
-    if (!st)
-        st = digest_request(r.repeat_digest, request);
     if (!st)
         st = request->received ? take_body(&spec, request, s)
                                : read_spec(&spec, &r.priority, request);
     r.spec = spec;
     if (!st)
-        st = api_hide_name(store_job_enqueue(job, &row, &repeated, s, &r));
-    if (request->received && spec && (st || repeated))
-        drop_body(request, spec, s);
+        st = api_hide_name(store_job_enqueue(job, &row, NULL, s, &r));
     json_decref(spec);
     if (st)
         return st;

@@ -242,6 +242,7 @@ static struct MHD_Response *answer(struct api_exchange *x)
 
 enum MHD_Result api_reply_queue(struct api_exchange *x)
 {
+    api_repeat_leave(&x->server->repeats, &x->repeat);
     complete(x);
     enum st st = api_reply_status(&x->reply);
     if (st) {

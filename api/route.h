@@ -40,6 +40,7 @@ struct api_route {
     size_t body_limit;      /* bytes; 0: no body */
     const char *media_type; /* of the body; NULL: no body, or any */
     enum api_audited audited;
+    bool repeatable;  /* it takes an Idempotency-Key */
     bool stream;      /* a body of another media type goes to the spool as it comes */
     api_data_fn data; /* one of the two */
     api_control_fn control;

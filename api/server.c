@@ -321,6 +321,7 @@ enum st api_serve(const struct api_options *options)
         .options = *options,
         .exports = API_PLACES_INIT(API_EXPORTS_MAX, API_EXPORTS_OF_TENANT_MAX),
         .checks = API_PLACES_INIT(API_CHECKS_MAX, API_CHECKS_OF_TENANT_MAX),
+        .repeats = API_REPEATS_INIT,
     };
     sigset_t signals;
     enum st st;

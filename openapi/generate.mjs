@@ -82,6 +82,11 @@ function operationRow(document, path, method, operation) {
   if (limit > 0 && types.length !== 1 && !(stream && types.length === 0)) fail(where, 'a body has one media type');
 
   const parameters = (operation.parameters ?? []).map((p) => resolve(document, p));
+  // What is sent again must not be done again: the other methods are idempotent by themselves.
+  const audited = AUDITED[operation['x-everline-audit'] ?? 'none'] ?? fail(where, 'no known x-everline-audit');
+  const repeatable = parameters.some((p) => p.in === 'header' && p.name === 'Idempotency-Key');
+  if (repeatable !== (method === 'post' && audited === AUDITED.act)) fail(where, 'a POST that changes something, and nothing else, takes an Idempotency-Key');
+  if (repeatable && !['409', '422', '507'].every((status) => operation.responses[status])) fail(where, 'an Idempotency-Key can be answered by 409, 422 and 507');
   const segments = path.split('/').slice(1);
   const inPath = segments.filter((s) => s.startsWith('{')).map((s) => {
     const name = s.slice(1, -1);
@@ -108,8 +113,9 @@ function operationRow(document, path, method, operation) {
      .scope = ${scope},
      .body_limit = ${limit},
      .media_type = ${types.length ? `"${types[0]}"` : 'NULL'},
+     .repeatable = ${repeatable},
      .stream = ${stream},
-     .audited = ${AUDITED[operation['x-everline-audit'] ?? 'none'] ?? fail(where, 'no known x-everline-audit')},
+     .audited = ${audited},
      ${HANDLERS[thread](handler)}},`,
   };
 }

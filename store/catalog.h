@@ -37,11 +37,11 @@ enum catalog_table {
     CATALOG_SEALS,       /* sha256                     -> see store/seal.h */
     CATALOG_REVOCATIONS, /* tenant/kind/sha256         -> see store/revocation.c */
     CATALOG_UPLOADS,     /* tenant/upload              -> upload (store/upload.c) */
-    CATALOG_REPEATS, /* tenant/sha256 of a key     -> {"sha256","job","at_us"}: Idempotency-Key */
-    CATALOG_STARTS,  /* tenant/dataset/what        -> {"mark","job"} (store/start.c) */
-    CATALOG_HOOKS,   /* tenant/message             -> what waits to be told (store/hook.c) */
-    CATALOG_ANCHORS, /* tenant/%06chain           -> see store/anchor.c */
-    CATALOG_USAGE,   /* tenant/day/hash           -> see store/usage.c */
+    CATALOG_REPEATS,     /* tenant/sha256 of a key     -> what was answered (store/repeat.c) */
+    CATALOG_STARTS,      /* tenant/dataset/what        -> {"mark","job"} (store/start.c) */
+    CATALOG_HOOKS,       /* tenant/message             -> what waits to be told (store/hook.c) */
+    CATALOG_ANCHORS,     /* tenant/%06chain           -> see store/anchor.c */
+    CATALOG_USAGE,       /* tenant/day/hash           -> see store/usage.c */
     CATALOG_TABLES
 };
 
@@ -56,8 +56,11 @@ struct catalog_group {
     bool open;
     MDB_txn *txn;     /* NULL: nobody has written yet */
     unsigned written; /* transactions that were committed into it */
-    bool refused;     /* somebody else has the lock: nobody tries again */
-    json_t *heads;    /* keys of CATALOG_HEADS that were written: a set */
+    bool in_part;
+    MDB_txn *part; /* NULL: nobody has begun to write in the part yet */
+    unsigned part_written;
+    bool refused;  /* somebody else has the lock: nobody tries again */
+    json_t *heads; /* keys of CATALOG_HEADS that were written: a set */
 };
 
 struct catalog {
@@ -121,6 +124,11 @@ json_t *catalog_before(struct catalog_txn *t, enum catalog_table table, const ch
 bool catalog_after_any(json_t **document, struct catalog_txn *t, enum catalog_table table,
                        const char *prefix, char key[CATALOG_KEY_SIZE]) ST_MUST_USE;
 
+/* How many keys begin with `prefix`, which is not empty; `most`: so many, or more. Values are not
+ * looked at. */
+size_t catalog_count(struct catalog_txn *t, enum catalog_table table, const char *prefix,
+                     size_t most);
+
 /* The next key of a table as catalog_after would find it, and its value as it is stored, checksum
  * looked at; false: no more, or failed. `value` was initialised by the caller. */
 bool catalog_next_stored(struct catalog_txn *t, enum catalog_table table,
@@ -143,6 +151,12 @@ enum st catalog_end(struct catalog_txn *t) ST_MUST_USE; /* reading, or giving up
 void catalog_group_begin(struct catalog *c);
 enum st catalog_group_end(struct catalog *c) ST_MUST_USE;
 bool catalog_is_busy(enum st st); /* is the last failure CATALOG_BUSY? */
+
+/* A part of a group: the transactions that are committed from _begin to _end become part of it
+ * together, or, without `keep`, leave no trace in it. There is one at a time; outside of a group it
+ * is nothing. What fails at _end leaves no trace either. */
+void catalog_part_begin(struct catalog *c);
+enum st catalog_part_end(struct catalog *c, bool keep) ST_MUST_USE;
 
 /* Fails the transaction when another of its group has changed the head of this key. */
 void catalog_group_check_head(struct catalog_txn *t, const char *key);

@@ -266,6 +266,46 @@ json_t *catalog_before(struct catalog_txn *t, enum catalog_table table, const ch
     return step_and_decode(t, table, prefix, false, key);
 }
 
+struct count {
+    const struct catalog_txn *t;
+    MDB_dbi table;
+    const char *prefix;
+    size_t most, found;
+};
+
+static int count_keys(void *ctx)
+{
+    struct count *n = ctx;
+    size_t len = strlen(n->prefix);
+    MDB_cursor *cursor = NULL;
+    MDB_val k = {len, (void *)(uintptr_t)n->prefix}, v;
+    int rc = mdb_cursor_open(n->t->txn, n->table, &cursor);
+
+    if (rc == 0)
+        rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+    while (rc == 0 && n->found < n->most && k.mv_size >= len &&
+           memcmp(k.mv_data, n->prefix, len) == 0) {
+        n->found++;
+        rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
+    }
+    if (cursor)
+        mdb_cursor_close(cursor);
+    return rc;
+}
+
+size_t catalog_count(struct catalog_txn *t, enum catalog_table table, const char *prefix,
+                     size_t most)
+{
+    struct count n = {.t = t, .table = t->catalog->tables[table], .prefix = prefix, .most = most};
+
+    if (t->status)
+        return 0;
+    int rc = catalog_guarded(t->catalog, count_keys, &n);
+    if (rc != 0 && rc != MDB_NOTFOUND)
+        catalog_fail(t, catalog_lmdb_fail(t->catalog, rc, "reading the catalog"));
+    return n.found;
+}
+
 bool catalog_next_stored(struct catalog_txn *t, enum catalog_table table,
                          char key[CATALOG_KEY_SIZE], struct buf *value)
 {

@@ -166,6 +166,13 @@ static enum st begin_writing(MDB_txn **txn, struct catalog *c)
     return st;
 }
 
+static enum st begin_inside(MDB_txn **txn, struct catalog *c, MDB_txn *parent)
+{
+    int rc = begin_txn(txn, c, parent, 0);
+
+    return rc == 0 ? ST_OK : begin_failed(c, rc);
+}
+
 static enum st begin_in_group(MDB_txn **txn, struct catalog *c)
 {
     struct catalog_group *g = &c->group;
@@ -182,8 +189,15 @@ static enum st begin_in_group(MDB_txn **txn, struct catalog *c)
         }
         c->open_txns++;
     }
-    int rc = begin_txn(txn, c, g->txn, 0);
-    return rc == 0 ? ST_OK : begin_failed(c, rc);
+    if (g->in_part && !g->part) {
+        st = begin_inside(&g->part, c, g->txn);
+        if (st) {
+            g->part = NULL;
+            return st;
+        }
+        c->open_txns++;
+    }
+    return begin_inside(txn, c, g->part ? g->part : g->txn);
 }
 
 static void settle_begin(struct catalog_txn *t, MDB_txn *txn, enum st st)
@@ -292,7 +306,10 @@ static enum st commit_into_group(struct catalog *c, MDB_txn *txn)
     int rc = catalog_guarded(c, commit_txn, txn);
 
     c->open_txns--;
-    c->group.written += rc == 0;
+    if (c->group.in_part)
+        c->group.part_written += rc == 0;
+    else
+        c->group.written += rc == 0;
     return rc == 0 ? ST_OK : catalog_lmdb_fail(c, rc, "writing to the catalog");
 }
 
@@ -349,6 +366,29 @@ void catalog_group_check_head(struct catalog_txn *t, const char *key)
     if (t->writes && json_object_get(t->catalog->group.heads, key))
         catalog_fail(t, st_fail(ST_TIMEOUT, "CATALOG_BUSY",
                                 "somebody else is changing the dataset at this moment"));
+}
+
+void catalog_part_begin(struct catalog *c)
+{
+    c->group.in_part = c->group.open;
+}
+
+enum st catalog_part_end(struct catalog *c, bool keep)
+{
+    struct catalog_group *g = &c->group;
+    MDB_txn *part = g->part;
+
+    keep = keep && g->part_written;
+    g->in_part = false;
+    g->part = NULL;
+    g->part_written = 0;
+    if (!part)
+        return ST_OK;
+    if (keep)
+        return commit_into_group(c, part);
+    (void)catalog_guarded(c, abort_txn, part);
+    c->open_txns--;
+    return ST_OK;
 }
 
 enum st catalog_group_end(struct catalog *c)

@@ -85,6 +85,14 @@ enum st store_incoming_finish(struct store_incoming *in)
     return st ? st : fs_sync_dir(in->directory);
 }
 
+void store_incoming_keep(struct store_incoming *in)
+{
+    fs_close(&in->fd);
+    digest_stream_free(in->digest);
+    memset(in, 0, sizeof *in);
+    in->fd = -1;
+}
+
 void store_incoming_release(struct store_incoming *in)
 {
     if (!in->directory[0])

@@ -64,6 +64,7 @@ struct store_wait {
     bool can_wait;     /* for run_fn: whether it may say `busy` */
     bool again; /* nothing was done yet: run_fn is to be called again in a few milliseconds */
     bool busy;  /* the same because the catalog is busy, for STORE_WRITE_WAIT_MS at a stretch */
+    bool undo;  /* what it has committed is left out of the group's commit */
 };
 
 /* Work for the catalog thread. run_fn is called there, once unless it says `again` or `busy`; then,

@@ -86,9 +86,13 @@ static void run_task(struct store_keeper *k, struct store_task *task)
     task->wait = (struct store_wait){
         .can_wait = now_ms - since_ms < STORE_WRITE_WAIT_MS && !atomic_load(&k->hurried),
     };
+    catalog_part_begin(&k->store->catalog);
     task->run_fn(k->store, &task->wait, task->ctx);
+    enum st st = catalog_part_end(&k->store->catalog, !task->wait.undo);
     task->busy_since_ms = task->wait.busy ? since_ms : 0;
-    if (group->written != written)
+    if (st)
+        task->done_fn(st, task->ctx);
+    else if (group->written != written)
         push_last(&k->grouped, task);
     else
         settle_task(k, task);

@@ -120,55 +120,6 @@ static void check_room(struct catalog_txn *t, const struct store_job_request *r)
     json_decref(row);
 }
 
-static bool repeat_key(char out[CATALOG_KEY_SIZE], const struct store_job_request *r)
-{
-    unsigned char digest[DIGEST_BYTES];
-    char hex[DIGEST_HEX_SIZE];
-
-    if (!r->repeat_key)
-        return false;
-    digest_sha256(digest, r->repeat_key, strlen(r->repeat_key));
-    digest_hex(hex, digest, sizeof digest);
-    snprintf(out, CATALOG_KEY_SIZE, "%s/%s", r->tenant, hex);
-    return true;
-}
-
-/* The job of the request that came with this key before, if one did. */
-static bool find_repeated(char job[STORE_JOB_ID_SIZE], struct catalog_txn *t,
-                          const struct store_job_request *r)
-{
-    char key[CATALOG_KEY_SIZE], hex[DIGEST_HEX_SIZE];
-    json_t *row = repeat_key(key, r) ? catalog_get(t, CATALOG_REPEATS, key) : NULL;
-    bool found =
-        row && clock_wall_us() - queue_number(row, "at_us") < STORE_REPEAT_HOURS * 3600000000;
-
-    digest_hex(hex, r->repeat_digest, sizeof r->repeat_digest);
-    if (found && strcmp(queue_text(row, "sha256"), hex) != 0)
-        catalog_fail(t, st_hint(st_fail(ST_REUSED, "IDEMPOTENCY_KEY_REUSED",
-                                        "the Idempotency-Key came with another request before"),
-                                "use a new key for a new request"));
-    if (found)
-        snprintf(job, STORE_JOB_ID_SIZE, "%s", queue_text(row, "job"));
-    json_decref(row);
-    return found;
-}
-
-static void remember_request(struct catalog_txn *t, const struct store_job_request *r,
-                             const char *job)
-{
-    char key[CATALOG_KEY_SIZE], hex[DIGEST_HEX_SIZE];
-
-    if (!repeat_key(key, r))
-        return;
-    json_t *row = json_object();
-    digest_hex(hex, r->repeat_digest, sizeof r->repeat_digest);
-    store_set(t, row, "sha256", json_string(hex));
-    store_set(t, row, "job", json_string(job));
-    store_set(t, row, "at_us", json_integer(clock_wall_us()));
-    catalog_put(t, CATALOG_REPEATS, key, row);
-    json_decref(row);
-}
-
 static void list_job(struct catalog_txn *t, const char *tenant, const char *job)
 {
     char key[CATALOG_KEY_SIZE];
@@ -214,7 +165,7 @@ enum st store_job_enqueue(char job[STORE_JOB_ID_SIZE], json_t **row, bool *repea
     if (row)
         *row = NULL;
     catalog_begin_write(&t, &s->catalog);
-    bool known = request->start ? start_find(job, &t, request) : find_repeated(job, &t, request);
+    bool known = request->start && start_find(job, &t, request);
     if (repeated)
         *repeated = known;
     if (known) {
@@ -227,7 +178,6 @@ enum st store_job_enqueue(char job[STORE_JOB_ID_SIZE], json_t **row, bool *repea
     snprintf(job, STORE_JOB_ID_SIZE, "job-%012llu", (unsigned long long)order);
     upload_claim(&t, request->tenant, request->spec, job);
     put_new_job(&t, s, request, job, order);
-    remember_request(&t, request, job);
     if (request->start)
         start_remember(&t, request, job);
     queue_show(row, &t, s, job);

@@ -11,8 +11,7 @@
 #define STORE_JOB_ID_SIZE 40
 #define STORE_LEASE_MS 30000
 #define STORE_MAX_ATTEMPTS 3
-#define STORE_PRIORITY_MAX 9 /* from -STORE_PRIORITY_MAX */
-#define STORE_REPEAT_HOURS 24
+#define STORE_PRIORITY_MAX 9     /* from -STORE_PRIORITY_MAX */
 #define STORE_JOB_FILES_MAX 1000 /* each read of the job, and of the queue, carries them */
 #define STORE_JOB_DAYS 90        /* that a job is remembered after its end */
 
@@ -34,19 +33,14 @@ struct store_job_request {
     bool local;   /* only the process that enqueued it leases it, and nobody redelivers it */
     int priority; /* among the tenant's datasets; higher is earlier */
     struct store_actor actor;
-    /* Idempotency-Key, or NULL, and what the request was: the same key with the same request within
-     * STORE_REPEAT_HOURS is the same job. */
-    const char *repeat_key;
-    unsigned char repeat_digest[DIGEST_BYTES];
     /* What starts the job by itself, or NULL (store/start.h): the same with the same mark is the
      * same job, for ever. */
     const char *start, *mark;
 };
 
-/* *row (may be NULL): as of store_job_get. *repeated (may be NULL): the job is that of an earlier
- * request. ST_NOT_FOUND, UNKNOWN_DATASET or
- * UNKNOWN_UPLOAD; ST_CONFLICT, UPLOAD_USED; ST_PRECONDITION, code IDEMPOTENCY_KEY_REUSED: the key
- * came with another request; ST_FULL, code QUOTA: over the tenant's max_queued_jobs. */
+/* *row (may be NULL): as of store_job_get. *repeated (may be NULL): the job was started by the same
+ * mark before. ST_NOT_FOUND, UNKNOWN_DATASET or UNKNOWN_UPLOAD; ST_CONFLICT, UPLOAD_USED; ST_FULL,
+ * code QUOTA: over the tenant's max_queued_jobs. */
 enum st store_job_enqueue(char job[STORE_JOB_ID_SIZE], json_t **row, bool *repeated,
                           struct store *s, const struct store_job_request *request) ST_MUST_USE;
 

@@ -1,12 +1,14 @@
 #include "store/queue_internal.h"
 
 #include "base/clock.h"
+#include "store/repeat_internal.h"
 
 #include <string.h>
 
 /* What is remembered of the queue's past has an end, else a tenant could make the catalog grow for
- * ever: the row of a job STORE_JOB_DAYS after its end, an Idempotency-Key after STORE_REPEAT_HOURS.
- * A call looks at LOOK_ROWS of either, from where the last one left off. */
+ * ever: the row of a job STORE_JOB_DAYS after its end, what was answered to an Idempotency-Key
+ * after STORE_REPEAT_HOURS. A call looks at LOOK_ROWS of either, from where the last one left off.
+ */
 
 #define LOOK_ROWS 500
 #define HOUR_US 3600000000LL
@@ -20,11 +22,6 @@ static bool job_is_over(const json_t *row, int64_t now_us)
 
     return *ended && clock_parse(&ended_us, ended) == ST_OK &&
            now_us - ended_us >= STORE_JOB_DAYS * 24 * HOUR_US;
-}
-
-static bool repeat_is_over(const json_t *row, int64_t now_us)
-{
-    return now_us - queue_number(row, "at_us") >= STORE_REPEAT_HOURS * HOUR_US;
 }
 
 /* The keys of those that are over, among the next rows after `at`, which moves on. */

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "store/head_file.h"
+#include "store/repeat_internal.h"
 #include "store/revocation.h"
 
 #include <stdio.h>
@@ -267,6 +268,7 @@ enum st store_tenant_delete(struct store *s, const char *name)
     json_decref(dataset);
     catalog_delete(&t, CATALOG_TENANTS, name);
     store_revoke_all(&t, name);
+    repeat_forget_tenant(&t, name);
     head_file_remove_tenant(&t, s->heads_dir, name);
     return catalog_commit(&t);
 }

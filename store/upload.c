@@ -104,9 +104,7 @@ enum st store_upload_add(json_t **out, struct store *s, const char *tenant,
     st = catalog_commit(&t);
     if (st)
         return st;
-    in->directory[0] = '\0'; /* it is the spool's now */
-    digest_stream_free(in->digest);
-    in->digest = NULL;
+    in->taken = true;
     *out = json_pack("{s:s, s:s, s:I, s:s, s:o, s:o}", "upload", id, "name",
                      strrchr(in->path, '/') + 1, "bytes", (json_int_t)in->bytes, "sha256", hex,
                      "created_at", store_time_json(now_us), "expires_at",
@@ -223,19 +221,6 @@ bool upload_all_there(struct catalog_txn *t, const char *tenant, const json_t *s
 }
 
 /* ---- removal ---- */
-
-enum st store_upload_drop(struct store *s, const char *tenant, const char *upload)
-{
-    struct catalog_txn t;
-
-    catalog_begin_write(&t, &s->catalog);
-    json_t *row = find(&t, tenant, upload);
-    if (row && !json_is_string(json_object_get(row, "job")))
-        give_up(&t, tenant, row);
-    json_decref(row);
-    enum st st = catalog_commit(&t);
-    return st ? st : store_uploads_purge(s);
-}
 
 /* The keys of those given up, as an array. */
 static enum st list_gone(json_t **out, struct store *s)

@@ -20,6 +20,7 @@ struct store_incoming {
     int fd;
     uint64_t bytes;
     unsigned char sha256[DIGEST_BYTES]; /* once it is finished */
+    bool taken;                         /* into the spool; see store_upload_add */
     struct digest_stream *digest;
 };
 /* `data_dir` is the store's; `owner` names this process in DATA/run: what the dead left is swept.
@@ -29,18 +30,18 @@ enum st store_incoming_open(struct store_incoming *in, const char *data_dir, con
 enum st store_incoming_add(struct store_incoming *in, const void *bytes, size_t len) ST_MUST_USE;
 /* Synced and summed. */
 enum st store_incoming_finish(struct store_incoming *in) ST_MUST_USE;
-void store_incoming_release(struct store_incoming *in); /* removes what nobody took; or zeroed */
+void store_incoming_release(struct store_incoming *in); /* removes what nobody kept; or zeroed */
+/* It is the spool's: release leaves it there. */
+void store_incoming_keep(struct store_incoming *in);
 
 /* What a process is called in DATA/run. Borrowed. */
 const char *store_run_name(const struct store *s);
 
 /* Takes a finished file into the spool: *out is {"upload","name","bytes","sha256","created_at",
- * "expires_at"}. ST_FULL, code QUOTA: over the tenant's max_upload_bytes. */
+ * "expires_at"}. It is the caller's still, to be kept once the commit has not failed. ST_FULL, code
+ * QUOTA: over the tenant's max_upload_bytes. */
 enum st store_upload_add(json_t **out, struct store *s, const char *tenant,
                          struct store_incoming *in) ST_MUST_USE;
-
-/* Gives one up that no job has taken: its file is removed. */
-enum st store_upload_drop(struct store *s, const char *tenant, const char *upload) ST_MUST_USE;
 
 /* The file of a tenant's upload. ST_NOT_FOUND, code UNKNOWN_UPLOAD. */
 enum st store_upload_path(char out[FS_PATH_MAX], struct store *s, const char *tenant,

@@ -61,9 +61,26 @@ async function retires(server, token, data) {
   }
 }
 
-/** act: what happens in the server (asked) or beside it; the rest as in operations.mjs. */
+/** A rollback with an Idempotency-Key. Whatever became of it, sending it again is answered as if it had
+ *  succeeded, and it is done once: what was done and the answer to it are in the catalog together. */
+const withKey = (server, token) => server.post('/v1/datasets/people/rollback', token, { reason: REASON, from: 2 }, { 'idempotency-key': 'once' });
+
+async function sentAgain(server, token) {
+  const replies = [await withKey(server, token), await withKey(server, token)];
+  const { items } = (await server.get('/v1/datasets/people/events', token)).json;
+  const done = items.filter((item) => item.event === 'rolled_back').length;
+  return [
+    ...replies.filter(({ status, json }) => status !== 200 || json.current !== 1).map(({ text }) => `sent again it is answered ${text}`),
+    ...(replies[0].text === replies[1].text ? [] : ['sent again and again it is answered differently']),
+    ...(done === 1 ? [] : [`it was done ${done} times`]),
+  ];
+}
+
+/** act: what happens in the server (asked) or beside it; again: [problem] of doing it again afterwards; the
+ *  rest as in operations.mjs. */
 export const ACTS = [
   { name: 'a rollback that it is asked for', from: 'two', asked: true, act: post('rollback', { from: 2 }), current: 1 },
+  { name: 'a rollback with a key', from: 'two', asked: true, act: (server, token) => asked(withKey(server, token)), current: 1, again: sentAgain },
   { name: 'a promotion that it is asked for', from: 'rolled back', asked: true, act: post('versions/2/promote'), current: 2 },
   { name: 'a deletion of a version that it is asked for', from: 'rolled back', asked: true,
     act: (server, token) => asked(server.request('DELETE', '/v1/datasets/people/versions/2?reason=a+test', { token })) },

@@ -95,6 +95,12 @@ export async function aftermath(data, operation, expected) {
       server.get(`/v1/jobs?state=${state}`, token)))).every(({ json }) => json.items.length === 0));
     let seen = await look(server, token, data.directory);
     problems.push(...judge(seen, expected));
+    if (operation.again) {
+      problems.push(...await operation.again(server, token));
+      const { seen: next, problems: late } = await lookAgain(server, token, data.directory, { past: seen, current: [operation.current] });
+      problems.push(...late.map((text) => `done again: ${text}`));
+      seen = next;
+    }
     if (operation.repair) {
       if (!(await commands(data, operation.repair, problems))) return problems;
       seen = (await lookAgain(server, token, data.directory, { past: seen })).seen;

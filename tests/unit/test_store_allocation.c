@@ -6,6 +6,7 @@
 #include "store/catalog.h"
 #include "store/internal.h"
 #include "store/keeper.h"
+#include "store/repeat.h"
 #include "store/retention.h"
 
 #include <openssl/crypto.h>
@@ -276,14 +277,25 @@ struct rollback_task {
     sem_t done;
 };
 
+static const struct store_repeat REPEAT = {
+    .tenant = "acme", .key = {1}, .request = {2}, .now_us = INT64_MAX}; /* not over for long */
+
+/* With an Idempotency-Key: the move and its answer are one. */
 static void run_rollback(struct store *s, struct store_wait *wait, void *ctx)
 {
     struct rollback_task *r = ctx;
     struct store_move m = {
         .tenant = "acme", .dataset = "things", .from = 3, .to = 0, .actor = KIT_ACTOR};
-    json_t *head = NULL;
+    json_t *head = NULL, *answer = NULL;
 
-    r->st = store_rollback(&head, s, &m);
+    r->st = store_repeat_find(&answer, s, &REPEAT);
+    if (answer)
+        _exit(FAILED); /* nothing was answered before */
+    if (!r->st)
+        r->st = store_rollback(&head, s, &m);
+    if (!r->st)
+        r->st = store_repeat_keep(s, &REPEAT, head);
+    wait->undo = r->st != ST_OK;
     if (!r->st) {
         strcpy(wait->tenant, "acme");
         strcpy(wait->dataset, "things");
@@ -349,6 +361,15 @@ static enum st flip(struct kit *kit)
         _exit(FAILED);
     store_keeper_stop(k);
     return r.st ? r.st : st;
+}
+
+static bool is_answered(struct kit *kit)
+{
+    json_t *answer = NULL;
+
+    kit_ok(store_repeat_find(&answer, kit->store, &REPEAT));
+    json_decref(answer);
+    return answer != NULL;
 }
 
 static const struct operation {
@@ -438,6 +459,8 @@ static int look_after(struct kit *kit)
     kit_open(kit);
     uint64_t current = kit_current(kit, "things");
     if (current != 3 && current != tried->after)
+        return FAILED;
+    if (is_answered(kit) != (tried->fn == flip && current == tried->after))
         return FAILED;
     kit_ok(verify_deep(kit));
     kit_ok(serve(kit));

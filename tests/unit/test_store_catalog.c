@@ -295,6 +295,75 @@ static void when_a_groups_commit_fails_nothing_of_it_happened(void **state)
     kit_ok(put_one(c, "b", 3));
 }
 
+/* ---- parts of a group ---- */
+
+static void a_part_that_is_not_kept_leaves_no_trace_and_the_rest_of_its_group_stays(void **state)
+{
+    struct catalog *c = &((struct kit *)*state)->store->catalog;
+    uint64_t before = last_transaction(c);
+
+    catalog_group_begin(c);
+    kit_ok(put_one(c, "a", 1));
+    catalog_part_begin(c);
+    kit_ok(put_one(c, "a", 2));
+    kit_ok(put_one(c, "b", 2));
+    kit_ok(catalog_part_end(c, false));
+    assert_int_equal(c->group.written, 1);
+    catalog_part_begin(c);
+    kit_ok(put_one(c, "c", 3));
+    kit_ok(put_one(c, "d", 4));
+    kit_ok(catalog_part_end(c, true));
+    assert_int_equal(c->group.written, 2);
+    kit_ok(catalog_group_end(c));
+    assert_int_equal(last_transaction(c), before + 1);
+    assert_int_equal(get_one(c, "a"), 1);
+    assert_int_equal(get_one(c, "b"), 0);
+    assert_int_equal(get_one(c, "c"), 3);
+    assert_int_equal(get_one(c, "d"), 4);
+}
+
+static void a_group_of_which_nothing_is_kept_commits_nothing(void **state)
+{
+    struct catalog *c = &((struct kit *)*state)->store->catalog;
+    uint64_t before = last_transaction(c);
+    struct catalog_txn t;
+
+    catalog_group_begin(c);
+    catalog_part_begin(c);
+    kit_ok(put_one(c, "a", 1));
+    kit_ok(catalog_part_end(c, false));
+    catalog_part_begin(c);
+    catalog_begin_write(&t, c); /* who has only looked */
+    assert_int_equal(catalog_count(&t, CATALOG_JOBS, "a", 9), 0);
+    kit_ok(catalog_end(&t));
+    kit_ok(catalog_part_end(c, true));
+    catalog_part_begin(c); /* and who has not even looked */
+    kit_ok(catalog_part_end(c, true));
+    kit_ok(catalog_group_end(c));
+    assert_int_equal(last_transaction(c), before);
+    kit_ok(put_one(c, "a", 2)); /* the lock was given back */
+}
+
+static void keys_are_counted_by_their_beginning_up_to_a_bound(void **state)
+{
+    struct catalog *c = &((struct kit *)*state)->store->catalog;
+    static const char *const KEYS[] = {"a", "a/1", "a/2", "a/3", "b/1"};
+    static const struct {
+        const char *prefix;
+        size_t most, found;
+    } CASES[] = {{"a/", 9, 3}, {"a/", 2, 2}, {"a", 9, 4},
+                 {"b/", 9, 1}, {"c/", 9, 0}, {"b/1", 9, 1}};
+    struct catalog_txn t;
+
+    for (size_t i = 0; i < sizeof KEYS / sizeof KEYS[0]; i++)
+        kit_ok(put_one(c, KEYS[i], 1));
+    catalog_begin_read(&t, c);
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++)
+        assert_int_equal(catalog_count(&t, CATALOG_JOBS, CASES[i].prefix, CASES[i].most),
+                         CASES[i].found);
+    kit_ok(catalog_end(&t));
+}
+
 /* ---- commits that fail ---- */
 
 static void data_that_cannot_be_written_is_a_commit_that_did_not_happen(void **state)
@@ -657,6 +726,9 @@ int main(void)
         TEST(a_group_is_one_commit_and_what_was_given_up_is_not_in_it),
         TEST(a_group_in_which_nobody_wrote_commits_nothing),
         TEST(a_head_is_changed_once_in_a_group),
+        TEST(a_part_that_is_not_kept_leaves_no_trace_and_the_rest_of_its_group_stays),
+        TEST(a_group_of_which_nothing_is_kept_commits_nothing),
+        TEST(keys_are_counted_by_their_beginning_up_to_a_bound),
         TEST(when_a_groups_commit_fails_nothing_of_it_happened),
         TEST(data_that_cannot_be_written_is_a_commit_that_did_not_happen),
         TEST(a_meta_page_that_was_not_written_is_a_commit_that_did_not_happen),

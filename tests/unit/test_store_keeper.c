@@ -626,6 +626,46 @@ static void what_waits_at_the_same_time_is_one_commit(void **state)
     free(first);
 }
 
+static void chore_write_and_undo(struct store *s, struct store_wait *wait, void *ctx)
+{
+    struct chore *c = ctx;
+
+    chore_write(s, wait, ctx);
+    wait->undo = c->move == ST_OK;
+}
+
+static void what_a_task_undoes_is_in_no_commit_and_those_beside_it_are(void **state)
+{
+    enum { COUNT = 3, UNDONE = 1 };
+    struct store_keeper *k = start(*state);
+    struct chore *first = chore_new(chore_wait), *writers[COUNT];
+
+    store_keeper_post(k, &first->task);
+    await(&first->entered);
+    for (int i = 0; i < COUNT; i++) {
+        writers[i] = chore_new(i == UNDONE ? chore_write_and_undo : chore_write);
+        store_keeper_post(k, &writers[i]->task);
+    }
+    sem_post(&first->go);
+    for (int i = 0; i < COUNT; i++) {
+        await(&writers[i]->done);
+        assert_int_equal(writers[i]->status, ST_OK);
+        assert_int_equal(writers[i]->move, ST_OK);
+    }
+    store_keeper_stop(k);
+    kit_open(*state);
+    for (int i = 0; i < COUNT; i++) {
+        char key[CATALOG_KEY_SIZE];
+        json_t *row = NULL;
+        snprintf(key, sizeof key, "test-%p", (void *)writers[i]);
+        assert_int_equal(store_job_get(&row, ((struct kit *)*state)->store, NULL, key),
+                         i == UNDONE ? ST_NOT_FOUND : ST_OK);
+        json_decref(row);
+        free(writers[i]);
+    }
+    free(first);
+}
+
 static void *stop_main(void *k)
 {
     store_keeper_stop(k);
@@ -980,6 +1020,7 @@ int main(void)
         TEST(nobody_waits_for_ever_for_what_is_not_served),
         TEST(a_task_that_looks_again_hears_that_its_commit_failed),
         TEST(what_waits_at_the_same_time_is_one_commit),
+        TEST(what_a_task_undoes_is_in_no_commit_and_those_beside_it_are),
         TEST(another_unicode_version_makes_the_dataset_unavailable_instead_of_empty),
         TEST(a_start_can_be_stopped),
         TEST(a_task_is_done_when_what_it_moved_is_served),

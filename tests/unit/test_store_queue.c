@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "store/queue_internal.h"
+#include "store/repeat.h"
 #include "store/upload.h"
 
 #include <sys/wait.h>
@@ -360,24 +361,6 @@ static void a_retried_job_keeps_its_place_in_the_order(void **state)
     assert_int_equal(store_job_retry(NULL, kit->store, "acme", first, &KIT_ACTOR), ST_CONFLICT);
 }
 
-static void the_same_request_with_the_same_key_is_the_same_job(void **state)
-{
-    struct kit *kit = *state;
-    struct store_job_request keyed = {.repeat_key = "k1", .repeat_digest = {1}};
-    job_id one, two;
-    bool repeated;
-
-    kit_ok(enqueue_with(one, &repeated, kit, "acme", "a", "{}", keyed));
-    assert_false(repeated);
-    kit_ok(enqueue_with(two, &repeated, kit, "acme", "a", "{}", keyed));
-    assert_true(repeated);
-    assert_string_equal(one, two);
-    kit_ok(enqueue_with(two, &repeated, kit, "bravo", "a", "{}", keyed));
-    assert_false(repeated);
-    keyed.repeat_digest[0] = 2;
-    assert_int_equal(enqueue_with(two, &repeated, kit, "acme", "a", "{}", keyed), ST_REUSED);
-}
-
 static void upload(struct kit *kit, char spec[200], job_id id, const char *bytes)
 {
     struct store_incoming in;
@@ -387,6 +370,7 @@ static void upload(struct kit *kit, char spec[200], job_id id, const char *bytes
     kit_ok(store_incoming_add(&in, bytes, strlen(bytes)));
     kit_ok(store_incoming_finish(&in));
     kit_ok(store_upload_add(&row, kit->store, "acme", &in));
+    store_incoming_keep(&in);
     store_incoming_release(&in);
     snprintf(id, STORE_JOB_ID_SIZE, "%s", json_string_value(json_object_get(row, "upload")));
     snprintf(spec, 200, "{\"sources\":[{\"source\":\"things\",\"upload\":\"%s\"}]}", id);
@@ -513,36 +497,46 @@ static void a_page_of_jobs_has_a_bound_however_many_files_they_name(void **state
     json_decref(spec);
 }
 
+static size_t kept_answers(struct kit *kit)
+{
+    struct catalog_txn t;
+
+    catalog_begin_read(&t, &kit->store->catalog);
+    size_t count = catalog_count(&t, CATALOG_REPEATS, "acme/", 9);
+    kit_ok(catalog_end(&t));
+    return count;
+}
+
 static void a_job_is_forgotten_long_after_its_end_and_a_key_after_a_day(void **state)
 {
     struct kit *kit = *state;
     struct queue_forgetting forgetting = {0};
     struct store_job_filter filter = {.tenant = "acme"};
-    struct store_job_request request = {.repeat_key = "nightly"};
+    struct store_repeat repeat = {.tenant = "acme", .key = {1}};
     const int64_t now_us = clock_wall_us(), day_us = 86400000000;
-    job_id ended, waits, again, next;
+    job_id ended, waits, next;
     struct store_lease lease;
-    json_t *items = NULL;
-    bool repeated;
+    json_t *items = NULL, *answer = json_object();
 
-    kit_ok(enqueue_with(ended, NULL, kit, "acme", "a", "{}", request));
+    repeat.now_us = now_us;
+    kit_ok(store_repeat_keep(kit->store, &repeat, answer));
+    json_decref(answer);
+    enqueue(ended, kit, "acme", "a", 0);
     assert_next(kit, &lease, ended);
     finish(kit, &lease);
     enqueue(waits, kit, "acme", "a", 0);
-    kit_ok(queue_forget(&forgetting, kit->store, now_us));
-    kit_ok(enqueue_with(again, &repeated, kit, "acme", "a", "{}", request));
-    assert_true(repeated);
-    assert_string_equal(again, ended);
+    kit_ok(queue_forget(&forgetting, kit->store, now_us + day_us - 1));
+    assert_int_equal(kept_answers(kit), 1);
+    kit_ok(queue_forget(&forgetting, kit->store, now_us + day_us));
+    assert_int_equal(kept_answers(kit), 0);
 
     kit_ok(queue_forget(&forgetting, kit->store, now_us + (STORE_JOB_DAYS - 1) * day_us));
     assert_state(kit, ended, "failed");
-    kit_ok(enqueue_with(again, &repeated, kit, "acme", "a", "{}", request));
-    assert_false(repeated);
 
     kit_ok(queue_forget(&forgetting, kit->store, now_us + (STORE_JOB_DAYS + 1) * day_us));
     assert_int_equal(store_job_get(&items, kit->store, "acme", ended), ST_NOT_FOUND);
     kit_ok(store_job_list(&items, next, kit->store, &filter, NULL, 9));
-    assert_int_equal(json_array_size(items), 2);
+    assert_int_equal(json_array_size(items), 1);
     json_decref(items);
     assert_state(kit, waits, "queued");
 }
@@ -563,7 +557,6 @@ int main(void)
         TEST(a_job_that_its_process_gives_up_while_it_waits_says_why),
         TEST(cancelling),
         TEST(a_retried_job_keeps_its_place_in_the_order),
-        TEST(the_same_request_with_the_same_key_is_the_same_job),
         TEST(uploads_are_one_jobs_and_gone_when_it_has_ended),
         TEST(a_dead_letter_keeps_its_uploads_for_who_retries_it),
         TEST(an_upload_over_the_quota_leaves_nothing),

@@ -457,7 +457,7 @@ export type AuditLine = {
      */
     status?: number;
     /**
-     * match, no_match or batch; of an act done, refused or unknown; begun, before an act of the command line
+     * match, no_match or batch; of an act done, refused or unknown, or repeated (an Idempotency-Key came again, and nothing was done); begun, before an act of the command line
      */
     outcome?: string;
     /**
@@ -724,7 +724,7 @@ export type Job2 = string;
 export type FileName = string;
 
 /**
- * Recommended. The same request with the same key within 24 hours is the same job; another one with it is 422
+ * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours; after them a request with another one is 507, QUOTA
  */
 export type IdempotencyKey = string;
 
@@ -2030,6 +2030,10 @@ export type PromoteVersionData = {
          * The head's sequence as it was seen, quoted, or a list of such (at most 16); `*`: whatever it is
          */
         'If-Match'?: string;
+        /**
+         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours; after them a request with another one is 507, QUOTA
+         */
+        'Idempotency-Key'?: string;
     };
     path: {
         /**
@@ -2078,6 +2082,14 @@ export type PromoteVersionErrors = {
     /**
      * Refused or failed (RFC 9457)
      */
+    422: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    507: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
     '4XX': Problem;
     /**
      * Refused or failed (RFC 9457)
@@ -2103,6 +2115,10 @@ export type RollBackData = {
          * The head's sequence as it was seen, quoted, or a list of such (at most 16); `*`: whatever it is
          */
         'If-Match'?: string;
+        /**
+         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours; after them a request with another one is 507, QUOTA
+         */
+        'Idempotency-Key'?: string;
     };
     path: {
         /**
@@ -2150,7 +2166,15 @@ export type RollBackErrors = {
     /**
      * Refused or failed (RFC 9457)
      */
+    422: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
     428: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    507: Problem;
     /**
      * Refused or failed (RFC 9457)
      */
@@ -2601,6 +2625,12 @@ export type ListAuditResponse = ListAuditResponses[keyof ListAuditResponses];
 
 export type RevokeData = {
     body: Revocation;
+    headers?: {
+        /**
+         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours; after them a request with another one is 507, QUOTA
+         */
+        'Idempotency-Key'?: string;
+    };
     path?: never;
     query?: never;
     url: '/v1/revocations';
@@ -2622,11 +2652,23 @@ export type RevokeErrors = {
     /**
      * Refused or failed (RFC 9457)
      */
+    409: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
     413: Problem;
     /**
      * Refused or failed (RFC 9457)
      */
     415: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    422: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    507: Problem;
     /**
      * Refused or failed (RFC 9457)
      */
@@ -2650,6 +2692,12 @@ export type RevokeResponse = RevokeResponses[keyof RevokeResponses];
 
 export type CreateUploadData = {
     body: Blob | File;
+    headers?: {
+        /**
+         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours; after them a request with another one is 507, QUOTA
+         */
+        'Idempotency-Key'?: string;
+    };
     path?: never;
     query?: {
         /**
@@ -2676,11 +2724,19 @@ export type CreateUploadErrors = {
     /**
      * Refused or failed (RFC 9457)
      */
+    409: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
     413: Problem;
     /**
      * Refused or failed (RFC 9457)
      */
     415: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    422: Problem;
     /**
      * Refused or failed (RFC 9457)
      */
@@ -2710,7 +2766,7 @@ export type CreateIngestData = {
     body: Ingest;
     headers?: {
         /**
-         * Recommended. The same request with the same key within 24 hours is the same job; another one with it is 422
+         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours; after them a request with another one is 507, QUOTA
          */
         'Idempotency-Key'?: string;
     };
@@ -2901,6 +2957,12 @@ export type GetJobResponse = GetJobResponses[keyof GetJobResponses];
 
 export type CancelJobData = {
     body?: never;
+    headers?: {
+        /**
+         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours; after them a request with another one is 507, QUOTA
+         */
+        'Idempotency-Key'?: string;
+    };
     path: {
         /**
          * A job of the token's tenant
@@ -2932,6 +2994,14 @@ export type CancelJobErrors = {
      * Refused or failed (RFC 9457)
      */
     409: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    422: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    507: Problem;
     /**
      * Refused or failed (RFC 9457)
      */
@@ -3009,6 +3079,12 @@ export type WatchJobResponse = WatchJobResponses[keyof WatchJobResponses];
 
 export type RetryJobData = {
     body?: never;
+    headers?: {
+        /**
+         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours; after them a request with another one is 507, QUOTA
+         */
+        'Idempotency-Key'?: string;
+    };
     path: {
         /**
          * A job of the token's tenant
@@ -3040,6 +3116,14 @@ export type RetryJobErrors = {
      * Refused or failed (RFC 9457)
      */
     409: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    422: Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    507: Problem;
     /**
      * Refused or failed (RFC 9457)
      */

@@ -1,0 +1,244 @@
+/* What was answered to an Idempotency-Key: for whom, for how long, how much of it, and that it is
+ * there together with what it answered, or not at all. */
+#include "store_kit.h"
+
+#include "store/internal.h"
+#include "store/repeat_internal.h"
+
+#include <signal.h>
+#include <sys/resource.h>
+
+#define HOUR_US 3600000000LL
+#define DAY_US (24 * HOUR_US)
+
+static const struct store_repeat FIRST = {
+    .tenant = "acme", .key = {1}, .request = {7}, .now_us = DAY_US};
+
+static int set_up(void **state)
+{
+    struct kit *kit = calloc(1, sizeof *kit);
+
+    assert_non_null(kit);
+    kit_new(kit);
+    *state = kit;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    kit_free(*state);
+    free(*state);
+    return 0;
+}
+
+static enum st keep(struct kit *kit, const struct store_repeat *r, const char *text)
+{
+    json_t *answer = json_pack("{s:s}", "body", text);
+    enum st st = store_repeat_keep(kit->store, r, answer);
+
+    json_decref(answer);
+    return st;
+}
+
+static void assert_answer(struct kit *kit, const struct store_repeat *r, const char *text)
+{
+    json_t *answer = NULL;
+
+    kit_ok(store_repeat_find(&answer, kit->store, r));
+    if (text)
+        assert_string_equal(json_string_value(json_object_get(answer, "body")), text);
+    else
+        assert_null(answer);
+    json_decref(answer);
+}
+
+static void an_answer_is_that_of_its_tenant_key_and_request(void **state)
+{
+    struct kit *kit = *state;
+    struct store_repeat other = FIRST;
+    json_t *answer = NULL;
+
+    assert_answer(kit, &FIRST, NULL);
+    kit_ok(keep(kit, &FIRST, "one"));
+    assert_answer(kit, &FIRST, "one");
+    other.tenant = "bravo";
+    assert_answer(kit, &other, NULL);
+    other.tenant = "acm";
+    assert_answer(kit, &other, NULL);
+    other = FIRST;
+    other.key[31] = 1;
+    assert_answer(kit, &other, NULL);
+    other = FIRST;
+    other.request[31] = 1;
+    assert_int_equal(store_repeat_find(&answer, kit->store, &other), ST_REUSED);
+    assert_string_equal(st_code(), "IDEMPOTENCY_KEY_REUSED");
+    assert_null(answer);
+    kit_close(kit);
+    kit_open(kit);
+    assert_answer(kit, &FIRST, "one");
+}
+
+static void after_a_day_a_key_is_a_new_one(void **state)
+{
+    struct kit *kit = *state;
+    struct store_repeat later = FIRST;
+
+    kit_ok(keep(kit, &FIRST, "one"));
+    later.now_us = FIRST.now_us + DAY_US - 1;
+    assert_answer(kit, &later, "one");
+    later.now_us = FIRST.now_us + DAY_US;
+    later.request[0] = 8;
+    assert_answer(kit, &later, NULL);
+    kit_ok(keep(kit, &later, "two"));
+    assert_answer(kit, &later, "two");
+}
+
+static void an_answer_has_a_bound(void **state)
+{
+    struct kit *kit = *state;
+    char *text = malloc(STORE_REPEAT_ANSWER_MAX + 1);
+    size_t around = strlen("{\"body\":\"\"}");
+
+    assert_non_null(text);
+    memset(text, 'x', STORE_REPEAT_ANSWER_MAX);
+    text[STORE_REPEAT_ANSWER_MAX - around + 1] = '\0';
+    assert_int_equal(keep(kit, &FIRST, text), ST_TOO_LARGE);
+    assert_string_equal(st_code(), "ANSWER_TOO_LARGE");
+    assert_answer(kit, &FIRST, NULL);
+    text[STORE_REPEAT_ANSWER_MAX - around] = '\0';
+    kit_ok(keep(kit, &FIRST, text));
+    assert_answer(kit, &FIRST, text);
+    free(text);
+}
+
+static void a_tenant_has_so_many_keys_and_another_one_does_not_feel_it(void **state)
+{
+    struct kit *kit = *state;
+    struct catalog *c = &kit->store->catalog;
+    struct store_repeat r = FIRST;
+    json_t *answer = NULL;
+
+    catalog_group_begin(c); /* one commit */
+    for (uint32_t i = 0; i < STORE_REPEATS_MAX; i++) {
+        memcpy(r.key, &i, sizeof i);
+        kit_ok(keep(kit, &r, "one"));
+    }
+    kit_ok(catalog_group_end(c));
+    assert_answer(kit, &r, "one");
+    r.key[31] = 1;
+    assert_int_equal(store_repeat_find(&answer, kit->store, &r), ST_FULL);
+    assert_string_equal(st_code(), "QUOTA");
+    r.tenant = "bravo";
+    assert_answer(kit, &r, NULL);
+}
+
+static void who_has_the_name_of_a_deleted_tenant_gets_nothing_of_its(void **state)
+{
+    struct kit *kit = *state;
+    struct store_repeat other = FIRST;
+
+    other.tenant = "acme-2";
+    kit_ok(keep(kit, &FIRST, "one"));
+    kit_ok(keep(kit, &other, "two"));
+    kit_ok(store_tenant_delete(kit->store, "acme"));
+    assert_answer(kit, &FIRST, NULL);
+    assert_answer(kit, &other, "two");
+}
+
+static void what_comes_before_the_group_ends_is_seen_in_it(void **state)
+{
+    struct kit *kit = *state;
+
+    catalog_group_begin(&kit->store->catalog);
+    kit_ok(keep(kit, &FIRST, "one"));
+    assert_answer(kit, &FIRST, "one");
+    kit_ok(catalog_group_end(&kit->store->catalog));
+    assert_answer(kit, &FIRST, "one");
+}
+
+/* A change, and its answer. */
+static enum st change(struct kit *kit, const char *answer)
+{
+    struct store_tenant tenant;
+
+    store_tenant_init(&tenant, "changed");
+    enum st st = store_tenant_put(kit->store, &tenant);
+    return st ? st : keep(kit, &FIRST, answer);
+}
+
+static bool is_changed(struct kit *kit)
+{
+    struct store_tenant tenant;
+
+    return store_tenant_get(&tenant, kit->store, "changed") == ST_OK;
+}
+
+static void on_a_full_disk_there_is_neither_the_change_nor_the_answer(void **state)
+{
+    struct kit *kit = *state;
+    struct catalog *c = &kit->store->catalog;
+    struct rlimit whole, short_of;
+    char answer[64 << 10];
+
+    memset(answer, 'x', sizeof answer - 1); /* of many pages */
+    answer[sizeof answer - 1] = '\0';
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &whole), 0);
+    short_of = whole;
+    catalog_group_begin(c);
+    catalog_part_begin(c);
+    kit_ok(change(kit, answer));
+    kit_ok(catalog_part_end(c, true));
+    short_of.rlim_cur = 4096;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &short_of), 0);
+    assert_int_not_equal(catalog_group_end(c), ST_OK);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &whole), 0);
+    signal(SIGXFSZ, SIG_DFL);
+    assert_false(is_changed(kit));
+    assert_answer(kit, &FIRST, NULL);
+
+    catalog_group_begin(c);
+    catalog_part_begin(c);
+    kit_ok(change(kit, answer));
+    kit_ok(catalog_part_end(c, true));
+    kit_ok(catalog_group_end(c));
+    assert_true(is_changed(kit));
+    assert_answer(kit, &FIRST, answer);
+}
+
+static void a_change_whose_answer_cannot_be_kept_is_not_made(void **state)
+{
+    struct kit *kit = *state;
+    struct catalog *c = &kit->store->catalog;
+    char *answer = calloc(1, STORE_REPEAT_ANSWER_MAX + 1);
+
+    assert_non_null(answer);
+    memset(answer, 'x', STORE_REPEAT_ANSWER_MAX);
+    catalog_group_begin(c);
+    catalog_part_begin(c);
+    enum st st = change(kit, answer);
+    assert_int_equal(st, ST_TOO_LARGE);
+    kit_ok(catalog_part_end(c, !st));
+    kit_ok(catalog_group_end(c));
+    assert_false(is_changed(kit));
+    assert_answer(kit, &FIRST, NULL);
+    free(answer);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(an_answer_is_that_of_its_tenant_key_and_request),
+        TEST(after_a_day_a_key_is_a_new_one),
+        TEST(an_answer_has_a_bound),
+        TEST(a_tenant_has_so_many_keys_and_another_one_does_not_feel_it),
+        TEST(who_has_the_name_of_a_deleted_tenant_gets_nothing_of_its),
+        TEST(what_comes_before_the_group_ends_is_seen_in_it),
+        TEST(on_a_full_disk_there_is_neither_the_change_nor_the_answer),
+        TEST(a_change_whose_answer_cannot_be_kept_is_not_made),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
