@@ -126,6 +126,14 @@ test('what was refused is not remembered: it is mended, and sent with its key', 
   assert.equal((await ingest('things', csv(things(2)), { key: other })).status, 202);
 });
 
+test('a refused ingest leaves nothing of the file that was its body, with a key or without', async () => {
+  await data.ok(['tenant', 'put', 'small', '--max-upload-bytes', '1KiB']);
+  const as = await data.token({ tenant: 'small' }), body = 'x'.repeat(900), before = spool();
+  for (const key of [undefined, newKey()]) assertProblem(await ingest('nothing', body, { key, as }), 404, 'UNKNOWN_DATASET');
+  await until('the files are gone', () => spool() === before);
+  assert.equal((await upload(body, { as })).status, 201); /* the quota has room for one */
+});
+
 test('a file that came again is not kept', async () => {
   const key = newKey(), before = spool(), body = csv(things(7));
   assert.equal((await upload(body, { key })).status, 201);
