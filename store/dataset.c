@@ -1,5 +1,6 @@
 #include "store/internal.h"
 #include "store/queue_internal.h"
+#include "store/target.h"
 
 #include "base/clock.h"
 
@@ -64,9 +65,13 @@ static void check_compatible(struct catalog_txn *t, json_t *stored,
     catalog_fail(t, st);
 }
 
+static json_t *version_json(uint64_t version)
+{
+    return version ? json_integer((json_int_t)version) : json_null();
+}
+
 /* A new reference; a failure is the transaction's. */
-static json_t *dataset_json(struct catalog_txn *t, const struct head *h, const json_t *stored,
-                            bool with_definition)
+static json_t *dataset_json(struct catalog_txn *t, const struct head *h, const json_t *stored)
 {
     json_t *out = json_object();
     json_t *definition = json_object_get(stored, "definition");
@@ -75,14 +80,24 @@ static json_t *dataset_json(struct catalog_txn *t, const struct head *h, const j
 
     store_set(t, out, "name", json_string(h->dataset));
     store_set(t, out, "description", json_string(description ? description : ""));
-    if (with_definition)
-        store_set(t, out, "definition", json_incref(definition));
-    store_set(t, out, "current", served ? json_integer((json_int_t)h->current) : json_null());
+    store_set(t, out, "current", version_json(h->current));
     store_set(t, out, "current_since",
               served ? store_time_json(h->turns[h->turn_count - 1].at_us) : json_null());
     store_set(t, out, "sequence", json_integer((json_int_t)h->sequence));
     store_set(t, out, "created_at", json_incref(json_object_get(stored, "created_at")));
     store_set(t, out, "updated_at", json_incref(json_object_get(stored, "updated_at")));
+    return out;
+}
+
+/* With what is told of one, not of each in a list. */
+static json_t *whole_json(struct catalog_txn *t, const struct store *s, const struct head *h,
+                          const json_t *stored)
+{
+    json_t *out = dataset_json(t, h, stored);
+    uint64_t target = h->current ? store_rollback_target(t, s, h) : 0;
+
+    store_set(t, out, "definition", json_incref(json_object_get(stored, "definition")));
+    store_set(t, out, "rollback_to", version_json(target));
     return out;
 }
 
@@ -141,7 +156,7 @@ enum st store_dataset_put(json_t **out, bool *created, struct store *s, const ch
         head_touch(&h, clock_wall_us());
         h.deleted = false;
         row = save_definition(&t, key, stored, definition, h.event_us);
-        dataset = dataset_json(&t, &h, row, true);
+        dataset = whole_json(&t, s, &h, row);
         store_head_save(
             &t, s, &h,
             &(struct store_event){
@@ -237,7 +252,7 @@ enum st store_dataset_get(json_t **out, struct store *s, const char *tenant, con
     json_t *stored = catalog_get(&t, CATALOG_DEFINITIONS, key);
     store_head_load(&h, &t, tenant, dataset);
     if (!t.status)
-        *out = dataset_json(&t, &h, stored, true);
+        *out = whole_json(&t, s, &h, stored);
     head_release(&h);
     json_decref(stored);
     st = catalog_end(&t);
@@ -272,7 +287,7 @@ static json_t *item_json(struct catalog_txn *t, const char *tenant, const char *
     if (t->status == ST_CORRUPT)
         catalog_forgive(t);
     if (!t->status)
-        item = damaged ? damaged_json(dataset) : dataset_json(t, &h, stored, false);
+        item = damaged ? damaged_json(dataset) : dataset_json(t, &h, stored);
     head_release(&h);
     return item;
 }

@@ -21,6 +21,9 @@ const sequence = async (dataset) => (await server.get(`/v1/datasets/${dataset}`,
 const follows = (version, which, dataset) =>
   until(`version ${version} is served`, async () => (await served(which, dataset)) === version, FLIP_MS, 1);
 
+/** What a rollback would go to, as the dataset tells. */
+const wouldGoTo = async (dataset) => (await server.get(`/v1/datasets/${dataset}`, token)).json.rollback_to;
+
 /** A dataset of its own with versions 1..count; version n has weight n. */
 async function dataset(name, count) {
   await data.put({ ...THINGS, name });
@@ -152,10 +155,12 @@ test('of operators at two servers and a command line exactly one wins', async ()
 
 test('nothing to go back to is 409 and changes nothing', async () => {
   const name = await dataset('first', 1);
+  assert.equal(await wouldGoTo(name), null);
   assertProblem(await move(name, 'rollback', { reason: 'x', from: 1 }), 409, 'NOTHING_TO_ROLL_BACK_TO');
   assert.equal(await served(server, name), 1);
   const none = await dataset('none', 0);
   const etag = await sequence(none);
+  assert.equal(await wouldGoTo(none), null);
   assertProblem(await move(none, 'rollback', { reason: 'x' }, { 'if-match': etag }), 409, 'NOTHING_TO_ROLL_BACK_TO');
   assertProblem(await move('nothing', 'rollback', { reason: 'x', from: 1 }), 404, 'UNKNOWN_DATASET');
 });
@@ -164,8 +169,10 @@ test('going back skips what was rolled back from before', async () => {
   const name = await dataset('skip', 3);
   await move(name, 'rollback', { reason: 'x', from: 3 });
   assert.equal((await data.ingest(name, source(4))).outcome, 'flipped');
+  assert.equal(await wouldGoTo(name), 2);
   const reply = await move(name, 'rollback', { reason: 'x', from: 4 });
   assert.equal(reply.json.current, 2);
+  assert.equal(await wouldGoTo(name), 1);
 });
 
 test('a rollback can name its target', async () => {

@@ -108,11 +108,15 @@ export type RollupPage = {
 export type Dataset = {
     name: string;
     description: string;
-    definition?: {
+    definition: {
         [key: string]: unknown;
     };
     current: number | null;
     current_since: string | null;
+    /**
+     * The version that a rollback without `to` would go to now; null: there is none
+     */
+    rollback_to: number | null;
     sequence: number;
     created_at: string;
     updated_at: string;
