@@ -100,7 +100,7 @@ const CALLS = {
 /** Those of who runs the platform: tenants are what they are about. */
 const PLATFORM = ['listTenants', 'getTenant', 'putTenant', 'deleteTenant'];
 /** Those that anybody may call, and that say nothing of any tenant. */
-const ANYBODY = ['livez', 'readyz', 'getContract', 'getDocs', 'getDocsScript', 'getMetrics'];
+const ANYBODY = ['livez', 'readyz', 'getContract', 'getDocs', 'getDocsScript', 'getConsole', 'getConsoleScript', 'getConsoleStyle', 'getMetrics'];
 
 const operation = (id) => contract.operations.find(({ operationId }) => operationId === id);
 

@@ -124,6 +124,9 @@ static void every_operation_of_the_contract_has_its_path(void **state)
         {"GET", "/openapi.json", "getContract"},
         {"GET", "/docs", "getDocs"},
         {"GET", "/docs/rapidoc.js", "getDocsScript"},
+        {"GET", "/console", "getConsole"},
+        {"GET", "/console/console.js", "getConsoleScript"},
+        {"GET", "/console/console.css", "getConsoleStyle"},
         {"GET", "/metrics", "getMetrics"},
     };
     const char *const *operations = api_route_operations();

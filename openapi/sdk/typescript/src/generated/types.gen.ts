@@ -3321,6 +3321,111 @@ export type GetDocsScriptResponses = {
 
 export type GetDocsScriptResponse = GetDocsScriptResponses[keyof GetDocsScriptResponses];
 
+export type GetConsoleData = {
+    body?: never;
+    headers?: {
+        /**
+         * ETags of answers that the client has
+         */
+        'If-None-Match'?: string;
+    };
+    path?: never;
+    query?: never;
+    url: '/console';
+};
+
+export type GetConsoleErrors = {
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '4XX': Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '5XX': Problem;
+};
+
+export type GetConsoleError = GetConsoleErrors[keyof GetConsoleErrors];
+
+export type GetConsoleResponses = {
+    /**
+     * The page
+     */
+    200: string;
+};
+
+export type GetConsoleResponse = GetConsoleResponses[keyof GetConsoleResponses];
+
+export type GetConsoleScriptData = {
+    body?: never;
+    headers?: {
+        /**
+         * ETags of answers that the client has
+         */
+        'If-None-Match'?: string;
+    };
+    path?: never;
+    query?: never;
+    url: '/console/console.js';
+};
+
+export type GetConsoleScriptErrors = {
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '4XX': Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '5XX': Problem;
+};
+
+export type GetConsoleScriptError = GetConsoleScriptErrors[keyof GetConsoleScriptErrors];
+
+export type GetConsoleScriptResponses = {
+    /**
+     * The script
+     */
+    200: Blob | File;
+};
+
+export type GetConsoleScriptResponse = GetConsoleScriptResponses[keyof GetConsoleScriptResponses];
+
+export type GetConsoleStyleData = {
+    body?: never;
+    headers?: {
+        /**
+         * ETags of answers that the client has
+         */
+        'If-None-Match'?: string;
+    };
+    path?: never;
+    query?: never;
+    url: '/console/console.css';
+};
+
+export type GetConsoleStyleErrors = {
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '4XX': Problem;
+    /**
+     * Refused or failed (RFC 9457)
+     */
+    '5XX': Problem;
+};
+
+export type GetConsoleStyleError = GetConsoleStyleErrors[keyof GetConsoleStyleErrors];
+
+export type GetConsoleStyleResponses = {
+    /**
+     * The style
+     */
+    200: Blob | File;
+};
+
+export type GetConsoleStyleResponse = GetConsoleStyleResponses[keyof GetConsoleStyleResponses];
+
 export type GetMetricsData = {
     body?: never;
     path?: never;
