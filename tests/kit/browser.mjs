@@ -1,5 +1,5 @@
-// A real browser without a window, driven as a person would: by what is written on the page, with mouse and
-// keyboard. It is spoken to over a pipe, in the DevTools protocol.
+// A real browser without a window, driven by what is written on the page, as a person would. It is spoken to
+// over a pipe, in the DevTools protocol.
 import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { start, tempDir, until } from './process.mjs';
@@ -106,26 +106,32 @@ class Page {
     await until(`${url} is there`, () => this.run((wanted) => document.readyState === 'complete' && location.href === wanted, url));
   }
 
-  /** Presses what has that text, where it is. */
-  async press(text) {
-    const { x, y } = await until(`"${text}" can be pressed`, () => this.run((wanted) => {
+  /** Presses what has that text, when it is in sight, nothing lies over it, and nothing is still being drawn. */
+  press(text) {
+    return this.waitFor(`"${text}" can be pressed`, (wanted) => {
       try {
         const element = find('a, button, summary', wanted);
         element.scrollIntoView({ block: 'center', behavior: 'instant' });
         const { left, top, width, height } = element.getBoundingClientRect();
-        const at = { x: left + width / 2, y: top + height / 2 };
-        return !element.disabled && element.contains(document.elementFromPoint(at.x, at.y)) && at;
+        const seen = element.contains(document.elementFromPoint(left + width / 2, top + height / 2));
+        if (!seen || element.disabled || document.querySelector('[aria-busy]')) return false;
+        element.click(); // by mouse it could be drawn anew between down and up
+        return true;
       } catch { return false; }
-    }, text)).catch(async (error) => { throw new Error(`${error.message}\n${await this.text()}`); });
-    for (const type of ['mousePressed', 'mouseReleased'])
-      await this.send('Input.dispatchMouseEvent', { type, x, y, button: 'left', clickCount: 1 });
+    }, text);
   }
 
   /** Types into the control of that label, instead of what it holds. */
-  async type(label, text) {
-    await this.waitFor(`a field ${label}`, (wanted) => { try { return Boolean(find('input, textarea', wanted)); } catch { return false; } }, label);
-    await this.run((wanted) => { const control = find('input, textarea', wanted); control.focus(); control.select(); }, label);
-    await this.send('Input.insertText', { text });
+  type(label, text) {
+    return this.waitFor(`${label} takes "${text}"`, async (wanted, value) => {
+      try {
+        const control = find('input, textarea', wanted);
+        control.focus();
+        control.select();
+        document.execCommand('insertText', false, value);
+        return control.value.trim() === value.trim() && document.activeElement === control;
+      } catch { return false; }
+    }, label, text);
   }
 
   /** Chooses of the list with that label what has that value. */
