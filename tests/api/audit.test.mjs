@@ -281,6 +281,20 @@ test('a server goes on with the chain, behind half a line that a crash has left'
   assert.ok(existsSync(path));
 });
 
+test('the lines that a server has written are counted', async () => {
+  const one = await data.serve('--audit-interval', '5ms');
+  const written = async () => Number((await one.get('/metrics')).text.match(/^everline_audit_lines_total (\d+)$/m)[1]);
+  try {
+    assert.equal(await written(), 0);
+    for (const key of [ADA, NOBODY, ADA]) await lookup(key, { to: one, headers: { 'x-request-id': 'counted' } });
+    await until('they are written', async () => (await written()) >= 3);
+    assert.equal((await audit('request_id=counted')).length, 3);
+    assert.equal(await written(), 3);
+  } finally {
+    await one.stop();
+  }
+});
+
 test('a server that is killed has written what is older than the interval', async () => {
   const next = await data.serve('--audit-interval', '5ms');
   await lookup(ADA, { headers: { 'x-request-id': 'killed' }, to: next });

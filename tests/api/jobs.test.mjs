@@ -361,5 +361,15 @@ test('metrics tell what became of all jobs, in every server, and name nobody', a
     const current = (await one.get('/v1/datasets', token)).json.items.filter((row) => row.current).length;
     assert.equal(seen.get('everline_datasets_by_age{age="1h"}'), current);
     assert.doesNotMatch([...seen.keys()].join('\n'), /dev|things|other/);
+    const built = [];
+    for (const who of [token, other])
+      for (const { name } of (await one.get('/v1/datasets', who)).json.items.filter((row) => row.current))
+        built.push(Date.parse((await one.get(`/v1/datasets/${name}/versions`, who)).json.items.find((row) => row.current).created_at));
+    const age = () => Math.floor((Date.now() - Math.min(...built)) / 1000), atFirst = age();
+    const told = await until('the age is of now', async () => {
+      const oldest = fields((await one.get('/metrics')).text).get('everline_datasets_oldest_seconds');
+      return oldest >= atFirst && oldest;
+    });
+    assert.ok(told > 0 && told <= age(), `${told}, ${age()}`);
   }
 });

@@ -89,6 +89,7 @@ test('tenants that name the same set share it, and nobody else has its keys', as
     for (const tenant of ['a', 'b']) await taken(`${key.alg} of ${tenant}`, key.token(tenant));
   assert.ok(shared.requests <= 2, 'once, and perhaps for a token that came before');
   assert.equal((await health()).jwks_sources, 1);
+  assert.match((await server.get('/metrics')).text, /^everline_jwks_sources 1$/m);
   for (const tenant of ['stranger', 'own', 'nobody']) assert.equal(await status(keys[0].token(tenant)), 401, tenant);
   assert.equal(await status(keys[0].token('a', { iss: 'https://other.test' })), 401);
   assert.equal((await data.cli(['token', 'verify', keys[0].token('a')])).code, 0);
