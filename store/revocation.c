@@ -28,6 +28,22 @@ static void make_key(char out[CATALOG_KEY_SIZE], const char *tenant, const char 
     snprintf(out, CATALOG_KEY_SIZE, "%s/%s/%s", tenant, kind, hex);
 }
 
+/* A damaged counter goes on from the time: from none of the numbers that views have of it. */
+static void count_change(struct catalog_txn *t, int64_t now_us)
+{
+    if (t->status)
+        return;
+    catalog_next_number(t, COUNTER);
+    if (t->status != ST_CORRUPT)
+        return;
+    catalog_forgive(t);
+    json_t *row = json_object();
+    store_set(t, row, "next", json_integer(now_us));
+    if (!t->status)
+        catalog_put(t, CATALOG_COUNTERS, COUNTER, row);
+    json_decref(row);
+}
+
 static int64_t seconds_of(const json_t *row, const char *name)
 {
     return json_integer_value(json_object_get(row, name));
@@ -94,7 +110,7 @@ enum st store_revoke(json_t **row, struct store *s, const struct store_revocatio
         catalog_fail(&t, st_fail(ST_INVALID, "INVALID_VALUE", "the reason is not UTF-8"));
     make_room(&t, r->tenant, now_us / 1000000);
     catalog_put(&t, CATALOG_REVOCATIONS, key, value);
-    catalog_next_number(&t, COUNTER);
+    count_change(&t, now_us);
     st = catalog_commit(&t);
     if (!st) {
         *row = json_pack("{s:o, s:o}", "revoked_at", store_time_json(now_us), "expires_at",
@@ -115,7 +131,7 @@ void store_revoke_all(struct catalog_txn *t, const char *tenant)
     store_set(t, value, "until_s", json_integer(now_us / 1000000));
     store_set(t, value, "revoked_at", store_time_json(now_us));
     catalog_put(t, CATALOG_REVOCATIONS, key, value);
-    catalog_next_number(t, COUNTER);
+    count_change(t, now_us);
     json_decref(value);
 }
 
@@ -134,13 +150,20 @@ enum st store_tokens_since(int64_t *since_s, struct store *s, const char *tenant
 
 /* ---- in a view ---- */
 
-static uint64_t read_epoch(struct catalog_txn *t)
+/* False: the counter is damaged. */
+static bool read_epoch(uint64_t *epoch, struct catalog_txn *t)
 {
+    *epoch = 0;
+    if (t->status)
+        return true;
     json_t *row = catalog_get(t, CATALOG_COUNTERS, COUNTER);
-    json_int_t next = json_integer_value(json_object_get(row, "next"));
+    bool damaged = t->status == ST_CORRUPT;
 
+    *epoch = (uint64_t)json_integer_value(json_object_get(row, "next"));
     json_decref(row);
-    return (uint64_t)next;
+    if (damaged)
+        catalog_forgive(t);
+    return !damaged;
 }
 
 /* Of one that is damaged only the key is known: it has no end, and stops nothing else. */
@@ -178,23 +201,54 @@ static void load_all(struct revocations *r, struct catalog_txn *t)
     }
 }
 
+static bool is_same(const struct revocations *a, const struct revocations *b)
+{
+    bool same = a->count == b->count;
+
+    for (size_t i = 0; same && i < a->count; i++)
+        same =
+            a->list[i].until_s == b->list[i].until_s && strcmp(a->list[i].key, b->list[i].key) == 0;
+    return same;
+}
+
+static struct revocations *shared(struct revocations *previous)
+{
+    previous->views++;
+    return previous;
+}
+
+/* Nobody knows whether there is something new: the table is read each time. */
+static void tell_uncounted(const struct revocations *previous)
+{
+    if (!previous || !previous->uncounted)
+        log_event(LOG_LEVEL_ERROR, "revocations_damaged",
+                  "the counter of revocations is damaged: they are all read again with every "
+                  "change, until the next one");
+}
+
 struct revocations *revocations_load(struct catalog_txn *t, struct revocations *previous)
 {
-    uint64_t epoch = read_epoch(t);
-    struct revocations *r;
+    uint64_t epoch;
+    bool counted = read_epoch(&epoch, t);
 
-    if (previous && previous->epoch == epoch) {
-        previous->views++;
-        return previous;
-    }
-    r = calloc(1, sizeof *r);
+    if (counted && previous && previous->epoch == epoch)
+        return shared(previous);
+    struct revocations *r = calloc(1, sizeof *r);
     if (!r) {
         catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
         return NULL;
     }
-    r->epoch = epoch;
     r->views = 1;
     load_all(r, t);
+    if (!counted)
+        tell_uncounted(previous);
+    if (!counted && previous && is_same(r, previous)) {
+        revocations_release(r);
+        previous->uncounted = true;
+        return shared(previous);
+    }
+    r->epoch = counted ? epoch : previous ? previous->epoch + 1 : 1;
+    r->uncounted = !counted;
     return r;
 }
 

@@ -13,6 +13,7 @@ struct revoked {
 struct revocations {
     uint64_t epoch;
     unsigned views; /* that have it; the catalog thread's */
+    bool uncounted; /* the counter is damaged */
     size_t count;
     struct revoked *list; /* by key */
 };

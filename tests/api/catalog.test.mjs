@@ -5,7 +5,7 @@ import { closeSync, cpSync, openSync, readFileSync, renameSync, rmSync, statSync
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { assertProblem, Data, everline } from '../kit/everline.mjs';
-import { flipByte, flipEach } from '../kit/files.mjs';
+import { flipByte, flipEach, flipValue } from '../kit/files.mjs';
 import { tempDir, until } from '../kit/process.mjs';
 import { csv, keyOf, PEOPLE, PERSONS, THINGS, things } from '../kit/samples.mjs';
 
@@ -358,6 +358,35 @@ test('a damaged revocation refuses what it may be of, and keeps nothing else fro
       assert.equal(await server.stop(), 0, server.log);
       server = await data.serve();
     }
+  } finally {
+    await server.stop();
+  }
+});
+
+test('a damaged counter of revocations keeps nothing from being taken in, and the next one mends it', async () => {
+  const { data, catalog } = await prepared();
+  const [mine, ada, other] = [await data.token(), await data.token({ subject: 'ada' }), await data.token({ subject: 'li' })];
+  const revoke = (...what) => data.ok(['token', 'revoke', ...what, '--reason', 'a test'], { tenant: 'dev' });
+  const status = async (token) => (await server.get('/v1/datasets', token)).status;
+  const described = async () => (await server.get('/v1/datasets/people', mine)).json.description;
+  let server = await data.serve();
+  try {
+    await revoke('--subject', 'ada');
+    await until('ada is refused', async () => (await status(ada)) === 401);
+    flipValue(catalog, 'revocations');
+    await data.put({ ...PEOPLE, description: 'a commit, after which servers look' });
+    const { version } = await data.ingest('things', { things: data.file('more.csv', csv(rows.slice(0, 180))) });
+    await until('the new version is served', async () => (await server.lookup('things', KEYS[0], mine)).json.version === version);
+    assert.equal(server.log.match(/"event":"revocations_damaged"/g).length, 1, 'said once');
+    assert.deepEqual([await status(ada), await status(other), await status(mine)], [401, 200, 200]);
+    assert.equal(await server.stop(), 0, server.log);
+    server = await data.serve();
+    assert.deepEqual([await status(ada), await status(other), await status(mine)], [401, 200, 200]);
+    assert.equal(await described(), 'a commit, after which servers look');
+    await revoke('--subject', 'li');
+    await until('the next one is known', async () => (await status(other)) === 401);
+    await revoke('--jti', 'nobody');
+    assert.deepEqual([await status(ada), await status(mine), (await data.cli(['verify', '--deep'])).code], [401, 200, 0]);
   } finally {
     await server.stop();
   }

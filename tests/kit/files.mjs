@@ -44,6 +44,20 @@ export function flipEach(path, text, at = 0) {
   if (places === 0) throw new Error(`${path} has not ${text}`);
 }
 
+/** A byte of the value of that key wherever the file, a catalog, has it. */
+export function flipValue(path, key) {
+  const file = readFileSync(path), checksum = 8;
+  let places = 0;
+  for (let i = -1; (i = file.indexOf(key, i + 1)) >= 0;) {
+    const at = i + key.length + checksum;
+    if (file[at] === 0x7b) { // its {
+      flipByte(path, at + 2);
+      places++;
+    }
+  }
+  if (places === 0) throw new Error(`${path} has not ${key}`);
+}
+
 /** The same as flipByte, and the file's mtime stays what it was, to the nanosecond. */
 export function rot(path, offset) {
   const like = `${path}.like`;
