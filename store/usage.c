@@ -1,5 +1,6 @@
 #include "store/usage.h"
 
+#include "base/log.h"
 #include "store/catalog.h"
 #include "store/internal.h"
 
@@ -45,12 +46,13 @@ static json_int_t most_subjects(struct catalog_txn *t, const char *tenant)
     return most ? most : STORE_USAGE_SUBJECTS;
 }
 
-/* Has the subject a row of that day, or may it have one? Then it is counted. */
+/* Has the subject a row of that day, or may it have one? Then it is counted. When the counter is
+ * damaged nobody knows whether there are enough. */
 static bool may_have_rows(struct catalog_txn *t, const struct store_usage *u, const char *prefix)
 {
     char key[CATALOG_KEY_SIZE] = "", counter[CATALOG_KEY_SIZE];
-    json_t *row = catalog_after(t, CATALOG_USAGE, prefix, key);
-    bool known = row != NULL;
+    json_t *row;
+    bool known = catalog_after_any(&row, t, CATALOG_USAGE, prefix, key);
 
     json_decref(row);
     if (known || t->status)
@@ -59,6 +61,10 @@ static bool may_have_rows(struct catalog_txn *t, const struct store_usage *u, co
     row = catalog_get(t, CATALOG_COUNTERS, counter);
     json_int_t count = json_integer_value(json_object_get(row, "subjects"));
     json_decref(row);
+    if (t->status == ST_CORRUPT) {
+        catalog_forgive(t);
+        return false;
+    }
     if (t->status || count >= most_subjects(t, u->tenant))
         return false;
     row = json_pack("{s:I}", "subjects", count + 1);
@@ -88,6 +94,26 @@ static json_t *new_row(struct catalog_txn *t, const struct store_usage *u)
     return row;
 }
 
+/* NULL: there is none yet. Of one that is damaged nobody knows what it said: it begins anew, and
+ * tells that it is not all. */
+static json_t *get_row(struct catalog_txn *t, const char *key, const struct store_usage *u)
+{
+    if (t->status)
+        return NULL;
+    json_t *row = catalog_get(t, CATALOG_USAGE, key);
+    if (t->status != ST_CORRUPT)
+        return row;
+    log_failure(LOG_LEVEL_ERROR, "usage_damaged",
+                "what tenant %s has used on %s by %s is counted anew in one row", u->tenant, u->day,
+                u->operation);
+    catalog_forgive(t);
+    if (t->status)
+        return NULL;
+    row = new_row(t, u);
+    store_set(t, row, "incomplete", json_true());
+    return row;
+}
+
 static void add_to(struct catalog_txn *t, const char *key, json_t *row, const struct store_usage *u)
 {
     add_number(t, row, "requests", u->requests);
@@ -106,7 +132,7 @@ void usage_add(struct catalog_txn *t, const struct store_usage *u)
     size_t subject_len;
 
     make_key(key, &subject_len, u);
-    json_t *row = catalog_get(t, CATALOG_USAGE, key);
+    json_t *row = get_row(t, key, u);
     if (!row && !t->status && store_usage_is_named(u)) {
         snprintf(prefix, sizeof prefix, "%.*s", (int)subject_len, key);
         if (!may_have_rows(t, u, prefix)) {
@@ -114,7 +140,7 @@ void usage_add(struct catalog_txn *t, const struct store_usage *u)
             strcpy(shared.subject, STORE_USAGE_OTHERS);
             u = &shared;
             make_key(key, &subject_len, u);
-            row = catalog_get(t, CATALOG_USAGE, key);
+            row = get_row(t, key, u);
         }
     }
     if (!row && !t->status)

@@ -1,7 +1,9 @@
 // Metering: every request of a tenant is counted once, over servers, restarts and kills.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { assertProblem, Data } from '../kit/everline.mjs';
+import { flipEach, flipValue } from '../kit/files.mjs';
 import { until } from '../kit/process.mjs';
 import { csv, THINGS, things } from '../kit/samples.mjs';
 
@@ -160,4 +162,33 @@ test('it is CSV for who wants that, in pages, by days, and of the own tenant onl
     assertProblem(await first.get(`/v1/usage?${wrong}`, admin), 400);
   const stranger = await data.token({ tenant: 'other' });
   assert.deepEqual((await rows(first, stranger)).filter((one) => one.subject?.startsWith('ada')), []);
+});
+
+test('a damaged row of usage begins anew and says so, a damaged number of subjects names no more, and all others go on', async () => {
+  const own = await Data.make('dev', 'other'), catalog = join(own.directory, 'catalog.mdb');
+  const one = await own.serve('--usage-interval', '20ms');
+  const [ada, li, theirs] = await Promise.all([own.token({ subject: 'ada' }), own.token({ subject: 'li' }), own.token({ tenant: 'other' })]);
+  const all = async (who) => {
+    const reply = await one.get('/v1/usage', who);
+    return reply.status === 200 ? reply.json.items : assertProblem(reply, 503, 'DAMAGED') && [];
+  };
+  const counted = (who, operation, requests, subject) => until(`${requests} of ${operation} of ${subject}`, async () =>
+    (await all(who)).find((row) => row.operation === operation && row.subject === subject && row.requests === requests));
+  try {
+    for (let n = 0; n < 3; n++) await one.get('/v1/datasets', ada);
+    await counted(ada, 'listDatasets', 3, 'ada');
+    flipEach(catalog, '"operation":"listDatasets"', 1);
+    flipValue(catalog, `usage/dev/${new Date().toISOString().slice(0, 10)}`);
+    await one.get('/v1/jobs', theirs);
+    await counted(theirs, 'listJobs', 1, 'tester');
+    for (let n = 0; n < 2; n++) await one.get('/v1/datasets', ada);
+    await one.get('/v1/jobs', ada);
+    await one.get('/v1/jobs', li);
+    assert.equal((await counted(ada, 'listDatasets', 2, 'ada')).incomplete, true);
+    assert.equal((await counted(ada, 'listJobs', 1, 'ada')).incomplete, undefined);
+    await counted(ada, 'listJobs', 1, '*');
+    assert.match(one.log, /"event":"usage_damaged","message":"what tenant dev has used/);
+  } finally {
+    assert.equal(await one.stop(), 0, one.log);
+  }
 });

@@ -436,6 +436,10 @@ export type UsageRow = {
      */
     bytes: number;
     /**
+     * True: the row was damaged, and counts only what came after that
+     */
+    incomplete?: boolean;
+    /**
      * That attempts of jobs took, to the millisecond, counted when each ends
      */
     job_seconds: number;
