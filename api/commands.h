@@ -2,7 +2,7 @@
 #ifndef EVERLINE_API_COMMANDS_H
 #define EVERLINE_API_COMMANDS_H
 
-#include "base/cmd.h"
+#include "base/cmd_options.h"
 #include "store/store.h"
 
 enum st serve_cmd(const struct cmd_args *args);
@@ -34,30 +34,21 @@ enum st usage_cmd(const struct cmd_args *args);
 enum st tenant_delete_cmd(const struct cmd_args *args);
 enum st audit_verify_cmd(const struct cmd_args *args);
 enum st act_cmd(const struct cmd_args *args);
+enum st health_cmd(const struct cmd_args *args);
+enum st completion_cmd(const struct cmd_args *args);
 enum st get_cmd(const struct cmd_args *args);
-enum st config_example_cmd(const struct cmd_args *args);
 enum st config_check_cmd(const struct cmd_args *args);
 enum st jobs_list_cmd(const struct cmd_args *args);
 enum st jobs_show_cmd(const struct cmd_args *args);
 enum st jobs_watch_cmd(const struct cmd_args *args);
 enum st jobs_cancel_cmd(const struct cmd_args *args);
 enum st jobs_retry_cmd(const struct cmd_args *args);
+enum st ingest_cmd(const struct cmd_args *args); /* by a server */
+enum st export_cmd(const struct cmd_args *args); /* likewise */
 enum st dev_cmd(const struct cmd_args *args);
 enum st version_cmd(const struct cmd_args *args);
 
 /* Options that most commands have. */
-#define COMMANDS_DATA                                                                              \
-    {                                                                                              \
-        "data", CMD_STRING, "DIR", NULL, "data directory", true                                    \
-    }
-#define COMMANDS_KEYS                                                                              \
-    {                                                                                              \
-        "keys", CMD_STRING, "DIR", NULL, "keys directory, if not DATA/keys", false                 \
-    }
-#define COMMANDS_TENANT                                                                            \
-    {                                                                                              \
-        "tenant", CMD_STRING, "NAME", NULL, "tenant", true                                         \
-    }
 #define COMMANDS_OUTPUT                                                                            \
     {                                                                                              \
         "output", CMD_STRING, "FORMAT", "table", "table or json", false                            \
@@ -76,11 +67,6 @@ enum st version_cmd(const struct cmd_args *args);
         "jwks-ca", CMD_STRING, "FILE", NULL,                                                       \
             "PEM of who may vouch for the servers of --jwks (default: the system's)", false        \
     }
-#define COMMANDS_END                                                                               \
-    {                                                                                              \
-        NULL, CMD_FLAG, NULL, NULL, NULL, false                                                    \
-    }
-
 struct store_options commands_store_options(const struct cmd_args *args, bool create);
 enum st commands_open(struct store **out, const struct cmd_args *args, bool create) ST_MUST_USE;
 
@@ -107,6 +93,13 @@ struct commands_column {
 };
 enum st commands_print_table(const json_t *items,
                              const struct commands_column *columns) ST_MUST_USE;
+
+/* Follows a job until it has ended; *job is how. `s` NULL: on a server. `what` is what is shown. */
+enum st commands_follow_job(json_t **job, struct store *s, const struct cmd_args *args,
+                            const char *id, const char *what) ST_MUST_USE;
+/* What it ended as, in the words and exit codes of `ingest`; of a success only those, if `quiet`.
+ */
+enum st commands_job_end(const json_t *job, bool quiet) ST_MUST_USE;
 
 /* Runs a program with these arguments (argv[0] included, NULL at the end) and waits; *exit_code is
  * its exit code. ST_UNREACHABLE when it cannot be started. */

@@ -1,46 +1,88 @@
 #include "api/act.h"
 #include "api/check.h"
 #include "api/commands.h"
+#include "api/remote.h"
 #include "base/program.h"
 #include "store/retention.h"
 
 #include <stdio.h>
 #include <string.h>
 
+static enum st put_on_server(const struct cmd_args *args, const struct store_definition *definition,
+                             json_t *document)
+{
+    char path[REMOTE_PATH_MAX];
+    struct remote_call call = {.method = "PUT", .path = path};
+    json_t *dataset = NULL;
+    enum st st = remote_path(path, "/v1/datasets/{}", definition->name);
+
+    if (!st)
+        st = remote_query(path, (const struct remote_parameter[]){
+                                    {"force", cmd_flag(args, "force") ? "true" : NULL}, {0}});
+    if (!st)
+        st = remote_send(&dataset, &call, args, json_incref(document));
+    json_decref(dataset);
+    return st;
+}
+
+static enum st put_here(const struct cmd_args *args, const struct store_definition *definition,
+                        const json_t *document)
+{
+    struct store_actor actor = commands_actor(args, NULL);
+    struct audit_record record = {.event = "putDataset", .dataset = definition->name};
+    struct act act = {.lock = -1};
+    struct store_put put = {.force = cmd_flag(args, "force"), .actor = &actor};
+    struct store *s = NULL;
+    enum st st = api_check_sql(document, NULL, NULL);
+
+    if (!st)
+        st = commands_open(&s, args, false);
+    if (!st)
+        st = act_begin(&act, s, cmd_string(args, "tenant"), &record);
+    if (!st)
+        st = store_dataset_put(NULL, NULL, s, cmd_string(args, "tenant"), definition, &put);
+    st = act_end(&act, st);
+    store_close(s);
+    return st;
+}
+
 enum st dataset_put_cmd(const struct cmd_args *args)
 {
     const char *file = cmd_operand(args, 0);
-    struct store_actor actor = commands_actor(args, NULL);
     struct store_definition *definition = NULL;
-    struct audit_record record = {.event = "putDataset"};
-    struct act act = {.lock = -1};
-    struct store_put put = {.force = cmd_flag(args, "force"), .actor = &actor};
     json_t *document = NULL;
-    struct store *s = NULL;
     enum st st = jx_parse_file(&document, file, STORE_DEFINITION_MAX);
 
     if (!st)
         st = store_definition_parse(&definition, document);
     if (!st)
-        st = api_check_sql(document, NULL, NULL);
-    if (!st)
-        st = commands_open(&s, args, false);
-    if (!st) {
-        record.dataset = definition->name;
-        st = act_begin(&act, s, cmd_string(args, "tenant"), &record);
-    }
-    if (!st)
-        st = store_dataset_put(NULL, NULL, s, cmd_string(args, "tenant"), definition, &put);
-    st = act_end(&act, st);
+        st = (remote_is_asked(args) ? put_on_server(args, definition, document)
+                                    : put_here(args, definition, document));
     if (!st)
         printf("dataset %s is defined\n", definition->name);
-    store_close(s);
     store_definition_free(definition);
     json_decref(document);
     return st;
 }
 
-enum st dataset_delete_cmd(const struct cmd_args *args)
+static enum st delete_on_server(const struct cmd_args *args)
+{
+    char path[REMOTE_PATH_MAX], tag[REMOTE_TAG_SIZE];
+    struct remote_call call = {.method = "DELETE", .path = path};
+    json_t *nothing = NULL;
+    enum st st = remote_path(path, "/v1/datasets/{}", cmd_operand(args, 0));
+
+    remote_if_head(&call, tag, args);
+    if (!st)
+        st = remote_query(
+            path, (const struct remote_parameter[]){{"reason", cmd_string(args, "reason")}, {0}});
+    if (!st)
+        st = remote_call(&nothing, &call, args);
+    json_decref(nothing);
+    return st;
+}
+
+static enum st delete_here(const struct cmd_args *args)
 {
     const char *tenant = cmd_string(args, "tenant"), *reason = cmd_string(args, "reason");
     struct store_move move = {.tenant = tenant,
@@ -59,11 +101,18 @@ enum st dataset_delete_cmd(const struct cmd_args *args)
     if (!st)
         st = store_dataset_delete(&sequence, s, &move);
     st = act_end(&act, st);
-    if (!st) {
+    if (!st)
         store_tidy(s, tenant, move.dataset);
-        printf("dataset %s is deleted\n", move.dataset);
-    }
     store_close(s);
+    return st;
+}
+
+enum st dataset_delete_cmd(const struct cmd_args *args)
+{
+    enum st st = remote_is_asked(args) ? delete_on_server(args) : delete_here(args);
+
+    if (!st)
+        printf("dataset %s is deleted\n", cmd_operand(args, 0));
     return st;
 }
 
@@ -104,11 +153,15 @@ enum st dataset_init_cmd(const struct cmd_args *args)
 
 enum st dataset_get_cmd(const struct cmd_args *args)
 {
+    char path[REMOTE_PATH_MAX];
     json_t *dataset = NULL;
     struct store *s = NULL;
-    enum st st = commands_open(&s, args, false);
+    enum st st = remote_is_asked(args) ? remote_path(path, "/v1/datasets/{}", cmd_operand(args, 0))
+                                       : commands_open(&s, args, false);
 
-    if (!st)
+    if (!st && remote_is_asked(args))
+        st = remote_get(&dataset, args, path);
+    else if (!st)
         st = store_dataset_get(&dataset, s, cmd_string(args, "tenant"), cmd_operand(args, 0));
     store_close(s);
     return st ? st : commands_print(dataset);
@@ -118,21 +171,30 @@ static const struct commands_column DATASETS[] = {
     {"DATASET", "name"},      {"CURRENT", "current"}, {"SINCE", "current_since"},
     {"SEQUENCE", "sequence"}, {"PROBLEM", "problem"}, {NULL, NULL}};
 
-enum st dataset_list_cmd(const struct cmd_args *args)
+static enum st list_here(json_t **items, const struct cmd_args *args)
 {
     struct store_tenant tenant;
-    json_t *items = NULL;
     struct store *s = NULL;
-    bool json, more;
-    enum st st = cmd_output_json(&json, args);
+    bool more;
+    enum st st = commands_open(&s, args, false);
 
-    if (!st)
-        st = commands_open(&s, args, false);
     if (!st)
         st = store_tenant_get(&tenant, s, cmd_string(args, "tenant"));
     if (!st)
-        st = store_dataset_list(&items, &more, s, tenant.name, NULL, SIZE_MAX);
+        st = store_dataset_list(items, &more, s, tenant.name, NULL, SIZE_MAX);
     store_close(s);
+    return st;
+}
+
+enum st dataset_list_cmd(const struct cmd_args *args)
+{
+    json_t *items = NULL;
+    bool json;
+    enum st st = cmd_output_json(&json, args);
+
+    if (!st)
+        st = remote_is_asked(args) ? remote_items(&items, args, "/v1/datasets", SIZE_MAX)
+                                   : list_here(&items, args);
     if (st)
         return st;
     if (json)

@@ -110,6 +110,8 @@ void api_log_request(const struct api_request *request);
 
 /* Turns the thread's last failure into a problem document (RFC 9457) in `reply`. */
 void api_problem(struct api_reply *reply, const struct api_request *request, enum st status);
+/* What a problem with this status was before it went out, as far as the status says. */
+enum st api_problem_status(unsigned http);
 
 void api_reply_init(struct api_reply *reply);
 void api_reply_release(struct api_reply *reply);

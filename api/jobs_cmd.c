@@ -1,5 +1,6 @@
 #include "api/act.h"
 #include "api/commands.h"
+#include "api/remote.h"
 #include "base/progress.h"
 #include "store/queue.h"
 
@@ -10,6 +11,7 @@
 /* The queue, as operators see it, and what they do with a job. */
 
 #define WATCH_MS 100
+#define ASK_MS 500 /* a server */
 #define PHASE_SIZE 32
 
 static const struct commands_column JOBS[] = {{"JOB", "job"},
@@ -44,21 +46,39 @@ static enum st list_all(json_t **out, struct store *s, const struct store_job_fi
     return st;
 }
 
-enum st jobs_list_cmd(const struct cmd_args *args)
+static enum st list_on_server(json_t **items, const struct cmd_args *args)
+{
+    char path[REMOTE_PATH_MAX] = "/v1/jobs";
+    enum st st = remote_query(
+        path, (const struct remote_parameter[]){{"dataset", cmd_string(args, "dataset")},
+                                                {"state", cmd_string(args, "state")},
+                                                {0}});
+
+    return st ? st : remote_items(items, args, path, cmd_uint(args, "limit"));
+}
+
+static enum st list_here(json_t **items, const struct cmd_args *args)
 {
     struct store_job_filter filter = {.tenant = cmd_string(args, "tenant"),
                                       .dataset = cmd_string(args, "dataset"),
                                       .state = cmd_string(args, "state")};
-    json_t *items = NULL;
     struct store *s = NULL;
+    enum st st = commands_open(&s, args, false);
+
+    if (!st)
+        st = list_all(items, s, &filter, cmd_uint(args, "limit"));
+    store_close(s);
+    return st;
+}
+
+enum st jobs_list_cmd(const struct cmd_args *args)
+{
+    json_t *items = NULL;
     bool json;
     enum st st = cmd_output_json(&json, args);
 
     if (!st)
-        st = commands_open(&s, args, false);
-    if (!st)
-        st = list_all(&items, s, &filter, cmd_uint(args, "limit"));
-    store_close(s);
+        st = remote_is_asked(args) ? list_on_server(&items, args) : list_here(&items, args);
     if (st)
         return st;
     if (json)
@@ -75,14 +95,31 @@ static const char *text_of(const json_t *object, const char *name)
     return text ? text : "";
 }
 
+/* Where jobs are: a store that is open, or NULL: a server. */
+static enum st open_place(struct store **s, const struct cmd_args *args)
+{
+    *s = NULL;
+    return remote_is_asked(args) ? ST_OK : commands_open(s, args, false);
+}
+
+static enum st get_job(json_t **job, struct store *s, const struct cmd_args *args, const char *id)
+{
+    char path[REMOTE_PATH_MAX];
+
+    if (s)
+        return store_job_get(job, s, cmd_string(args, "tenant"), id);
+    enum st st = remote_path(path, "/v1/jobs/{}", id);
+    return st ? st : remote_get(job, args, path);
+}
+
 enum st jobs_show_cmd(const struct cmd_args *args)
 {
     struct store *s = NULL;
     json_t *job = NULL;
-    enum st st = commands_open(&s, args, false);
+    enum st st = open_place(&s, args);
 
     if (!st)
-        st = store_job_get(&job, s, cmd_string(args, "tenant"), cmd_operand(args, 0));
+        st = get_job(&job, s, args, cmd_operand(args, 0));
     store_close(s);
     return st ? st : commands_print(job);
 }
@@ -116,13 +153,14 @@ static bool has_ended(const json_t *job)
            strcmp(text_of(job, "state"), "running") != 0;
 }
 
-/* What it ended as, in the words and exit codes of `ingest`. */
-static enum st end_of(const json_t *job)
+enum st commands_job_end(const json_t *job, bool quiet)
 {
     const json_t *error = json_object_get(job, "error");
     const char *state = text_of(job, "state");
     char version[64];
 
+    if (strcmp(state, "succeeded") == 0 && quiet)
+        return ST_OK;
     if (strcmp(state, "succeeded") == 0) {
         printf("%s version %s: %s\n", text_of(job, "dataset"),
                commands_cell(job, "version", version), text_of(job, "outcome"));
@@ -133,26 +171,27 @@ static enum st end_of(const json_t *job)
                                commands_cell(job, "version", version)),
                        "serve it with: everline promote %s %s --reason ...",
                        text_of(job, "dataset"), commands_cell(job, "version", version));
-    enum st st = st_fail(ST_CONFLICT, NULL, "%s: %s: %s", state, text_of(error, "code"),
-                         text_of(error, "message"));
+    bool refused = strcmp(text_of(error, "code"), "CHECK_FAILED") == 0;
+    enum st st = st_fail(refused ? ST_REFUSED : ST_CONFLICT, NULL, "%s: %s: %s", state,
+                         text_of(error, "code"), text_of(error, "message"));
     if (*text_of(error, "place"))
         st = st_place(st, "%s", text_of(error, "place"));
     return *text_of(error, "hint") ? st_hint(st, "%s", text_of(error, "hint")) : st;
 }
 
-/* Until the job has ended; *job is how. */
-static enum st follow(json_t **job, struct store *s, const char *tenant, const char *id)
+enum st commands_follow_job(json_t **job, struct store *s, const struct cmd_args *args,
+                            const char *id, const char *what)
 {
     struct watch w = {.phase = 0};
-    enum st st = store_job_get(job, s, tenant, id);
+    enum st st = get_job(job, s, args, id);
 
-    progress_view_init(&w.view, id);
+    progress_view_init(&w.view, what);
     while (!st && !has_ended(*job)) {
         show(&w, *job);
         json_decref(*job);
         *job = NULL;
-        poll(NULL, 0, WATCH_MS);
-        st = store_job_get(job, s, tenant, id);
+        poll(NULL, 0, s ? WATCH_MS : ASK_MS);
+        st = get_job(job, s, args, id);
     }
     progress_view_end(&w.view);
     return st;
@@ -162,12 +201,13 @@ enum st jobs_watch_cmd(const struct cmd_args *args)
 {
     struct store *s = NULL;
     json_t *job = NULL;
-    enum st st = commands_open(&s, args, false);
+    const char *id = cmd_operand(args, 0);
+    enum st st = open_place(&s, args);
 
     if (!st)
-        st = follow(&job, s, cmd_string(args, "tenant"), cmd_operand(args, 0));
+        st = commands_follow_job(&job, s, args, id, id);
     if (!st)
-        st = end_of(job);
+        st = commands_job_end(job, false);
     json_decref(job);
     store_close(s);
     return st;
@@ -175,23 +215,47 @@ enum st jobs_watch_cmd(const struct cmd_args *args)
 
 /* ---- moves ---- */
 
-enum st jobs_cancel_cmd(const struct cmd_args *args)
+typedef enum st (*move_fn)(json_t **out, struct store *s, const char *tenant, const char *id,
+                           const struct store_actor *actor);
+
+static enum st move_here(struct store *s, const struct cmd_args *args, const char *event,
+                         move_fn fn)
 {
     struct store_actor actor = commands_actor(args, NULL);
     const char *tenant = cmd_string(args, "tenant"), *id = cmd_operand(args, 0);
-    const struct audit_record record = {.event = "cancelJob", .target = id};
+    const struct audit_record record = {.event = event, .target = id};
     struct act act = {.lock = -1};
-    struct store *s = NULL;
-    json_t *job = NULL;
-    enum st st = commands_open(&s, args, false);
+    enum st st = act_begin(&act, s, tenant, &record);
 
     if (!st)
-        st = act_begin(&act, s, tenant, &record);
+        st = fn(NULL, s, tenant, id, &actor);
+    return act_end(&act, st);
+}
+
+static enum st move_on_server(const struct cmd_args *args, const char *verb)
+{
+    char path[REMOTE_PATH_MAX];
+    struct remote_call call = {.method = "POST", .path = path};
+    json_t *job = NULL;
+    enum st st = remote_path(path, "/v1/jobs/{}/{}", cmd_operand(args, 0), verb);
+
     if (!st)
-        st = store_job_cancel(NULL, s, tenant, id, &actor);
-    st = act_end(&act, st);
+        st = remote_call(&job, &call, args);
+    json_decref(job);
+    return st;
+}
+
+enum st jobs_cancel_cmd(const struct cmd_args *args)
+{
+    const char *id = cmd_operand(args, 0);
+    struct store *s = NULL;
+    json_t *job = NULL;
+    enum st st = open_place(&s, args);
+
     if (!st)
-        st = follow(&job, s, tenant, id);
+        st = s ? move_here(s, args, "cancelJob", store_job_cancel) : move_on_server(args, "cancel");
+    if (!st)
+        st = commands_follow_job(&job, s, args, id, id);
     if (!st && strcmp(text_of(job, "state"), "canceled") != 0)
         st = st_fail(ST_CONFLICT, "JOB_ENDED", "the job ended before it heard of it: it is %s",
                      text_of(job, "state"));
@@ -204,20 +268,13 @@ enum st jobs_cancel_cmd(const struct cmd_args *args)
 
 enum st jobs_retry_cmd(const struct cmd_args *args)
 {
-    struct store_actor actor = commands_actor(args, NULL);
-    const char *tenant = cmd_string(args, "tenant"), *id = cmd_operand(args, 0);
-    const struct audit_record record = {.event = "retryJob", .target = id};
-    struct act act = {.lock = -1};
     struct store *s = NULL;
-    enum st st = commands_open(&s, args, false);
+    enum st st = open_place(&s, args);
 
     if (!st)
-        st = act_begin(&act, s, tenant, &record);
+        st = s ? move_here(s, args, "retryJob", store_job_retry) : move_on_server(args, "retry");
     if (!st)
-        st = store_job_retry(NULL, s, tenant, id, &actor);
-    st = act_end(&act, st);
-    if (!st)
-        printf("%s waits for its turn\n", id);
+        printf("%s waits for its turn\n", cmd_operand(args, 0));
     store_close(s);
     return st;
 }

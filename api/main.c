@@ -1,4 +1,5 @@
 #include "api/commands.h"
+#include "api/remote.h"
 #include "base/process.h"
 #include "base/program.h"
 
@@ -7,17 +8,17 @@
 #include <unistd.h>
 
 static const struct cmd_option DEV[] = {
-    COMMANDS_DATA,
-    COMMANDS_KEYS,
+    CMD_OPTION_DATA,
+    CMD_OPTION_KEYS,
     {"listen", CMD_STRING, "ADDRESS:PORT", "127.0.0.1:8080", "where to listen", false},
     {"port-file", CMD_STRING, "FILE", NULL, "file that gets the port once the server is ready",
      false},
     {"sample", CMD_STRING, "DIR", NULL, "directory of the sample data", false},
-    COMMANDS_END,
+    CMD_OPTIONS_END,
 };
 static const struct cmd_option SERVE[] = {
-    COMMANDS_DATA,
-    COMMANDS_KEYS,
+    CMD_OPTION_DATA,
+    CMD_OPTION_KEYS,
     {"listen", CMD_LIST, "ADDRESS:PORT", "127.0.0.1:8080",
      "where to listen; port 0 takes a free one; or unix:PATH; can be repeated", false},
     {"metrics-listen", CMD_STRING, "ADDRESS:PORT", NULL,
@@ -71,11 +72,11 @@ static const struct cmd_option SERVE[] = {
      "json, text, or auto: text on a terminal, else json", false},
     {"production", CMD_FLAG, NULL, NULL, "refuse weak keys and plain HTTP on other than loopback",
      false},
-    COMMANDS_END,
+    CMD_OPTIONS_END,
 };
 static const struct cmd_option TENANT_PUT[] = {
-    COMMANDS_DATA,
-    COMMANDS_KEYS,
+    CMD_OPTION_DATA,
+    CMD_OPTION_KEYS,
     {"class", CMD_STRING, "CLASS", NULL,
      "standard, priority, trial or internal: a label of metrics", false},
     {"issuer", CMD_STRING, "TEXT", NULL, "accepted issuer of tokens", false},
@@ -106,72 +107,77 @@ static const struct cmd_option TENANT_PUT[] = {
     {"subject-requests-per-day", CMD_UINT, "N", NULL, "the same for each subject and day", false},
     {"disable", CMD_FLAG, NULL, NULL, "refuse its tokens", false},
     {"enable", CMD_FLAG, NULL, NULL, "take its tokens again", false},
-    COMMANDS_END,
+    CMD_OPTIONS_REMOTE,
+    CMD_OPTIONS_END,
 };
-static const struct cmd_option TENANT_SHOW[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_OUTPUT,
-                                                COMMANDS_END};
-static const struct cmd_option TENANT_SECRET[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_END};
+static const struct cmd_option TENANT_SHOW[] = {CMD_OPTION_DATA, CMD_OPTION_KEYS, COMMANDS_OUTPUT,
+                                                CMD_OPTIONS_REMOTE, CMD_OPTIONS_END};
+static const struct cmd_option TENANT_SECRET[] = {CMD_OPTION_DATA, CMD_OPTION_KEYS,
+                                                  CMD_OPTIONS_END};
 static const struct cmd_option TOKEN[] = {
-    COMMANDS_DATA,
-    COMMANDS_KEYS,
-    COMMANDS_TENANT,
+    CMD_OPTION_DATA,
+    CMD_OPTION_KEYS,
+    CMD_OPTION_TENANT,
     {"scope", CMD_STRING, "SCOPES", "data:read", "what it allows, separated by spaces", false},
     {"ttl", CMD_DURATION, "TIME", "1h", "how long it is valid", false},
     {"subject", CMD_STRING, "TEXT", NULL, "who it is for", false},
     {"dataset", CMD_LIST, "NAME", NULL, "only this dataset; can be repeated", false},
-    COMMANDS_END,
+    CMD_OPTIONS_END,
 };
-static const struct cmd_option TOKEN_SHOW[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_JWKS_CA,
-                                               COMMANDS_END};
+static const struct cmd_option TOKEN_SHOW[] = {CMD_OPTION_DATA, CMD_OPTION_KEYS, COMMANDS_JWKS_CA,
+                                               CMD_OPTIONS_END};
 static const struct cmd_option TOKEN_REVOKE[] = {
-    COMMANDS_DATA,
-    COMMANDS_KEYS,
-    COMMANDS_TENANT,
+    CMD_OPTION_DATA,
+    CMD_OPTION_KEYS,
+    CMD_OPTION_TENANT,
     {"jti", CMD_STRING, "TEXT", NULL, "the id of the token", false},
     {"subject", CMD_STRING, "TEXT", NULL, "all tokens of this subject that were issued until now",
      false},
     {"expires-at", CMD_STRING, "TIME", NULL,
      "RFC 3339: when no such token is valid any more (default: the TOKEN's; else never)", false},
     {"reason", CMD_STRING | CMD_ONCE, "TEXT", NULL, "why; kept with it", false},
-    COMMANDS_END,
+    CMD_OPTIONS_END,
 };
 static const struct cmd_option DATASET_PUT[] = {
-    COMMANDS_DATA,
-    COMMANDS_KEYS,
-    COMMANDS_TENANT,
+    CMD_OPTION_DATA,
+    CMD_OPTION_KEYS,
+    CMD_OPTION_TENANT,
     {"force", CMD_FLAG | CMD_ONCE, NULL, NULL, "also when fields that are served go away", false},
-    COMMANDS_END,
+    CMD_OPTIONS_REMOTE,
+    CMD_OPTIONS_END,
 };
-static const struct cmd_option DATASET_DELETE[] = {COMMANDS_DATA,     COMMANDS_KEYS,
-                                                   COMMANDS_TENANT,   COMMANDS_REASON,
-                                                   COMMANDS_IF_MATCH, COMMANDS_END};
-static const struct cmd_option DATASET_CHECK[] = {COMMANDS_END};
-static const struct cmd_option DATASET_GET[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_TENANT,
-                                                COMMANDS_END};
-static const struct cmd_option LISTS[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_TENANT,
-                                          COMMANDS_OUTPUT, COMMANDS_END};
+static const struct cmd_option DATASET_DELETE[] = {
+    CMD_OPTION_DATA,   CMD_OPTION_KEYS,    CMD_OPTION_TENANT, COMMANDS_REASON,
+    COMMANDS_IF_MATCH, CMD_OPTIONS_REMOTE, CMD_OPTIONS_END};
+static const struct cmd_option DATASET_CHECK[] = {CMD_OPTIONS_END};
+static const struct cmd_option DATASET_GET[] = {CMD_OPTION_DATA, CMD_OPTION_KEYS, CMD_OPTION_TENANT,
+                                                CMD_OPTIONS_REMOTE, CMD_OPTIONS_END};
+static const struct cmd_option LISTS[] = {CMD_OPTION_DATA, CMD_OPTION_KEYS,    CMD_OPTION_TENANT,
+                                          COMMANDS_OUTPUT, CMD_OPTIONS_REMOTE, CMD_OPTIONS_END};
 static const struct cmd_option JOBS_LIST[] = {
-    COMMANDS_DATA,
-    COMMANDS_KEYS,
-    COMMANDS_TENANT,
+    CMD_OPTION_DATA,
+    CMD_OPTION_KEYS,
+    CMD_OPTION_TENANT,
     {"dataset", CMD_STRING | CMD_ONCE, "NAME", NULL, "only of this dataset", false},
     {"state", CMD_STRING, "STATE", NULL,
      "only queued, running, succeeded, held, failed or canceled", false},
     {"limit", CMD_UINT, "N", "50", "at most so many", false},
     COMMANDS_OUTPUT,
-    COMMANDS_END,
+    CMD_OPTIONS_REMOTE,
+    CMD_OPTIONS_END,
 };
-static const struct cmd_option JOB[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_TENANT,
-                                        COMMANDS_OUTPUT, COMMANDS_END};
+static const struct cmd_option JOB[] = {CMD_OPTION_DATA, CMD_OPTION_KEYS,    CMD_OPTION_TENANT,
+                                        COMMANDS_OUTPUT, CMD_OPTIONS_REMOTE, CMD_OPTIONS_END};
 static const struct cmd_option DIFF[] = {
-    COMMANDS_DATA,   COMMANDS_KEYS,
-    COMMANDS_TENANT, {"rollups-only", CMD_FLAG, NULL, NULL, "leave the records out", false},
-    COMMANDS_OUTPUT, COMMANDS_END,
+    CMD_OPTION_DATA,   CMD_OPTION_KEYS,
+    CMD_OPTION_TENANT, {"rollups-only", CMD_FLAG, NULL, NULL, "leave the records out", false},
+    COMMANDS_OUTPUT,   CMD_OPTIONS_REMOTE,
+    CMD_OPTIONS_END,
 };
 static const struct cmd_option ROLLBACK[] = {
-    COMMANDS_DATA,
-    COMMANDS_KEYS,
-    COMMANDS_TENANT,
+    CMD_OPTION_DATA,
+    CMD_OPTION_KEYS,
+    CMD_OPTION_TENANT,
     COMMANDS_REASON,
     {"from", CMD_UINT | CMD_ONCE, "VERSION", NULL, "the version to leave (default: current)",
      false},
@@ -179,75 +185,102 @@ static const struct cmd_option ROLLBACK[] = {
      false},
     COMMANDS_IF_MATCH,
     COMMANDS_OUTPUT,
-    COMMANDS_END,
+    CMD_OPTIONS_REMOTE,
+    CMD_OPTIONS_END,
 };
 static const struct cmd_option PROMOTE[] = {
-    COMMANDS_DATA,     COMMANDS_KEYS,   COMMANDS_TENANT, COMMANDS_REASON,
-    COMMANDS_IF_MATCH, COMMANDS_OUTPUT, COMMANDS_END,
+    CMD_OPTION_DATA,   CMD_OPTION_KEYS, CMD_OPTION_TENANT,  COMMANDS_REASON,
+    COMMANDS_IF_MATCH, COMMANDS_OUTPUT, CMD_OPTIONS_REMOTE, CMD_OPTIONS_END,
 };
 static const struct cmd_option VERIFY[] = {
-    COMMANDS_DATA,
-    COMMANDS_KEYS,
+    CMD_OPTION_DATA,
+    CMD_OPTION_KEYS,
     {"deep", CMD_FLAG, NULL, NULL, "also every hash, key, row and total", false},
     COMMANDS_OUTPUT,
-    COMMANDS_END,
+    CMD_OPTIONS_END,
 };
 static const struct cmd_option USAGE[] = {
-    COMMANDS_DATA,
-    COMMANDS_KEYS,
-    COMMANDS_TENANT,
+    CMD_OPTION_DATA,
+    CMD_OPTION_KEYS,
+    CMD_OPTION_TENANT,
     {"from", CMD_STRING | CMD_ONCE, "DAY", NULL, "the first day (UTC)", false},
     {"to", CMD_STRING | CMD_ONCE, "DAY", NULL, "the last day", false},
     COMMANDS_OUTPUT,
-    COMMANDS_END,
+    CMD_OPTIONS_REMOTE,
+    CMD_OPTIONS_END,
 };
-static const struct cmd_option TENANT_DELETE[] = {COMMANDS_DATA, COMMANDS_KEYS, COMMANDS_REASON,
-                                                  COMMANDS_END};
+static const struct cmd_option TENANT_DELETE[] = {CMD_OPTION_DATA, CMD_OPTION_KEYS, COMMANDS_REASON,
+                                                  CMD_OPTIONS_REMOTE, CMD_OPTIONS_END};
 static const struct cmd_option AUDIT_VERIFY[] = {
-    COMMANDS_DATA,
-    COMMANDS_KEYS,
+    CMD_OPTION_DATA,
+    CMD_OPTION_KEYS,
     {"tenant", CMD_STRING, "NAME", NULL, "only of this tenant", false},
     COMMANDS_OUTPUT,
-    COMMANDS_END,
+    CMD_OPTIONS_END,
 };
 static const struct cmd_option AUDIT_ACT[] = {
-    COMMANDS_DATA,
-    COMMANDS_KEYS,
-    COMMANDS_TENANT,
+    CMD_OPTION_DATA,
+    CMD_OPTION_KEYS,
+    CMD_OPTION_TENANT,
     {"dataset", CMD_STRING | CMD_ONCE, "NAME", NULL, "what it is done to", true},
     {"version", CMD_UINT | CMD_ONCE, "N", "0", "of the dataset; 0: not known yet", false},
-    COMMANDS_END,
+    CMD_OPTIONS_END,
 };
 static const struct cmd_option BACKUP[] = {
-    COMMANDS_DATA,
-    COMMANDS_KEYS,
+    CMD_OPTION_DATA,
+    CMD_OPTION_KEYS,
     {"to", CMD_STRING | CMD_ONCE, "DIR", NULL, "directory of backups; made when it is missing",
      true},
     COMMANDS_OUTPUT,
-    COMMANDS_END,
+    CMD_OPTIONS_END,
 };
 static const struct cmd_option RESTORE[] = {
     {"from", CMD_STRING | CMD_ONCE, "DIR", NULL,
      "directory of backups (its newest), or one of them", true},
     {"data", CMD_STRING, "DIR", NULL, "new data directory: missing, or empty but for keys", true},
-    COMMANDS_KEYS,
+    CMD_OPTION_KEYS,
     COMMANDS_OUTPUT,
-    COMMANDS_END,
+    CMD_OPTIONS_END,
 };
 static const struct cmd_option CATALOG_REBUILD[] = {
-    COMMANDS_DATA,
-    COMMANDS_KEYS,
+    CMD_OPTION_DATA,
+    CMD_OPTION_KEYS,
     {"skip-damaged", CMD_FLAG, NULL, NULL,
      "go on without the datasets whose head files are damaged", false},
     COMMANDS_OUTPUT,
-    COMMANDS_END,
+    CMD_OPTIONS_END,
 };
-static const struct cmd_option NONE[] = {COMMANDS_END};
+static const struct cmd_option HEALTH[] = {
+    {"port-file", CMD_STRING | CMD_LOCAL, "FILE", NULL,
+     "file with the port of a server on this machine, as serve writes it", true},
+    {"url", CMD_STRING, "URL", NULL, "another server: https://..., or http:// to this machine",
+     false},
+    CMD_OPTION_CA_FILE,
+    CMD_OPTION_TIMEOUT("5s"),
+    CMD_OPTIONS_END,
+};
+static const struct cmd_option NONE[] = {CMD_OPTIONS_END};
 
-static enum st no_worker(const struct cmd_args *args)
+static char **command_line;
+
+/* `everline ingest ...` is `everline-ingest ingest ...`, as git's subcommands are programs. */
+static enum st hand_over(const struct cmd_args *args)
 {
+    char path[FS_PATH_MAX];
+
     (void)args;
+    if (program_sibling(path, "everline-ingest") == ST_OK)
+        execv(path, command_line);
     return st_fail(ST_UNREACHABLE, NULL, "everline-ingest is not beside this program");
+}
+
+static enum st ingest(const struct cmd_args *args)
+{
+    return remote_is_asked(args) ? ingest_cmd(args) : hand_over(args);
+}
+
+static enum st export(const struct cmd_args *args) {
+    return remote_is_asked(args) ? export_cmd(args) : hand_over(args);
 }
 
 static const struct cmd COMMANDS[] = {
@@ -256,13 +289,13 @@ static const struct cmd COMMANDS[] = {
     {"serve", "", 0, 0, "Serve a data directory", NULL,
      "everline serve --data DIR --listen 127.0.0.1:8080", SERVE, serve_cmd},
     {"ingest", "DATASET", 1, 1, "Build a new version from files and serve it", NULL,
-     "everline ingest lifeline --data DIR --tenant dev --source patients=patients.csv", NULL,
-     no_worker},
+     "everline ingest lifeline --data DIR --tenant dev --source patients=patients.csv", CMD_INGEST,
+     ingest},
     {"export", "DATASET", 1, 1, "Write the records of a version into a file, for analysts", NULL,
      "everline export flights --format parquet --output flights.parquet --data DIR --tenant dev",
-     NULL, no_worker},
+     CMD_EXPORT, export},
     {"worker", "", 0, 0, "Run the queue's jobs, one at a time; `serve` starts such workers itself",
-     NULL, "everline worker --data DIR", NULL, no_worker},
+     NULL, "everline worker --data DIR", CMD_WORKER, hand_over},
     {"tenant put", "NAME", 1, 1, "Make a tenant and its keys, or change it", NULL,
      "everline tenant put dev --data DIR", TENANT_PUT, tenant_put_cmd},
     {"tenant get", "NAME", 1, 1, "Show a tenant", NULL, "everline tenant get dev --data DIR",
@@ -317,7 +350,9 @@ static const struct cmd COMMANDS[] = {
     {"jobs show", "JOB", 1, 1, "Show a job as JSON", NULL,
      "everline jobs show job-000000000007 --data DIR --tenant dev", JOB, jobs_show_cmd},
     {"jobs watch", "JOB", 1, 1, "Follow a job to its end",
-     "Exit code: 0 served (or superseded, or identical), 1 failed or cancelled, 4 held.",
+     "Exit code: 0 served (or superseded, or identical), 1 failed or cancelled, 4 held, or refused "
+     "by "
+     "a check.",
      "everline jobs watch job-000000000007 --data DIR --tenant dev", JOB, jobs_watch_cmd},
     {"jobs cancel", "JOB", 1, 1, "Stop a job, and wait until it has cleaned up", NULL,
      "everline jobs cancel job-000000000007 --data DIR --tenant dev", JOB, jobs_cancel_cmd},
@@ -357,53 +392,35 @@ static const struct cmd COMMANDS[] = {
      "What\n"
      "cannot be restored is said; nothing that is served is lost.",
      "everline catalog rebuild --data DIR", CATALOG_REBUILD, catalog_rebuild_cmd},
-    {"get", "PATH", 1, 1, "Answer a route without a server", NULL,
+    {"get", "PATH", 1, 1, "Answer a route without a server, or ask one", NULL,
      "everline get /v1/datasets --data DIR --tenant dev", DATASET_GET, get_cmd},
+    {"health", "", 0, 0, "Ask a server whether it is ready",
+     "Prints its state. Exit code: 0 ready, 1 not ready, 3 cannot reach.",
+     "everline health --port-file /run/everline/port", HEALTH, health_cmd},
+    {"completion", "SHELL", 1, 1, "Print what completes these commands in a shell: bash", NULL,
+     "everline completion bash > ~/.local/share/bash-completion/completions/everline", NONE,
+     completion_cmd},
     {"config example", "", 0, 0, "Print a configuration file with every option, as comments", NULL,
-     "everline config example > everline.conf", NONE, config_example_cmd},
+     "everline config example > everline.conf", NONE, cmd_config_example},
     {"config check", "[FILE]", 0, 1, "Check a configuration file", NULL,
      "everline config check everline.conf", NONE, config_check_cmd},
     {"config dump", "[COMMAND]", 0, 2, "Show the options of a command, and where each comes from",
-     "Options of ingest are shown by: everline-ingest config dump ingest",
-     "everline config dump serve --config everline.conf", NONE, cmd_config_dump},
+     NULL, "everline config dump serve --config everline.conf", NONE, cmd_config_dump},
     {"version", "", 0, 0, "Show the version of the program", NULL, "everline version", NONE,
      version_cmd},
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL},
 };
 
-static const char *const SHARED[] = {"data", "keys", "tenant", NULL};
 static const struct cmd_program PROGRAM = {
     .name = "everline",
     .about = "Everline publishes batch-computed datasets as an HTTP API that never goes offline.",
     .commands = COMMANDS,
-    .shared = SHARED,
+    .shared = CMD_SHARED,
 };
-
-static bool is_workers(const char *name)
-{
-    for (const struct cmd *c = COMMANDS; c->name; c++)
-        if (strcmp(c->name, name) == 0)
-            return c->run == no_worker;
-    return false;
-}
-
-/* `everline ingest ...` is `everline-ingest ingest ...`, as git's subcommands are programs: handed
- * over before any option is looked at, so that only the worker's table says which there are. */
-static void hand_over(int argc, char **argv)
-{
-    char path[FS_PATH_MAX];
-    char *help[] = {argv[0], argc > 2 ? argv[2] : NULL, (char[]){"--help"}, NULL};
-    bool asks = argc == 3 && strcmp(argv[1], "help") == 0;
-    char **passed = asks ? help : argv;
-
-    if (argc > 1 && passed[1] && is_workers(passed[1]) &&
-        program_sibling(path, "everline-ingest") == ST_OK)
-        execv(path, passed);
-}
 
 int main(int argc, char **argv)
 {
     process_no_core();
-    hand_over(argc, argv);
+    command_line = argv;
     return cmd_main(&PROGRAM, argc, argv);
 }

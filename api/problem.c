@@ -62,6 +62,14 @@ static struct problem find(enum st status)
     return p;
 }
 
+enum st api_problem_status(unsigned http)
+{
+    for (size_t i = 0; i < sizeof PROBLEMS / sizeof PROBLEMS[0]; i++)
+        if (PROBLEMS[i].http == http)
+            return PROBLEMS[i].status;
+    return http / 100 == 4 ? ST_INVALID : ST_IO;
+}
+
 static void add_member(struct buf *b, const char *name, const char *value)
 {
     buf_addf(b, "\"%s\":", name);

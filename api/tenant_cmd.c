@@ -1,5 +1,6 @@
 #include "api/act.h"
 #include "api/commands.h"
+#include "api/remote.h"
 
 #include "auth/http.h"
 #include "auth/jwks.h"
@@ -125,16 +126,91 @@ static enum st change(struct store_tenant *t, const struct cmd_args *args)
     return st;
 }
 
-enum st tenant_put_cmd(const struct cmd_args *args)
+/* ---- on a server ---- */
+
+static void copy_text(char *to, size_t size, const json_t *row, const char *name)
+{
+    const char *text = json_string_value(json_object_get(row, name));
+
+    if (text)
+        snprintf(to, size, "%s", text);
+}
+
+static enum st read_row(struct store_tenant *t, const json_t *row)
+{
+    const char *class = json_string_value(json_object_get(row, "class"));
+
+    t->enabled = !json_is_false(json_object_get(row, "enabled"));
+    copy_text(t->issuer, sizeof t->issuer, row, "issuer");
+    copy_text(t->audience, sizeof t->audience, row, "audience");
+    copy_text(t->jwks, sizeof t->jwks, row, "jwks");
+    copy_text(t->webhook, sizeof t->webhook, row, "webhook");
+    enum st st = class ? store_tenant_class_parse(&t->class, class) : ST_OK;
+    return st ? st : store_tenant_limits_from_json(t, json_object_get(row, "limits"), "/limits");
+}
+
+/* A PUT says all of a tenant: what it is, with what the options change; unless somebody else has
+ * changed it meanwhile. */
+static enum st put_on_server(bool *enabled, const struct cmd_args *args)
+{
+    char path[REMOTE_PATH_MAX], if_match[REMOTE_TAG_SIZE + 16];
+    struct remote_call look = {.path = path}, put = {.method = "PUT", .path = path};
+    json_t *row = NULL, *body = NULL;
+    struct store_tenant t;
+    enum st st = remote_path(path, "/v1/tenants/{}", cmd_operand(args, 0));
+
+    store_tenant_init(&t, "");
+    if (!st)
+        st = remote_call(&row, &look, args);
+    if (!st) {
+        snprintf(if_match, sizeof if_match, "If-Match: %s", look.tag);
+        put.headers[0] = if_match;
+        st = read_row(&t, row);
+    } else if (st == ST_NOT_FOUND && strcmp(st_code(), "UNKNOWN_TENANT") == 0) {
+        st = ST_OK; /* it is made */
+    }
+    if (!st)
+        st = change(&t, args);
+    if (!st)
+        st = store_tenant_to_json(&body, &t);
+    json_decref(row);
+    if (st)
+        return st;
+    json_object_del(body, "tenant");
+    json_object_del(body, "hmac_key_id");
+    json_object_del(body, "hmac_key_check");
+    *enabled = t.enabled;
+    st = remote_send(&row, &put, args, body);
+    json_decref(row);
+    return st;
+}
+
+static enum st delete_on_server(const struct cmd_args *args)
+{
+    char path[REMOTE_PATH_MAX];
+    struct remote_call call = {.method = "DELETE", .path = path};
+    json_t *nothing = NULL;
+    enum st st = remote_path(path, "/v1/tenants/{}", cmd_operand(args, 0));
+
+    if (!st)
+        st = remote_query(
+            path, (const struct remote_parameter[]){{"reason", cmd_string(args, "reason")}, {0}});
+    if (!st)
+        st = remote_call(&nothing, &call, args);
+    json_decref(nothing);
+    return st;
+}
+
+/* ---- here ---- */
+
+static enum st put_here(bool *enabled, const struct cmd_args *args)
 {
     static const struct audit_record RECORD = {.event = "putTenant"};
     struct store_tenant t = {0};
     struct act act = {.lock = -1};
     struct store *s = NULL;
-    enum st st = change(&t, args); /* a wrong option makes no tenant */
+    enum st st = commands_open(&s, args, true);
 
-    if (!st)
-        st = commands_open(&s, args, true);
     if (!st)
         st = commands_make_tenant(&t, s, cmd_operand(args, 0));
     if (!st)
@@ -146,13 +222,25 @@ enum st tenant_put_cmd(const struct cmd_args *args)
     if (!st)
         st = store_tenant_put(s, &t);
     st = act_end(&act, st);
-    if (!st)
-        printf("tenant %s is %s\n", t.name, t.enabled ? "enabled" : "disabled");
+    *enabled = t.enabled;
     store_close(s);
     return st;
 }
 
-enum st tenant_delete_cmd(const struct cmd_args *args)
+enum st tenant_put_cmd(const struct cmd_args *args)
+{
+    struct store_tenant t = {0};
+    bool enabled = false;
+    enum st st = change(&t, args); /* a wrong option makes no tenant */
+
+    if (!st)
+        st = remote_is_asked(args) ? put_on_server(&enabled, args) : put_here(&enabled, args);
+    if (!st)
+        printf("tenant %s is %s\n", cmd_operand(args, 0), enabled ? "enabled" : "disabled");
+    return st;
+}
+
+static enum st delete_here(const struct cmd_args *args)
 {
     const struct audit_record record = {.event = "deleteTenant",
                                         .reason = cmd_string(args, "reason")};
@@ -166,9 +254,48 @@ enum st tenant_delete_cmd(const struct cmd_args *args)
     if (!st)
         st = store_tenant_delete(s, name);
     st = act_end(&act, st);
-    if (!st)
-        printf("tenant %s is deleted\n", name);
     store_close(s);
+    return st;
+}
+
+enum st tenant_delete_cmd(const struct cmd_args *args)
+{
+    enum st st = remote_is_asked(args) ? delete_on_server(args) : delete_here(args);
+
+    if (!st)
+        printf("tenant %s is deleted\n", cmd_operand(args, 0));
+    return st;
+}
+
+static enum st rows_on_server(json_t **items, const struct cmd_args *args, const char *name)
+{
+    char path[REMOTE_PATH_MAX];
+    json_t *row = NULL;
+
+    if (!name)
+        return remote_items(items, args, "/v1/tenants", SIZE_MAX);
+    enum st st = remote_path(path, "/v1/tenants/{}", name);
+    if (!st)
+        st = remote_get(&row, args, path);
+    *items = st ? NULL : json_pack("[o]", row);
+    return st;
+}
+
+static enum st rows_here(json_t **items, const struct cmd_args *args, const char *name)
+{
+    struct store_tenant t;
+    struct store *s = NULL;
+    char scratch[64];
+    enum st st = commands_open(&s, args, false);
+
+    if (!st && name)
+        st = store_tenant_get(&t, s, name);
+    if (!st)
+        st = store_tenant_list(items, s);
+    store_close(s);
+    for (size_t i = json_array_size(*items); name && i-- > 0;)
+        if (strcmp(commands_cell(json_array_get(*items, i), "tenant", scratch), name) != 0)
+            json_array_remove(*items, i);
     return st;
 }
 
@@ -178,26 +305,15 @@ static enum st print_rows(const struct cmd_args *args, const char *name)
     static const struct commands_column COLUMNS[] = {
         {"TENANT", "tenant"},     {"ENABLED", "enabled"}, {"ISSUER", "issuer"},
         {"AUDIENCE", "audience"}, {"PROBLEM", "problem"}, {NULL, NULL}};
-    struct store_tenant t;
     json_t *items = NULL, *row;
-    struct store *s = NULL;
-    char scratch[64];
     bool json;
-    size_t i;
     enum st st = cmd_output_json(&json, args);
 
     if (!st)
-        st = commands_open(&s, args, false);
-    if (!st && name)
-        st = store_tenant_get(&t, s, name);
-    if (!st)
-        st = store_tenant_list(&items, s);
-    store_close(s);
+        st = remote_is_asked(args) ? rows_on_server(&items, args, name)
+                                   : rows_here(&items, args, name);
     if (st)
         return st;
-    for (i = json_array_size(items); name && i-- > 0;)
-        if (strcmp(commands_cell(json_array_get(items, i), "tenant", scratch), name) != 0)
-            json_array_remove(items, i);
     if (json)
         return name ? (row = json_incref(json_array_get(items, 0)), json_decref(items),
                        commands_print(row))

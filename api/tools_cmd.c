@@ -1,9 +1,11 @@
 #include "api/commands.h"
+#include "api/remote.h"
 #include "api/server.h"
 
 #include <stdio.h>
+#include <string.h>
 
-/* The short ones: verify, get, version. */
+/* The short ones: verify, get, completion, version. */
 
 static void print_problem(const json_t *problem)
 {
@@ -50,8 +52,31 @@ enum st verify_cmd(const struct cmd_args *args)
     return st ? st_restore(&failure) : ST_OK;
 }
 
+static enum st check_get(unsigned status)
+{
+    return status / 100 == 2 ? ST_OK
+                             : st_fail(ST_INVALID, NULL, "the answer has status %u", status);
+}
+
+static enum st get_from_server(const struct cmd_args *args)
+{
+    const char *path = cmd_operand(args, 0);
+    struct remote_call call = {.path = path, .to = stdout, .any_status = true};
+    json_t *none;
+
+    for (const char *c = path; *c; c++)
+        if (*path != '/' || (unsigned char)*c <= ' ' || *c == 0x7f)
+            return st_fail(ST_USAGE, NULL, "PATH: /... expected, without spaces");
+    enum st st = remote_call(&none, &call, args);
+    if (!st)
+        puts("");
+    return st ? st : check_get(call.status);
+}
+
 enum st get_cmd(const struct cmd_args *args)
 {
+    if (remote_is_asked(args))
+        return get_from_server(args);
     struct store_options store = commands_store_options(args, false);
     unsigned status = 0;
     struct buf body;
@@ -61,9 +86,15 @@ enum st get_cmd(const struct cmd_args *args)
     if (!st)
         printf("%s\n", body.data ? body.data : "");
     buf_release(&body);
-    if (!st && (status < 200 || status > 299))
-        st = st_fail(ST_INVALID, NULL, "the answer has status %u", status);
-    return st;
+    return st ? st : check_get(status);
+}
+
+enum st completion_cmd(const struct cmd_args *args)
+{
+    if (strcmp(cmd_operand(args, 0), "bash") != 0)
+        return st_fail(ST_USAGE, NULL, "bash expected: there is no completion for other shells");
+    cmd_completion_bash(args);
+    return ST_OK;
 }
 
 enum st version_cmd(const struct cmd_args *args)

@@ -1,4 +1,5 @@
 #include "api/commands.h"
+#include "api/remote.h"
 
 #include "store/usage.h"
 
@@ -15,23 +16,40 @@ static const struct commands_column USAGE[] = {{"DAY", "day"},
                                                {"JOB SECONDS", "job_seconds"},
                                                {NULL, NULL}};
 
-enum st usage_cmd(const struct cmd_args *args)
+static enum st list_on_server(json_t **items, const struct cmd_args *args)
+{
+    char path[REMOTE_PATH_MAX] = "/v1/usage";
+    enum st st = remote_query(
+        path, (const struct remote_parameter[]){
+                  {"from", cmd_string(args, "from")}, {"to", cmd_string(args, "to")}, {0}});
+
+    return st ? st : remote_items(items, args, path, SIZE_MAX);
+}
+
+static enum st list_here(json_t **items, const struct cmd_args *args)
 {
     struct store_tenant tenant;
-    json_t *items = NULL;
     struct store *s = NULL;
     char next[256];
+    enum st st = commands_open(&s, args, false);
+
+    if (!st)
+        st = store_tenant_get(&tenant, s, cmd_string(args, "tenant"));
+    if (!st)
+        st = store_usage_list(items, next, s, tenant.name, cmd_string(args, "from"),
+                              cmd_string(args, "to"), "", SIZE_MAX);
+    store_close(s);
+    return st;
+}
+
+enum st usage_cmd(const struct cmd_args *args)
+{
+    json_t *items = NULL;
     bool json;
     enum st st = cmd_output_json(&json, args);
 
     if (!st)
-        st = commands_open(&s, args, false);
-    if (!st)
-        st = store_tenant_get(&tenant, s, cmd_string(args, "tenant"));
-    if (!st)
-        st = store_usage_list(&items, next, s, tenant.name, cmd_string(args, "from"),
-                              cmd_string(args, "to"), "", SIZE_MAX);
-    store_close(s);
+        st = remote_is_asked(args) ? list_on_server(&items, args) : list_here(&items, args);
     if (st)
         return st;
     if (json)

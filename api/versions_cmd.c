@@ -1,5 +1,6 @@
 #include "api/act.h"
 #include "api/commands.h"
+#include "api/remote.h"
 
 #include <stdio.h>
 
@@ -10,19 +11,35 @@ static const struct commands_column VERSIONS[] = {
     {"ROWS", "rows/accepted"}, {"BYTES", "bytes"}, {"OUTCOME", "outcome"},
     {"CREATED", "created_at"}, {NULL, NULL}};
 
+static enum st list_on_server(json_t **items, const struct cmd_args *args)
+{
+    char path[REMOTE_PATH_MAX];
+    enum st st = remote_path(path, "/v1/datasets/{}/versions", cmd_operand(args, 0));
+
+    return st ? st : remote_items(items, args, path, SIZE_MAX);
+}
+
+static enum st list_here(json_t **items, const struct cmd_args *args)
+{
+    struct store *s = NULL;
+    bool more;
+    enum st st = commands_open(&s, args, false);
+
+    if (!st)
+        st = store_version_list(items, &more, s, cmd_string(args, "tenant"), cmd_operand(args, 0),
+                                0, SIZE_MAX);
+    store_close(s);
+    return st;
+}
+
 enum st versions_cmd(const struct cmd_args *args)
 {
     json_t *items = NULL;
-    struct store *s = NULL;
-    bool json, more;
+    bool json;
     enum st st = cmd_output_json(&json, args);
 
     if (!st)
-        st = commands_open(&s, args, false);
-    if (!st)
-        st = store_version_list(&items, &more, s, cmd_string(args, "tenant"), cmd_operand(args, 0),
-                                0, SIZE_MAX);
-    store_close(s);
+        st = remote_is_asked(args) ? list_on_server(&items, args) : list_here(&items, args);
     if (st)
         return st;
     if (json)
@@ -63,22 +80,40 @@ static enum st print_rejects(const json_t *rejects)
     return ST_OK;
 }
 
+static enum st get_rejects_on_server(json_t **rejects, const struct cmd_args *args)
+{
+    char path[REMOTE_PATH_MAX];
+    enum st st = remote_path(path, "/v1/datasets/{}/versions/{}/rejects", cmd_operand(args, 0),
+                             cmd_operand(args, 1));
+
+    return st ? st : remote_list(rejects, args, path, SIZE_MAX);
+}
+
+static enum st get_rejects_here(json_t **rejects, const struct cmd_args *args, uint64_t version)
+{
+    struct store *s = NULL;
+    bool more;
+    enum st st = commands_open(&s, args, false);
+
+    if (!st)
+        st = store_rejects_get(rejects, &more, s, cmd_string(args, "tenant"), cmd_operand(args, 0),
+                               version, 0, SIZE_MAX);
+    store_close(s);
+    return st;
+}
+
 enum st rejects_cmd(const struct cmd_args *args)
 {
     json_t *rejects = NULL;
-    struct store *s = NULL;
     uint64_t version = 0;
-    bool json, more;
+    bool json;
     enum st st = cmd_output_json(&json, args);
 
     if (!st)
         st = commands_version(&version, args, 1, "VERSION");
     if (!st)
-        st = commands_open(&s, args, false);
-    if (!st)
-        st = store_rejects_get(&rejects, &more, s, cmd_string(args, "tenant"), cmd_operand(args, 0),
-                               version, 0, SIZE_MAX);
-    store_close(s);
+        st = remote_is_asked(args) ? get_rejects_on_server(&rejects, args)
+                                   : get_rejects_here(&rejects, args, version);
     if (st)
         return st;
     if (json)
@@ -101,7 +136,47 @@ static enum st print_head(json_t *head, bool json)
     return ST_OK;
 }
 
-enum st rollback_cmd(const struct cmd_args *args)
+/* ---- moves ---- */
+
+static enum st move_on_server(json_t **head, const struct cmd_args *args, const char *path,
+                              json_t *body)
+{
+    char tag[REMOTE_TAG_SIZE];
+    struct remote_call call = {.path = path};
+
+    remote_if_head(&call, tag, args);
+    json_object_set_new(body, "reason", json_string(cmd_string(args, "reason")));
+    return remote_send(head, &call, args, body);
+}
+
+/* Which version it would go to by itself the server says in its answer only. */
+static enum st roll_back_on_server(json_t **head, const struct cmd_args *args)
+{
+    const char *dataset = cmd_operand(args, 0);
+    uint64_t from = cmd_uint(args, "from"), to = cmd_uint(args, "to");
+    char path[REMOTE_PATH_MAX];
+    json_t *known = NULL, *body;
+    enum st st = remote_path(path, "/v1/datasets/{}", dataset);
+
+    if (!st && !from) {
+        st = remote_get(&known, args, path);
+        from = (uint64_t)json_integer_value(json_object_get(known, "current"));
+        json_decref(known);
+        if (!st && !from)
+            st = st_fail(ST_CONFLICT, "NO_VERSION", "%s has no current version", dataset);
+    }
+    if (!st)
+        st = remote_path(path, "/v1/datasets/{}/rollback", dataset);
+    if (st)
+        return st;
+    fprintf(stderr, "rolling %s back from version %llu\n", dataset, (unsigned long long)from);
+    body = json_pack("{s:I}", "from", (json_int_t)from);
+    if (to)
+        json_object_set_new(body, "to", json_integer((json_int_t)to));
+    return move_on_server(head, args, path, body);
+}
+
+static enum st roll_back_here(json_t **head, const struct cmd_args *args)
 {
     struct store_move move = {
         .tenant = cmd_string(args, "tenant"),
@@ -115,13 +190,9 @@ enum st rollback_cmd(const struct cmd_args *args)
         .event = "rollBack", .dataset = move.dataset, .reason = move.actor.reason};
     struct act act = {.lock = -1};
     uint64_t from, to;
-    json_t *head = NULL;
     struct store *s = NULL;
-    bool json;
-    enum st st = cmd_output_json(&json, args);
+    enum st st = commands_open(&s, args, false);
 
-    if (!st)
-        st = commands_open(&s, args, false);
     if (!st)
         st = store_rollback_plan(&from, &to, s, &move);
     if (!st) {
@@ -134,40 +205,71 @@ enum st rollback_cmd(const struct cmd_args *args)
     if (!st)
         st = act_begin(&act, s, move.tenant, &record);
     if (!st)
-        st = store_rollback(&head, s, &move);
+        st = store_rollback(head, s, &move);
     st = act_end(&act, st);
     store_close(s);
-    return st ? st : print_head(head, json);
+    return st;
 }
 
-enum st promote_cmd(const struct cmd_args *args)
+enum st rollback_cmd(const struct cmd_args *args)
 {
-    struct store_move move = {
-        .tenant = cmd_string(args, "tenant"),
-        .dataset = cmd_operand(args, 0),
-        .if_head = commands_if_match(args),
-        .actor = commands_actor(args, cmd_string(args, "reason")),
-    };
-    struct audit_record record = {
-        .event = "promoteVersion", .dataset = move.dataset, .reason = move.actor.reason};
-    struct act act = {.lock = -1};
     json_t *head = NULL;
-    struct store *s = NULL;
     bool json;
     enum st st = cmd_output_json(&json, args);
 
     if (!st)
-        st = commands_version(&move.to, args, 1, "VERSION");
-    record.version = move.to;
-    if (!st)
-        st = commands_open(&s, args, false);
+        st = remote_is_asked(args) ? roll_back_on_server(&head, args) : roll_back_here(&head, args);
+    return st ? st : print_head(head, json);
+}
+
+static enum st promote_on_server(json_t **head, const struct cmd_args *args)
+{
+    char path[REMOTE_PATH_MAX];
+    enum st st = remote_path(path, "/v1/datasets/{}/versions/{}/promote", cmd_operand(args, 0),
+                             cmd_operand(args, 1));
+
+    return st ? st : move_on_server(head, args, path, json_object());
+}
+
+static enum st promote_here(json_t **head, const struct cmd_args *args, uint64_t version)
+{
+    struct store_move move = {
+        .tenant = cmd_string(args, "tenant"),
+        .dataset = cmd_operand(args, 0),
+        .to = version,
+        .if_head = commands_if_match(args),
+        .actor = commands_actor(args, cmd_string(args, "reason")),
+    };
+    struct audit_record record = {.event = "promoteVersion",
+                                  .dataset = move.dataset,
+                                  .version = version,
+                                  .reason = move.actor.reason};
+    struct act act = {.lock = -1};
+    struct store *s = NULL;
+    enum st st = commands_open(&s, args, false);
+
     if (!st)
         st = store_move_wait(s, &move, false);
     if (!st)
         st = act_begin(&act, s, move.tenant, &record);
     if (!st)
-        st = store_promote(&head, s, &move);
+        st = store_promote(head, s, &move);
     st = act_end(&act, st);
     store_close(s);
+    return st;
+}
+
+enum st promote_cmd(const struct cmd_args *args)
+{
+    uint64_t version = 0;
+    json_t *head = NULL;
+    bool json;
+    enum st st = cmd_output_json(&json, args);
+
+    if (!st)
+        st = commands_version(&version, args, 1, "VERSION");
+    if (!st)
+        st = remote_is_asked(args) ? promote_on_server(&head, args)
+                                   : promote_here(&head, args, version);
     return st ? st : print_head(head, json);
 }

@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Is `word` the first of the command's two words? */
-static bool is_in_group(const struct cmd *c, const char *word)
+bool cmd_is_in_group(const struct cmd *c, const char *word)
 {
     size_t len = strlen(word);
 
@@ -20,7 +19,7 @@ static void print_list(FILE *out, const struct cmd_program *program, const char 
         fprintf(out, "%s\n\nusage: %s COMMAND [OPTION...]\n\ncommands:\n", program->about,
                 program->name);
     for (const struct cmd *c = program->commands; c->name; c++)
-        if (c->summary && (!group || is_in_group(c, group)))
+        if (c->summary && (!group || cmd_is_in_group(c, group)))
             fprintf(out, "  %-16s %s\n", c->name, c->summary);
     fprintf(out, "\n%s COMMAND --help shows options and an example.\n", program->name);
 }
@@ -31,21 +30,24 @@ static void print_usage(FILE *out, const char *program, const struct cmd *c)
             c->options && c->options[0].name ? " [OPTION...]" : "");
 }
 
-static void print_option(FILE *out, const struct cmd_option *o)
+static void print_option(FILE *out, const struct cmd *c, const struct cmd_option *o)
 {
     char left[80], variable[64];
 
-    snprintf(left, sizeof left, "--%s%s%s", o->name, o->metavar ? " " : "",
-             o->metavar ? o->metavar : "");
+    cmd_variable(variable, o->name);
+    if (o->type & CMD_SECRET)
+        snprintf(left, sizeof left, "%s", variable);
+    else
+        snprintf(left, sizeof left, "--%s%s%s", o->name, o->metavar ? " " : "",
+                 o->metavar ? o->metavar : "");
     fprintf(out, "  %-26s %s", left, o->help);
     if (o->preset)
         fprintf(out, " (default %s)", o->preset);
     if (o->required)
-        fprintf(out, " (needed)");
-    if (!(o->type & CMD_ONCE)) {
-        cmd_variable(variable, o->name);
+        fprintf(out, o->type & CMD_LOCAL && cmd_find_option(c, "url") ? " (needed without --url)"
+                                                                      : " (needed)");
+    if (!(o->type & (CMD_ONCE | CMD_SECRET)))
         fprintf(out, " [%s]", variable);
-    }
     fprintf(out, "\n");
 }
 
@@ -64,8 +66,8 @@ static void print_help(FILE *out, const char *program, const struct cmd *c)
         fprintf(out, "\noptions (flag, then environment variable, then configuration file, then "
                      "default):\n");
         for (const struct cmd_option *o = c->options; o->name; o++)
-            print_option(out, o);
-        print_option(out, &CONFIG);
+            print_option(out, c, o);
+        print_option(out, c, &CONFIG);
     }
     if (c->example)
         fprintf(out, "\nexample:\n  %s\n", c->example);
@@ -126,7 +128,7 @@ static int list_commands(const struct cmd_program *program, int argc, char **arg
     const char *group = NULL;
 
     for (const struct cmd *c = program->commands; argc > 0 && c->name && !group; c++)
-        if (is_in_group(c, argv[0]))
+        if (cmd_is_in_group(c, argv[0]))
             group = argv[0];
     bool help = argc == 0 ? asked : asks_for_help(argc, argv) || (asked && group);
     if (!help && group)
@@ -151,6 +153,7 @@ int cmd_main(const struct cmd_program *program, int argc, char **argv)
         print_help(stdout, program->name, c);
         return 0;
     }
+    cmd_warn_of_variables(program);
     enum st st = cmd_parse(&args, program, c, argc - words, argv + words);
     if (!st)
         st = c->run(&args);

@@ -19,6 +19,12 @@ enum cmd_type {
     /* With one of these. Of this one call (--reason TEXT, --from VERSION): no variable and no file
      * gives it, for who forgot that it is set would do something else than is written there. */
     CMD_ONCE = 1 << 4,
+    /* Of a data directory on this machine: neither needed nor taken when --url names a server. The
+     * first one of a table is what names the place: of it and --url that counts which is said
+     * closer to the call, and both in one place are refused. */
+    CMD_LOCAL = 1 << 5,
+    /* Given by its variable alone: what is on a command line everybody on the machine can read. */
+    CMD_SECRET = 1 << 6,
 };
 
 struct cmd_option {
@@ -39,7 +45,7 @@ struct cmd {
     const char *summary; /* one line for the list of commands; NULL: in no list, for programs */
     const char *about;   /* paragraphs for --help, or NULL */
     const char *example; /* at least one line that works */
-    const struct cmd_option *options; /* ends with a zeroed row; NULL: another program's command */
+    const struct cmd_option *options; /* ends with a zeroed row; NULL: none */
     enum st (*run)(const struct cmd_args *args);
 };
 
@@ -62,6 +68,9 @@ int cmd_main(const struct cmd_program *program, int argc, char **argv);
 enum st cmd_config_example(const struct cmd_args *args) ST_MUST_USE;
 enum st cmd_config_check(const struct cmd_args *args) ST_MUST_USE;
 enum st cmd_config_dump(const struct cmd_args *args) ST_MUST_USE;
+
+/* Prints a program of bash that completes this program's command lines. */
+void cmd_completion_bash(const struct cmd_args *args);
 
 /* The options of a command as this file alone has them. cmd_free, in any case; what is got from it
  * lives as long. */

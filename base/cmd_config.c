@@ -34,7 +34,7 @@ static const struct cmd_option *shared_option(const struct cmd_program *p, const
 /* May it stand in the section of a command? */
 static bool is_own(const struct cmd_program *p, const struct cmd_option *o)
 {
-    return !(o->type & CMD_ONCE) && !cmd_is_shared(p, o->name);
+    return !(o->type & (CMD_ONCE | CMD_SECRET)) && !cmd_is_shared(p, o->name);
 }
 
 /* Commands that are in no list are for programs, which say all there is to say. */
@@ -103,7 +103,8 @@ static void add_row(struct cmd_table *table, const struct cmd_args *args, size_t
 
     cmd_table_cell(table, "%s", args->cmd->name);
     cmd_table_cell(table, "%s", args->cmd->options[i].name);
-    cmd_table_cell(table, "%s", value);
+    cmd_table_cell(table, "%s",
+                   args->cmd->options[i].type & CMD_SECRET && *value ? "(not shown)" : value);
     if (args->values[i].origin == CMD_FILE)
         cmd_table_cell(table, "%s:%u", args->file.path, args->values[i].line);
     else

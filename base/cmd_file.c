@@ -72,14 +72,14 @@ static enum st check(const struct cmd_program *program, const char *section, con
     if (!c)
         return st_hint(st_fail(ST_USAGE, NULL, "there is no command \"%.64s\"", section),
                        "see: %s help", program->name);
-    if (!c->options) /* another program's, which checks it */
-        return ST_OK;
     o = cmd_find_option(c, name);
     if (!o)
         return unknown_name(program, section, name);
     if (o->type & CMD_ONCE)
         return st_hint(st_fail(ST_USAGE, NULL, "\"%.64s\" is of one call, and of no file", name),
                        "give it there: %s %s --%s", program->name, section, name);
+    if (o->type & CMD_SECRET)
+        return st_fail(ST_USAGE, NULL, "\"%.64s\" is a secret, and of no file", name);
     return *value ? cmd_value(&number, o, value, name) : ST_OK;
 }
 

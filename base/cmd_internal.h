@@ -58,7 +58,7 @@ enum st cmd_without_line(struct cmd_args *out, const struct cmd_args *like,
 
 static inline enum cmd_type cmd_type_of(const struct cmd_option *o)
 {
-    return o->type & ~(unsigned)CMD_ONCE;
+    return o->type & (CMD_ONCE - 1u);
 }
 
 const struct cmd_option *cmd_find_option(const struct cmd *c, const char *name); /* NULL: none */
@@ -78,6 +78,12 @@ void cmd_file_release(struct cmd_file *f);
 
 /* Index of the first such setting at or after `from`; `count` when there is none. */
 size_t cmd_file_find(const struct cmd_file *f, const char *section, const char *name, size_t from);
+
+/* Is `word` the first of the command's two words? */
+bool cmd_is_in_group(const struct cmd *c, const char *word);
+
+/* Says on stderr which EVERLINE_* variables look like one that there is, misspelt. */
+void cmd_warn_of_variables(const struct cmd_program *program);
 
 /* "EVERLINE_DRAIN_TIMEOUT" of "drain-timeout". */
 void cmd_variable(char out[64], const char *option);

@@ -121,7 +121,7 @@ static enum st fill_in(struct cmd_args *args, size_t i)
     const char *text = o->type & CMD_ONCE || args->file_only ? NULL : getenv(variable);
     if (text && *text)
         return set_value(args, i, text, CMD_ENVIRONMENT, variable);
-    st = take_from_file(args, i, args->cmd->name);
+    st = o->type & CMD_SECRET ? ST_OK : take_from_file(args, i, args->cmd->name);
     if (!st && !args->values[i].text)
         st = take_from_file(args, i, "");
     if (st || args->values[i].text)
@@ -143,19 +143,67 @@ static enum st fill_all(struct cmd_args *args)
     return st;
 }
 
+static bool names_server(const struct cmd_args *args)
+{
+    const struct cmd_option *options = args->cmd->options;
+
+    for (size_t i = 0; options && options[i].name; i++)
+        if (strcmp(options[i].name, "url") == 0 && args->values[i].text)
+            return true;
+    return false;
+}
+
+/* What --url leaves of the options of this machine, or they of it. */
+static enum st choose_place(struct cmd_args *args)
+{
+    const struct cmd_option *options = args->cmd->options;
+    size_t url = 0, here = 0;
+
+    if (!names_server(args))
+        return ST_OK;
+    while (strcmp(options[url].name, "url") != 0)
+        url++;
+    while (options[here].name && !(options[here].type & CMD_LOCAL))
+        here++;
+    if (options[here].name && args->values[here].origin == args->values[url].origin)
+        return st_hint(
+            st_fail(ST_USAGE, NULL, "--url and --%s are both there", options[here].name),
+            "one names a server, the other what is on this machine: give the one that is meant");
+    bool local = options[here].name && args->values[here].text &&
+                 args->values[here].origin < args->values[url].origin;
+    if (local)
+        args->values[url].text = NULL;
+    else if (args->program && args->program->partial)
+        return st_hint(st_fail(ST_USAGE, NULL, "%s works here only", args->program->name),
+                       "ask a server by: everline %s --url", args->cmd->name);
+    for (size_t i = 0; !local && options[i].name; i++) {
+        if (!(options[i].type & CMD_LOCAL))
+            continue;
+        if (args->values[i].origin == CMD_GIVEN)
+            return st_hint(
+                st_fail(ST_USAGE, NULL, "--%s is not given beside --url", options[i].name),
+                "it is for what this machine does; a server has its own, and the token says "
+                "which tenant");
+        args->values[i].text = NULL;
+    }
+    return ST_OK;
+}
+
 static enum st check_needed(const struct cmd_args *args)
 {
     const struct cmd_option *options = args->cmd->options;
+    bool server = names_server(args);
     char variable[64];
 
     for (size_t i = 0; options && options[i].name; i++) {
-        if (!options[i].required || args->values[i].text)
+        if (!options[i].required || args->values[i].text || (server && options[i].type & CMD_LOCAL))
             continue;
         bool once = options[i].type & CMD_ONCE;
+        bool place = options[i].type & CMD_LOCAL && cmd_find_option(args->cmd, "url");
         cmd_variable(variable, options[i].name);
-        return st_fail(ST_USAGE, NULL, "--%s %s is needed%s%s%s", options[i].name,
+        return st_fail(ST_USAGE, NULL, "--%s %s is needed%s%s%s%s", options[i].name,
                        options[i].metavar ? options[i].metavar : "", once ? "" : " (or ",
-                       once ? "" : variable, once ? "" : ")");
+                       once ? "" : variable, place ? ", or --url URL" : "", once ? "" : ")");
     }
     return ST_OK;
 }
@@ -192,8 +240,15 @@ static enum st parse_option(struct cmd_args *args, char **argv, int argc, int *a
     while (options && options[i].name &&
            (strncmp(options[i].name, text, len) != 0 || options[i].name[len]))
         i++;
+    if ((!options || !options[i].name) && len == 3 && strncmp(text, "url", 3) == 0)
+        return st_hint(st_fail(ST_USAGE, NULL, "%s takes no --url", args->cmd->name),
+                       "no server does it for another machine: run it where the data is");
     if (!options || !options[i].name)
         return st_fail(ST_USAGE, NULL, "unknown option --%.*s", (int)(len < 64 ? len : 64), text);
+    if (options[i].type & CMD_SECRET)
+        return st_hint(st_fail(ST_USAGE, NULL, "--%s: everybody on this machine could read it",
+                               options[i].name),
+                       "give it in a file, or in the environment: see --help");
     if (args->values[i].text && cmd_type_of(&options[i]) != CMD_LIST)
         return st_fail(ST_USAGE, NULL, "--%s is there twice", options[i].name);
     if (cmd_type_of(&options[i]) == CMD_FLAG)
@@ -243,6 +298,8 @@ enum st cmd_parse(struct cmd_args *out, const struct cmd_program *program, const
         st = read_file(out);
     if (!st)
         st = fill_all(out);
+    if (!st)
+        st = choose_place(out);
     return st ? st : check_needed(out);
 }
 

@@ -21,6 +21,9 @@ static void add_cell(struct cmd_table *t, const char *text)
     if (grown)
         t->cells = grown;
     char *copy = grown ? strdup(text) : NULL;
+    for (char *c = copy; c && *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f) /* a terminal would obey */
+            *c = ' ';
     if (copy)
         t->cells[t->count++] = copy;
     else

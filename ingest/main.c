@@ -1,4 +1,4 @@
-#include "base/cmd.h"
+#include "base/cmd_options.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "base/progress.h"
@@ -262,49 +262,6 @@ static enum st verdict(const struct cmd_args *args)
     return report_say(check(args));
 }
 
-static const struct cmd_option INGEST[] = {
-    {"data", CMD_STRING, "DIR", NULL, "data directory", true},
-    {"keys", CMD_STRING, "DIR", NULL, "keys directory, if not DATA/keys", false},
-    {"tenant", CMD_STRING, "NAME", NULL, "tenant", true},
-    {"source", CMD_LIST | CMD_ONCE, "[NAME=]PATH", NULL,
-     "a file or glob of a source; can be repeated", true},
-    {"memory", CMD_BYTES, "BYTES", "2GiB", "memory of the build, at least 64MiB", false},
-    {"temp-disk", CMD_BYTES, "BYTES", "0", "most disk while it builds; 0: no limit", false},
-    {"threads", CMD_UINT, "N", "2", "threads of the build", false},
-    {"inflate-ratio", CMD_UINT, "N", "200", "most that a compressed file inflates to", false},
-    {"job-timeout", CMD_DURATION, "TIME", "0s", "longest time of the job; 0s: none", false},
-    {"adopt-timeout", CMD_DURATION, "TIME", "30s", "longest wait for servers to open it", false},
-    {"lease", CMD_DURATION, "TIME", "30s", "a build that is silent for so long has failed", false},
-    {"dry-run", CMD_FLAG | CMD_ONCE, NULL, NULL,
-     "everything but publish: print what it would change", false},
-    {"output", CMD_STRING, "FORMAT", "table", "table or json: the version's row", false},
-    {NULL, CMD_FLAG, NULL, NULL, NULL, false},
-};
-static const struct cmd_option WORKER[] = {
-    {"data", CMD_STRING, "DIR", NULL, "data directory", true},
-    {"keys", CMD_STRING, "DIR", NULL, "keys directory, if not DATA/keys", false},
-    {"inbox", CMD_STRING, "DIR", NULL, "jobs may name files below DIR/TENANT", false},
-    {"memory", CMD_BYTES, "BYTES", "2GiB", "memory of a build, at least 64MiB", false},
-    {"temp-disk", CMD_BYTES, "BYTES", "0", "most disk while it builds; 0: no limit", false},
-    {"threads", CMD_UINT, "N", "2", "threads of a build", false},
-    {"inflate-ratio", CMD_UINT, "N", "200", "most that a compressed file inflates to", false},
-    {"job-timeout", CMD_DURATION, "TIME", "12h", "longest time of a job; 0s: none", false},
-    {"adopt-timeout", CMD_DURATION, "TIME", "30s", "longest wait for servers to open it", false},
-    {"lease", CMD_DURATION, "TIME", "30s", "a build that is silent for so long has failed", false},
-    {"idle-exit", CMD_DURATION, "TIME", "0s", "end after so long without a job; 0s: never", false},
-    {NULL, CMD_FLAG, NULL, NULL, NULL, false},
-};
-static const struct cmd_option EXPORT[] = {
-    {"data", CMD_STRING, "DIR", NULL, "data directory", true},
-    {"keys", CMD_STRING, "DIR", NULL, "keys directory, if not DATA/keys", false},
-    {"tenant", CMD_STRING, "NAME", NULL, "tenant", true},
-    {"version", CMD_UINT | CMD_ONCE, "N", "0", "version; 0: the current one", false},
-    {"format", CMD_STRING, "FORMAT", "csv", "csv, ndjson or parquet", false},
-    {"output", CMD_STRING | CMD_ONCE, "FILE", "-", "the file to write; -: stdout, not for Parquet",
-     false},
-    {"threads", CMD_UINT, "N", "2", "threads that write Parquet", false},
-    {NULL, CMD_FLAG, NULL, NULL, NULL, false},
-};
 static const struct cmd_option NONE[] = {{NULL, CMD_FLAG, NULL, NULL, NULL, false}};
 
 static const struct cmd COMMANDS[] = {
@@ -313,17 +270,17 @@ static const struct cmd COMMANDS[] = {
      "2 wrong usage, 3 cannot reach, 4 held by a gate or refused by a check.",
      "everline ingest lifeline --data DIR --tenant dev --source patients=patients.csv "
      "--source coverage=2020/*.csv --source payers=payers.csv",
-     INGEST, ingest},
+     CMD_INGEST, ingest},
     {"worker", "", 0, 0, "Run the queue's jobs, one at a time",
      "`everline serve` starts workers by itself. SIGTERM gives the job at hand back to the queue.",
-     "everline-ingest worker --data DIR", WORKER, worker},
+     "everline-ingest worker --data DIR", CMD_WORKER, worker},
     {"export", "DATASET", 1, 1, "Write the records of a version into a file, for analysts",
      "Keys that are protected are exported as their hashes.",
      "everline export flights --version 3 --format parquet --output flights.parquet --data DIR "
      "--tenant dev",
-     EXPORT, export_cmd},
+     CMD_EXPORT, export_cmd},
     /* no summary, so in no list: for the server, which has its own audit */
-    {"spool", "DATASET", 1, 1, NULL, NULL, NULL, EXPORT, spool_cmd},
+    {"spool", "DATASET", 1, 1, NULL, NULL, NULL, CMD_EXPORT, spool_cmd},
     {"init", "FILE...", 1, STORE_SOURCES_MAX, "Print a definition as a start, from sample files",
      NULL, "everline-ingest init members.csv", NONE, init},
     {"check", "FILE", 1, 1, "Check a dataset's definition and its SQL", NULL,
@@ -339,12 +296,11 @@ static const struct cmd COMMANDS[] = {
     {NULL, NULL, 0, 0, NULL, NULL, NULL, NULL, NULL},
 };
 
-static const char *const SHARED[] = {"data", "keys", "tenant", NULL};
 static const struct cmd_program PROGRAM = {
     .name = "everline-ingest",
     .about = "The worker of Everline: builds versions from files.",
     .commands = COMMANDS,
-    .shared = SHARED,
+    .shared = CMD_SHARED,
     .partial = true,
 };
 

@@ -1,6 +1,6 @@
 // The command line itself: help, usage errors, exit codes, what is on stdout.
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { Data, everline } from '../kit/everline.mjs';
@@ -10,7 +10,7 @@ import { csv, THINGS, things } from '../kit/samples.mjs';
 
 const COMMANDS = ['dev', 'serve', 'ingest', 'tenant put', 'tenant get', 'tenant list', 'token', 'dataset put',
   'dataset get', 'dataset list', 'versions', 'diff', 'rollback', 'promote',
-  'verify', 'audit verify', 'usage', 'tenant delete', 'backup', 'restore', 'catalog rebuild', 'get', 'config example', 'config check', 'config dump', 'version'];
+  'verify', 'audit verify', 'usage', 'tenant delete', 'backup', 'restore', 'catalog rebuild', 'get', 'health', 'completion', 'export', 'worker', 'config example', 'config check', 'config dump', 'version'];
 let data;
 
 before(async () => {
@@ -112,6 +112,55 @@ test('what is of one call is said in that call: a variable that was forgotten do
   assert.equal((await own.cli(['backup'], { env })).code, 2);
   for (const command of ['rollback', 'backup', 'restore', 'usage', 'ingest', 'export'])
     assert.doesNotMatch((await everline([command, '--help'])).stdout, /EVERLINE_(FROM|TO|VERSION|REASON|IF_MATCH|SOURCE)\b/);
+});
+
+test('a variable that is misspelt is told on stderr, with the one that is meant', async () => {
+  const near = { EVERLINE_DATA: data.directory };
+  const told = await everline(['versions', 'things'], { env: { ...near, EVERLINE_TENNANT: 'dev', EVERLINE_TENANT: 'dev', EVERLINE_DTAA: '/x', EVERLINE_CONFG: 'x' } });
+  assert.equal(told.code, 0, told.stderr);
+  assert.deepEqual(told.stderr.trimEnd().split('\n').sort(), [['CONFG', 'CONFIG'], ['DTAA', 'DATA'], ['TENNANT', 'TENANT']]
+    .map(([wrong, right]) => `everline: warning: nothing reads EVERLINE_${wrong}; is EVERLINE_${right} meant?`));
+  assert.match(told.stdout, /SUCCEEDED/);
+  // what is right, is empty, or is somebody else's (an orchestrator names a service so), is nobody's mistake
+  const others = { EVERLINE_TENANT: 'dev', EVERLINE_LISTEN: '127.0.0.1:0', EVERLINE_REASON: 'x', EVERLINE_TOKEN: 'x', EVERLINE_: 'x', EVERLINE_SERVICE_HOST: '10.0.0.1', EVERLINE_SERVICE_PORT: '80',
+    EVERLINE_PORT: 'tcp://10.0.0.1:80', EVERLINE_PORT_80_TCP_ADDR: '10.0.0.1', [`EVERLINE_${'X'.repeat(300)}`]: 'x', EVERLINEX: 'x' };
+  for (const command of [['versions', 'things'], ['export', 'things']])
+    assert.doesNotMatch((await everline(command, { env: { ...near, ...others } })).stderr, /warning/);
+});
+
+test('bash completes commands, options and files', async () => {
+  const script = await everline(['completion', 'bash']), file = data.file('completion.bash', script.stdout);
+  assert.deepEqual([script.code, script.stderr], [0, '']);
+  const cwd = tempDir('completion');
+  for (const name of ['members.csv', 'two words.csv']) writeFileSync(join(cwd, name), '');
+  /** What is offered for the last of these words. */
+  const offered = async (...words) => {
+    const ask = `set -eu; source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); eval "$(complete -p everline | sed -E 's/.* -F (\\S+) .*/\\1/')" || true; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const result = await run('bash', ['--norc', '-c', ask, 'bash', file, 'everline', ...words], { cwd });
+    assert.deepEqual([result.code, result.stderr], [0, ''], words.join(' '));
+    return result.stdout.split('\n').filter(Boolean);
+  };
+  const help = (await everline(['--help'])).stdout;
+  const commands = [...help.matchAll(/^ {2}([a-z]+)(?: ([a-z-]+))? +[A-Z]/gm)].map(([, first, second]) => [first, second]);
+  assert.deepEqual((await offered('')).sort(), [...new Set(commands.map(([first]) => first)), 'help'].sort());
+  assert.deepEqual(await offered('ver'), ['versions', 'verify', 'version']);
+  assert.deepEqual(await offered('help', 'ver'), ['versions', 'verify', 'version']);
+  for (const group of ['tenant', 'dataset', 'jobs', 'config'])
+    assert.deepEqual((await offered(group, '')).filter((word) => !word.startsWith('--')).sort(), commands.filter(([first, second]) => first === group && second).map(([, second]) => second).sort());
+  assert.deepEqual(await offered('help', 'dataset', 'l'), ['list']);
+  for (const [first, second] of commands) {
+    const words = second ? [first, second] : [first], own = (await everline([...words, '--help'])).stdout;
+    const known = [...own.matchAll(/^ {2}(--[a-z-]+)/gm)].map(([, option]) => option);
+    const here = await offered(...words, '--');
+    assert.deepEqual(here.sort(), [...new Set([...known, '--config', '--help'])].sort(), words.join(' '));
+  }
+  assert.deepEqual(await offered('ingest', 'things', '--te'), ['--tenant', '--temp-disk']);
+  assert.deepEqual(await offered('ingest', 'things', '--source', 'm'), ['members.csv']);
+  assert.deepEqual(await offered('ingest', 'things', '--tenant', 'm'), [], 'nobody knows the tenants');
+  assert.deepEqual((await offered('dataset', 'put', '')).sort(), ['members.csv', 'two words.csv']);
+  assert.deepEqual(await offered('nothing', 'x', '--'), []);
+  assert.doesNotMatch(script.stdout, /--token\b(?!-)/, 'a token is not for the command line');
+  assert.equal((await everline(['completion', 'fish'])).code, 2);
 });
 
 test('a token has no more datasets than EVERLINE_DATASET says', async () => {

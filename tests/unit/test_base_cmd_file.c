@@ -25,7 +25,6 @@ static const struct cmd_option SERVE[] = {
 static const struct cmd COMMANDS[] = {
     {.name = "serve", .operands = "", .options = SERVE},
     {.name = "token make", .operands = "", .options = SERVE},
-    {.name = "elsewhere", .operands = ""},
     {0},
 };
 static const char *const SHARED[] = {"data", NULL};
@@ -62,7 +61,7 @@ static void the_file_counts_below_the_environment_and_above_the_default(void **s
 {
     static const char TEXT[] = "\xef\xbb\xbf# data of all\ndata = /srv/a b;c\n\n[serve]\r\nttl=2s\n"
                                "  force : true\ninbox = one\ninbox = two # not a comment\n"
-                               "[token make]\nttl = 9s\n[elsewhere]\nanything = 1";
+                               "[token make]\nttl = 9s";
     struct cmd_args args;
 
     (void)state;

@@ -1,0 +1,378 @@
+// Commands that a server does (--url), and `health`: against a real server, and against some that are none.
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import net from 'node:net';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { Data, everline } from '../kit/everline.mjs';
+import { everlinePath, ingestPath, run, start, tempDir, until } from '../kit/process.mjs';
+import { csv, THINGS, things } from '../kit/samples.mjs';
+
+let data, server, tokenFile, token;
+const closers = [];
+const cwd = tempDir('remote');
+
+/** A command for the server, with a token that may do everything. */
+const remote = (args, { url = server.url, env = {}, ...options } = {}) =>
+  everline(args, { env: { EVERLINE_URL: url, EVERLINE_TOKEN_FILE: tokenFile, ...env }, cwd, ...options });
+async function ok(args, options) {
+  const result = await remote(args, options);
+  assert.equal(result.code, 0, `${args.join(' ')}: ${result.stderr}${result.stdout}`);
+  return result.stdout;
+}
+const json = async (args, options) => JSON.parse(await ok([...args, '--output', 'json'], options));
+
+/** The URL of something that answers every request with `answer(request, response)`. */
+async function fake(answer) {
+  const listener = http.createServer(answer);
+  await new Promise((resolve) => { listener.listen(0, '127.0.0.1', resolve); });
+  closers.push(() => { listener.closeAllConnections(); listener.close(); });
+  return `http://127.0.0.1:${listener.address().port}`;
+}
+/** The URL of a port on which nobody listens. */
+const nobody = () => new Promise((resolve) => {
+  const listener = net.createServer().listen(0, '127.0.0.1', () => {
+    const { port } = listener.address();
+    listener.close(() => resolve(`http://127.0.0.1:${port}`));
+  });
+});
+
+before(async () => {
+  data = await Data.make('dev');
+  await data.put(THINGS);
+  await data.ingest('things', { things: data.file('t.csv', csv(things(5))) });
+  server = await data.serve();
+  token = await data.token();
+  tokenFile = data.file('token', `${token}\n`);
+});
+after(async () => { for (const close of closers) close(); await server?.stop(); });
+
+test('health says the state, and its exit code is for who starts servers', async () => {
+  for (const args of [['--url', server.url], ['--port-file', server.portFile], ['--url', `${server.url}/`]]) {
+    const { code, stdout, stderr } = await everline(['health', ...args]);
+    assert.deepEqual([code, stdout, stderr], [0, 'ok\n', '']);
+  }
+  const unset = await everline(['health']);
+  assert.equal(unset.code, 2);
+  assert.match(unset.stderr, /--port-file FILE is needed \(or EVERLINE_PORT_FILE, or --url URL\)/);
+  for (const [status, type, body, code, says] of [
+    [503, 'application/json', '{"status":"not_ready"}', 1, /^everline: the server is not ready$/m],
+    [503, 'application/problem+json', '{"type":"about:blank","status":503,"code":"STOPPING"}', 1, /stopping/],
+    [200, 'text/html', '<html>', 3, /no everline server/], [404, 'application/json', '{"status":"ok"}', 3, /no everline server/],
+    [302, 'application/json', '{"status":"ok"}', 3, /redirects are not followed/]]) {
+    const url = await fake((request, response) => {
+      assert.equal(request.headers.authorization, undefined, 'a probe carries no token');
+      response.writeHead(status, { 'content-type': type, location: server.url }).end(body);
+    });
+    const health = await everline(['health', '--url', url], { env: { EVERLINE_TOKEN: token } });
+    assert.equal(health.code, code, `${body}: ${health.stderr}`);
+    assert.match(health.stderr, says);
+    assert.equal(health.stdout, code === 1 && type === 'application/json' ? 'not_ready\n' : '');
+  }
+  assert.equal((await everline(['health', '--url', await nobody()])).code, 3);
+  assert.equal((await everline(['health', '--port-file', join(cwd, 'none')])).code, 3, 'it is not ready yet');
+  writeFileSync(join(cwd, 'port'), 'x\n');
+  assert.equal((await everline(['health', '--port-file', join(cwd, 'port')])).code, 1);
+});
+
+test('get asks a server as it asks the data directory', async () => {
+  for (const path of ['/v1/datasets', '/v1/datasets/things/records/t00001', '/v1/datasets/nothing', '/readyz']) {
+    const [far, near] = [await remote(['get', path]), await data.cli(['get', path], { tenant: 'dev' })];
+    const plain = (text) => text.replace(/"request_id":"[^"]*"/, '');
+    assert.deepEqual([far.code, plain(far.stdout), far.stderr], [near.code, plain(near.stdout), near.stderr], path);
+  }
+});
+
+test('a token comes from a file or from the environment, and is never on the command line', async () => {
+  const url = { EVERLINE_URL: server.url };
+  assert.equal((await everline(['get', '/v1/datasets'], { env: { ...url, EVERLINE_TOKEN: token } })).code, 0);
+  assert.equal((await everline(['get', '/v1/datasets', '--token-file', tokenFile], { env: { ...url, EVERLINE_TOKEN: 'other' } })).code, 0);
+  for (const args of [['--token', token], [`--token=${token}`]]) {
+    const shown = await everline(['get', '/v1/datasets', ...args], { env: url });
+    assert.equal(shown.code, 2);
+    assert.match(shown.stderr, /everybody on this machine could read it/);
+    assert.ok(!shown.stderr.includes(token));
+  }
+  const conf = data.file('token.conf', `[get]\ntoken = ${token}\n`);
+  assert.match((await everline(['config', 'check', conf])).stderr, /"token" is a secret/);
+  const dump = await everline(['config', 'dump', 'get'], { env: { EVERLINE_TOKEN: token } });
+  assert.match(dump.stdout, /^get +token +\(not shown\) +environment$/m);
+  assert.ok(!dump.stdout.includes(token));
+  for (const [content, says] of [['', /is empty/], ['two words\n', /no token[^]*one line, the token/], ['a\nb\n', /no token/], ['x'.repeat(9000), /8192/]]) {
+    const bad = await everline(['get', '/v1/datasets', '--token-file', data.file('bad', content)], { env: url });
+    assert.notEqual(bad.code, 0);
+    assert.match(bad.stderr, says);
+  }
+  assert.match((await everline(['get', '/v1/datasets', '--token-file', join(cwd, 'none')], { env: url })).stderr, /--token-file: .*none/);
+});
+
+test('--url and what is of this machine are not mixed: what is said closer to the call counts', async () => {
+  const near = { EVERLINE_DATA: data.directory, EVERLINE_TENANT: 'dev' }, far = { EVERLINE_URL: await nobody(), EVERLINE_TOKEN: token };
+  assert.equal((await everline(['get', '/v1/datasets', '--url', server.url], { env: { ...near, EVERLINE_TOKEN: token } })).code, 0);
+  assert.equal((await everline(['get', '/v1/datasets', '--data', data.directory], { env: { EVERLINE_TENANT: 'dev', ...far } })).code, 0);
+  assert.equal((await everline(['get', '/v1/datasets'], { env: far })).code, 3);
+  for (const [args, env] of [[['--url', server.url, '--data', data.directory], {}], [[], { ...near, ...far }]]) {
+    const both = await everline(['get', '/v1/datasets', ...args], { env });
+    assert.equal(both.code, 2);
+    assert.match(both.stderr, /--url and --data are both there/);
+  }
+  const tenant = await everline(['get', '/v1/datasets', '--url', server.url, '--tenant', 'dev'], { env: far });
+  assert.equal(tenant.code, 2);
+  assert.match(tenant.stderr, /--tenant is not given beside --url[^]*the token says which tenant/);
+  const conf = data.file('far.conf', `url = ${server.url}\ntoken-file = ${tokenFile}\n`);
+  assert.equal((await everline(['get', '/v1/datasets', '--config', conf])).code, 0);
+});
+
+test('a command that no server does for others says so', async () => {
+  for (const args of [['serve'], ['verify'], ['backup', '--to', 'x'], ['token'], ['catalog', 'rebuild'], ['audit', 'verify'], ['worker'],
+    ['tenant', 'webhook-secret', 'dev'], ['dataset', 'check', 'x']]) {
+    const result = await everline([...args, '--url', server.url]);
+    assert.equal(result.code, 2, args.join(' '));
+    assert.match(result.stderr, /takes no --url[^]*run it where the data is/);
+  }
+  for (const command of ['ingest', 'export']) {
+    const worker = await run(ingestPath, [command, 'things', '--url', server.url, '--source', 'x'].slice(0, command === 'ingest' ? 6 : 4));
+    assert.equal(worker.code, 2);
+    assert.match(worker.stderr, /works here only\n {2}hint: ask a server by: everline /);
+  }
+});
+
+test('an address that is none, or is not this machine and without TLS, is refused before anything is sent', async () => {
+  for (const url of ['http://192.0.2.1', 'ftp://127.0.0.1', 'here', 'http://me@127.0.0.1', `${server.url}?x=`, 'http://127.0.0.1:1 ']) {
+    const result = await remote(['get', '/v1/datasets'], { url });
+    assert.equal(result.code, 2, url);
+    assert.match(result.stderr, /no address of a server[^]*EVERLINE_URL/);
+  }
+  for (const path of ['v1/datasets', '/v1/data sets', '/v1/\r\nx: y']) assert.equal((await remote(['get', path])).code, 2);
+});
+
+test('who answers otherwise than a server of ours is not believed, and is not waited for', async () => {
+  const document = (text, type = 'application/json', status = 200) => fake((request, response) =>
+    response.writeHead(status, { 'content-type': type }).end(text));
+  assert.equal((await remote(['versions', 'things'], { url: await nobody() })).code, 3);
+  for (const url of [await document('<html>'), await document(''), await document('{"items":{}}'), await document('{"items":[],"next":7'),
+    await document('[1]'), await document('<html>', 'text/html', 502), await document('{}', 'application/problem+json', 404),
+    await document('{"items":[],"next":"again"}')]) {
+    const result = await remote(['versions', 'things'], { url });
+    assert.equal(result.code, 3, result.stderr);
+    assert.match(result.stderr, /no everline server/);
+    assert.equal(result.stdout, '');
+  }
+  // an answer that has no end: it is too long, too slow, or stands still
+  const endless = await fake((request, response) => {
+    const more = () => { while (response.write(' '.repeat(1 << 20))); };
+    response.on('drain', more);
+    more();
+  });
+  const large = await remote(['versions', 'things'], { url: endless });
+  assert.equal(large.code, 3, large.stderr);
+  assert.match(large.stderr, /larger than \d+ bytes/);
+  for (const command of [['versions', 'things'], ['get', '/v1/datasets']])
+    for (const begin of [() => {}, (response) => { response.write('{'); }, (response) => {
+      const timer = setInterval(() => response.write(' '), 50);
+      response.on('close', () => clearInterval(timer));
+    }]) {
+      const url = await fake((request, response) => begin(response));
+      const slow = await remote([...command, '--timeout', '1s'], { url });
+      assert.equal(slow.code, 3, slow.stderr);
+      assert.match(slow.stderr, /the server of --url: [^]*--timeout/);
+    }
+  const cut = await fake((request, response) => { response.writeHead(200, { 'content-length': 100 }); response.write('{"items":'); response.socket.end(); });
+  assert.equal((await remote(['get', '/v1/datasets'], { url: cut })).code, 3, 'half of an answer is none');
+  // what it says is shown, and not obeyed by the terminal
+  const hostile = await document('{"code":"X\\u001b[2J","detail":"no\\u001b[31m\\nway","hint":"\\u0007"}', 'application/problem+json', 409);
+  const said = await remote(['versions', 'things'], { url: hostile });
+  assert.equal(said.code, 1);
+  assert.match(said.stderr, /^everline: no \[31m way$/m);
+  const cells = await document('{"items":[{"version":1,"state":"A\\u001b[31mB"}],"next":null,"complete":true}');
+  assert.ok(!(await ok(['versions', 'things'], { url: cells })).includes('\x1b'));
+});
+
+test('a certificate is verified, by the system or by --ca-file', async () => {
+  const directory = tempDir('remote-tls'), at = (name) => join(directory, name);
+  for (const name of ['one', 'two'])
+    assert.equal((await run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+      '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', at(`${name}.key`), '-out', at(`${name}.cert`)])).code, 0);
+  const tls = await data.serve('--tls-cert', at('one.cert'), '--tls-key', at('one.key'));
+  try {
+    const [named, numbered] = ['localhost', '127.0.0.1'].map((host) => `https://${host}:${tls.port}`);
+    assert.equal((await remote(['get', '/v1/datasets', '--ca-file', at('one.cert')], { url: named })).code, 0);
+    assert.equal((await everline(['health', '--url', named, '--ca-file', at('one.cert')])).code, 0);
+    for (const [url, ...args] of [[named], [named, '--ca-file', at('two.cert')], [numbered, '--ca-file', at('one.cert')], [named, '--ca-file', at('none')]])
+      for (const command of [['get', '/v1/datasets'], ['health']]) {
+        const env = { EVERLINE_TOKEN_FILE: tokenFile };
+        const refused = await everline([...command, '--url', url, ...args], { env });
+        assert.equal(refused.code, 3, `${url} ${args}: ${refused.stderr}`);
+        assert.equal(refused.stdout, '');
+        assert.match(refused.stderr, /certificate|subject name/i);
+      }
+  } finally {
+    await tls.stop();
+  }
+});
+
+test('what is listed and shown is what the data directory has', async () => {
+  const platform = ['tenant'];
+  for (const args of [['dataset', 'list'], ['dataset', 'get', 'things'], ['versions', 'things'], ['rejects', 'things', '1'], ['jobs', 'list'],
+    ['jobs', 'show', 'job-000000000001'], ['tenant', 'list'], ['tenant', 'get', 'dev'], ['usage', '--from', '2026-01-01'], ['diff', 'things', '1', '1']]) {
+    const tenant = platform.includes(args[0]) ? null : 'dev';
+    for (const output of args.includes('get') && tenant ? [[]] : args[0] === 'diff' ? [['--output', 'json']] : [[], ['--output', 'json']]) {
+      const near = await data.cli([...args, ...output], { tenant }), far = await remote([...args, ...output]);
+      assert.equal(far.code, 0, far.stderr);
+      if (args[0] === 'usage') continue; // it counts meanwhile
+      const parsed = (text) => {
+        try {
+          const value = JSON.parse(text);
+          for (const row of [value, ...(value.items ?? [])]) for (const name of ['hmac_key_check', 'next', 'complete']) delete row[name];
+          if (args[0] === 'rejects') for (const name of ['dataset', 'version']) delete value[name];
+          return value;
+        } catch { return text; }
+      };
+      assert.deepEqual(parsed(far.stdout), parsed(near.stdout), args.join(' '));
+    }
+  }
+  for (const args of [['dataset', 'get', 'nothing'], ['versions', 'nothing'], ['jobs', 'show', 'job-000000009999'], ['tenant', 'get', 'nobody'], ['rejects', 'things', '99']]) {
+    const near = await data.cli(args, { tenant: args[0] === 'tenant' ? null : 'dev' }), far = await remote(args);
+    assert.deepEqual([far.code, near.code], [1, 1], far.stderr);
+    assert.match(far.stderr, /^everline: /);
+  }
+  assert.equal((await remote(['diff', 'things', '1', '1'])).code, 2, 'tables of a diff are made here only');
+});
+
+test('without a token, or with a wrong one, nothing is done, and it is said what to give', async () => {
+  for (const [env, says] of [[{ EVERLINE_TOKEN_FILE: '' }, /a valid token is needed\n {2}hint: give one: --token-file FILE, or EVERLINE_TOKEN/],
+    [{ EVERLINE_TOKEN_FILE: data.file('wrong', `${token}x`) }, /a valid token is needed\n {2}hint: the server's log/]])
+    for (const args of [['versions', 'things'], ['rollback', 'things', '--reason', 'x'], ['dataset', 'delete', 'things', '--reason', 'x'],
+      ['ingest', 'things', '--source', data.file('r.csv', csv(things(3)))], ['export', 'things'], ['export', 'things', '--output', join(cwd, 'no.csv')]]) {
+      const result = await remote(args, { env });
+      assert.equal(result.code, 1, args.join(' '));
+      assert.match(result.stderr, says);
+      assert.equal(result.stdout, '');
+    }
+  const narrow = await data.token({ scope: 'data:read' });
+  const denied = await remote(['promote', 'things', '1', '--reason', 'x'], { env: { EVERLINE_TOKEN_FILE: data.file('narrow', narrow) } });
+  assert.equal(denied.code, 1);
+  assert.match(denied.stderr, /versions:write/);
+  assert.ok(!existsSync(join(cwd, 'no.csv')));
+  assert.deepEqual(readdirSync(cwd).filter((name) => name.includes('no.csv')), []);
+  assert.equal((await data.versions('things')).length, 1);
+});
+
+test('a dataset is defined, filled, moved, exported and deleted on a server, with the exit codes of this machine', async () => {
+  const definition = { ...THINGS, name: 'far', gates: [{ name: 'drift', metric: 'count(*)', max_change_ratio: 0.5 }],
+    checks: [{ name: 'light', expect: 'weight < 1000' }] };
+  const file = data.file('far.json', JSON.stringify(definition)), rows = (name, list) => data.file(name, csv(list));
+  assert.equal(await ok(['dataset', 'put', file]), 'dataset far is defined\n');
+  for (const [change, code, place] of [[{ prepare: 'SELEC * FROM things' }, 1, /at \/prepare/], [{ key: 7 }, 1, /at \/key/]]) {
+    const bad = await remote(['dataset', 'put', data.file('bad.json', JSON.stringify({ ...definition, ...change }))]);
+    assert.equal(bad.code, code);
+    assert.match(bad.stderr, place);
+  }
+  const breaking = data.file('less.json', JSON.stringify({ ...definition, record: { colour: 'VARCHAR' }, rollups: {}, checks: [] }));
+  assert.match((await remote(['dataset', 'put', breaking])).stderr, /--force|force/);
+
+  const first = await json(['ingest', 'far', '--source', rows('1.csv', things(10))]);
+  assert.deepEqual([first.version, first.outcome, first.rows.accepted], [1, 'flipped', 10]);
+  assert.match(await ok(['ingest', 'far', '--source', `things=${rows('2.csv', things(12))}`]), /^far version 2: flipped$/m);
+  const held = await remote(['ingest', 'far', '--source', rows('3.csv', things(40)), '--output', 'json']);
+  assert.equal(held.code, 4, held.stderr);
+  assert.equal(JSON.parse(held.stdout).state, 'HELD');
+  assert.match(held.stderr, /version 3 is held[^]*everline promote far 3/);
+  const heavy = things(12).map((row, i) => (i === 5 ? { ...row, weight: 5000 } : row));
+  const refused = await remote(['ingest', 'far', '--source', rows('4.csv', heavy)]);
+  assert.equal(refused.code, 4, refused.stderr);
+  assert.match(refused.stderr, /CHECK_FAILED/);
+  for (const [args, code, says] of [[['ingest', 'nothing', '--source', '1.csv'], 1, /nothing|unknown|no dataset/i], [['ingest', 'far', '--source', join(cwd, 'none')], 1, /none/],
+    [['ingest', 'far', '--source', join(cwd, '*.none')], 1, /no file matches/], [['ingest', 'far', '--source', cwd], 1, /is no file/],
+    [['ingest', 'far', '--source', `other=${rows('5.csv', things(3))}`], 1, /other|source/], [['ingest', 'far'], 2, /--source/],
+    [['ingest', 'far', '--source', rows('5.csv', things(3)), '--memory', '64MiB'], 2, /--memory is not given beside --url/]]) {
+    const bad = await remote(args);
+    assert.equal(bad.code, code, `${args.join(' ')}: ${bad.stderr}`);
+    assert.match(bad.stderr, says);
+  }
+
+  assert.equal((await json(['promote', 'far', '3', '--reason', 'looked at'])).current, 3);
+  const stale = await remote(['rollback', 'far', '--reason', 'x', '--if-match', '1']);
+  assert.equal(stale.code, 1);
+  const back = await remote(['rollback', 'far', '--reason', 'bad batch']);
+  assert.deepEqual([back.code, back.stderr], [0, 'rolling far back from version 3\n']);
+  assert.match(back.stdout, /^far serves version 2 \(sequence \d+\)\n$/);
+  assert.match(await ok(['rollback', 'far', '--reason', 'again', '--from', '2', '--to', '1']), /serves version 1/);
+  const again = await remote(['rollback', 'far', '--reason', 'again', '--from', '2']);
+  assert.equal(again.code, 1, 'pressing twice goes back once');
+  const events = JSON.parse(await ok(['get', '/v1/datasets/far/events'])).items.filter(({ reason }) => reason === 'bad batch');
+  assert.equal(events.length, 1);
+
+  for (const format of ['csv', 'ndjson', 'parquet']) {
+    const [far, near] = ['far', 'near'].map((name) => join(cwd, `${name}.${format}`));
+    await ok(['export', 'far', '--format', format, '--output', far, '--version', '2']);
+    await data.ok(['export', 'far', '--format', format, '--output', near, '--version', '2'], { tenant: 'dev' });
+    assert.deepEqual(readFileSync(far).subarray(0, 4), readFileSync(near).subarray(0, 4));
+    if (format !== 'parquet') assert.equal(readFileSync(far, 'utf8'), readFileSync(near, 'utf8'));
+  }
+  assert.equal(await ok(['export', 'far', '--version', '2']), readFileSync(join(cwd, 'near.csv'), 'utf8'));
+  assert.equal((await remote(['export', 'far', '--format', 'parquet'])).code, 2);
+  assert.equal((await remote(['export', 'far', '--format', 'xml', '--output', join(cwd, 'x')])).code, 1);
+  assert.ok(!existsSync(join(cwd, 'x')));
+
+  const { job } = (await json(['jobs', 'list', '--dataset', 'far', '--state', 'failed'])).items.find(({ error }) => error.code === 'CHECK_FAILED');
+  assert.equal((await remote(['jobs', 'watch', job])).code, 4);
+  assert.equal((await remote(['jobs', 'cancel', job])).code, 1);
+  assert.equal((await remote(['jobs', 'retry', job])).code, 1, 'its uploads are gone');
+  assert.equal(await ok(['dataset', 'delete', 'far', '--reason', 'no more']), 'dataset far is deleted\n');
+  assert.equal((await remote(['dataset', 'get', 'far'])).code, 1);
+});
+
+test('a job that waits is cancelled on a server, and who follows it is told', async () => {
+  const own = await Data.make('dev');
+  await own.put(THINGS);
+  const idle = await own.serve('--ingest-workers', '0');
+  try {
+    const url = idle.url, env = { EVERLINE_TOKEN_FILE: own.file('token', await own.token()) }, list = (state) => json(['jobs', 'list', '--state', state], { url, env });
+    const ingest = start(everlinePath, ['ingest', 'things', '--url', url, '--token-file', env.EVERLINE_TOKEN_FILE, '--source', data.file('w.csv', csv(things(7)))]);
+    const job = await until('the job waits', async () => (await list('queued')).items[0]?.job);
+    assert.equal(await ok(['jobs', 'cancel', job], { url, env }), `${job} is canceled\n`);
+    assert.equal((await ingest.ended).code, 1);
+    assert.match(ingest.stderr, /canceled/);
+    assert.equal((await remote(['jobs', 'cancel', 'job-000000009999'], { url, env })).code, 1);
+  } finally {
+    await idle.stop();
+  }
+});
+
+test('a list goes on over its pages, and no further than its limit', async () => {
+  const pages = await fake((request, response) => {
+    const at = new URL(request.url, 'http://x').searchParams, from = Number(at.get('cursor') ?? 0), count = Number(at.get('limit'));
+    const items = Array.from({ length: Math.min(count, 1500 - from) }, (_, i) => ({ job: `j${from + i}` }));
+    const next = from + items.length < 1500 ? String(from + items.length) : null;
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ items, next, complete: next === null }));
+  });
+  for (const [limit, wanted] of [[1, 1], [1000, 1000], [1200, 1200], [5000, 1500]]) {
+    const { items } = await json(['jobs', 'list', '--limit', String(limit)], { url: pages });
+    assert.deepEqual([items.length, items.at(-1).job], [wanted, `j${wanted - 1}`]);
+  }
+});
+
+test('a tenant is made and changed on a server, and only in what is said', async () => {
+  assert.equal(await ok(['tenant', 'put', 'second', '--max-datasets', '3']), 'tenant second is enabled\n');
+  assert.equal(await ok(['tenant', 'put', 'second', '--requests-per-day', '9', '--class', 'trial', '--disable']), 'tenant second is disabled\n');
+  const row = await json(['tenant', 'get', 'second']);
+  assert.deepEqual([row.enabled, row.class, row.limits.max_datasets, row.limits.requests_per_day], [false, 'trial', 3, 9]);
+  for (const [args, code] of [[['--class', 'none'], 1], [['--enable', '--disable'], 2], [['--jwks', '/etc/passwd'], 1]])
+    assert.equal((await remote(['tenant', 'put', 'second', ...args])).code, code, args.join(' '));
+  assert.deepEqual(await json(['tenant', 'get', 'second']), row);
+  assert.equal((await remote(['tenant', 'put', 'No Name'])).code, 1);
+  assert.equal(await ok(['tenant', 'delete', 'second', '--reason', 'x']), 'tenant second is deleted\n');
+  assert.equal((await remote(['tenant', 'delete', 'second', '--reason', 'x'])).code, 1);
+});
+
+test('an upload has the bar of an ingest on a terminal', async () => {
+  const rows = data.file('bar.csv', csv(things(200_000)));
+  const shown = await run('script', ['-qec', `stty cols 100; ${everlinePath} ingest things --source ${rows}`, '/dev/null'],
+    { env: { EVERLINE_URL: server.url, EVERLINE_TOKEN_FILE: tokenFile }, input: '' });
+  assert.equal(shown.code, 0, shown.stdout);
+  const lines = shown.stdout.split('\r\x1b[K');
+  assert.ok(lines.some((line) => /^bar.csv uploading +\[#* *\] \d+ bytes/.test(line)), shown.stdout);
+  assert.match(lines.at(-1), /^things version \d+: flipped/);
+});
