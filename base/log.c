@@ -85,7 +85,8 @@ static void add_plain(struct buf *b, const char *text)
 
 static void format_text(struct buf *b, const char *now, const struct line *l)
 {
-    bool plain = getenv("NO_COLOR") || !isatty(STDERR_FILENO);
+    const char *no_color = getenv("NO_COLOR");
+    bool plain = (no_color && *no_color) || !isatty(STDERR_FILENO);
     const char *color = plain ? "" : LEVELS[l->level].color;
 
     buf_addf(b, "%.19sZ %s%-5s%s %s: ", now, color, LEVELS[l->level].name, *color ? "\033[0m" : "",

@@ -163,6 +163,33 @@ test('bash completes commands, options and files', async () => {
   assert.equal((await everline(['completion', 'fish'])).code, 2);
 });
 
+test('with NO_COLOR nothing is coloured, on a terminal either', async () => {
+  await data.put({ ...THINGS, name: 'tinted' });
+  const rows = data.file('colour.csv', csv(things(20_000))), env = { EVERLINE_DATA: data.directory, EVERLINE_TENANT: 'dev' };
+  const colour = /\x1b\[[0-9;]*m/;
+  /** What a server logs on a terminal: that is what has colours. */
+  const serve = async (more) => {
+    const port = join(tempDir('port'), 'port');
+    const shown = start('script', ['-qefc', `exec ${everlinePath} serve --log-level debug --listen 127.0.0.1:0 --port-file ${port}`, '/dev/null'], { env: { ...env, ...more } });
+    try {
+      await until('it serves', () => existsSync(port));
+      const asked = await everline(['health', '--port-file', port]);
+      assert.equal(asked.code, 0, asked.stderr);
+      await until('it has logged that', () => / request: readyz: 200 .*\r/.test(shown.stdout));
+    } finally {
+      shown.child.kill('SIGTERM');
+    }
+    await shown.ended;
+    return shown.stdout;
+  };
+  assert.match(await serve({}), colour);
+  assert.match(await serve({ NO_COLOR: '' }), colour, 'empty, it says nothing');
+  assert.doesNotMatch(await serve({ NO_COLOR: '1' }), colour);
+  const on = (command) => run('script', ['-qec', command, '/dev/null'], { env: { ...env, NO_COLOR: '1' }, input: '' });
+  for (const command of [`ingest tinted --source ${rows}`, 'versions tinted', 'versions nothing', '--help', 'nothing'])
+    assert.doesNotMatch((await on(`${everlinePath} ${command}`)).stdout, colour, command);
+});
+
 test('a token has no more datasets than EVERLINE_DATASET says', async () => {
   const token = await data.ok(['token'], { tenant: 'dev', env: { EVERLINE_DATASET: 'things' } });
   assert.deepEqual(JSON.parse(Buffer.from(token.split('.')[1], 'base64url')).datasets, ['things']);
