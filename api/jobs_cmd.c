@@ -109,7 +109,13 @@ static enum st get_job(json_t **job, struct store *s, const struct cmd_args *arg
     if (s)
         return store_job_get(job, s, cmd_string(args, "tenant"), id);
     enum st st = remote_path(path, "/v1/jobs/{}", id);
-    return st ? st : remote_get(job, args, path);
+    if (!st)
+        st = remote_get(job, args, path);
+    if (st || json_is_string(json_object_get(*job, "state")))
+        return st;
+    json_decref(*job);
+    *job = NULL;
+    return remote_no_server(200);
 }
 
 enum st jobs_show_cmd(const struct cmd_args *args)

@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,7 +89,7 @@ static enum st read_token(struct buf *out, const struct cmd_args *args)
     if (!st)
         st = buf_status(out);
     if (st)
-        return st_wrap(st, "--token-file");
+        return st_wrap(st, file ? "--token-file" : "EVERLINE_TOKEN");
     while (out->len > sizeof BEARER - 1 && isspace((unsigned char)out->data[out->len - 1]))
         out->data[--out->len] = '\0';
     for (const char *c = out->data + sizeof BEARER - 1; *c; c++)
@@ -260,7 +261,9 @@ static enum st perform(json_t **out, struct remote_call *call, const struct cmd_
         make_url(&url, args, call->base ? call->base : cmd_string(args, "url"), call->path);
     if (!st) {
         http.url = url.data;
+        void (*before)(int) = signal(SIGPIPE, SIG_IGN); /* TLS writes to who is gone */
         st = explain(auth_http_call(&http), &t, call->file != NULL);
+        signal(SIGPIPE, before);
     }
     call->status = http.status;
     call->received = t.text.len + t.received;

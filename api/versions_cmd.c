@@ -146,7 +146,12 @@ static enum st move_on_server(json_t **head, const struct cmd_args *args, const 
 
     remote_if_head(&call, tag, args);
     json_object_set_new(body, "reason", json_string(cmd_string(args, "reason")));
-    return remote_send(head, &call, args, body);
+    enum st st = remote_send(head, &call, args, body);
+    if (!st && !json_is_string(json_object_get(*head, "dataset"))) {
+        json_decref(*head);
+        st = remote_no_server(call.status);
+    }
+    return st;
 }
 
 /* Which version it would go to by itself the server says in its answer only. */
@@ -160,7 +165,10 @@ static enum st roll_back_on_server(json_t **head, const struct cmd_args *args)
 
     if (!st && !from) {
         st = remote_get(&known, args, path);
-        from = (uint64_t)json_integer_value(json_object_get(known, "current"));
+        const json_t *current = json_object_get(known, "current");
+        from = (uint64_t)json_integer_value(current);
+        if (!st && !json_is_null(current) && !from)
+            st = remote_no_server(200);
         json_decref(known);
         if (!st && !from)
             st = st_fail(ST_CONFLICT, "NO_VERSION", "%s has no current version", dataset);

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
+import https from 'node:https';
 import net from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -165,7 +166,7 @@ test('who answers otherwise than a server of ours is not believed, and is not wa
     response.on('drain', more);
     more();
   });
-  const large = await remote(['versions', 'things'], { url: endless });
+  const large = await remote(['versions', 'things', '--timeout', '10m'], { url: endless });
   assert.equal(large.code, 3, large.stderr);
   assert.match(large.stderr, /larger than \d+ bytes/);
   for (const command of [['versions', 'things'], ['get', '/v1/datasets']])
@@ -187,6 +188,51 @@ test('who answers otherwise than a server of ours is not believed, and is not wa
   assert.match(said.stderr, /^everline: no \[31m way$/m);
   const cells = await document('{"items":[{"version":1,"state":"A\\u001b[31mB"}],"next":null,"complete":true}');
   assert.ok(!(await ok(['versions', 'things'], { url: cells })).includes('\x1b'));
+});
+
+test('an answer of any shape ends a command, and never by a signal', async () => {
+  const rows = data.file('shape.csv', csv(things(3))), definition = data.file('shape.json', JSON.stringify(THINGS));
+  const commands = [['dataset', 'list'], ['dataset', 'get', 'x'], ['dataset', 'put', definition], ['dataset', 'delete', 'x', '--reason', 'x'], ['versions', 'x'], ['rejects', 'x', '1'],
+    ['jobs', 'list'], ['jobs', 'show', 'x'], ['jobs', 'watch', 'x'], ['jobs', 'cancel', 'x'], ['jobs', 'retry', 'x'], ['rollback', 'x', '--reason', 'x'], ['rollback', 'x', '--reason', 'x', '--from', '2'],
+    ['promote', 'x', '1', '--reason', 'x'], ['usage'], ['tenant', 'list'], ['tenant', 'get', 'x'], ['tenant', 'put', 'x'], ['tenant', 'delete', 'x', '--reason', 'x'],
+    ['ingest', 'x', '--source', rows], ['export', 'x'], ['diff', 'x', '1', '2', '--output', 'json'], ['get', '/v1/x'], ['health', '--url']];
+  for (const body of ['{}', '[]', '7', '{"items":[7,null,{"version":{}}],"next":null,"state":7,"dataset":7,"current":"x","job":"j","upload":[]}']) {
+    const url = await fake((request, response) => { request.resume(); response.writeHead(200, { 'content-type': 'application/json' }).end(body); });
+    for (const command of commands) {
+      const result = await (command[0] === 'health' ? everline([...command, url]) : remote(command, { url }));
+      assert.ok([0, 1, 3].includes(result.code), `${command.join(' ')} of ${body}: ${result.code} ${result.signal} ${result.stderr}`);
+      assert.doesNotMatch(result.stdout + result.stderr, /\(null\)/, `${command.join(' ')} of ${body}`);
+      if (['rollback', 'promote', 'ingest', 'health'].includes(command[0]) || command[1] === 'watch')
+        assert.equal(result.code, 3, `${command.join(' ')} of ${body}: ${result.stdout}${result.stderr}`);
+    }
+  }
+});
+
+test('an upload that is refused, or cut off, says so and ends', async () => {
+  const large = data.file('large.csv', Buffer.alloc(30 << 20, 'x'));
+  const narrow = data.file('narrow', await data.token({ scope: 'data:read' }));
+  const denied = await remote(['ingest', 'things', '--source', large], { env: { EVERLINE_TOKEN_FILE: narrow } });
+  assert.equal(denied.code, 1, denied.stderr);
+  assert.match(denied.stderr, /ingest:write/);
+  const small = await data.serve('--upload-limit', '1MiB');
+  try {
+    const refused = await remote(['ingest', 'things', '--source', large], { url: small.url });
+    assert.equal(refused.code, 1, refused.stderr);
+    assert.match(refused.stderr, /1048576|too large|limit/i);
+  } finally {
+    await small.stop();
+  }
+  const directory = tempDir('cut'), at = (name) => join(directory, name);
+  assert.equal((await run('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',
+    '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-keyout', at('key'), '-out', at('cert')])).code, 0);
+  const listener = https.createServer({ key: readFileSync(at('key')), cert: readFileSync(at('cert')) }, (request, response) => {
+    if (request.method === 'GET') response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+    else request.once('data', () => request.socket.destroy());
+  });
+  await new Promise((resolve) => { listener.listen(0, '127.0.0.1', resolve); });
+  closers.push(() => { listener.closeAllConnections(); listener.close(); });
+  const cut = await remote(['ingest', 'things', '--source', large, '--ca-file', at('cert')], { url: `https://localhost:${listener.address().port}` });
+  assert.deepEqual([cut.code, cut.signal], [3, null], cut.stderr);
 });
 
 test('a certificate is verified, by the system or by --ca-file', async () => {
@@ -237,6 +283,8 @@ test('what is listed and shown is what the data directory has', async () => {
     assert.deepEqual([far.code, near.code], [1, 1], far.stderr);
     assert.match(far.stderr, /^everline: /);
   }
+  for (const [name, code] of [['..', 2], ['.', 2], ['', 2], ['x'.repeat(5000), 2], ['things/versions', 1], ['things?force=true', 1], ['../datasets', 1]])
+    assert.equal((await remote(['dataset', 'get', name])).code, code, `${name} is one name`);
   assert.equal((await remote(['diff', 'things', '1', '1'])).code, 2, 'tables of a diff are made here only');
 });
 
