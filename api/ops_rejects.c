@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The records that a version was built without, by their places. A cursor is how many of them came
- * before: what is kept of a version does not change. */
+/* The records and rows that a version was built without, by their places. A cursor is how many of
+ * them came before: what is kept of a version does not change. */
 
 static enum st take_cursor(uint64_t *after, const char *cursor)
 {
@@ -48,8 +48,8 @@ enum st api_op_list_rejects(struct api_reply *reply, struct api_request *request
     if (more)
         snprintf(next, sizeof next, "%llu", (unsigned long long)seen);
     json_object_set_new(answer, "next", more ? json_string(next) : json_null());
-    json_object_set_new(answer, "complete",
-                        json_boolean(!more && seen == (uint64_t)number(answer, "unparsable")));
+    json_int_t all = number(answer, "unparsable") + number(answer, "rejected");
+    json_object_set_new(answer, "complete", json_boolean(!more && seen == (uint64_t)all));
     jx_write(&reply->body, answer, false);
     json_decref(answer);
     return buf_status(&reply->body);

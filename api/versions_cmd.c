@@ -49,6 +49,19 @@ enum st versions_cmd(const struct cmd_args *args)
     return st;
 }
 
+static void print_rejected(json_int_t rejected, json_int_t listed)
+{
+    if (listed)
+        fprintf(stderr, "%lld were rejected after \"prepare\", %lld of them are listed\n",
+                (long long)rejected, (long long)listed);
+    else
+        fprintf(stderr,
+                "%lld were rejected after \"prepare\", none of them is listed: a row has a place "
+                "in a file only where it does no more than pick rows and columns of one source; "
+                "what a source's \"columns\" declare is checked with file and line\n",
+                (long long)rejected);
+}
+
 static enum st print_rejects(const json_t *rejects)
 {
     static const struct commands_column COLUMNS[] = {{"FILE", "file"},     {"LINE", "line"},
@@ -56,6 +69,8 @@ static enum st print_rejects(const json_t *rejects)
                                                      {"SOURCE", "source"}, {NULL, NULL}};
     json_int_t unparsable = json_integer_value(json_object_get(rejects, "unparsable"));
     json_int_t rejected = json_integer_value(json_object_get(rejects, "rejected")), told = 0;
+    json_int_t listed = json_integer_value(json_object_get(rejects, "listed"));
+    json_int_t unread = listed < unparsable ? listed : unparsable; /* those are listed first */
     json_t *item;
     size_t i;
     enum st st = commands_print_table(json_object_get(rejects, "items"), COLUMNS);
@@ -63,15 +78,11 @@ static enum st print_rejects(const json_t *rejects)
     if (st)
         return st;
     fprintf(stderr, "%lld could not be read, %lld of them are listed\n", (long long)unparsable,
-            (long long)json_integer_value(json_object_get(rejects, "listed")));
+            (long long)unread);
     json_array_foreach(json_object_get(rejects, "rules"), i, item)
     {
         if (told == unparsable && rejected) /* those of the files come first */
-            fprintf(
-                stderr,
-                "%lld were rejected after \"prepare\", where a row has no place in a file; what "
-                "a source's \"columns\" declare is checked with file and line\n",
-                (long long)rejected);
+            print_rejected(rejected, listed - unread);
         told += json_integer_value(json_object_get(item, "rows"));
         fprintf(stderr, "  %s: %lld\n", json_string_value(json_object_get(item, "rule")),
                 (long long)json_integer_value(json_object_get(item, "rows")));

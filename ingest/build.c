@@ -138,6 +138,27 @@ static enum st judge_metrics(struct build *b)
     return judge_checks(&b->checks, def, &b->counts, &b->judged);
 }
 
+/* Fills places of the ledger, where each row comes from one record. That it cannot is no failure:
+ * the version is good without. */
+static void find_places(struct build *b, struct duck *d, struct sources *sources,
+                        const struct collect_options *o)
+{
+    const struct store_definition *def = b->task->definition;
+    struct placed placed = {0};
+    struct plan plan = {0};
+    enum st st = placed_find(&placed, d, def);
+    if (!st)
+        st = source_place(sources, placed.source, PLACED_SOURCE, placed.column);
+    if (!st)
+        st = plan_bind_placed(&plan, d, def, &placed);
+    if (!st)
+        st = collect_places(&b->collected, &plan, def, o);
+    if (!st)
+        b->placed = placed.source;
+    plan_release(&plan);
+    placed_release(&placed);
+}
+
 /* From files to a full sorter; the database is gone afterwards, and its memory with it. */
 static enum st gather(struct build *b)
 {
@@ -146,6 +167,7 @@ static enum st gather(struct build *b)
     struct sources *sources = NULL;
     struct plan plan = {0};
     struct st_report report;
+    struct collect_options options = {b->sorter, t->tenant, hmac_key(t), b->progress};
     ingest_tell(b->progress, "reading", 0, 0);
     enum st st = open_database(&d, t);
     if (!st)
@@ -156,9 +178,11 @@ static enum st gather(struct build *b)
         st = source_open(&sources, d, t, b->progress);
     bool opened = !st;
     if (!st)
-        st =
-            collect_rows(&b->collected, &plan, t->definition,
-                         &(struct collect_options){b->sorter, t->tenant, hmac_key(t), b->progress});
+        st = collect_rows(&b->collected, &plan, t->definition, &options);
+    if (!st && b->collected.rejected)
+        find_places(b, d, sources, &options);
+    if (!st)
+        st = collect_check(&b->collected, t->definition, &t->sources[b->placed]);
     if (!st && t->definition->check_count)
         ingest_tell(b->progress, "checking", 0, 0);
     if (!st)
@@ -231,6 +255,7 @@ done:
     json_decref(b->checks);
     json_decref(b->gates);
     json_decref(b->collected.rules);
+    rejects_release(&b->collected.places);
     free(b);
     return st;
 }

@@ -14,6 +14,7 @@ struct build {
     const struct ingest_progress *progress;
     struct source_ledger sources[STORE_SOURCES_MAX];
     struct collect_ledger collected;
+    size_t placed; /* the source whose places it has, if it has some */
     uint64_t accepted;
     /* These, `example`, `cells` and `judged` are of the thread that merges, while there is one. */
     uint64_t duplicates, contradictions;

@@ -32,7 +32,8 @@ static json_t *used_json(const struct build *b)
                      "temporary_bytes", (json_int_t)(b->spill ? spill_peak_bytes(b->spill) : 0));
 }
 
-/* Rows that are not in the version: counted by rule, records of the files by their places, too. */
+/* Rows that are not in the version: counted by rule, and by their places, those of prepared rows
+ * behind the records that could not be read. */
 static json_t *rejects_report(const struct build *b, const struct source_ledger *all)
 {
     json_t *rules = json_array(), *places = json_array();
@@ -40,6 +41,9 @@ static json_t *rejects_report(const struct build *b, const struct source_ledger 
     for (size_t i = 0; !st && i < b->task->definition->source_count; i++)
         st = rejects_json(places, rules, &b->sources[i].rejects, &b->task->definition->sources[i],
                           &b->task->sources[i]);
+    if (!st)
+        st = rejects_json(places, rules, &b->collected.places,
+                          &b->task->definition->sources[b->placed], &b->task->sources[b->placed]);
     if (!st && b->collected.rules && json_array_extend(rules, b->collected.rules))
         st = ST_NOMEM;
     json_t *rejects =

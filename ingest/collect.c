@@ -36,7 +36,9 @@ static void init_rules(struct collector *c)
 static enum st init_worker(struct collect_worker *w, const struct collector *c,
                            const struct collect_options *o, size_t lane)
 {
-    *w = (struct collect_worker){.shared = c, .lane = sorter_lane(o->sorter, lane)};
+    *w = (struct collect_worker){.shared = c};
+    if (!c->plan->place)
+        w->lane = sorter_lane(o->sorter, lane);
     buf_init(&w->payload, PAYLOAD_MAX);
     w->broken_rules = calloc(c->rule_count, sizeof *w->broken_rules);
     if (!w->broken_rules)
@@ -67,6 +69,7 @@ static void release_workers(struct collector *c)
         struct collect_worker *w = &c->workers[i];
         store_hasher_free(w->hasher);
         buf_release(&w->payload);
+        rejects_release(&w->places);
         free(w->broken_rules);
     }
     free(c->workers);
@@ -86,7 +89,8 @@ static enum st take_rows(const struct duck_column *columns, size_t rows, void *c
     w->next_idle = c->idle;
     c->idle = w;
     c->prepared += rows;
-    ingest_tell(c->progress, "preparing", c->prepared, ingest_estimate(c->progress, c->prepared));
+    ingest_tell(c->progress, c->phase, c->prepared,
+                c->expected ? c->expected : ingest_estimate(c->progress, c->prepared));
     pthread_cond_signal(&c->is_idle);
     pthread_mutex_unlock(&c->lock);
     return st;
@@ -102,6 +106,7 @@ static void add_up(struct collect_ledger *ledger, struct collector *c)
         for (size_t r = 0; r < c->rule_count; r++) {
             c->rules[r].count += w->broken_rules[r];
             ledger->rejected += w->broken_rules[r];
+            ledger->unusable += r < c->first_check ? w->broken_rules[r] : 0;
         }
         for (size_t k = 0; k < c->definition->check_count; k++)
             ledger->broken[k] += w->broken_checks[k];
@@ -119,67 +124,126 @@ static enum st list_rules(json_t **out, const struct collector *c)
     return ST_OK;
 }
 
-static enum st fail_rejected(const struct collector *c, uint64_t unusable)
+/* The same name, as long as the ledger lives. */
+static const char *rule_in(const json_t *rules, const char *name)
 {
-    struct buf text;
-    buf_init(&text, 300);
-    const char *separator = "";
-    for (size_t i = 0; i < c->first_check; i++) {
-        if (!c->rules[i].count)
-            continue;
-        buf_addf(&text, "%s%s %llu", separator, c->rules[i].name,
-                 (unsigned long long)c->rules[i].count);
-        separator = ", ";
-    }
-    enum st st =
-        st_fail(ST_INVALID, "ROWS_REJECTED", "%llu of %llu prepared rows were rejected: %s",
-                (unsigned long long)unusable, (unsigned long long)c->prepared,
-                buf_status(&text) ? "by several rules" : text.data);
-    st = st_hint(st, "key_FIELD: null or not what its normaliser takes; cast_FIELD: not of its "
-                     "declared type (in the source's \"columns\", file and line are told); "
-                     "\"max_reject_ratio\" says how many may be");
-    buf_release(&text);
-    return st;
+    size_t i = 0;
+    const char *rule = NULL;
+    while (i < json_array_size(rules) && (!rule || strcmp(rule, name) != 0))
+        rule = json_string_value(json_object_get(json_array_get(rules, i++), "rule"));
+    return rule;
 }
 
-/* The rows that cannot be cast, keyed or stored, of which the definition allows so many. */
-static enum st check_rejected(const struct collector *c)
+static void list_places(struct collect_ledger *ledger, const struct collector *c)
 {
-    uint64_t unusable = 0;
-    for (size_t i = 0; i < c->first_check; i++)
-        unusable += c->rules[i].count;
-    return (double)unusable > c->definition->max_reject_ratio * (double)c->prepared
-               ? fail_rejected(c, unusable)
-               : ST_OK;
+    for (size_t i = 0; i < c->worker_count; i++)
+        for (size_t p = 0; p < c->workers[i].places.listed; p++)
+            rejects_remember(&ledger->places, &c->workers[i].places.list[p]);
+    rejects_sort(&ledger->places);
+    for (size_t p = 0; p < ledger->places.listed; p++)
+        ledger->places.list[p].rule = rule_in(ledger->rules, ledger->places.list[p].rule);
+}
+
+static enum st collect(struct collect_ledger *ledger, struct collector *c,
+                       const struct collect_options *o)
+{
+    const struct store_definition *def = c->definition;
+    pthread_mutex_init(&c->lock, NULL);
+    pthread_cond_init(&c->is_idle, NULL);
+    c->rule_count = def->key.field_count + (def->key.sort ? 1 : 0) + c->plan->cast_count + 2 +
+                    def->rollup_count + def->check_count;
+    c->rules = calloc(c->rule_count, sizeof *c->rules);
+    enum st st = c->rules ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
+    if (st)
+        goto done;
+    init_rules(c);
+    st = init_workers(c, o);
+    if (st)
+        goto done;
+    ingest_tell(c->progress, c->phase, 0, c->expected);
+    st = duck_each(c->plan->statement, take_rows, c);
+    add_up(ledger, c);
+    if (!st)
+        st = list_rules(&ledger->rules, c);
+    if (!st)
+        list_places(ledger, c);
+done:
+    release_workers(c);
+    free(c->rules);
+    pthread_cond_destroy(&c->is_idle);
+    pthread_mutex_destroy(&c->lock);
+    return st;
 }
 
 enum st collect_rows(struct collect_ledger *ledger, struct plan *plan,
                      const struct store_definition *definition, const struct collect_options *o)
 {
-    struct collector c = {.definition = definition, .plan = plan, .progress = o->progress};
-    pthread_mutex_init(&c.lock, NULL);
-    pthread_cond_init(&c.is_idle, NULL);
-    c.rule_count = definition->key.field_count + (definition->key.sort ? 1 : 0) + plan->cast_count +
-                   2 + definition->rollup_count + definition->check_count;
-    c.rules = calloc(c.rule_count, sizeof *c.rules);
-    enum st st = c.rules ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
-    if (st)
-        goto done;
-    init_rules(&c);
-    st = init_workers(&c, o);
-    if (st)
-        goto done;
-    ingest_tell(o->progress, "preparing", 0, 0);
-    st = duck_each(plan->statement, take_rows, &c);
-    add_up(ledger, &c);
-    if (!st)
-        st = list_rules(&ledger->rules, &c);
-    if (!st)
-        st = check_rejected(&c);
-done:
-    release_workers(&c);
-    free(c.rules);
-    pthread_cond_destroy(&c.is_idle);
-    pthread_mutex_destroy(&c.lock);
+    struct collector c = {
+        .definition = definition, .plan = plan, .progress = o->progress, .phase = "preparing"};
+    return collect(ledger, &c, o);
+}
+
+/* ---- where they are ---- */
+
+enum st collect_places(struct collect_ledger *ledger, struct plan *placed,
+                       const struct store_definition *definition, const struct collect_options *o)
+{
+    struct collect_ledger again = {0};
+    struct collector c = {.definition = definition,
+                          .plan = placed,
+                          .progress = o->progress,
+                          .phase = "locating",
+                          .expected = ledger->prepared};
+    enum st st = collect(&again, &c, o);
+    if (!st && (again.prepared != ledger->prepared || !json_equal(again.rules, ledger->rules)))
+        st = st_fail(ST_INVALID, "LEDGER", "other rows were rejected when they were looked for");
+    if (st) {
+        json_decref(again.rules);
+        rejects_release(&again.places);
+        return st;
+    }
+    json_decref(ledger->rules);
+    ledger->rules = again.rules;
+    ledger->places = again.places;
+    return ST_OK;
+}
+
+/* ---- how many they may be ---- */
+
+static void add_rules(struct buf *out, const struct collect_ledger *ledger)
+{
+    uint64_t told = 0;
+    for (size_t i = 0; told < ledger->unusable; i++) { /* those of checks come behind */
+        json_t *rule = json_array_get(ledger->rules, i);
+        uint64_t rows = (uint64_t)json_integer_value(json_object_get(rule, "rows"));
+        buf_addf(out, "%s%s %llu", i ? ", " : "", json_string_value(json_object_get(rule, "rule")),
+                 (unsigned long long)rows);
+        told += rows;
+    }
+}
+
+enum st collect_check(const struct collect_ledger *ledger,
+                      const struct store_definition *definition, const struct task_source *files)
+{
+    struct buf text, places;
+    if ((double)ledger->unusable <= definition->max_reject_ratio * (double)ledger->prepared)
+        return ST_OK;
+    buf_init(&text, 300);
+    buf_init(&places, 4 * FS_PATH_MAX);
+    add_rules(&text, ledger);
+    rejects_say(&places, &ledger->places, 0, files);
+    enum st st =
+        st_fail(ST_INVALID, "ROWS_REJECTED", "%llu of %llu prepared rows were rejected: %s",
+                (unsigned long long)ledger->unusable, (unsigned long long)ledger->prepared,
+                buf_status(&text) ? "by several rules" : text.data);
+    bool placed = places.len && !buf_status(&places);
+    st = st_hint(st,
+                 "key_FIELD: null or not what its normaliser takes; cast_FIELD: not of its "
+                 "declared type%s%s; \"max_reject_ratio\" says how many may be",
+                 placed ? "; such rows are at "
+                        : " (in the source's \"columns\", file and line are told)",
+                 placed ? places.data : "");
+    buf_release(&text);
+    buf_release(&places);
     return st;
 }

@@ -17,12 +17,14 @@ struct collect_rule {
 struct collect_worker {
     const struct collector *shared;
     struct store_hasher *hasher;
-    struct sort_lane *lane;
+    struct sort_lane *lane; /* NULL: records are only looked at */
     struct buf payload;
     const struct duck_column *columns; /* of the chunk */
     const unsigned char *input;        /* of the row's next term */
     uint64_t *broken_rules;            /* rows, by rule; each row counts once */
     uint64_t broken_checks[STORE_CHECKS_MAX];
+    size_t broken_rule;    /* by the row that was looked at last */
+    struct rejects places; /* of a placed plan */
     struct collect_worker *next_idle;
 };
 
@@ -37,6 +39,8 @@ struct collector {
     struct collect_worker *workers;
     size_t worker_count;
     const struct ingest_progress *progress;
+    const char *phase;
+    uint64_t expected; /* rows; 0: nobody knows */
 
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t is_idle;

@@ -11,7 +11,20 @@
 static enum st reject(struct collect_worker *w, size_t rule)
 {
     w->broken_rules[rule]++;
+    w->broken_rule = rule;
     return ST_END;
+}
+
+/* Where the row comes from that was rejected. */
+static void note_place(struct collect_worker *w, size_t row)
+{
+    size_t column = w->shared->plan->place;
+    if (!column)
+        return;
+    uint64_t place = ((const uint64_t *)w->columns[column].data)[row];
+    rejects_remember(&w->places, &(struct reject){.file = (size_t)(place >> SOURCE_LINE_BITS),
+                                                  .line = place & SOURCE_LINE_MASK,
+                                                  .rule = w->shared->rules[w->broken_rule].name});
 }
 
 /* Counts the row checks that a row breaks; the first of those that reject decides. */
@@ -218,7 +231,7 @@ static enum st add_record(struct collect_worker *w, size_t row)
         st = add_rollup(w, &def->rollups[r], &at, row);
     if (!st && def->judged.metric_count)
         st = add_rollup(w, &def->judged, &at, row);
-    return st ? st : sort_lane_add(w->lane, key, w->payload.data, w->payload.len);
+    return st || !w->lane ? st : sort_lane_add(w->lane, key, w->payload.data, w->payload.len);
 }
 
 enum st collect_chunk(struct collect_worker *w, const struct duck_column *columns, size_t rows)
@@ -227,8 +240,10 @@ enum st collect_chunk(struct collect_worker *w, const struct duck_column *column
     w->columns = columns;
     for (size_t i = 0; !st && i < rows; i++) {
         st = add_record(w, i);
-        if (st == ST_END)
+        if (st == ST_END) {
+            note_place(w, i);
             st = ST_OK;
+        }
     }
     return st;
 }

@@ -21,8 +21,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define SQL_MAX (8u << 20)
-
 void plan_release(struct plan *p)
 {
     duck_statement_free(p->statement);
@@ -210,8 +208,6 @@ static enum st make_views(struct binding *b)
     if (!st)
         st = duck_run(b->duck, "naming the prepared rows", b->sql.data);
     if (!st)
-        st = collect_casts(b);
-    if (!st)
         st = make_view(b, "checked", true);
     return st ? st : make_view(b, "visible", false);
 }
@@ -326,6 +322,10 @@ static enum st make_statement(struct binding *b)
     }
     if (!st)
         st = plan_add_terms(sql, def, &def->judged, &inputs);
+    if (b->placed) {
+        buf_addstr(sql, ", ");
+        duck_add_name(sql, b->placed->column);
+    }
     buf_addstr(sql, " FROM (SELECT ");
     for (size_t i = 0; i < def->key.field_count; i++)
         buf_addf(sql, "\"#k%zu\", ", i);
@@ -342,19 +342,33 @@ static enum st make_statement(struct binding *b)
     add_bad(b);
     buf_addstr(sql, "::INTEGER AS \"#bad\", ");
     add_columns(b, true, true);
-    buf_addstr(sql, " FROM \"#\".prepared) AS \"#cast\") AS \"#rows\"");
+    buf_addf(sql, " FROM \"#\".%s) AS \"#cast\") AS \"#rows\"", b->placed ? "placed" : "prepared");
     if (!st)
         st = buf_status(sql);
     if (!st)
         st = duck_prepare(&b->plan->statement, b->duck, sql->data);
+    if (!st && b->placed)
+        b->plan->place = duck_statement_columns(b->plan->statement) - 1;
     return st ? st_place(st_wrap(st, "the definition's parts do not fit together"), "/") : ST_OK;
+}
+
+enum st plan_bind_parts(struct binding *b)
+{
+    enum st st = collect_casts(b);
+    if (!st)
+        st = plan_bind_terms(b);
+    if (!st)
+        st = plan_bind_checks(b);
+    if (!st)
+        st = plan_bind_order(b);
+    return st ? st : make_statement(b);
 }
 
 enum st plan_bind(struct plan *out, struct duck *d, const struct store_definition *definition)
 {
     struct binding b = {.duck = d, .definition = definition, .plan = out};
     *out = (struct plan){0};
-    buf_init(&b.sql, SQL_MAX);
+    buf_init(&b.sql, PLAN_SQL_MAX);
     enum st st = plan_check(d, definition);
     if (!st && (st = duck_prepare(&b.prepared, d, definition->prepare)))
         st = syntax_place(st, "/prepare", definition->prepare, duck_error_offset(d));
@@ -363,13 +377,7 @@ enum st plan_bind(struct plan *out, struct duck *d, const struct store_definitio
     if (!st)
         st = make_views(&b);
     if (!st)
-        st = plan_bind_terms(&b);
-    if (!st)
-        st = plan_bind_checks(&b);
-    if (!st)
-        st = plan_bind_order(&b);
-    if (!st)
-        st = make_statement(&b);
+        st = plan_bind_parts(&b);
     duck_statement_free(b.prepared);
     buf_release(&b.sql);
     if (st)

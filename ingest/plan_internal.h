@@ -4,13 +4,19 @@
 
 #include "ingest/plan.h"
 
+#define PLAN_SQL_MAX (8u << 20)
+
 struct binding {
     struct duck *duck;
     const struct store_definition *definition;
     struct duck_statement *prepared; /* for its columns */
     struct plan *plan;
+    const struct placed *placed; /* NULL: nobody asks where rows come from */
     struct buf sql;
 };
+
+/* Everything that the columns of `prepared` become, once the views are there, and the statement. */
+enum st plan_bind_parts(struct binding *b) ST_MUST_USE;
 
 /* The failure of `sql` = head, the definition's `text`, and something behind, at its place. */
 enum st plan_place(const struct binding *b, enum st st, const char *pointer, const char *text,

@@ -55,15 +55,20 @@ void rejects_sort(struct rejects *r)
         r->listed = REJECTS_MAX;
 }
 
-void rejects_add(struct rejects *r, const struct reject *reject)
+void rejects_remember(struct rejects *r, const struct reject *reject)
 {
-    r->count++;
-    r->by_fault[reject->fault]++;
     if (!r->list && !(r->list = malloc(ROOM * sizeof *r->list)))
         return; /* it is counted; that is what matters */
     if (r->listed == ROOM)
         rejects_sort(r);
     r->list[r->listed++] = *reject;
+}
+
+void rejects_add(struct rejects *r, const struct reject *reject)
+{
+    r->count++;
+    r->by_fault[reject->fault]++;
+    rejects_remember(r, reject);
 }
 
 /* "a.csv:3:4", or without a column. */
@@ -72,6 +77,15 @@ static void add_place(struct buf *out, const struct reject *reject, const struct
     buf_addf(out, "%s:%llu", files->files[reject->file].label, (unsigned long long)reject->line);
     if (reject->column)
         buf_addf(out, ":%zu", reject->column);
+}
+
+void rejects_say(struct buf *out, const struct rejects *r, size_t from,
+                 const struct task_source *files)
+{
+    for (size_t i = from; i < r->listed && i < from + SAID; i++) {
+        buf_addstr(out, i == from ? "" : ", ");
+        add_place(out, &r->list[i], files);
+    }
 }
 
 /* A declared column may be named: its name is the definition's. */
@@ -90,10 +104,9 @@ static void add_hint(struct buf *out, const struct rejects *r, const struct task
 {
     buf_addf(out, "%s; \"max_reject_ratio\" of the source says how many may be rejected",
              faults[r->list[0].fault].mend);
-    for (size_t i = 1; i < r->listed && i <= SAID; i++) {
-        buf_addstr(out, i == 1 ? "; also " : ", ");
-        add_place(out, &r->list[i], files);
-    }
+    if (r->listed > 1)
+        buf_addstr(out, "; also ");
+    rejects_say(out, r, 1, files);
     if (r->count > SAID + 1)
         buf_addstr(out, ", ...");
 }
@@ -157,7 +170,8 @@ enum st rejects_json(json_t *list, json_t *rules, const struct rejects *r,
                           task_file_name(&files->files[reject->file]), "line",
                           (json_int_t)reject->line, "column",
                           reject->column ? json_integer((json_int_t)reject->column) : json_null(),
-                          "rule", rejects_code(s->format, reject->fault))))
+                          "rule",
+                          reject->rule ? reject->rule : rejects_code(s->format, reject->fault))))
             st = st_fail(ST_NOMEM, NULL, "out of memory");
     }
     return st;

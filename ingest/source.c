@@ -227,6 +227,23 @@ void source_close(struct sources *all)
     free(all);
 }
 
+enum st source_place(struct sources *all, size_t i, const char *view, const char *column)
+{
+    const struct store_source *s = &all->task->definition->sources[i];
+    struct buf sql;
+    enum st st = ST_OK;
+    buf_init(&sql, 16u << 20);
+    buf_addf(&sql, "CREATE VIEW %s AS ", view);
+    if (all->texts[i])
+        source_text_add_select(&sql, all->texts[i], column);
+    else
+        st = source_parquet_add_placed(&sql, all->duck, &all->task->sources[i], column);
+    if (!st)
+        st = source_run(all->duck, s, &sql);
+    buf_release(&sql);
+    return st;
+}
+
 static enum st check_files(const struct task_source *s)
 {
     enum st st = ST_OK;

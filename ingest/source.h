@@ -49,6 +49,16 @@ enum st source_open(struct sources **out, struct duck *d, const struct task *t,
                     const struct ingest_progress *progress) ST_MUST_USE;
 void source_close(struct sources *s); /* before the database */
 
+/* A place: which of the source's files, and in the lower bits the line where the record begins, or
+ * of Parquet the number of the row, from 1. */
+#define SOURCE_LINE_BITS 40
+#define SOURCE_LINE_MASK (((uint64_t)1 << SOURCE_LINE_BITS) - 1)
+
+/* Makes `view` (SQL): the relation of the source, with its rows' places as `column`. Its readings
+ * are not counted. ST_NOT_FOUND without a report: there are none. */
+enum st source_place(struct sources *all, size_t source, const char *view,
+                     const char *column) ST_MUST_USE;
+
 /* After a failure while rows were read or judged: ST_INVALID, code PARQUET, when a file is damaged;
  * else `status`, whose report is the thread's last one. */
 enum st source_blame(enum st status, struct duck *d, const struct task *t) ST_MUST_USE;

@@ -32,6 +32,8 @@ enum st source_text_open(struct source_text **out, struct duck *d, const struct 
 enum st source_text_finish(struct source_ledger *ledger, struct source_text *t, struct duck *d,
                            bool failed) ST_MUST_USE;
 void source_text_close(struct source_text *t); /* before the database */
+/* SELECT ... of the relation's rows, with their places as `place` (NULL: without). */
+void source_text_add_select(struct buf *sql, const struct source_text *t, const char *place);
 
 enum st source_parquet_bind(struct duck *d, const struct store_source *s,
                             const struct task_source *files) ST_MUST_USE;
@@ -39,6 +41,9 @@ enum st source_parquet_bind(struct duck *d, const struct store_source *s,
  * read. */
 enum st source_parquet_blame(struct duck *d, const struct task_source *files,
                              bool unread) ST_MUST_USE;
+/* As of text. ST_NOT_FOUND without a report: the files' own columns are in the way. */
+enum st source_parquet_add_placed(struct buf *sql, struct duck *d, const struct task_source *files,
+                                  const char *column) ST_MUST_USE;
 enum st source_parquet_load(struct source_ledger *ledger, struct duck *d,
                             const struct store_source *s, const struct task_source *files,
                             const struct ingest_progress *progress) ST_MUST_USE;

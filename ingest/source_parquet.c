@@ -20,11 +20,17 @@ static void add_files(struct buf *sql, const char *function, const struct task_f
     buf_addch(sql, ']');
 }
 
-static void add_read(struct buf *sql, const struct task_file *files, size_t count)
+static void add_from(struct buf *sql, const struct task_file *files, size_t count)
 {
-    buf_addstr(sql, "SELECT * FROM ");
+    buf_addstr(sql, " FROM ");
     add_files(sql, "read_parquet", files, count);
     buf_addstr(sql, ", hive_partitioning=false, union_by_name=false, filename=false)");
+}
+
+static void add_read(struct buf *sql, const struct task_file *files, size_t count)
+{
+    buf_addstr(sql, "SELECT *");
+    add_from(sql, files, count);
 }
 
 /* The columns of one file. What DuckDB says of a file that is none may quote what is in it. */
@@ -159,6 +165,22 @@ enum st source_parquet_bind(struct duck *d, const struct store_source *s,
     buf_release(&sql);
     for (size_t i = 0; !st && i < s->column_count; i++)
         st = check_type(d, s, &s->columns[i]);
+    return st;
+}
+
+/* DuckDB has columns for it that no star gives, unless the files have some of their names. */
+enum st source_parquet_add_placed(struct buf *sql, struct duck *d, const struct task_source *files,
+                                  const char *column)
+{
+    struct duck_statement *first = NULL;
+    enum st st = open_file(&first, d, &files->files[0]);
+    if (!st && (has_column(first, "file_index") || has_column(first, "file_row_number")))
+        st = ST_NOT_FOUND;
+    duck_statement_free(first);
+    buf_addf(sql, "SELECT *, (file_index::BIGINT << %d) + file_row_number + 1 AS ",
+             SOURCE_LINE_BITS);
+    duck_add_name(sql, column);
+    add_from(sql, files->files, files->file_count);
     return st;
 }
 

@@ -27,9 +27,10 @@ const struct store_column *text_declared(const struct source_text *t, const size
 /* A value that DuckDB could not cast; `column` of the relation, from 1. */
 static void reject_cast(struct source_text *t, int64_t place, int32_t column)
 {
-    struct reject reject = {(size_t)(place >> TEXT_LINE_BITS),
-                            (uint64_t)place & (((uint64_t)1 << TEXT_LINE_BITS) - 1), (size_t)column,
-                            RECORD_CAST, NULL};
+    struct reject reject = {.file = (size_t)(place >> SOURCE_LINE_BITS),
+                            .line = (uint64_t)place & SOURCE_LINE_MASK,
+                            .column = (size_t)column,
+                            .fault = RECORD_CAST};
     const size_t *order = t->orders[reject.file];
     for (size_t i = 0; order && i < t->column_count; i++)
         if (order[i] == (size_t)column - 1)
@@ -118,15 +119,17 @@ static void add_cast(struct buf *sql, const struct source_text *t, size_t i)
     buf_addf(sql, " AS \"#c%zu\"", i);
 }
 
-/* CREATE VIEW source AS SELECT ... of what "#read" gives, without those that cannot be cast. */
-static void add_view(struct buf *sql, const struct source_text *t)
+/* Of what "#read" gives, without those that cannot be cast. */
+void source_text_add_select(struct buf *sql, const struct source_text *t, const char *place)
 {
-    buf_addstr(sql, "CREATE VIEW ");
-    duck_add_name(sql, t->source->name);
-    buf_addstr(sql, " AS SELECT ");
+    buf_addstr(sql, "SELECT ");
     for (size_t i = 0; i < t->column_count; i++) {
         buf_addf(sql, "%s\"#c%zu\" AS ", i ? ", " : "", i);
         duck_add_name(sql, duck_statement_name(t->columns, i));
+    }
+    if (place) {
+        buf_addf(sql, ", \"#place\" & %lld AS ", (long long)~TEXT_UNCOUNTED);
+        duck_add_name(sql, place);
     }
     buf_addstr(sql, " FROM (SELECT *, CASE WHEN false THEN 0");
     for (size_t i = 0; i < t->column_count; i++)
@@ -169,7 +172,10 @@ static enum st make_view(struct source_text *t, struct duck *d)
     duck_add_name(&sql, t->source->name);
     enum st st = source_run(d, t->source, &sql);
     buf_reset(&sql);
-    add_view(&sql, t);
+    buf_addstr(&sql, "CREATE VIEW ");
+    duck_add_name(&sql, t->source->name);
+    buf_addstr(&sql, " AS ");
+    source_text_add_select(&sql, t, NULL);
     if (!st)
         st = source_run(d, t->source, &sql);
     buf_release(&sql);

@@ -32,8 +32,7 @@ const struct store_column *text_declared(const struct source_text *t, const size
 
 /* ---- for struct duck_feed ---- */
 
-#define TEXT_LINE_BITS 40 /* of a place; the file is above */
-#define TEXT_UNCOUNTED ((int64_t)1 << 62)
+#define TEXT_UNCOUNTED ((int64_t)1 << 62) /* in a place */
 
 enum st text_reading_begin(void **reading, void *source) ST_MUST_USE;
 void text_reading_end(void *reading);

@@ -299,8 +299,12 @@ static void reject_record(struct worker *w)
     if (!w->reading->counts)
         return;
     pthread_mutex_lock(&t->lock);
-    rejects_add(&t->counted.rejects, &(struct reject){w->file, r->line, r->column, r->fault,
-                                                      text_declared(t, r->order, r->column)});
+    rejects_add(&t->counted.rejects,
+                &(struct reject){.file = w->file,
+                                 .line = r->line,
+                                 .column = r->column,
+                                 .fault = r->fault,
+                                 .declared = text_declared(t, r->order, r->column)});
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -329,7 +333,7 @@ enum st text_worker_fill(size_t *count, struct duck_rows *rows, void *worker)
             reject_record(w);
         else
             duck_rows_put(rows, (*count)++, w->reader.fields,
-                          (int64_t)(w->file << TEXT_LINE_BITS | w->reader.line) | mark);
+                          (int64_t)(w->file << SOURCE_LINE_BITS | w->reader.line) | mark);
     }
     return ST_OK;
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { Data } from '../kit/everline.mjs';
 import { filesBelow } from '../kit/files.mjs';
 import { tempDir } from '../kit/process.mjs';
@@ -105,24 +106,61 @@ test('of more than a thousand the first are listed, and all counted', async () =
   assert.equal(json.complete, false, '2,000 are not listed');
 });
 
-test('of prepared rows it says by which rule, and that they have no place; a declared type has one', async () => {
-  const rows = data.file('dates.csv', 'id,made\n1,2024-02-30\n2,2024-02-28\n3,x\n');
-  const dates = (name, source) => ({ name, sources: { dates: { format: 'csv', ...source } }, prepare: 'SELECT * FROM dates',
-    key: { fields: ['id'] }, record: { made: 'DATE' } });
-  await data.put({ ...dates('prepared'), max_reject_ratio: 1 });
-  await data.ingest('prepared', { dates: rows });
-  const told = await data.cli(['rejects', 'prepared', '1'], { tenant: 'dev' });
-  assert.equal(told.stdout, 'FILE  LINE  COLUMN  RULE  SOURCE\n');
-  assert.match(told.stderr, /^0 could not be read, 0 of them are listed\n2 were rejected after "prepare", where a row has no place in a file; .*"columns".*\n {2}cast_made: 2\n$/);
+const dates = (name, source, prepare = 'SELECT * FROM dates') => ({ name, sources: { dates: { format: 'csv', ...source } }, prepare,
+  key: { fields: ['id'] }, record: { made: 'DATE' } });
+
+test('of prepared rows it says by which rule, and where they come from when each is one record', async () => {
+  const rows = data.file('dates.csv', 'id,made\n1,2024-02-30\n2,2024-02-28\n3,Qwertz\n');
+  await data.put({ ...dates('picked'), max_reject_ratio: 1 });
+  await data.ingest('picked', { dates: rows });
+  const picked = await data.cli(['rejects', 'picked', '1'], { tenant: 'dev' });
+  assert.match(picked.stdout, /dates\.csv +2 +- +cast_made +dates\n.*dates\.csv +4 +- +cast_made +dates\n$/);
+  assert.equal(picked.stderr, '0 could not be read, 0 of them are listed\n2 were rejected after "prepare", 2 of them are listed\n  cast_made: 2\n');
+  await data.put({ ...dates('counted', {}, 'SELECT DISTINCT * FROM dates'), max_reject_ratio: 1 });
+  await data.ingest('counted', { dates: rows });
+  const counted = await data.cli(['rejects', 'counted', '1'], { tenant: 'dev' });
+  assert.equal(counted.stdout, 'FILE  LINE  COLUMN  RULE  SOURCE\n');
+  assert.match(counted.stderr, /^0 could not be read, 0 of them are listed\n2 were rejected after "prepare", none of them is listed: .*"columns".*\n {2}cast_made: 2\n$/);
+  const { json } = await server.request('GET', '/v1/datasets/counted/versions/1/rejects', { token });
+  assert.deepEqual([json.rejected, json.listed, json.items, json.complete], [2, 0, [], false], 'it says that some are missing');
+});
+
+test('a batch that fails for its prepared rows says where they come from, a declared type in which column', async () => {
+  const rows = data.file('dates.csv', 'id,made\n1,2024-02-30\n2,2024-02-28\n3,Qwertz\n');
   await data.put(dates('strict'));
   const strict = await data.ingestCli('strict', { dates: rows });
   assert.equal(strict.code, 1);
-  assert.match(strict.stderr, /2 of 3 prepared rows were rejected: cast_made 2\n.*"columns", file and line are told/);
-  await data.put(dates('placed', { columns: { made: 'DATE' }, max_reject_ratio: 1 }));
+  assert.match(strict.stderr, /2 of 3 prepared rows were rejected: cast_made 2\n.*such rows are at .*dates\.csv:2, .*dates\.csv:4;/);
+  const { json } = await server.request('GET', '/v1/datasets/strict/versions/1/rejects', { token });
+  assert.deepEqual(json.items.map(({ line, column, rule }) => [line, column, rule]), [[2, null, 'cast_made'], [4, null, 'cast_made']]);
+  for (const text of [strict.stderr, JSON.stringify(json), server.log]) assert.ok(!text.includes('Qwertz'));
+  await data.put(dates('joined', {}, 'SELECT * FROM dates JOIN (SELECT 1) ON true'));
+  const joined = await data.ingestCli('joined', { dates: rows });
+  assert.match(joined.stderr, /2 of 3 prepared rows were rejected: cast_made 2\n.*"columns", file and line are told/);
+  await data.put({ ...dates('placed', { columns: { made: 'DATE' }, max_reject_ratio: 1 }) });
   await data.ingest('placed', { dates: rows });
   const placed = await data.cli(['rejects', 'placed', '1'], { tenant: 'dev' });
   assert.match(placed.stdout, /dates\.csv +2 +2 +CSV_CAST +dates\n.*dates\.csv +4 +2/);
   assert.match(placed.stderr, /^2 could not be read, 2 of them are listed\n {2}CSV_CAST: 2\n$/);
+});
+
+test('places are those in the files as they are read: of a pattern, inflated, behind what could not be read', async () => {
+  const rows = (from, bad) => `id,made\n${Array.from({ length: 5000 }, (_, i) => `${from + i},${i % bad ? '2024-02-28' : 'Qwertz'}`).join('\n')}\n`;
+  data.file('part-1.csv', rows(1, 2500));
+  data.file('part-2.csv.gz', gzipSync(rows(10000, 4000)));
+  data.file('part-3.csv', 'made,id\n"Qwertz\n",20000\nQwertz\nQwertz,20001\n');
+  await data.put({ ...dates('parts', { max_reject_ratio: 1 }, 'SELECT id, upper(made) AS made FROM dates WHERE id <> \'10000\''), max_reject_ratio: 1 });
+  const row = await data.ingest('parts', { dates: join(data.files, 'part-*') });
+  const { unparsable, prepared, accepted, rejected } = row.rows;
+  assert.deepEqual([unparsable, prepared, accepted, rejected], [1, 10001, 9996, 5]);
+  const { json } = await server.request('GET', '/v1/datasets/parts/versions/1/rejects', { token });
+  assert.deepEqual(json.items.map(({ file, line, rule }) => `${file}:${line} ${rule}`), [
+    'part-3.csv:4 CSV_SHORT_ROW', 'part-1.csv:2 cast_made', 'part-1.csv:2502 cast_made', 'part-2.csv.gz:4002 cast_made',
+    'part-3.csv:2 cast_made', 'part-3.csv:5 cast_made',
+  ]);
+  assert.deepEqual([json.listed, json.complete], [6, true]);
+  const job = (await data.json(['jobs', 'list'])).items.find(({ dataset }) => dataset === 'parts');
+  assert.ok(!JSON.stringify(job).includes('Qwertz'));
 });
 
 test('who may read versions may not read rejects; of others they are not there', async () => {

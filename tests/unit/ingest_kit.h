@@ -5,6 +5,7 @@
 
 #include "base/digest.h"
 #include "ingest/build.h"
+#include "ingest/duck.h"
 #include "ingest/task.h"
 
 #include <setjmp.h>
@@ -124,6 +125,20 @@ static inline enum st kit_build(json_t **rows, json_t **report, const struct tas
     else
         json_decref(whole);
     return st;
+}
+
+/* A Parquet file of the kit with the rows of this SELECT. */
+static inline void kit_write_parquet(const struct kit *kit, const char *name, const char *select)
+{
+    char path[FS_PATH_MAX], sql[FS_PATH_MAX + 1000];
+    struct duck *d;
+    kit_path(path, kit, name);
+    char *files[] = {path};
+    kit_ok(duck_open(&d, &(struct duck_options){0, 1, files, 1}));
+    snprintf(sql, sizeof sql, "COPY (%s) TO '%s' (FORMAT parquet, USE_TMP_FILE false)", select,
+             path);
+    kit_ok(duck_run(d, "writing a Parquet file", sql));
+    duck_close(d);
 }
 
 static inline int kit_set_up(void **state)

@@ -154,7 +154,10 @@ static void rows_that_cannot_be_cast_are_rejected_up_to_a_ratio(void **state)
     char *text = json_dumps(json_object_get(report, "rejects"), JSON_COMPACT);
     assert_string_equal(text, "{\"unparsable\":0,\"rejected\":2,\"rules\":[{\"rule\":\"key_id\","
                               "\"rows\":1},{\"rule\":\"cast_day\",\"rows\":1}],"
-                              "\"places\":[]}");
+                              "\"places\":[{\"source\":\"v\",\"file\":\"v.csv\",\"line\":3,"
+                              "\"column\":null,\"rule\":\"cast_day\"},{\"source\":\"v\","
+                              "\"file\":\"v.csv\",\"line\":4,\"column\":null,"
+                              "\"rule\":\"key_id\"}]}");
     free(text);
     json_decref(report);
     kit_fails(build(&report, kit, VISITS(",'max_reject_ratio':0.4"), rows), "ROWS_REJECTED", "",

@@ -3,7 +3,6 @@
 #include "ingest_kit.h"
 
 #include "ingest/build.h"
-#include "ingest/duck.h"
 #include "ingest/parquet_pages.h"
 
 #include <sys/stat.h>
@@ -21,20 +20,6 @@ static enum st build(json_t **rows, struct kit *kit, const struct ingest_progres
     kit_path(kit->task.directory, kit, name);
     kit_ok(fs_mkdir(kit->task.directory, 0700));
     return kit_build(rows, NULL, &kit->task, progress);
-}
-
-/* A Parquet file of the kit with the rows of this SELECT. */
-static void write_parquet(const struct kit *kit, const char *name, const char *select)
-{
-    char path[FS_PATH_MAX], sql[FS_PATH_MAX + 1000];
-    struct duck *d;
-    kit_path(path, kit, name);
-    char *files[] = {path};
-    kit_ok(duck_open(&d, &(struct duck_options){0, 1, files, 1}));
-    snprintf(sql, sizeof sql, "COPY (%s) TO '%s' (FORMAT parquet, USE_TMP_FILE false)", select,
-             path);
-    kit_ok(duck_run(d, "writing a Parquet file", sql));
-    duck_close(d);
 }
 
 static void add(struct kit *kit, const char *name)
@@ -64,7 +49,7 @@ static void a_directory_named_like_a_column_is_only_a_directory(void **state)
     kit_ok(fs_path(first, "%s/%s", kit->task.directory, TASK_SEGMENT));
 
     kit_define(kit, THINGS("parquet"));
-    write_parquet(kit, "colour=Wrong/a.parquet", "SELECT '1' AS id, 'red' AS colour");
+    kit_write_parquet(kit, "colour=Wrong/a.parquet", "SELECT '1' AS id, 'red' AS colour");
     add(kit, "colour=Wrong/a.parquet");
     kit_ok(build(&rows, kit, NULL));
     json_decref(rows);
@@ -89,7 +74,7 @@ static void a_directory_named_like_a_column_is_only_a_directory(void **state)
     kit_define(kit, "{'name':'t','sources':{'t':{'format':'parquet'}},'prepare':"
                     "'SELECT id, more FROM t','key':{'fields':['id']},"
                     "'record':{'more':'VARCHAR'}}");
-    write_parquet(kit, "more=1/a.parquet", "SELECT '1' AS id, 'red' AS colour");
+    kit_write_parquet(kit, "more=1/a.parquet", "SELECT '1' AS id, 'red' AS colour");
     add(kit, "more=1/a.parquet");
     kit_fails(build_bind(&kit->task), "SQL", "/prepare, line 1, column 12", NULL);
 }
@@ -213,10 +198,10 @@ static void parquet_columns_are_those_that_are_declared(void **state)
         "{'name':'t','sources':{'t':{'format':'parquet','columns':{'id':'VARCHAR',"
         "'colour':'VARCHAR'},'columns_complete':true}},'prepare':'SELECT id, colour FROM t',"
         "'key':{'fields':['id']},'record':{'colour':'VARCHAR'}}";
-    write_parquet(kit, "a.parquet", "SELECT '1' AS id, 'red' AS COLOUR");
-    write_parquet(kit, "b.parquet", "SELECT '2' AS id, 'red' AS colour, 7 AS Secret");
-    write_parquet(kit, "c.parquet", "SELECT '2' AS id");
-    write_parquet(kit, "d.parquet", "SELECT 'red' AS colour, '2' AS id");
+    kit_write_parquet(kit, "a.parquet", "SELECT '1' AS id, 'red' AS COLOUR");
+    kit_write_parquet(kit, "b.parquet", "SELECT '2' AS id, 'red' AS colour, 7 AS Secret");
+    kit_write_parquet(kit, "c.parquet", "SELECT '2' AS id");
+    kit_write_parquet(kit, "d.parquet", "SELECT 'red' AS colour, '2' AS id");
     kit_define(kit, complete);
     add(kit, "a.parquet");
     kit_ok(build_bind(&kit->task));
@@ -299,7 +284,7 @@ static void write_thing(const struct kit *kit, const char *name, bool parquet, c
     snprintf(text, sizeof text, parquet ? "SELECT '1' AS id, '%s' AS colour" : "id,colour\n1,%s\n",
              colour);
     if (parquet)
-        write_parquet(kit, name, text);
+        kit_write_parquet(kit, name, text);
     else
         kit_write(kit, name, text);
 }
@@ -345,8 +330,8 @@ static void a_parquet_file_that_is_cut_or_damaged_is_refused(void **state)
     struct kit *kit = *state;
     struct buf text;
     json_t *rows;
-    write_parquet(kit, "a.parquet",
-                  "SELECT md5(i::VARCHAR) AS id, 'red' AS colour FROM range(50000) r(i)");
+    kit_write_parquet(kit, "a.parquet",
+                      "SELECT md5(i::VARCHAR) AS id, 'red' AS colour FROM range(50000) r(i)");
     char path[FS_PATH_MAX];
     kit_path(path, kit, "a.parquet");
     buf_init(&text, 64u << 20);
@@ -481,8 +466,8 @@ static void the_ledger_has_the_sha256_of_every_file(void **state)
     assert_sum(rows, 1, kit, "b.csv");
     json_decref(rows);
 
-    write_parquet(kit, "a.parquet",
-                  "SELECT i::VARCHAR AS id, 'red' AS colour FROM range(1000) r(i)");
+    kit_write_parquet(kit, "a.parquet",
+                      "SELECT i::VARCHAR AS id, 'red' AS colour FROM range(1000) r(i)");
     kit_define(kit, THINGS("parquet"));
     add(kit, "a.parquet");
     kit_ok(build(&rows, kit, NULL));

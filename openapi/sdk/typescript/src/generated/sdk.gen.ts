@@ -283,7 +283,7 @@ export const getVersion = <ThrowOnError extends boolean = false>(options: Option
 
 /**
  * Records that a version was built without
- * Where the records of the files are that could not be read, in the order of the files, without their values; also of a version that failed for them. At most 1,000 are listed, of the 100 newest versions: `unparsable` counts all, and `complete` is true when this page is the last and nothing is left out. Prepared rows that were rejected have no place in a file; `rules` counts both.
+ * Where the records of the files are that could not be read, then where the prepared rows come from that were rejected, each in the order of the files, without their values; also of a version that failed for them. A prepared row has a place where `prepare` does no more than pick rows and columns of one source. At most 1,000 are listed, of the 100 newest versions: `unparsable`, `rejected` and `rules` count all, and `complete` is true when this page is the last and nothing is left out.
  */
 export const listRejects = <ThrowOnError extends boolean = false>(options: Options<ListRejectsData, ThrowOnError>) => {
     return (options.client ?? client).get<ListRejectsResponses, ListRejectsErrors, ThrowOnError>({

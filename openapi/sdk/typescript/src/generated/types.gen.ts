@@ -236,7 +236,7 @@ export type RejectList = {
      */
     rejected: number | null;
     /**
-     * How many of the unparsable records have their place listed
+     * How many of both have their place listed
      */
     listed: number | null;
     rules: Array<RejectRule> | null;
@@ -244,11 +244,11 @@ export type RejectList = {
         source: string;
         file: string;
         /**
-         * Where the record begins
+         * Where the record begins; of Parquet the number of the row, from 1
          */
         line: number;
         /**
-         * Of CSV the field's number; of NDJSON the declared column's; null for the whole record
+         * Of CSV the field's number; of NDJSON the declared column's; null for the whole record or row
          */
         column: number | null;
         rule: string;
