@@ -240,7 +240,7 @@ enum st collect_check(const struct collect_ledger *ledger,
     st = st_hint(st,
                  "key_FIELD: null or not what its normaliser takes; cast_FIELD: not of its "
                  "declared type%s%s; \"max_reject_ratio\" says how many may be",
-                 placed ? "; such rows are at "
+                 placed ? "; the first rejected rows: "
                         : " (in the source's \"columns\", file and line are told)",
                  placed ? places.data : "");
     buf_release(&text);

@@ -85,6 +85,8 @@ void rejects_say(struct buf *out, const struct rejects *r, size_t from,
     for (size_t i = from; i < r->listed && i < from + SAID; i++) {
         buf_addstr(out, i == from ? "" : ", ");
         add_place(out, &r->list[i], files);
+        if (r->list[i].rule)
+            buf_addf(out, " %s", r->list[i].rule);
     }
 }
 

@@ -41,7 +41,8 @@ const char *rejects_code(enum store_format format, enum record_fault fault);
 enum st rejects_fail(const struct rejects *r, const struct store_source *s,
                      const struct task_source *files, uint64_t read) ST_MUST_USE;
 
-/* "a.csv:3:4, b.csv:7": of the list from its `from`-th on, a few. */
+/* "a.csv:3:4, b.csv:7", rules of prepared rows behind them: of the list from its `from`-th on, a
+ * few. */
 void rejects_say(struct buf *out, const struct rejects *r, size_t from,
                  const struct task_source *files);
 
