@@ -218,7 +218,8 @@ static enum st add_record(struct collect_worker *w, size_t row)
         st = add_key(key, fields, w, row);
     if (st)
         return st;
-    sort_lane_expect(w->lane, key);
+    if (w->lane)
+        sort_lane_expect(w->lane, key);
     w->input = w->shared->plan->inputs;
     buf_reset(&w->payload);
     if (def->duplicate_order[0]) {
