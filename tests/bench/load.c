@@ -5,8 +5,9 @@
  *
  * usage: bench_load PORT PATH TOKEN BODIES CONNECTIONS RATE SECONDS RESULT
  *
- * Sends POST PATH with a line of the file BODIES each, RATE a second (0: closed loop, each
- * connection asks again when it is answered), for SECONDS or until SIGTERM. RESULT gets five
+ * Sends POST PATH with a line of the file BODIES each, or, where PATH ends with a slash, GET PATH
+ * with the line behind it; RATE a second (0: closed loop, each connection asks again when it is
+ * answered), for SECONDS or until SIGTERM. RESULT gets five
  * doubles a request: the moments at which it should have been sent, was sent, and was answered, in
  * microseconds of CLOCK_MONOTONIC; the status (0: the connection broke); and the version that the
  * answer names. Requests take connections in turn, so that every worker of the server has some. */
@@ -43,6 +44,7 @@ struct connection {
 
 struct client {
     const char *port, *path, *token;
+    bool gets;
     char **bodies;
     size_t body_count, body_next;
     double interval; /* us; 0: closed loop */
@@ -130,10 +132,14 @@ static void ask(struct client *c, double due)
     struct connection *n = take_idle(c);
     const char *body = c->bodies[c->body_next++ % c->body_count];
     char text[ANSWER_MAX];
-    int len = snprintf(text, sizeof text,
-                       "POST %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n"
-                       "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-                       c->path, c->token, strlen(body), body);
+    int len = c->gets
+                  ? snprintf(text, sizeof text,
+                             "GET %s%s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n\r\n",
+                             c->path, body, c->token)
+                  : snprintf(text, sizeof text,
+                             "POST %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n"
+                             "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+                             c->path, c->token, strlen(body), body);
 
     n->due = due;
     n->sent = now_us();
@@ -241,6 +247,7 @@ int main(int argc, char **argv)
 
     c.port = argv[1];
     c.path = argv[2];
+    c.gets = *c.path && c.path[strlen(c.path) - 1] == '/';
     c.token = argv[3];
     c.interval = rate > 0 ? 1e6 / rate : 0;
     c.epoll = epoll_create1(EPOLL_CLOEXEC);

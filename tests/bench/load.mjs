@@ -11,7 +11,7 @@ export const sleep = (seconds) => new Promise((resolve) => { setTimeout(resolve,
 const sorted = (numbers) => Float64Array.from(numbers).sort();
 export const quantile = (numbers, q) => { const all = sorted(numbers); return all[Math.min(all.length - 1, Math.floor(all.length * q))]; };
 
-/** Asks for each of `bodies` in turn, `rate` times a second (0: as fast as it can). */
+/** Asks for each of `bodies` in turn (of a path that ends with a slash: for what the lines name behind it), `rate` times a second (0: as fast as it can). */
 export class Load {
   constructor(server, path, token, bodies, rate, seconds) {
     this.result = join(tempDir('load'), 'result');

@@ -2,8 +2,10 @@
 // records of a table that is not protected, and rollups; beside nginx and bare libmicrohttpd answering the same
 // requests with a constant, and webdis reading the same record from Redis, without any authentication. The server has
 // one core, the client the other. The servers take turns within one run, so that all meet the same noise, and what
-// counts is the median. The CPU is that of the server's processes, all threads of them, while wrk asks. At the end perf,
-// where it is installed, says where the CPU of a lookup and of a batch goes.
+// counts is the median. The CPU is that of the server's processes, all threads of them, while wrk asks. Then lookups and
+// records again, everline and nginx asked at the same rate, which either has time for: in a closed loop a server that is
+// faster than the client keeps it awake, and a slower one pays for waking it. At the end perf, where it is installed,
+// says where the CPU of a lookup and of a batch goes.
 // usage: tests/bench/lookup [--rounds N] [--seconds N]     N rounds (7), each of N seconds (2) per server
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -12,6 +14,7 @@ import { parseArgs } from 'node:util';
 import { Data } from '../kit/everline.mjs';
 import { definitionPath } from '../kit/lifeline.mjs';
 import { buildDir, run, sourceDir } from '../kit/process.mjs';
+import { Load } from './load.mjs';
 import { cpuUs, pin, startBare, startNginx, startWebdis } from './peers.mjs';
 import { hasPerf, shares } from './rooms.mjs';
 
@@ -74,6 +77,20 @@ async function measure({ name, requests, pids, url, count = 1 }, token, duration
   assert.ok(seen.requests > 0 && seen.failed === 0 && seen.not_2xx === 0, `${name}: ${wrk.stdout}`);
   return { rps: seen.requests / seen.us * 1e6, cpu: cpu / seen.requests, keys: count * seen.requests / cpu * 1e6,
     p50: seen.p50_us / 1e3, p99: seen.p99_us / 1e3 };
+}
+
+/** The median CPU of a request of each side, in microseconds, when all are asked `rate` times a second. */
+async function atRate(rate, sides, token, rounds, seconds) {
+  const cpu = sides.map(() => []);
+  for (let round = 0; round < rounds; round++)
+    for (const [i, { name, pids, url, path, lines }] of sides.entries()) {
+      const before = cpuUs(pids), load = new Load({ port: new URL(url).port }, path, token, lines, rate, seconds);
+      await pin([load.process.child.pid], CLIENT_CORE);
+      const samples = await load.samples();
+      assert.ok(samples.length > 0.99 * rate * seconds && samples.every((one) => one.status === 200), `${name} at ${rate}/s`);
+      cpu[i].push((cpuUs(pids) - before) / samples.length);
+    }
+  return cpu.map(median);
 }
 
 /** Every request was answered with 2xx or 304, and every key was found: the server's own count. */
@@ -171,6 +188,15 @@ async function main() {
   for (const [what, ratio] of [['lookup/nginx', lookup / post], ['lookup/libmicrohttpd', lookup / library],
     ['libmicrohttpd/nginx', library / post], ['record/nginx', get / constant], ['304/200', same / get],
     ['record/webdis and Redis', get / redis], ['rollup/nginx', rollup / constant]]) row(what, '', ratio.toFixed(2));
+  for (const [what, mine, theirs, work] of [
+    ['lookup', 'lookup', 'nginx constant, POST', { path, lines: file('keys', asked.map(({ key }) => JSON.stringify({ key }))) }],
+    ['record', 'record', 'nginx constant, GET', { path: member, lines: file('ids', ids) }],
+  ]) {
+    const pair = [mine, theirs].map((name) => sides.find((side) => side.name === name));
+    const rate = Math.round(0.75 * Math.min(...pair.map((side) => side.median.rps)) / 1000) * 1000;
+    const [a, b] = await atRate(rate, pair.map((side) => ({ ...side, ...work })), token, rounds, seconds);
+    row(`${what}/nginx, ${rate}/s each`, '', (a / b).toFixed(2), `${a.toFixed(2)} us`, `${b.toFixed(2)} us`);
+  }
   row('batch, keys/s and core', '', Math.round(sides.at(-1).median.keys));
   await breakDown(sides[0], token, seconds, 1);
   await breakDown(sides.at(-1), token, seconds, BATCH);
