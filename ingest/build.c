@@ -138,25 +138,25 @@ static enum st judge_metrics(struct build *b)
     return judge_checks(&b->checks, def, &b->counts, &b->judged);
 }
 
-/* Fills places of the ledger, where each row comes from one record. That it cannot is no failure:
- * the version is good without. */
-static void find_places(struct build *b, struct duck *d, struct sources *sources,
-                        const struct collect_options *o)
+/* The plan whose rows say where they come from, if there is such a one: `plan` becomes it. */
+static enum st place_rows(struct build *b, struct plan *plan, struct duck *d,
+                          struct sources *sources)
 {
     const struct store_definition *def = b->task->definition;
     struct placed placed = {0};
-    struct plan plan = {0};
+    struct plan other = {0};
     enum st st = placed_find(&placed, d, def);
     if (!st)
         st = source_place(sources, placed.source, PLACED_SOURCE, placed.column);
     if (!st)
-        st = plan_bind_placed(&plan, d, def, &placed);
-    if (!st)
-        st = collect_places(&b->collected, &plan, def, o);
-    if (!st)
+        st = plan_bind_placed(&other, d, def, &placed);
+    if (!st) {
+        plan_release(plan);
+        *plan = other;
         b->placed = placed.source;
-    plan_release(&plan);
+    }
     placed_release(&placed);
+    return st == ST_NOMEM ? st : ST_OK; /* it does without */
 }
 
 /* From files to a full sorter; the database is gone afterwards, and its memory with it. */
@@ -167,7 +167,6 @@ static enum st gather(struct build *b)
     struct sources *sources = NULL;
     struct plan plan = {0};
     struct st_report report;
-    struct collect_options options = {b->sorter, t->tenant, hmac_key(t), b->progress};
     ingest_tell(b->progress, "reading", 0, 0);
     enum st st = open_database(&d, t);
     if (!st)
@@ -178,9 +177,11 @@ static enum st gather(struct build *b)
         st = source_open(&sources, d, t, b->progress);
     bool opened = !st;
     if (!st)
-        st = collect_rows(&b->collected, &plan, t->definition, &options);
-    if (!st && b->collected.rejected)
-        find_places(b, d, sources, &options);
+        st = place_rows(b, &plan, d, sources);
+    if (!st)
+        st =
+            collect_rows(&b->collected, &plan, t->definition,
+                         &(struct collect_options){b->sorter, t->tenant, hmac_key(t), b->progress});
     if (!st)
         st = collect_check(&b->collected, t->definition, &t->sources[b->placed]);
     if (!st && t->definition->check_count)

@@ -36,9 +36,7 @@ static void init_rules(struct collector *c)
 static enum st init_worker(struct collect_worker *w, const struct collector *c,
                            const struct collect_options *o, size_t lane)
 {
-    *w = (struct collect_worker){.shared = c};
-    if (!c->plan->place)
-        w->lane = sorter_lane(o->sorter, lane);
+    *w = (struct collect_worker){.shared = c, .lane = sorter_lane(o->sorter, lane)};
     buf_init(&w->payload, PAYLOAD_MAX);
     w->broken_rules = calloc(c->rule_count, sizeof *w->broken_rules);
     if (!w->broken_rules)
@@ -89,8 +87,7 @@ static enum st take_rows(const struct duck_column *columns, size_t rows, void *c
     w->next_idle = c->idle;
     c->idle = w;
     c->prepared += rows;
-    ingest_tell(c->progress, c->phase, c->prepared,
-                c->expected ? c->expected : ingest_estimate(c->progress, c->prepared));
+    ingest_tell(c->progress, "preparing", c->prepared, ingest_estimate(c->progress, c->prepared));
     pthread_cond_signal(&c->is_idle);
     pthread_mutex_unlock(&c->lock);
     return st;
@@ -144,68 +141,35 @@ static void list_places(struct collect_ledger *ledger, const struct collector *c
         ledger->places.list[p].rule = rule_in(ledger->rules, ledger->places.list[p].rule);
 }
 
-static enum st collect(struct collect_ledger *ledger, struct collector *c,
-                       const struct collect_options *o)
-{
-    const struct store_definition *def = c->definition;
-    pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->is_idle, NULL);
-    c->rule_count = def->key.field_count + (def->key.sort ? 1 : 0) + c->plan->cast_count + 2 +
-                    def->rollup_count + def->check_count;
-    c->rules = calloc(c->rule_count, sizeof *c->rules);
-    enum st st = c->rules ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
-    if (st)
-        goto done;
-    init_rules(c);
-    st = init_workers(c, o);
-    if (st)
-        goto done;
-    ingest_tell(c->progress, c->phase, 0, c->expected);
-    st = duck_each(c->plan->statement, take_rows, c);
-    add_up(ledger, c);
-    if (!st)
-        st = list_rules(&ledger->rules, c);
-    if (!st)
-        list_places(ledger, c);
-done:
-    release_workers(c);
-    free(c->rules);
-    pthread_cond_destroy(&c->is_idle);
-    pthread_mutex_destroy(&c->lock);
-    return st;
-}
-
-enum st collect_rows(struct collect_ledger *ledger, struct plan *plan,
+enum st collect_rows(struct collect_ledger *ledger, const struct plan *plan,
                      const struct store_definition *definition, const struct collect_options *o)
 {
-    struct collector c = {
-        .definition = definition, .plan = plan, .progress = o->progress, .phase = "preparing"};
-    return collect(ledger, &c, o);
-}
-
-/* ---- where they are ---- */
-
-enum st collect_places(struct collect_ledger *ledger, struct plan *placed,
-                       const struct store_definition *definition, const struct collect_options *o)
-{
-    struct collect_ledger again = {0};
-    struct collector c = {.definition = definition,
-                          .plan = placed,
-                          .progress = o->progress,
-                          .phase = "locating",
-                          .expected = ledger->prepared};
-    enum st st = collect(&again, &c, o);
-    if (!st && (again.prepared != ledger->prepared || !json_equal(again.rules, ledger->rules)))
-        st = st_fail(ST_INVALID, "LEDGER", "other rows were rejected when they were looked for");
-    if (st) {
-        json_decref(again.rules);
-        rejects_release(&again.places);
-        return st;
-    }
-    json_decref(ledger->rules);
-    ledger->rules = again.rules;
-    ledger->places = again.places;
-    return ST_OK;
+    struct collector c = {.definition = definition, .plan = plan, .progress = o->progress};
+    pthread_mutex_init(&c.lock, NULL);
+    pthread_cond_init(&c.is_idle, NULL);
+    c.rule_count = definition->key.field_count + (definition->key.sort ? 1 : 0) + plan->cast_count +
+                   2 + definition->rollup_count + definition->check_count;
+    c.rules = calloc(c.rule_count, sizeof *c.rules);
+    enum st st = c.rules ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
+    if (st)
+        goto done;
+    init_rules(&c);
+    st = init_workers(&c, o);
+    if (st)
+        goto done;
+    ingest_tell(o->progress, "preparing", 0, 0);
+    st = duck_each(plan->statement, take_rows, &c);
+    add_up(ledger, &c);
+    if (!st)
+        st = list_rules(&ledger->rules, &c);
+    if (!st)
+        list_places(ledger, &c);
+done:
+    release_workers(&c);
+    free(c.rules);
+    pthread_cond_destroy(&c.is_idle);
+    pthread_mutex_destroy(&c.lock);
+    return st;
 }
 
 /* ---- how many they may be ---- */

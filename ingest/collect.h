@@ -14,7 +14,7 @@ struct collect_ledger {
     uint64_t unusable;                 /* of them: what cannot be cast, keyed or stored */
     uint64_t broken[STORE_CHECKS_MAX]; /* rows that break a row check, by check */
     json_t *rules; /* [{"rule","rows"}] of what rejected rows; the caller's, also after a failure */
-    struct rejects places; /* sorted, when they were asked for; the caller's; its rules are of
+    struct rejects places; /* sorted; of a placed plan; the caller's; its rules are of
                               `rules` */
 };
 
@@ -26,15 +26,9 @@ struct collect_options {
 };
 
 /* Streams `plan` into the sorter. */
-enum st collect_rows(struct collect_ledger *ledger, struct plan *plan,
+enum st collect_rows(struct collect_ledger *ledger, const struct plan *plan,
                      const struct store_definition *definition,
                      const struct collect_options *options) ST_MUST_USE;
-
-/* Looks at all rows again, of a placed plan, for where those come from that were rejected; they are
- * not sorted again. ST_INVALID, code LEDGER: they are others than the first time. */
-enum st collect_places(struct collect_ledger *ledger, struct plan *placed,
-                       const struct store_definition *definition,
-                       const struct collect_options *options) ST_MUST_USE;
 
 /* More unusable rows than `max_reject_ratio` of the definition: ST_INVALID, code ROWS_REJECTED,
  * with the rules and their counts, and the first places, as far as there are some, in these files.

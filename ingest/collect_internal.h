@@ -17,7 +17,7 @@ struct collect_rule {
 struct collect_worker {
     const struct collector *shared;
     struct store_hasher *hasher;
-    struct sort_lane *lane; /* NULL: records are only looked at */
+    struct sort_lane *lane;
     struct buf payload;
     const struct duck_column *columns; /* of the chunk */
     const unsigned char *input;        /* of the row's next term */
@@ -39,8 +39,6 @@ struct collector {
     struct collect_worker *workers;
     size_t worker_count;
     const struct ingest_progress *progress;
-    const char *phase;
-    uint64_t expected; /* rows; 0: nobody knows */
 
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t is_idle;

@@ -218,8 +218,7 @@ static enum st add_record(struct collect_worker *w, size_t row)
         st = add_key(key, fields, w, row);
     if (st)
         return st;
-    if (w->lane)
-        sort_lane_expect(w->lane, key);
+    sort_lane_expect(w->lane, key);
     w->input = w->shared->plan->inputs;
     buf_reset(&w->payload);
     if (def->duplicate_order[0]) {
@@ -232,7 +231,7 @@ static enum st add_record(struct collect_worker *w, size_t row)
         st = add_rollup(w, &def->rollups[r], &at, row);
     if (!st && def->judged.metric_count)
         st = add_rollup(w, &def->judged, &at, row);
-    return st || !w->lane ? st : sort_lane_add(w->lane, key, w->payload.data, w->payload.len);
+    return st ? st : sort_lane_add(w->lane, key, w->payload.data, w->payload.len);
 }
 
 enum st collect_chunk(struct collect_worker *w, const struct duck_column *columns, size_t rows)

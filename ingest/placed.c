@@ -1,12 +1,11 @@
-/* `prepare` is run once more with a column more, which says where a row comes from. A column that
- * is always there would not do: `SELECT *` would see it, and so would DISTINCT. So the syntax tree
- * is changed: another relation in FROM, and one more item in the list.
+/* `prepare` with a column more, which says where a row comes from. A column that is always there
+ * would not do: `SELECT *` would see it, and so would DISTINCT. So the syntax tree is changed:
+ * another relation in FROM, and one more item in the list.
  *
  * Three things must hold. The column changes nothing but itself: no name in the tree can mean it,
  * and nothing but a plain star stands for all columns of the relation (a row as a whole would have
- * it, too). A row is made of one record: ingest/plan_placed.c sees to that. And the rows are the
- * same again: volatile functions are refused anyway (ingest/syntax_walk.c), and whoever runs it
- * compares its counts with those of the first run (ingest/collect.c).
+ * it, too). A row is made of one record, and without the column all is made as it was: of both
+ * ingest/plan_placed.c makes sure. Volatile functions are refused anyway (ingest/syntax_walk.c).
  */
 #include "ingest/placed.h"
 

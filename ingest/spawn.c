@@ -30,8 +30,7 @@ struct spawn {
 /* Phases are static strings on this side too: whatever a child says is only looked up. */
 static const char *phase_named(const char *name)
 {
-    static const char *const phases[] = {"reading",  "preparing", "locating",
-                                         "checking", "sorting",   "building"};
+    static const char *const phases[] = {"reading", "preparing", "checking", "sorting", "building"};
     for (size_t i = 0; i < sizeof phases / sizeof *phases; i++)
         if (!strcmp(phases[i], name))
             return phases[i];

@@ -74,7 +74,7 @@ test('rows that a check rejects are in the ledger and not in the version', async
   assert.equal(row.checks[0].state, 'rejected');
   const job = JSON.parse(await data.ok(['get', `/v1/jobs/${row.job}`], { tenant: 'dev' }));
   assert.deepEqual(job.timeline.map(({ phase }) => phase),
-    ['reading', 'preparing', 'locating', 'checking', 'sorting', 'building', 'verifying', 'warming']);
+    ['reading', 'preparing', 'checking', 'sorting', 'building', 'verifying', 'warming']);
   await until('the rejected record is gone', async () =>
     (await server.get('/v1/datasets/things/records/t00000', token)).status === 404);
 });

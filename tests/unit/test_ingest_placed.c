@@ -282,73 +282,6 @@ static void rows_of_parquet_have_their_number(void **state)
     assert_places(kit, "parquet", "");
 }
 
-static void change_when_locating(const char *phase, uint64_t rows, uint64_t total, void *ctx)
-{
-    (void)rows;
-    (void)total;
-    if (!strcmp(phase, "locating"))
-        kit_write(ctx, "a.csv", "id,n\nother,Secret\n");
-}
-
-static void a_file_that_changes_before_it_is_read_again_fails_the_batch(void **state)
-{
-    struct kit *kit = *state;
-    struct ingest_progress progress = {.fn = change_when_locating, .ctx = kit};
-    json_t *rows;
-    define(kit, "SELECT id, n FROM t");
-    kit_path(kit->task.directory, kit, "build");
-    kit_ok(fs_mkdir(kit->task.directory, 0700));
-    kit_fails(kit_build(&rows, NULL, &kit->task, &progress), "SOURCE_CHANGED", "", "Secret");
-}
-
-/* What the second look finds is not used, where it is not what the first one found. */
-static void places_of_other_rows_are_not_taken(void **state)
-{
-    struct kit *kit = *state;
-    struct duck *d;
-    struct spill *spill;
-    struct sources *sources;
-    struct placed placed;
-    struct plan plan, placed_plan;
-    struct collect_ledger found = {0};
-    struct collect_options options = {.tenant = "dev"};
-    define(kit, "SELECT id, n FROM t");
-    const struct task *t = &kit->task;
-    char *files[] = {t->sources[0].files[0].path, t->sources[0].files[1].path,
-                     t->sources[1].files[0].path};
-    kit_ok(duck_open(&d, &(struct duck_options){0, 1, files, 3}));
-    kit_ok(source_bind(d, t));
-    kit_ok(plan_bind(&plan, d, t->definition));
-    kit_ok(source_open(&sources, d, t, NULL));
-    kit_ok(placed_find(&placed, d, t->definition));
-    kit_ok(source_place(sources, placed.source, PLACED_SOURCE, placed.column));
-    kit_ok(plan_bind_placed(&placed_plan, d, t->definition, &placed));
-    kit_ok(spill_open(&spill, kit->dir));
-    kit_ok(sorter_new(&options.sorter, spill, store_record_key_bytes(&t->definition->key), 1u << 20,
-                      1));
-    kit_ok(collect_rows(&found, &plan, t->definition, &options));
-    json_t *rules = json_deep_copy(found.rules);
-    found.prepared++;
-    assert_int_equal(collect_places(&found, &placed_plan, t->definition, &options), ST_INVALID);
-    found.prepared--;
-    json_integer_set(json_object_get(json_array_get(found.rules, 0), "rows"), 2);
-    assert_int_equal(collect_places(&found, &placed_plan, t->definition, &options), ST_INVALID);
-    assert_int_equal(found.places.listed, 0);
-    json_decref(found.rules);
-    found.rules = rules;
-    kit_ok(collect_places(&found, &placed_plan, t->definition, &options));
-    assert_int_equal(found.places.listed, 4);
-    json_decref(found.rules);
-    rejects_release(&found.places);
-    sorter_free(options.sorter);
-    spill_close(spill);
-    plan_release(&placed_plan);
-    plan_release(&plan);
-    placed_release(&placed);
-    source_close(sources);
-    duck_close(d);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,8 +292,6 @@ int main(void)
         kit_test(any_number_of_threads_lists_the_same),
         kit_test(rows_of_ndjson_have_a_place),
         kit_test(rows_of_parquet_have_their_number),
-        kit_test(a_file_that_changes_before_it_is_read_again_fails_the_batch),
-        kit_test(places_of_other_rows_are_not_taken),
     };
     return cmocka_run_group_tests_name("ingest_placed", tests, NULL, NULL);
 }

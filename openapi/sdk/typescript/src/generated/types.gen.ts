@@ -609,7 +609,7 @@ export type Job = {
      */
     progress: {
         /**
-         * reading, preparing, locating (of rejected rows), checking (where there are checks), sorting, building, verifying, or warming: by the servers, and its end is the flip
+         * reading, preparing, checking (where there are checks), sorting, building, verifying, or warming: by the servers, and its end is the flip
          */
         phase: string;
         rows: number;
