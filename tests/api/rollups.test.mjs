@@ -111,7 +111,7 @@ async function paged(query, limit, whole) {
     items.push(...reply.json.items);
     cursor = reply.json.next;
     pages += 1;
-  } while (cursor);
+  } while (cursor && pages < whole);
   assert.equal(pages, Math.ceil(whole / limit));
   return items;
 }

@@ -282,6 +282,50 @@ static void rows_of_parquet_have_their_number(void **state)
     assert_places(kit, "parquet", "");
 }
 
+/* What stands for `prepare` gives what it gives, whatever became of it on the way. */
+static void a_statement_that_is_made_in_another_way_is_not_taken(void **state)
+{
+    static const struct {
+        const char *sql;
+        enum st status;
+    } CASES[] = {
+        {"SELECT t.id, t.n, t.\"#place\" FROM \"#\".source AS t WHERE (t.n > '1')", ST_OK},
+        {"SELECT t.id, t.n, t.\"#place\" FROM \"#\".source AS t WHERE (t.n > '2')", ST_NOT_FOUND},
+        {"SELECT t.id, t.n, t.\"#place\" FROM \"#\".source AS t", ST_NOT_FOUND},
+        {"SELECT t.id, (t.n || '') AS n, t.\"#place\" FROM \"#\".source AS t WHERE (t.n > '1')",
+         ST_NOT_FOUND},
+        {"SELECT t.n AS id, t.id AS n, t.\"#place\" FROM \"#\".source AS t WHERE (t.n > '1')",
+         ST_NOT_FOUND},
+        {"SELECT DISTINCT t.id, t.n, t.\"#place\" FROM \"#\".source AS t WHERE (t.n > '1')",
+         ST_NOT_FOUND},
+    };
+    struct kit *kit = *state;
+    define(kit, "SELECT id, n FROM t WHERE n > `1`");
+    const struct task *t = &kit->task;
+    char *files[] = {t->sources[0].files[0].path, t->sources[0].files[1].path,
+                     t->sources[1].files[0].path};
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        struct duck *d;
+        struct sources *sources;
+        struct placed placed;
+        struct plan plan, other;
+        kit_ok(duck_open(&d, &(struct duck_options){0, 1, files, 3}));
+        kit_ok(source_bind(d, t));
+        kit_ok(plan_bind(&plan, d, t->definition));
+        kit_ok(source_open(&sources, d, t, NULL));
+        kit_ok(placed_find(&placed, d, t->definition));
+        kit_ok(source_place(sources, placed.source, PLACED_SOURCE, placed.column));
+        buf_reset(&placed.sql);
+        buf_addstr(&placed.sql, CASES[i].sql);
+        assert_int_equal(plan_bind_placed(&other, d, t->definition, &placed), CASES[i].status);
+        plan_release(&other);
+        plan_release(&plan);
+        placed_release(&placed);
+        source_close(sources);
+        duck_close(d);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +336,7 @@ int main(void)
         kit_test(any_number_of_threads_lists_the_same),
         kit_test(rows_of_ndjson_have_a_place),
         kit_test(rows_of_parquet_have_their_number),
+        kit_test(a_statement_that_is_made_in_another_way_is_not_taken),
     };
     return cmocka_run_group_tests_name("ingest_placed", tests, NULL, NULL);
 }
