@@ -47,12 +47,13 @@ static uint64_t now_ms(void)
     return clock_steady_ns() / 1000000u;
 }
 
-void api_follower_event(struct buf *out, const json_t *job)
+void api_follower_event(struct buf *out, json_t *job)
 {
     const char *state = json_string_value(json_object_get(job, "state"));
     bool goes_on = state && (strcmp(state, "queued") == 0 || strcmp(state, "running") == 0);
 
     buf_addf(out, "event: %s\ndata: ", goes_on ? "progress" : "end");
+    json_object_del(job, "report"); /* who may see all of it is decided where it is asked for */
     jx_write(out, job, false);
     buf_addstr(out, "\n\n");
 }

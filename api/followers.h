@@ -25,6 +25,6 @@ struct MHD_Response *api_follow(struct api_followers *f, struct MHD_Connection *
                                 const char *tenant, const char *job, const char *first);
 
 /* One event of the stream, for a job as it is now. */
-void api_follower_event(struct buf *out, const json_t *job);
+void api_follower_event(struct buf *out, json_t *job);
 
 #endif

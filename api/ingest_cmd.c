@@ -116,27 +116,33 @@ static enum st make_job(json_t **job, const struct cmd_args *args)
 {
     char path[REMOTE_PATH_MAX];
     struct remote_call call = {.path = path};
-    json_t *sources = json_array();
+    json_t *sources = json_array(), *body = json_pack("{s:O}", "sources", sources);
     const char *source;
     enum st st = check_dataset(args);
 
     for (unsigned i = 0; !st && (source = cmd_list(args, "source", i)); i++)
         st = send_source(sources, args, source);
+    if (cmd_flag(args, "dry-run"))
+        json_object_set_new(body, "dry_run", json_true());
     if (!st)
         st = remote_path(path, "/v1/datasets/{}/ingests", cmd_operand(args, 0));
     if (!st)
-        st = remote_send(job, &call, args, json_pack("{s:O}", "sources", sources));
+        st = remote_send(job, &call, args, json_incref(body));
+    json_decref(body);
     json_decref(sources);
     return st;
 }
 
-/* What --output json promises: the version's row, whatever became of it. */
+/* What --output json promises: the version's row, or a dry run's report, whatever became of it. */
 static enum st print_row(const struct cmd_args *args, const json_t *job)
 {
     char path[REMOTE_PATH_MAX], scratch[64];
     json_t *row = NULL;
+    json_t *report = json_object_get(job, "report");
     enum st st = ST_OK;
 
+    if (json_is_object(report))
+        return commands_print(json_incref(report));
     if (!json_is_integer(json_object_get(job, "version")))
         return ST_OK;
     st = remote_path(path, "/v1/datasets/{}/versions/{}", cmd_operand(args, 0),

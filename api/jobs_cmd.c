@@ -1,6 +1,7 @@
 #include "api/act.h"
 #include "api/commands.h"
 #include "api/remote.h"
+#include "base/dry_run_text.h"
 #include "base/progress.h"
 #include "store/queue.h"
 
@@ -162,16 +163,23 @@ static bool has_ended(const json_t *job)
 enum st commands_job_end(const json_t *job, bool quiet)
 {
     const json_t *error = json_object_get(job, "error");
+    const json_t *report = json_object_get(job, "report");
     const char *state = text_of(job, "state");
+    bool dry_run = json_is_true(json_object_get(job, "dry_run"));
     char version[64];
 
-    if (strcmp(state, "succeeded") == 0 && quiet)
+    if (!quiet && json_is_object(report))
+        dry_run_print(report);
+    if (strcmp(state, "succeeded") == 0 && (quiet || dry_run))
         return ST_OK;
     if (strcmp(state, "succeeded") == 0) {
         printf("%s version %s: %s\n", text_of(job, "dataset"),
                commands_cell(job, "version", version), text_of(job, "outcome"));
         return ST_OK;
     }
+    if (strcmp(state, "held") == 0 && dry_run)
+        return st_fail(ST_HELD, "HELD",
+                       "a gate would hold this batch: a person would have to promote it");
     if (strcmp(state, "held") == 0)
         return st_hint(st_fail(ST_HELD, "HELD", "version %s is held: a person must look",
                                commands_cell(job, "version", version)),

@@ -63,9 +63,10 @@ static enum st check_source(const json_t *item, size_t i)
 
 static enum st read_spec(json_t **spec, int *priority, const struct api_request *request)
 {
-    static const char *const MEMBERS[] = {"sources", "priority", NULL};
+    static const char *const MEMBERS[] = {"sources", "priority", "dry_run", NULL};
     json_t *body = NULL, *sources = NULL;
     int64_t number = 0;
+    bool dry_run = false;
     enum st st = api_body_object(&body, request);
 
     if (!st)
@@ -82,10 +83,14 @@ static enum st read_spec(json_t **spec, int *priority, const struct api_request 
                       "/sources");
     if (!st)
         st = jx_integer(&number, body, "", "priority", 0, -STORE_PRIORITY_MAX, STORE_PRIORITY_MAX);
+    if (!st)
+        st = jx_boolean(&dry_run, body, "", "dry_run", false);
     for (size_t i = 0; !st && i < json_array_size(sources); i++)
         st = check_source(json_array_get(sources, i), i);
     if (!st)
         *spec = json_pack("{s:O}", "sources", sources);
+    if (!st && dry_run)
+        json_object_set_new(*spec, "dry_run", json_true());
     *priority = (int)number;
     json_decref(body);
     return st;
@@ -115,6 +120,7 @@ enum st api_op_create_ingest(struct api_reply *reply, struct api_request *reques
     struct store_job_request r = {.tenant = request->identity->tenant,
                                   .dataset = request->path_params[0],
                                   .actor = api_actor(actor, request)};
+    const char *dry_run = api_query(request, "dry_run");
     json_t *spec = NULL, *row = NULL;
     enum st st = api_visible(request);
 
@@ -122,6 +128,8 @@ enum st api_op_create_ingest(struct api_reply *reply, struct api_request *reques
     if (!st)
         st = request->received ? take_body(&spec, request, s)
                                : read_spec(&spec, &r.priority, request);
+    if (!st && dry_run && strcmp(dry_run, "false") != 0) /* also beside a body that names files */
+        json_object_set_new(spec, "dry_run", json_true());
     r.spec = spec;
     if (!st)
         st = api_hide_name(store_job_enqueue(job, &row, NULL, s, &r));
@@ -177,13 +185,32 @@ static enum st find_job(json_t **out, const struct api_request *request, struct 
     return st;
 }
 
+/* What a dry run says of the version that is served is for those who may compare versions:
+ * otherwise a batch of one row, of which nothing stays, would be a lookup. */
+static void hide_served(json_t *report)
+{
+    static const char *const OF_SERVED[] = {"previous", "change", "change_ratio"};
+    json_t *gate;
+    size_t i, j;
+
+    json_object_set_new(report, "diff", json_null());
+    json_array_foreach(json_object_get(report, "gates"), i, gate)
+    {
+        for (j = 0; j < sizeof OF_SERVED / sizeof OF_SERVED[0]; j++)
+            json_object_del(gate, OF_SERVED[j]);
+    }
+}
+
 enum st api_op_get_job(struct api_reply *reply, struct api_request *request, struct store *s,
                        struct store_wait *wait)
 {
     json_t *row = NULL;
     enum st st = find_job(&row, request, s);
+    json_t *report = json_object_get(row, "report");
 
     (void)wait;
+    if (json_is_object(report) && !auth_identity_has_scope(request->identity, AUTH_VERSIONS_WRITE))
+        hide_served(report);
     return st ? st : api_reply_json(reply, 200, row);
 }
 

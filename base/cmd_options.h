@@ -71,7 +71,7 @@ static const struct cmd_option CMD_INGEST[] = {
      "longest wait for servers to open it", false},
     {"lease", CMD_DURATION | CMD_LOCAL, "TIME", "30s",
      "a build that is silent for so long has failed", false},
-    {"dry-run", CMD_FLAG | CMD_ONCE | CMD_LOCAL, NULL, NULL,
+    {"dry-run", CMD_FLAG | CMD_ONCE, NULL, NULL,
      "everything but publish: print what it would change", false},
     {"output", CMD_STRING, "FORMAT", "table", "table or json: the version's row", false},
     CMD_OPTIONS_REMOTE,

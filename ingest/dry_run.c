@@ -1,25 +1,29 @@
 #include "ingest/dry_run.h"
 
-#include "ingest/spawn.h"
+#include "base/dry_run_text.h"
 #include "store/build_dir.h"
 #include "store/diff.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define PLACES_SAID 10 /* --output json has them all */
+/* ---- making the report ---- */
 
 static enum st tell(const char *phase, uint64_t done, uint64_t total, void *ctx)
 {
-    ingest_tell(ctx, phase, done, total);
-    return ST_OK;
+    const struct dry_run *d = ctx;
+
+    ingest_tell(d->progress, phase, done, total);
+    return d->tick_fn ? d->tick_fn(d->ctx) : ST_OK;
 }
 
 /* What differs between the current version and the built file; NULL without a current version. The
  * keys of another normaliser or HMAC key cannot be compared: then the rollups are. */
-static enum st compare(json_t **out, const struct batch *b, const struct task *t, uint64_t current)
+static enum st compare(json_t **out, const struct dry_run *d, const struct task *t,
+                       uint64_t current)
 {
-    struct store_diff *d = NULL;
+    struct store_diff *diff = NULL;
     char path[FS_PATH_MAX];
     struct buf text;
 
@@ -29,13 +33,13 @@ static enum st compare(json_t **out, const struct batch *b, const struct task *t
     buf_init(&text, 64u << 20);
     enum st st = fs_path(path, "%s/%s", t->directory, TASK_SEGMENT);
     for (int only_rollups = 0; !st && only_rollups < 2; only_rollups++) {
-        st = store_diff_begin_file(&d, b->store, b->tenant, t->document, current, path);
+        st = store_diff_begin_file(&diff, d->store, d->tenant, t->document, current, path);
         if (!st)
-            st = store_diff_run(d, only_rollups, tell, (void *)(uintptr_t)b->progress);
+            st = store_diff_run(diff, only_rollups, tell, (void *)(uintptr_t)d);
         if (!st)
-            store_diff_json(&text, d);
-        store_diff_free(d);
-        if (st != ST_CONFLICT || only_rollups)
+            store_diff_json(&text, diff);
+        store_diff_free(diff);
+        if (!st || only_rollups || strcmp(st_code(), "KEYS_NOT_COMPARABLE") != 0)
             break;
         st = ST_OK;
     }
@@ -47,57 +51,83 @@ static enum st compare(json_t **out, const struct batch *b, const struct task *t
     return st;
 }
 
-static void print_states(const char *what, const json_t *list)
+/* Judges and compares what was built; *report is filled up. */
+static enum st judge(json_t *report, bool *held, const struct dry_run *d, const struct task *t,
+                     bool built)
 {
-    size_t i;
-    json_t *item;
+    json_t *gates = NULL, *diff = NULL;
+    bool passed = true;
+    uint64_t current = 0;
+    enum st st =
+        store_gates_preview(&gates, &passed, &current, d->store, d->tenant, d->dataset, report);
 
-    json_array_foreach(list, i, item)
-        printf("%s %s: %s\n", what, json_string_value(json_object_get(item, "name")),
-               json_string_value(json_object_get(item, "state")));
+    if (!st && built)
+        st = compare(&diff, d, t, current);
+    *held = !passed;
+    json_object_set_new(report, "dataset", json_string(d->dataset));
+    json_object_set_new(report, "dry_run", json_true());
+    json_object_set_new(report, "current",
+                        current ? json_integer((json_int_t)current) : json_null());
+    json_object_set_new(report, "gates", gates ? gates : json_array());
+    if (!json_object_get(report, "checks")) /* it did not come to them */
+        json_object_set_new(report, "checks", json_array());
+    json_object_set_new(report, "diff", diff ? diff : json_null());
+    return st;
 }
 
-static long long number(const json_t *object, const char *name)
+enum st dry_run_make(json_t **report, bool *held, const struct dry_run *d, struct task *t)
 {
-    return (long long)json_number_value(json_object_get(object, name));
-}
+    struct st_report failure;
+    int lock;
+    enum st st = build_dir_make_unpublished(t->directory, &lock, d->store, d->lease);
 
-/* By rule, and the first places. */
-static void print_rejects(const json_t *rejects)
-{
-    size_t i;
-    json_t *item;
-
-    json_array_foreach(json_object_get(rejects, "rules"), i, item)
-        printf("rejected by %s: %lld\n", json_string_value(json_object_get(item, "rule")),
-               number(item, "rows"));
-    json_array_foreach(json_object_get(rejects, "places"), i, item)
-    {
-        if (i == PLACES_SAID)
-            break;
-        printf("  %s:%lld", json_string_value(json_object_get(item, "file")), number(item, "line"));
-        if (number(item, "column"))
-            printf(":%lld", number(item, "column"));
-        printf(" %s\n", json_string_value(json_object_get(item, "rule")));
+    *report = NULL;
+    *held = false;
+    if (!st)
+        st = spawn_run(NULL, CHILD_BIND, t, d->progress, d->tick_fn, d->ctx);
+    if (!st)
+        st = spawn_run(report, CHILD_BUILD, t, d->progress, d->tick_fn, d->ctx);
+    st_save(&failure, st);
+    enum st judged = *report ? judge(*report, held, d, t, !st) : ST_OK;
+    if (judged) {
+        json_decref(*report);
+        *report = NULL;
     }
+    if (judged && !st)
+        st_save(&failure, judged);
+    build_dir_remove(t->directory, &lock);
+    return failure.status ? st_restore(&failure) : ST_OK;
 }
 
-static void print_summary(const struct batch *b, const json_t *report, uint64_t current)
+/* ---- what is kept of it ---- */
+
+static bool fits(const json_t *report)
 {
-    const json_t *rows = json_object_get(report, "rows"), *diff = json_object_get(report, "diff");
-    const json_t *records = json_object_get(diff, "records");
+    char *text = jx_text(report, false);
+    bool small = text && strlen(text) <= DRY_RUN_BRIEF_MAX;
 
-    printf("%s: not published; %lld rows read, %lld accepted, %lld rejected, %lld duplicates\n",
-           b->dataset, number(rows, "read"), number(rows, "accepted"), number(rows, "rejected"),
-           number(rows, "duplicates"));
-    print_rejects(json_object_get(report, "rejects"));
-    print_states("check", json_object_get(report, "checks"));
-    print_states("gate", json_object_get(report, "gates"));
-    if (json_is_object(records))
-        printf("against version %llu: %lld added, %lld removed, %lld changed\n",
-               (unsigned long long)current, number(records, "added"), number(records, "removed"),
-               number(records, "changed"));
+    free(text);
+    return small;
 }
+
+json_t *dry_run_brief(const json_t *report)
+{
+    static const char *const LISTS[] = {"diff", "gates", "checks", "rejects", "rows"};
+    json_t *brief = json_deep_copy(report), *diff = json_object_get(brief, "diff"), *source;
+    size_t i;
+
+    json_object_del(brief, "used");
+    json_object_del(json_object_get(brief, "rejects"), "places");
+    json_object_del(diff, "samples");
+    json_object_del(diff, "dataset");
+    json_array_foreach(json_object_get(json_object_get(brief, "rows"), "sources"), i, source)
+        json_object_del(source, "files");
+    for (i = 0; i < sizeof LISTS / sizeof LISTS[0] && !fits(brief); i++)
+        json_object_set_new(brief, LISTS[i], json_null());
+    return brief;
+}
+
+/* ---- the command ---- */
 
 static enum st print_report(const json_t *report)
 {
@@ -112,56 +142,24 @@ static enum st print_report(const json_t *report)
     return st;
 }
 
-/* Judges and compares what was built; *report is filled up. */
-static enum st judge(json_t *report, bool *passed, uint64_t *current, const struct batch *b,
-                     const struct task *t, bool built)
-{
-    json_t *gates = NULL, *diff = NULL;
-    enum st st =
-        store_gates_preview(&gates, passed, current, b->store, b->tenant, b->dataset, report);
-
-    if (!st && built)
-        st = compare(&diff, b, t, *current);
-    json_object_set_new(report, "dataset", json_string(b->dataset));
-    json_object_set_new(report, "dry_run", json_true());
-    json_object_set_new(report, "current",
-                        *current ? json_integer((json_int_t)*current) : json_null());
-    json_object_set_new(report, "gates", gates ? gates : json_array());
-    json_object_set_new(report, "diff", diff ? diff : json_null());
-    return st;
-}
-
 enum st dry_run(const struct batch *b, struct task *t, bool json)
 {
-    json_t *report = NULL;
+    const struct dry_run d = {
+        .store = b->store, .tenant = b->tenant, .dataset = b->dataset, .progress = b->progress};
     struct st_report failure;
-    uint64_t current = 0;
-    bool passed = true;
-    int lock;
-    enum st st = build_dir_make_unpublished(t->directory, &lock, b->store);
+    json_t *report;
+    bool held;
 
-    if (!st)
-        st = spawn_run(NULL, CHILD_BIND, t, b->progress, NULL, NULL);
-    if (!st)
-        st = spawn_run(&report, CHILD_BUILD, t, b->progress, NULL, NULL);
-    st_save(&failure, st);
-    if (report) {
-        enum st judged = judge(report, &passed, &current, b, t, !st);
-        if (!st && judged)
-            st_save(&failure, st = judged);
-        if (json && !judged)
-            judged = print_report(report);
-        else if (!judged)
-            print_summary(b, report, current);
-        if (!st && judged)
-            st_save(&failure, st = judged);
-    }
-    build_dir_remove(t->directory, &lock);
+    st_save(&failure, dry_run_make(&report, &held, &d, t));
+    enum st st = report && json ? print_report(report) : ST_OK;
+    if (report && !json)
+        dry_run_print(report);
     json_decref(report);
-    if (st)
+    if (failure.status)
         return st_restore(&failure);
-    return passed ? ST_OK
-                  : st_fail(ST_HELD, "HELD",
-                            "a gate would hold this batch: a person would have to "
-                            "promote it");
+    if (st)
+        return st;
+    return held ? st_fail(ST_HELD, "HELD",
+                          "a gate would hold this batch: a person would have to promote it")
+                : ST_OK;
 }

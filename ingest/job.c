@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "ingest/dry_run.h"
 #include "ingest/spawn.h"
 
 #include <signal.h>
@@ -52,6 +53,7 @@ struct pulse {
     const char *phase;
     uint64_t phase_ms, told_ms, rows, total;
     json_t *timeline;
+    json_t *report; /* of a dry run that came that far, or NULL */
 };
 
 static enum st extend(struct pulse *p)
@@ -192,6 +194,21 @@ static enum st build(struct pulse *p, struct task *t, struct store_build *build,
     return st;
 }
 
+static enum st run_dry(struct pulse *p, struct task *t)
+{
+    struct ingest_progress progress = {.fn = tell, .ctx = p};
+    struct job_run *r = p->run;
+    const struct dry_run d = {.store = r->store,
+                              .tenant = r->lease->tenant,
+                              .dataset = r->lease->dataset,
+                              .lease = r->lease,
+                              .progress = &progress,
+                              .tick_fn = beat,
+                              .ctx = p};
+
+    return dry_run_make(&p->report, &r->held, &d, t);
+}
+
 static enum st run_leased(struct pulse *p, struct task *t)
 {
     struct ingest_progress progress = {.fn = tell, .ctx = p};
@@ -217,6 +234,7 @@ static enum st run_leased(struct pulse *p, struct task *t)
         st = st_restore(&report);
     }
     store_build_free(started);
+    r->held = !st && r->outcome == STORE_HELD_BACK;
     return st;
 }
 
@@ -240,7 +258,7 @@ static const char *end_state(const struct job_run *r, const struct st_report *re
 {
     if (report->status)
         return failed_state(report);
-    return r->outcome == STORE_HELD_BACK ? "held" : "succeeded";
+    return r->held ? "held" : "succeeded";
 }
 
 /* Another attempt is worth while when nothing was wrong with the batch. */
@@ -250,11 +268,14 @@ static bool is_given_back(const struct job_run *r, const struct st_report *repor
            (interrupted || strcmp(report->code, "CHILD_DIED") == 0);
 }
 
-static enum st end(const struct job_run *r, const struct st_report *report, const json_t *timeline)
+static enum st end(const struct job_run *r, const struct st_report *report, const json_t *timeline,
+                   const json_t *found)
 {
     json_t *result = json_pack("{s:O}", "timeline", timeline);
     enum st st;
 
+    if (found)
+        json_object_set_new(result, "report", dry_run_brief(found));
     if (report->status)
         add_error(result, r->version, report);
     if (report->status == ST_FENCED)
@@ -273,10 +294,11 @@ enum st job_run(struct job_run *r, struct task *t)
     struct pulse p = {.run = r, .start_ms = now_ms, .beat_ms = now_ms, .timeline = json_array()};
     struct st_report report;
 
-    st_save(&report, run_leased(&p, t));
+    st_save(&report, r->dry_run ? run_dry(&p, t) : run_leased(&p, t));
     end_phase(&p, clock_boot_ms());
-    if (end(r, &report, p.timeline))
+    if (end(r, &report, p.timeline, p.report))
         log_failure(LOG_LEVEL_ERROR, "job", "the job's end could not be recorded");
+    json_decref(p.report);
     json_decref(p.timeline);
     return report.status ? st_restore(&report) : ST_OK;
 }
@@ -288,7 +310,7 @@ enum st job_refuse(struct store *s, const struct store_lease *lease, enum st sta
     struct st_report report;
 
     st_save(&report, status);
-    if (end(&r, &report, timeline))
+    if (end(&r, &report, timeline, NULL))
         log_failure(LOG_LEVEL_ERROR, "job", "the job's end could not be recorded");
     json_decref(timeline);
     return st_restore(&report);

@@ -1,5 +1,5 @@
-/* A leased job, from its files to its end: bind, build, seal, publish, with the heartbeat, the
- * progress and the timeline of it. Room-private. */
+/* A leased job, from its files to its end: bind, build, seal, publish, or a dry run; with the
+ * heartbeat, the progress and the timeline of it. Room-private. */
 #ifndef EVERLINE_INGEST_JOB_H
 #define EVERLINE_INGEST_JOB_H
 
@@ -16,10 +16,12 @@ struct job_run {
     uint64_t lease_ms;   /* silent for longer, it is given up: it publishes nothing any more */
     uint64_t timeout_ms; /* from the lease to the end; 0: none */
     bool redelivered;    /* a signal, or the death of the child, gives the job back */
+    bool dry_run;        /* publishes nothing; the job gets what it found as its report */
     const struct ingest_progress *progress; /* hears what people see; or NULL */
     /* result */
     uint64_t version; /* 0: no row was made */
     enum store_outcome outcome;
+    bool held;
 };
 
 /* Runs it and ends it, whatever happens. A failure after the row was made leaves it FAILED and

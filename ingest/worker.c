@@ -80,7 +80,10 @@ static enum st fill_task(struct task *t, const struct worker *w, const struct st
 
 static void log_end(const struct job_run *r, enum st st)
 {
-    if (st == ST_OK)
+    if (st == ST_OK && r->dry_run)
+        log_event(LOG_LEVEL_INFO, "job", "%s of %s/%s was a dry run: %s", r->lease->job,
+                  r->lease->tenant, r->lease->dataset, r->held ? "held" : "succeeded");
+    else if (st == ST_OK)
         log_event(LOG_LEVEL_INFO, "job", "%s of %s/%s made version %llu: %s", r->lease->job,
                   r->lease->tenant, r->lease->dataset, (unsigned long long)r->version,
                   store_outcome_name(r->outcome));
@@ -97,7 +100,8 @@ static void run_job(const struct worker *w, const struct store_lease *lease, con
                           .lease_ms = w->options->lease_ms,
                           .adopt_timeout_ms = w->options->adopt_timeout_ms,
                           .timeout_ms = w->options->job_timeout_ms,
-                          .redelivered = true};
+                          .redelivered = true,
+                          .dry_run = json_is_true(json_object_get(spec, "dry_run"))};
     enum st st = fill_task(&t, w, lease, spec);
 
     st = st ? job_refuse(w->store, lease, st) : job_run(&run, &t);

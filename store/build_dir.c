@@ -86,10 +86,21 @@ enum st build_dir_make(int *fd, const char *path)
     }
 }
 
-enum st build_dir_make_unpublished(char path[FS_PATH_MAX], int *fd, struct store *s)
+enum st build_dir_make_leased(char path[FS_PATH_MAX], int *fd, const struct store *s,
+                              const struct store_lease *lease)
+{
+    enum st st = fs_path(path, "%s/%s.%u", s->build_dir, lease->job, lease->attempt);
+
+    return st ? st : build_dir_make(fd, path);
+}
+
+enum st build_dir_make_unpublished(char path[FS_PATH_MAX], int *fd, struct store *s,
+                                   const struct store_lease *lease)
 {
     *fd = -1;
     build_dir_sweep(s->build_dir);
+    if (lease)
+        return build_dir_make_leased(path, fd, s, lease);
     enum st st = fs_path(path, "%s/job-dry-run.%ld", s->build_dir, (long)getpid());
     return st ? st : build_dir_make(fd, path);
 }

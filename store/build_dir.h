@@ -4,7 +4,7 @@
 #define EVERLINE_STORE_BUILD_DIR_H
 
 #include "base/fs.h"
-#include "store/store.h"
+#include "store/queue.h"
 
 #include <stdbool.h>
 
@@ -12,8 +12,14 @@
  * lock. */
 enum st build_dir_make(int *fd, const char *path) ST_MUST_USE;
 
-/* One for a build that nobody will publish. */
-enum st build_dir_make_unpublished(char path[FS_PATH_MAX], int *fd, struct store *s) ST_MUST_USE;
+/* The one of a leased job; *path is where. */
+enum st build_dir_make_leased(char path[FS_PATH_MAX], int *fd, const struct store *s,
+                              const struct store_lease *lease) ST_MUST_USE;
+
+/* One for a build that nobody will publish; `lease` NULL: it is no job. Sweeps those of the dead.
+ */
+enum st build_dir_make_unpublished(char path[FS_PATH_MAX], int *fd, struct store *s,
+                                   const struct store_lease *lease) ST_MUST_USE;
 
 /* Removes it and gives up the lock; *fd -1: nothing. */
 void build_dir_remove(const char *path, int *fd);

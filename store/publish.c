@@ -26,14 +26,6 @@
 #define POLL_MS 5
 #define TICK_MS 100
 
-static enum st make_directory(struct store_build *b)
-{
-    enum st st =
-        fs_path(b->directory, "%s/%s.%u", b->store->build_dir, b->lease.job, b->lease.attempt);
-
-    return st ? st : build_dir_make(&b->directory_fd, b->directory);
-}
-
 /* ---- begin ---- */
 
 static void set_new_row(struct catalog_txn *t, json_t *row, const struct store_build *b,
@@ -132,7 +124,7 @@ enum st store_build_begin(struct store_build **out, struct store *s,
     build_dir_sweep(s->build_dir);
     st = create_row(b, definition, sources);
     if (!st) {
-        st = make_directory(b);
+        st = build_dir_make_leased(b->directory, &b->directory_fd, s, lease);
         if (st) {
             struct st_report report;
             st_save(&report, st);

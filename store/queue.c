@@ -40,6 +40,11 @@ bool queue_is(const json_t *job, const char *state)
     return strcmp(queue_text(job, "state"), state) == 0;
 }
 
+bool queue_is_dry_run(const json_t *job)
+{
+    return json_is_true(json_object_get(json_object_get(job, "spec"), "dry_run"));
+}
+
 bool queue_lease_ended(const json_t *job)
 {
     const json_t *lease = json_object_get(job, "lease");
@@ -228,7 +233,10 @@ void queue_end_job(struct catalog_txn *t, json_t *job, const char *state, bool d
 {
     char key[CATALOG_KEY_SIZE];
 
-    queue_tally_end(t, job, state);
+    bool dry_run = queue_is_dry_run(job);
+
+    if (!dry_run)
+        queue_tally_end(t, job, state);
     queue_set_state(t, job, state);
     store_set(t, job, "dead", json_boolean(dead));
     store_set(t, job, "ended_at", store_time_json(clock_wall_us()));
@@ -236,7 +244,8 @@ void queue_end_job(struct catalog_txn *t, json_t *job, const char *state, bool d
     catalog_put(t, CATALOG_JOBS, queue_text(job, "job"), job);
     store_order_key(key, (uint64_t)queue_number(job, "order"));
     catalog_delete(t, CATALOG_QUEUE, key);
-    hook_add(t, job);
+    if (!dry_run)
+        hook_add(t, job);
     if (!dead)
         upload_give_up(t, queue_text(job, "tenant"), json_object_get(job, "spec"));
 }

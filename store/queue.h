@@ -27,8 +27,9 @@ struct store_lease {
 /* What is to be done, and for whom. Borrowed during the call. */
 struct store_job_request {
     const char *tenant, *dataset;
-    /* The job's document, kept as it is: {"sources":[{"source","upload"|"path"}]}. The uploads that
-     * it names become the job's. */
+    /* The job's document, kept as it is: {"sources":[{"source","upload"|"path"}],"dry_run"?}. The
+     * uploads that it names become the job's. With `dry_run` true it makes no version, and neither
+     * webhooks nor metrics tell its end. */
     const json_t *spec;
     bool local;   /* only the process that enqueued it leases it, and nobody redelivers it */
     int priority; /* among the tenant's datasets; higher is earlier */
@@ -96,7 +97,8 @@ enum st store_job_retry(json_t **out, struct store *s, const char *tenant, const
                         const struct store_actor *actor) ST_MUST_USE;
 
 /* {"job","dataset","state","attempt","priority","actor","sources","cancel_requested","created_at",
- *  "started_at","ended_at","updated_at","progress","version","outcome","error","timeline"} */
+ *  "started_at","ended_at","updated_at","progress","version","outcome","error","timeline",
+ *  "dry_run"}, and of _get alone "report": what a dry run found (ingest/dry_run.h), or null */
 enum st store_job_get(json_t **out, struct store *s, const char *tenant,
                       const char *job) ST_MUST_USE;
 

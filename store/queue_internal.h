@@ -49,6 +49,7 @@ void hook_add(struct catalog_txn *t, const json_t *job);
 const char *queue_text(const json_t *object, const char *name); /* "" when absent */
 json_int_t queue_number(const json_t *object, const char *name);
 bool queue_is(const json_t *job, const char *state);
+bool queue_is_dry_run(const json_t *job);
 bool queue_lease_ended(const json_t *job);
 /* Is the process that must run it, or runs it, gone? Of an entry. */
 bool queue_owner_dead(const struct store *s, const json_t *entry);

@@ -201,6 +201,7 @@ static json_t *public_row(const struct store *s, const json_t *row)
     json_object_set_new(out, "error",
                         error ? json_incref((json_t *)(uintptr_t)error) : copy(row, "error"));
     json_object_set_new(out, "timeline", copy(result, "timeline"));
+    json_object_set_new(out, "dry_run", json_boolean(queue_is_dry_run(row)));
     return out;
 }
 
@@ -212,8 +213,10 @@ enum st store_job_get(json_t **out, struct store *s, const char *tenant, const c
     catalog_begin_read(&t, &s->catalog);
     json_t *row = find(&t, tenant, job);
     enum st st = catalog_end(&t);
-    if (!st)
+    if (!st) {
         *out = public_row(s, row);
+        json_object_set_new(*out, "report", copy(json_object_get(row, "result"), "report"));
+    }
     json_decref(row);
     return st;
 }

@@ -109,7 +109,8 @@ enum st queue_metrics_register(struct queue_metrics *out, struct metrics *m)
           .kind = METRIC_GAUGE}},
         {&out->ended,
          {.name = "everline_jobs_total",
-          .help = "Ends of the data directory's jobs, by state; the same in every server.",
+          .help =
+              "Ends of the data directory's jobs but dry runs, by state; the same in every server.",
           .kind = METRIC_COUNTER,
           .label = "state",
           .label_values = STATES}},

@@ -33,7 +33,7 @@ const jobColumns = (dataset, again) => [
   { head: 'Progress', cell: progressCell },
   { head: 'Asked for', cell: ({ created_at: at, actor }) => [moment(at), ` by ${actor}`] },
   { head: 'Attempt', number: true, cell: ({ attempt }) => attempt },
-  { head: 'Came to', cell: ({ version, outcome, error }) => (error ? errorShown(error) : version ? `version ${version}, ${shown(outcome)}` : null) },
+  { head: 'Came to', cell: ({ version, outcome, error, dry_run: dry }) => (error ? errorShown(error) : version ? `version ${version}, ${shown(outcome)}` : dry ? 'a dry run' : null) },
   { head: 'Acts', cell: (job) => jobActs(job, again) },
 ];
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "ingest/batch.h"
 #include "ingest/child.h"
+#include "ingest/dry_run.h"
 #include "store/internal.h"
 
 #include <signal.h>
@@ -55,23 +56,31 @@ static void tell(const char *phase, uint64_t rows, uint64_t total, void *ctx)
         f->hook(f, phase);
 }
 
+/* A task of this text. */
+static void prepare(struct task *t, struct fixture *f, const char *text)
+{
+    char path[FS_PATH_MAX];
+
+    *t = (struct task){.memory_bytes = 256u << 20, .threads = 1};
+    f->phase = NULL;
+    kit_ok(fs_path(path, "%s/things.csv", f->kit.dir));
+    kit_ok(fs_write_atomic(path, text, strlen(text), 0600));
+    kit_ok(batch_define(t, f->kit.store, "acme", "things"));
+    kit_ok(batch_add_source(t, path));
+}
+
 /* Ingests this text; the batch is left in *b. */
 static enum st ingest(struct batch *b, struct fixture *f, const char *text)
 {
     struct ingest_progress progress = {.fn = tell, .ctx = f};
-    struct task t = {.memory_bytes = 256u << 20, .threads = 1};
-    char path[FS_PATH_MAX];
+    struct task t;
 
-    f->phase = NULL;
     *b = (struct batch){.store = f->kit.store,
                         .tenant = "acme",
                         .dataset = "things",
                         .lease_ms = STORE_LEASE_MS,
                         .progress = &progress};
-    kit_ok(fs_path(path, "%s/things.csv", f->kit.dir));
-    kit_ok(fs_write_atomic(path, text, strlen(text), 0600));
-    kit_ok(batch_define(&t, f->kit.store, "acme", "things"));
-    kit_ok(batch_add_source(&t, path));
+    prepare(&t, f, text);
     enum st st = batch_run(b, &t);
     task_release(&t);
     b->progress = NULL;
@@ -232,6 +241,105 @@ static void the_lease_is_whole_when_the_segment_is_hashed(void **state)
     assert_int_equal(f->mark_ms, 0);
 }
 
+/* ---- dry runs ---- */
+
+static enum st cancel_when_comparing(void *ctx)
+{
+    struct fixture *f = ctx;
+
+    return f->phase && strcmp(f->phase, "comparing") == 0
+               ? st_fail(ST_CONFLICT, "CANCELED", "cancelled by a test")
+               : ST_OK;
+}
+
+/* *report is what it found; `tick_fn` as of struct dry_run. */
+static enum st dry(json_t **report, struct fixture *f, const char *text, spawn_tick_fn tick_fn)
+{
+    struct ingest_progress progress = {.fn = tell, .ctx = f};
+    const struct dry_run d = {.store = f->kit.store,
+                              .tenant = "acme",
+                              .dataset = "things",
+                              .progress = &progress,
+                              .tick_fn = tick_fn,
+                              .ctx = f};
+    struct fs_list left;
+    struct task t;
+    bool held;
+
+    prepare(&t, f, text);
+    enum st st = dry_run_make(report, &held, &d, &t);
+    assert_false(held);
+    task_release(&t);
+    kit_ok(fs_list_dir(&left, f->kit.store->build_dir));
+    assert_int_equal(left.count, 0);
+    fs_list_free(&left);
+    return st;
+}
+
+static void a_dry_run_can_be_cancelled_while_it_compares(void **state)
+{
+    struct fixture *f = *state;
+    json_t *report = NULL;
+    struct batch b;
+
+    kit_ok(ingest(&b, f, "id,colour\n1,red\n"));
+    assert_int_equal(dry(&report, f, "id,colour\n1,blue\n", cancel_when_comparing), ST_CONFLICT);
+    assert_string_equal(st_code(), "CANCELED");
+    assert_null(report);
+    assert_string_equal(f->phase, "comparing"); /* it did not go on to the rollups */
+}
+
+static void a_dry_run_compares_rollups_where_keys_cannot_be(void **state)
+{
+    struct fixture *f = *state;
+    json_t *report = NULL;
+    struct batch b;
+
+    kit_ok(ingest(&b, f, "id,colour\n1,red\n"));
+    kit_dataset(&f->kit,
+                "{\"name\":\"things\",\"sources\":{\"things\":{\"format\":\"csv\"}},"
+                "\"prepare\":\"SELECT id, colour FROM things\",\"key\":{\"fields\":[\"id\"],"
+                "\"normalize\":{\"id\":\"person_name\"},\"protect\":\"none\"},"
+                "\"record\":{\"colour\":\"VARCHAR\"}}");
+    kit_ok(dry(&report, f, "id,colour\n1,blue\n", NULL));
+    json_t *diff = json_object_get(report, "diff");
+    assert_int_equal(json_integer_value(json_object_get(diff, "from")), 1);
+    assert_true(json_is_null(json_object_get(diff, "records")));
+    json_decref(report);
+}
+
+static void what_a_job_keeps_of_a_dry_run_is_small_and_names_no_row(void **state)
+{
+    json_t *gates = json_array(), *report, *brief;
+    struct buf text;
+
+    (void)state;
+    report =
+        json_pack("{s:{s:i, s:[{s:s, s:[]}]}, s:o, s:{s:[], s:[s]}, s:{s:i, s:{}}, s:{}}", "rows",
+                  "read", 7, "sources", "name", "things", "files", "gates", gates, "rejects",
+                  "rules", "places", "x.csv:7", "diff", "from", 1, "samples", "used");
+    assert_non_null(report);
+    brief = dry_run_brief(report);
+    char *kept = jx_text(brief, false);
+    assert_string_equal(kept, "{\"rows\":{\"read\":7,\"sources\":[{\"name\":\"things\"}]},"
+                              "\"gates\":[],\"rejects\":{\"rules\":[]},\"diff\":{\"from\":1}}");
+    free(kept);
+    json_decref(brief);
+    assert_non_null(json_object_get(json_object_get(report, "rejects"), "places"));
+    for (int i = 0; i < 5000; i++)
+        json_array_append_new(gates, json_pack("{s:s}", "name", "a_gate_of_many"));
+    brief = dry_run_brief(report);
+    buf_init(&text, DRY_RUN_BRIEF_MAX);
+    jx_write(&text, brief, false);
+    kit_ok(buf_status(&text));
+    assert_true(json_is_null(json_object_get(brief, "diff")));
+    assert_true(json_is_null(json_object_get(brief, "gates")));
+    assert_true(json_is_object(json_object_get(brief, "rows")));
+    buf_release(&text);
+    json_decref(brief);
+    json_decref(report);
+}
+
 #define batch_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(int argc, char **argv)
@@ -243,6 +351,9 @@ int main(int argc, char **argv)
         batch_test(a_job_that_waits_can_be_cancelled),
         batch_test(a_definition_that_changes_while_a_job_waits_ends_it),
         batch_test(the_lease_is_whole_when_the_segment_is_hashed),
+        batch_test(a_dry_run_can_be_cancelled_while_it_compares),
+        batch_test(a_dry_run_compares_rollups_where_keys_cannot_be),
+        cmocka_unit_test(what_a_job_keeps_of_a_dry_run_is_small_and_names_no_row),
     };
     int exit_code;
 

@@ -583,6 +583,10 @@ export type Ingest = {
      * Among the tenant's datasets; higher is earlier
      */
     priority?: number;
+    /**
+     * Build, judge and compare with what is served, and publish nothing: no version is made, and the job has a `report`
+     */
+    dry_run?: boolean;
 };
 
 export type JobState = 'queued' | 'running' | 'succeeded' | 'held' | 'failed' | 'canceled';
@@ -609,7 +613,7 @@ export type Job = {
      */
     progress: {
         /**
-         * reading, preparing, checking (where there are checks), sorting, building, verifying, or warming: by the servers, and its end is the flip
+         * reading, preparing, checking (where there are checks), sorting, building, verifying, or warming: by the servers, and its end is the flip; of a dry run, behind building: verifying, comparing, rollups
          */
         phase: string;
         rows: number;
@@ -628,7 +632,51 @@ export type Job = {
         ms: number;
         rows: number;
     }> | null;
+    /**
+     * Publishes nothing, and has neither `version` nor `outcome`; succeeded: it would pass; held: a gate would hold it; failed: it cannot be built, or a check fails it
+     */
+    dry_run: boolean;
+    report?: DryRunReport;
 };
+
+/**
+ * What a dry run found, when it has ended. Of GET /v1/jobs/{job} alone. It has at most 64 KiB: a list for which there is no room is null.
+ */
+export type DryRunReport = {
+    dataset: string;
+    dry_run: boolean;
+    /**
+     * The version that it was compared with
+     */
+    current: number | null;
+    /**
+     * The ledger as of a version
+     */
+    rows: {
+        [key: string]: unknown;
+    } | null;
+    checks: Array<{
+        [key: string]: unknown;
+    }> | null;
+    /**
+     * What they would say; `previous`, `change` and `change_ratio` are for tokens with versions:write
+     */
+    gates: Array<{
+        [key: string]: unknown;
+    }> | null;
+    /**
+     * Rejected rows by rule
+     */
+    rejects: {
+        [key: string]: unknown;
+    } | null;
+    /**
+     * As of /diff, without samples; null without a current version, when a check failed, and for a token without versions:write
+     */
+    diff: {
+        [key: string]: unknown;
+    } | null;
+} | null;
 
 export type JobList = {
     items: Array<Job>;
@@ -2793,6 +2841,10 @@ export type CreateIngestData = {
          * Of which source the body is the file; needed when the dataset has several
          */
         source?: string;
+        /**
+         * As `dry_run` of the JSON, for a file as the body
+         */
+        dry_run?: boolean;
     };
     url: '/v1/datasets/{dataset}/ingests';
 };
