@@ -4,8 +4,10 @@
  *
  * Three things must hold. The column changes nothing but itself: no name in the tree can mean it,
  * and nothing but a plain star stands for all columns of the relation (a row as a whole would have
- * it, too). A row is made of one record, and without the column all is made as it was: of both
- * ingest/plan_placed.c makes sure. Volatile functions are refused anyway (ingest/syntax_walk.c).
+ * it, too). A row is made of one record: ingest/plan_placed.c sees to that. And what is written
+ * from the tree says what the tree says: DuckDB writes 1e-1 as 0.1, which is a DECIMAL; so it is
+ * parsed again, and must give the same tree. Volatile functions are refused anyway
+ * (ingest/syntax_walk.c).
  */
 #include "ingest/placed.h"
 
@@ -198,6 +200,35 @@ static enum st write_sql(struct buf *out, struct duck *d, const json_t *document
     return st;
 }
 
+/* Where things stood in the text. */
+static void forget_locations(json_t *value)
+{
+    const char *key;
+    json_t *member;
+    for (size_t i = 0; json_is_array(value) && i < json_array_size(value); i++)
+        forget_locations(json_array_get(value, i));
+    json_object_del(value, "query_location");
+    json_object_foreach(value, key, member) forget_locations(member);
+}
+
+/* ST_NOT_FOUND without a report: it does not. */
+static enum st must_say(struct duck *d, const char *sql, json_t *document)
+{
+    struct buf syntax;
+    json_t *again = NULL;
+    buf_init(&syntax, TREE_MAX);
+    enum st st = duck_syntax(&syntax, d, sql);
+    if (!st)
+        st = jx_parse_wide(&again, syntax.data, strlen(syntax.data));
+    buf_release(&syntax);
+    forget_locations(again);
+    forget_locations(document);
+    if (!st && !json_equal(again, document))
+        st = ST_NOT_FOUND;
+    json_decref(again);
+    return st;
+}
+
 static enum st find(struct placed *p, struct duck *d, const struct store_definition *def,
                     json_t *document)
 {
@@ -217,7 +248,8 @@ static enum st find(struct placed *p, struct duck *d, const struct store_definit
     if (st)
         return st;
     change(p, node, star);
-    return write_sql(&p->sql, d, document);
+    st = write_sql(&p->sql, d, document);
+    return st ? st : must_say(d, p->sql.data, document);
 }
 
 enum st placed_find(struct placed *p, struct duck *d, const struct store_definition *definition)

@@ -92,7 +92,7 @@ static void rows_that_are_picked_from_one_source_have_a_place(void **state)
          ALL},
         {"SELECT * REPLACE (trim(n) AS n) FROM t", ALL},
         {"SELECT * RENAME (n AS m), n FROM t", ALL},
-        {"SELECT id, n FROM t WHERE 1.5 > 0.25 AND n <> `0.5` AND n <> 7e3::VARCHAR", ALL},
+        {"SELECT id, n FROM t WHERE 1.5 > 0.25 AND n <> `0.5` AND n <> 7.3::VARCHAR", ALL},
         {"SELECT * EXCLUDE (n), t.n || `` AS n FROM t", ALL},
         {"SELECT id, list_transform([n], x -> x)[1] AS n FROM t", ALL},
         {"SELECT id, n FROM t WHERE false", SHORT},
@@ -161,6 +161,13 @@ static void rows_of_anything_else_have_none(void **state)
         "SELECT * LIKE `%` FROM t",
         "SELECT id, n FROM t WHERE 170141183460469231731687303715884105727 > length(id)",
         "SELECT id, n FROM (VALUES (`a`, `Secret`)) AS v(id, n)",
+        /* DuckDB writes these DOUBLEs as DECIMALs, and others in another way, or without a sign. */
+        "SELECT id, n FROM t WHERE n <> 7e3::VARCHAR",
+        "SELECT id, n, 1e-1 AS d FROM t",
+        "SELECT id, n, -0e0 AS d FROM t",
+        "SELECT id, n, typeof(1e0) AS d FROM t",
+        "SELECT id, n FROM t WHERE list_transform([3], lambda y: y * 0.1e0)[1]::VARCHAR <> `0.3`",
+        "SELECT id, n, [y * 0.1e0 FOR y IN [3]] AS d FROM t",
     };
     struct kit *kit = *state;
     for (size_t i = 0; i < sizeof ROWS / sizeof *ROWS; i++) {
@@ -282,50 +289,6 @@ static void rows_of_parquet_have_their_number(void **state)
     assert_places(kit, "parquet", "");
 }
 
-/* What stands for `prepare` gives what it gives, whatever became of it on the way. */
-static void a_statement_that_is_made_in_another_way_is_not_taken(void **state)
-{
-    static const struct {
-        const char *sql;
-        enum st status;
-    } CASES[] = {
-        {"SELECT t.id, t.n, t.\"#place\" FROM \"#\".source AS t WHERE (t.n > '1')", ST_OK},
-        {"SELECT t.id, t.n, t.\"#place\" FROM \"#\".source AS t WHERE (t.n > '2')", ST_NOT_FOUND},
-        {"SELECT t.id, t.n, t.\"#place\" FROM \"#\".source AS t", ST_NOT_FOUND},
-        {"SELECT t.id, (t.n || '') AS n, t.\"#place\" FROM \"#\".source AS t WHERE (t.n > '1')",
-         ST_NOT_FOUND},
-        {"SELECT t.n AS id, t.id AS n, t.\"#place\" FROM \"#\".source AS t WHERE (t.n > '1')",
-         ST_NOT_FOUND},
-        {"SELECT DISTINCT t.id, t.n, t.\"#place\" FROM \"#\".source AS t WHERE (t.n > '1')",
-         ST_NOT_FOUND},
-    };
-    struct kit *kit = *state;
-    define(kit, "SELECT id, n FROM t WHERE n > `1`");
-    const struct task *t = &kit->task;
-    char *files[] = {t->sources[0].files[0].path, t->sources[0].files[1].path,
-                     t->sources[1].files[0].path};
-    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
-        struct duck *d;
-        struct sources *sources;
-        struct placed placed;
-        struct plan plan, other;
-        kit_ok(duck_open(&d, &(struct duck_options){0, 1, files, 3}));
-        kit_ok(source_bind(d, t));
-        kit_ok(plan_bind(&plan, d, t->definition));
-        kit_ok(source_open(&sources, d, t, NULL));
-        kit_ok(placed_find(&placed, d, t->definition));
-        kit_ok(source_place(sources, placed.source, PLACED_SOURCE, placed.column));
-        buf_reset(&placed.sql);
-        buf_addstr(&placed.sql, CASES[i].sql);
-        assert_int_equal(plan_bind_placed(&other, d, t->definition, &placed), CASES[i].status);
-        plan_release(&other);
-        plan_release(&plan);
-        placed_release(&placed);
-        source_close(sources);
-        duck_close(d);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -336,7 +299,6 @@ int main(void)
         kit_test(any_number_of_threads_lists_the_same),
         kit_test(rows_of_ndjson_have_a_place),
         kit_test(rows_of_parquet_have_their_number),
-        kit_test(a_statement_that_is_made_in_another_way_is_not_taken),
     };
     return cmocka_run_group_tests_name("ingest_placed", tests, NULL, NULL);
 }
