@@ -13,6 +13,7 @@
  * of all for each page. The cursor names the tuple the next page begins with. */
 
 #define QUERY_MAX 16384
+#define RANKED_CELLS_MAX 100000 /* cells that are looked at for a page */
 
 struct scan {
     const struct store_rollup *rollup;
@@ -132,6 +133,9 @@ static enum st rank(struct scan *s, rank_fn fn, const void *tuple, size_t tuple_
                     const struct store_value *values, const void *bytes, size_t len)
 {
     struct store_cell cell;
+
+    if (s->query.order == API_BY_DIMENSION)
+        return fn(s->ranking, tuple, tuple_len, values, NULL);
     enum st st = store_cell_decode(&cell, s->rollup, bytes, len);
 
     if (st)
@@ -182,13 +186,45 @@ static enum st visit_one(const void *tuple, size_t tuple_len, const void *bytes,
     return st ? st : ST_END;
 }
 
+/* A sketch costs as much as many numbers, whether or not it is what cells are ordered by. */
+static size_t sketches(const struct store_rollup *r)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < r->metric_count; i++)
+        for (size_t k = 0; k < (r->metrics[i].ratio ? 2u : 1u); k++) {
+            enum store_aggregate a = r->metrics[i].terms[k].aggregate;
+            count += a == STORE_DISTINCT || a == STORE_QUANTILE;
+        }
+    return count;
+}
+
+/* This thread answers others, too. */
+static enum st check_ranked(const struct scan *s, const struct store_segment *segment)
+{
+    uint64_t max = RANKED_CELLS_MAX;
+
+    if (s->query.order == API_BY_METRIC)
+        max /= 1 + sketches(s->rollup);
+    if (store_segment_cells(segment, s->rollup) <= max)
+        return ST_OK;
+    return st_place(st_hint(st_fail(ST_INVALID, "TOO_MANY_CELLS",
+                                    "more than %llu cells are not put into another order",
+                                    (unsigned long long)max),
+                            "read them in their own, or choose a grouping set that has fewer "
+                            "with group_by"),
+                    "query/order_by");
+}
+
 static enum st scan_ranked(struct scan *s, const struct store_served *d, unsigned slot)
 {
     const struct api_cursor *from = s->from;
     const void *tuple;
     size_t len;
-    enum st st = ranking_new(&s->ranking, s->rollup, &s->query);
+    enum st st = check_ranked(s, d->segments[0]);
 
+    if (!st)
+        st = ranking_new(&s->ranking, s->rollup, &s->query);
     if (!st && from->tuple_len)
         st = store_segment_each_cell(d->segments[0], slot, s->rollup, from->tuple, from->tuple_len,
                                      visit_begin, s);

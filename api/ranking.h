@@ -12,7 +12,8 @@ enum st ranking_new(struct ranking **out, const struct store_rollup *rollup,
                     const struct api_rollup_query *query) ST_MUST_USE;
 void ranking_free(struct ranking *r);
 
-/* Only this cell, and those behind it, count from now on. */
+/* Only this cell, and those behind it, count from now on. Here and below, `cell` is looked at where
+ * metrics are what cells are ordered by. */
 enum st ranking_begin_at(struct ranking *r, const void *tuple, size_t tuple_len,
                          const struct store_value *values,
                          const struct store_cell *cell) ST_MUST_USE;

@@ -60,6 +60,8 @@ enum st store_segment_check(const struct store_segment *s, const char *key_id,
                             const unsigned char check_value[STORE_KEY_BYTES]) ST_MUST_USE;
 const char *store_segment_key_id(const struct store_segment *s);
 uint64_t store_segment_records(const struct store_segment *s);
+/* Of one grouping set, as the segment's meta has it. */
+uint64_t store_segment_cells(const struct store_segment *s, const struct store_rollup *set);
 size_t store_segment_key_bytes(const struct store_segment *s); /* of a record's key */
 
 /* Not of a series (store/series.h). ST_NOT_FOUND leaves no report (it is an answer): *row is NULL

@@ -289,6 +289,14 @@ const char *store_segment_key_id(const struct store_segment *s)
     return s->key_id;
 }
 
+uint64_t store_segment_cells(const struct store_segment *s, const struct store_rollup *set)
+{
+    char name[SEGMENT_DB_NAME_SIZE];
+
+    segment_rollup_name(name, set);
+    return (uint64_t)json_integer_value(json_object_get(json_object_get(s->meta, "cells"), name));
+}
+
 uint64_t store_segment_records(const struct store_segment *s)
 {
     return s->record_count;

@@ -113,16 +113,13 @@ static enum st verify_schema(const json_t *meta, const struct store_definition *
 static enum st verify_set(struct walk *w, unsigned slot, size_t rollup,
                           const struct store_rollup *set)
 {
-    const json_t *counts = json_object_get(w->segment->meta, "cells");
     uint64_t records = store_segment_records(w->segment);
-    char name[SEGMENT_DB_NAME_SIZE];
 
     w->rollup = set;
     w->count = w->records = 0;
     w->hidden = false;
-    segment_rollup_name(name, set);
     enum st st = store_segment_each_cell(w->segment, slot, set, NULL, 0, walk_cell, w);
-    if (!st && (json_int_t)w->count != json_integer_value(json_object_get(counts, name)))
+    if (!st && w->count != store_segment_cells(w->segment, set))
         st = segment_damaged("has another number of cells than its meta says");
     if (!st && (w->hidden ? w->records > records : w->records != records))
         st = segment_damaged("has a rollup that is not of as many records as there are");

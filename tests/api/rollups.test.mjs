@@ -41,10 +41,21 @@ const HIDDEN = {
 };
 const HIDDEN_ROWS = ['d', ...'bbbb', ...'aaaaa', ...'cc'].map((colour, i) => ({ id: `h${i}`, colour, weight: i, made: '2024-01-01' }));
 
+/** One cell more than may be put into another order; and where there is a sketch, half as many and one. */
+const MANY = {
+  ...THINGS, name: 'many', prepare: "SELECT n::VARCHAR AS id, (n % 50001)::VARCHAR AS colour, 1 AS weight, made FROM things, range(100001) t(n)",
+  rollups: {
+    by_colour: { dimensions: ['colour'], metrics: { things: 'count(*)', made: 'distinct(made)' } },
+    by_id: { dimensions: ['id'], metrics: { things: 'count(*)' } },
+  },
+};
+
 before(async () => {
   data = await Data.make('dev');
   await data.put(THINGS);
   await data.ingest('things', { things: data.file('things.csv', csv(rows)) });
+  await data.put(MANY);
+  await data.ingest('many', { things: data.file('one.csv', csv(rows.slice(0, 1))) });
   await data.put(HIDDEN);
   await data.ingest('hidden', { things: data.file('hidden.csv', csv(HIDDEN_ROWS)) });
   await data.ok(['dataset', 'put', join(sample, 'definition.json')], { tenant: 'dev' });
@@ -148,6 +159,13 @@ test('a hidden cell is last in the order of a metric, whichever way', async () =
   assert.equal(await colours('things'), 'b a (c) (d)');
   assert.equal(await colours('-things'), 'a b (c) (d)');
   assert.equal(await colours('-colour'), '(d) (c) b a');
+});
+
+test('no more cells are put into another order than a page may cost', async () => {
+  const read = (path) => server.get(`/v1/datasets/many/rollups/${path}`, token);
+  for (const path of ['by_id?order_by=id', 'by_id?order_by=-things', 'by_colour?order_by=things', 'by_colour?order_by=made'])
+    assertProblem(await read(path), 400, 'TOO_MANY_CELLS');
+  for (const path of ['by_id?limit=1', 'by_colour?order_by=-colour&limit=1']) assert.equal((await read(path)).json.items.length, 1);
 });
 
 test('only the metrics that are asked for are given, in JSON and CSV', async () => {

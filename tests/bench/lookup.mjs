@@ -178,7 +178,6 @@ async function main() {
   for (const side of sides) await measure(side, token, WARM_UP_S);
   for (let round = 1; round <= rounds; round++)
     for (const side of sides) side.rounds.push(await measure(side, token, seconds));
-  await checkCounts(server);
 
   for (const side of sides) {
     side.median = Object.fromEntries(Object.keys(side.rounds[0]).map((what) => [what, median(side.rounds.map((one) => one[what]))]));
@@ -197,6 +196,7 @@ async function main() {
     const [a, b] = await atRate(rate, pair.map((side) => ({ ...side, ...work })), token, rounds, seconds);
     row(`${what}/nginx, ${rate}/s each`, '', (a / b).toFixed(2), `${a.toFixed(2)} us`, `${b.toFixed(2)} us`);
   }
+  await checkCounts(server);
   row('batch, keys/s and core', '', Math.round(sides.at(-1).median.keys));
   await breakDown(sides[0], token, seconds, 1);
   await breakDown(sides.at(-1), token, seconds, BATCH);

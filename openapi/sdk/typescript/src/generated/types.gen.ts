@@ -1373,7 +1373,7 @@ export type ReadRollupData = {
          */
         metrics?: string;
         /**
-         * A metric, a dimension or the time: the smallest first, with `-` in front the largest first. Equal ones, which are compared as doubles, come in the order of dimensions, then time; cells that have no value of the metric are last. Each page is a scan of all cells.
+         * A metric, a dimension or the time: the smallest first, with `-` in front the largest first. Equal ones, which are compared as doubles, come in the order of dimensions, then time; cells that have no value of the metric are last. Each page is a scan of all cells, of which there may be 100,000 (by a metric fewer, where metrics are `distinct` or `quantile`), else it is TOO_MANY_CELLS.
          */
         order_by?: string;
         /**
