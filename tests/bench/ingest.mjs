@@ -2,7 +2,9 @@
 // PostgreSQL 15 needs to copy the same file into an unlogged table and to make a unique index. And what lookups feel
 // of it: an open-loop client asks a steady rate, alone and while the ingest runs; another one asks nginx, which answers
 // with a constant: what that one feels is the machine's.
-// usage: tests/bench/ingest [--rows N] [--memory BYTES] [--threads N] [--no-postgres] [--no-lookups]
+// They take turns, round after round, and what counts is the median.
+// usage: tests/bench/ingest [--rounds N] [--rows N] [--memory BYTES] [--threads N] [--no-postgres] [--no-lookups]
+//   --rounds   (3)
 //   --rows     of the file (20,000,000)
 //   --memory   of the ingest (4GiB)
 //   --threads  of the ingest (2)
@@ -17,7 +19,7 @@ import { DATASET, DEFINITION, generate } from './eligibility.mjs';
 import { Load, nowUs, quantile, sleep, within } from './load.mjs';
 import { startNginx } from './peers.mjs';
 
-const RATE = 500, ALONE_S = 10;
+const RATE = 500, ALONE_S = 10, SETTLE_S = 5;
 const PG = '/usr/lib/postgresql/15/bin';
 const DEADLINE_MS = 3600_000;
 const CHECKED = {
@@ -29,7 +31,7 @@ const CHECKED = {
   ],
   gates: [{ name: 'row_drift', metric: 'count(*)', max_change_ratio: 0.2 }],
 };
-const PARQUET = { ...CHECKED, name: `${DATASET}_parquet`, sources: { people: { format: 'parquet' } } };
+const PARQUET = { ...CHECKED, sources: { people: { format: 'parquet' } } };
 
 async function must(program, args, options) {
   const result = await run(program, args, { deadlineMs: DEADLINE_MS, ...options });
@@ -40,8 +42,14 @@ async function must(program, args, options) {
 const mib = (bytes) => `${Math.round(bytes / 2 ** 20)} MiB`;
 const row = (...cells) => console.log(cells.map((cell, i) => (i ? String(cell).padStart(13) : cell.padEnd(46))).join(''));
 
-/** What was written before is on the disk: nobody waits for the writes of the one before. */
-const settle = () => must('sync', []);
+const median = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
+
+/** What was written before is on the disk, and the host of a virtual machine has taken back what memory it takes back
+ *  of what was freed: nobody pays for the one before. */
+async function settle() {
+  await must('sync', []);
+  await sleep(SETTLE_S);
+}
 
 async function ingest(data, dataset, file, { memory, threads }) {
   await settle();
@@ -110,35 +118,47 @@ async function feel(server, data, rows, work) {
 
 async function main() {
   const { values } = parseArgs({ options: {
-    rows: { type: 'string', default: '20000000' }, memory: { type: 'string', default: '4GiB' },
+    rounds: { type: 'string', default: '3' }, rows: { type: 'string', default: '20000000' }, memory: { type: 'string', default: '4GiB' },
     threads: { type: 'string', default: '2' },
     'no-postgres': { type: 'boolean', default: false }, 'no-lookups': { type: 'boolean', default: false },
   } });
-  const rows = Number(values.rows);
-  assert.ok(rows > 0, '--rows is a number');
+  const rows = Number(values.rows), rounds = Number(values.rounds);
+  assert.ok(rows > 0 && rounds > 0, '--rows and --rounds are numbers');
   const data = await Data.make(), server = await data.serve();
   chmodSync(data.files, 0o755); // PostgreSQL reads the file itself
   const csv = await generate(join(data.files, 'people.csv'), { rows, typos: 100 });
   const parquet = join(data.files, 'people.parquet');
   await must(join(buildDir, 'tests', 'bench_parquet'), [csv, parquet]);
-  await data.put(CHECKED);
-  await data.put(PARQUET);
   console.log(`${cpus().length} cores, ${cpus()[0].model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB; ` +
     `${new Date().toISOString().slice(0, 10)}; ${rows} rows, CSV ${mib(statSync(csv).size)}, Parquet ${mib(statSync(parquet).size)}`);
 
-  const pg = values['no-postgres'] ? null : await postgres(csv);
-  const whole = pg && pg.copy + pg.index;
+  const copied = [], indexed = [], ours = { csv: [], parquet: [] };
+  for (let round = 0; round < rounds; round++) {
+    if (!values['no-postgres']) {
+      const { copy, index } = await postgres(csv);
+      copied.push(copy);
+      indexed.push(copy + index);
+    }
+    for (const [format, definition, file] of [['csv', CHECKED, csv], ['parquet', PARQUET, parquet]]) {
+      const name = `${DATASET}_${format}_${round}`;
+      await data.put({ ...definition, name });
+      ours[format].push(await ingest(data, name, file, values));
+    }
+  }
+  const whole = indexed.length && median(indexed);
   row('', 'seconds', 'rows/s', 'x PostgreSQL', 'memory', 'temporary');
-  if (pg) {
-    row('PostgreSQL: COPY, unlogged table', pg.copy.toFixed(1), Math.round(rows / pg.copy));
+  if (whole) {
+    row('PostgreSQL: COPY, unlogged table', median(copied).toFixed(1), Math.round(rows / median(copied)));
     row('PostgreSQL: and unique index', whole.toFixed(1), Math.round(rows / whole), '1.00');
   }
-  for (const [what, dataset, file] of [['CSV', DATASET, csv], ['Parquet', PARQUET.name, parquet]]) {
-    const { seconds, version } = await ingest(data, dataset, file, values);
+  for (const [what, runs] of [['CSV', ours.csv], ['Parquet', ours.parquet]]) {
+    const seconds = median(runs.map((one) => one.seconds)), { version } = runs[0];
     row(`everline: ${what}, to the served version`, seconds.toFixed(1), Math.round(rows / seconds),
       whole ? (whole / seconds).toFixed(2) : '-', mib(version.used.memory_bytes), mib(version.used.temporary_bytes));
   }
   if (!values['no-lookups']) {
+    await data.put(CHECKED);
+    await ingest(data, DATASET, csv, values);
     const next = await generate(join(data.files, 'next.csv'), { rows, typos: 100, batch: 1 });
     row('', 'p99 alone', 'during', 'ratio');
     for (const { name, alone, during, failed } of await feel(server, data, rows, () => ingest(data, DATASET, next, values))) {
