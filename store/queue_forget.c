@@ -1,6 +1,7 @@
 #include "store/queue_internal.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "store/repeat_internal.h"
 
 #include <string.h>
@@ -13,8 +14,9 @@
 #define LOOK_ROWS 500
 #define HOUR_US 3600000000LL
 
-typedef bool (*is_over_fn)(const json_t *row, int64_t now_us);
+typedef bool (*is_over_fn)(const json_t *row, int64_t now_us); /* NULL: the row is damaged */
 
+/* A damaged one is passed over: nothing says whether it has ended. */
 static bool job_is_over(const json_t *row, int64_t now_us)
 {
     const char *ended = queue_text(row, "ended_at");
@@ -28,14 +30,16 @@ static bool job_is_over(const json_t *row, int64_t now_us)
 static json_t *find_over(struct catalog_txn *t, enum catalog_table table, char *at,
                          is_over_fn is_over, int64_t now_us)
 {
-    json_t *found = json_array(), *row = NULL;
+    json_t *found = json_array(), *row;
+    bool more = true;
 
-    for (unsigned i = 0; i < LOOK_ROWS && (row = catalog_after(t, table, "", at)); i++) {
-        if (is_over(row, now_us))
+    for (unsigned i = 0; i < LOOK_ROWS && more; i++) {
+        more = catalog_after_any(&row, t, table, "", at);
+        if (more && is_over(row, now_us))
             json_array_append_new(found, json_string(at));
         json_decref(row);
     }
-    if (!row)
+    if (!more)
         *at = '\0'; /* from the start, the next time */
     return found;
 }
@@ -49,16 +53,28 @@ static void forget_job(struct catalog_txn *t, const char *key, const json_t *row
     catalog_delete(t, CATALOG_JOBS, key);
 }
 
+/* NULL: the row is not there, or is damaged. */
+static json_t *get_any(struct catalog_txn *t, enum catalog_table table, const char *key)
+{
+    json_t *row = catalog_get(t, table, key);
+
+    if (t->status == ST_CORRUPT) {
+        log_failure(LOG_LEVEL_WARN, "upkeep", "it is forgotten");
+        catalog_forgive(t);
+    }
+    return row;
+}
+
 /* Somebody may have retried a job meanwhile, or sent a key again. */
 static void forget(struct catalog_txn *t, enum catalog_table table, const json_t *keys,
                    is_over_fn is_over, int64_t now_us)
 {
     for (size_t i = 0; i < json_array_size(keys); i++) {
         const char *key = json_string_value(json_array_get(keys, i));
-        json_t *row = catalog_get(t, table, key);
-        if (row && is_over(row, now_us) && table == CATALOG_JOBS)
+        json_t *row = get_any(t, table, key);
+        if (is_over(row, now_us) && table == CATALOG_JOBS)
             forget_job(t, key, row);
-        else if (row && is_over(row, now_us))
+        else if (is_over(row, now_us))
             catalog_delete(t, table, key);
         json_decref(row);
     }

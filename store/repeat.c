@@ -22,7 +22,7 @@ bool repeat_is_over(const json_t *row, int64_t now_us)
 {
     json_int_t at_us = json_integer_value(json_object_get(row, "at_us"));
 
-    return now_us - at_us >= STORE_REPEAT_HOURS * HOUR_US;
+    return !row || now_us - at_us >= STORE_REPEAT_HOURS * HOUR_US;
 }
 
 void repeat_forget_tenant(struct catalog_txn *t, const char *tenant)

@@ -5,6 +5,7 @@
 #include "store/catalog.h"
 #include "store/repeat.h"
 
+/* NULL: a damaged one, which can be given to nobody. */
 bool repeat_is_over(const json_t *row, int64_t now_us);
 /* Of a tenant that is deleted: who has its name afterwards is somebody else. */
 void repeat_forget_tenant(struct catalog_txn *t, const char *tenant);

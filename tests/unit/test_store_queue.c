@@ -541,6 +541,38 @@ static void a_job_is_forgotten_long_after_its_end_and_a_key_after_a_day(void **s
     assert_state(kit, waits, "queued");
 }
 
+static void a_damaged_row_keeps_no_other_from_being_forgotten(void **state)
+{
+    struct kit *kit = *state;
+    struct queue_forgetting forgetting = {0};
+    struct store_repeat repeat = {.tenant = "acme", .now_us = clock_wall_us()};
+    const int64_t day_us = 86400000000;
+    job_id damaged, waits;
+    struct store_lease lease;
+    json_t *row = NULL, *answer = json_pack("{s:s}", "body", "zulu-tango");
+
+    kit_ok(enqueue_with(damaged, NULL, kit, "acme", "a", "{\"a\":\"golf-hotel\"}",
+                        (struct store_job_request){0}));
+    assert_next(kit, &lease, damaged);
+    finish(kit, &lease);
+    enqueue(waits, kit, "acme", "a", 0);
+    assert_next(kit, &lease, waits);
+    finish(kit, &lease);
+    for (repeat.key[0] = 1; repeat.key[0] <= 2; repeat.key[0]++) {
+        kit_ok(store_repeat_keep(kit->store, &repeat, answer));
+        json_object_set_new(answer, "body", json_string("whole"));
+    }
+    json_decref(answer);
+    kit_turn(kit, "zulu-tango", 0, 0x80);
+    kit_ok(queue_forget(&forgetting, kit->store, repeat.now_us));
+    assert_int_equal(kept_answers(kit), 1); /* nobody can be given the damaged one */
+    kit_turn(kit, "golf-hotel", 0, 0x80);
+    kit_ok(queue_forget(&forgetting, kit->store, repeat.now_us + (STORE_JOB_DAYS + 1) * day_us));
+    assert_int_equal(kept_answers(kit), 0);
+    assert_int_equal(store_job_get(&row, kit->store, "acme", waits), ST_NOT_FOUND);
+    assert_int_equal(store_job_get(&row, kit->store, "acme", damaged), ST_CORRUPT);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -563,6 +595,7 @@ int main(void)
         TEST(lists_are_the_tenants_own_newest_first),
         TEST(a_page_of_jobs_has_a_bound_however_many_files_they_name),
         TEST(a_job_is_forgotten_long_after_its_end_and_a_key_after_a_day),
+        TEST(a_damaged_row_keeps_no_other_from_being_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
