@@ -88,6 +88,8 @@ static void run_task(struct store_keeper *k, struct store_task *task)
     };
     catalog_part_begin(&k->store->catalog);
     task->run_fn(k->store, &task->wait, task->ctx);
+    if (task->wait.undo)
+        task->wait.sequence = 0; /* it will never be */
     enum st st = catalog_part_end(&k->store->catalog, !task->wait.undo);
     task->busy_since_ms = task->wait.busy ? since_ms : 0;
     if (st)
