@@ -28,7 +28,7 @@ static const struct {
     {"If-None-Match", 13, VALUE(if_none_match), NOT_COUNTED},
     {"Content-Encoding", 16, VALUE(content_encoding), NOT_COUNTED},
     {"Expect", 6, VALUE(expect), NOT_COUNTED},
-    {"Idempotency-Key", 15, VALUE(idempotency_key), NOT_COUNTED},
+    {"Idempotency-Key", 15, VALUE(idempotency_key), VALUE(idempotency_keys)},
     {"Accept", 6, VALUE(accept), NOT_COUNTED},
     {"Accept-Encoding", 15, VALUE(accept_encoding), NOT_COUNTED},
     {"Origin", 6, VALUE(origin), NOT_COUNTED},
@@ -135,7 +135,8 @@ const char *api_head_fault(const struct api_head *head, const char *method, cons
         return "the request target holds a character that must be escaped";
     if (strstr(target, "%00"))
         return "the request target holds a NUL";
-    if (head->authorizations > 1 || head->lengths > 1 || head->encodings > 1 || head->hosts > 1)
+    if (head->authorizations > 1 || head->lengths > 1 || head->encodings > 1 || head->hosts > 1 ||
+        head->idempotency_keys > 1)
         return "a header that may be there once is repeated";
     if (head->hosts == 0 && strcmp(version, "HTTP/1.1") == 0)
         return "Host is missing";

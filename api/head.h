@@ -13,7 +13,7 @@ struct api_head {
     const char *idempotency_key, *purpose, *accept, *accept_encoding, *origin;
     const char *forwarded, *x_forwarded_for, *traceparent;
     const char *host;
-    unsigned authorizations, lengths, encodings, hosts; /* how often each is there */
+    unsigned authorizations, lengths, encodings, hosts, idempotency_keys; /* how many */
     const char *fault; /* NULL, or what is wrong with a header's name or value */
 };
 

@@ -30,7 +30,7 @@ static int by_name(const void *a, const void *b)
 }
 
 static void digest_key(unsigned char hash[DIGEST_BYTES], const struct auth_identity *who,
-                       const char *key)
+                       const char *key, size_t key_len)
 {
     const char *names[AUTH_DATASETS_MAX];
 
@@ -44,7 +44,7 @@ static void digest_key(unsigned char hash[DIGEST_BYTES], const struct auth_ident
     for (unsigned i = 0; i < who->dataset_count; i++)
         mix(hash, names[i]);
     mix(hash, "key");
-    mix(hash, key);
+    digest_chain(hash, key, key_len);
 }
 
 static void digest_request(struct api_repeat *r, const struct api_request *request)
@@ -94,18 +94,30 @@ static bool add(struct api_repeats *all, struct api_repeat *r)
     return r->in_flight;
 }
 
+/* The length of a value without the whitespace around it, which is not part of it: RFC 9110 section
+ * 5.5. */
+static size_t trim(const char **value)
+{
+    *value += strspn(*value, " \t");
+    size_t len = strlen(*value);
+    while (len > 0 && ((*value)[len - 1] == ' ' || (*value)[len - 1] == '\t'))
+        len--;
+    return len;
+}
+
 enum st api_repeat_enter(struct api_request *request, struct api_repeat *r, const char *target)
 {
     const char *key = request->route->repeatable ? request->idempotency_key : NULL;
 
     if (!key)
         return ST_OK;
-    if (!*key || strlen(key) > API_REPEAT_KEY_MAX)
+    size_t len = trim(&key);
+    if (len == 0 || len > API_REPEAT_KEY_MAX)
         return st_place(st_fail(ST_INVALID, "INVALID_PARAMETER",
                                 "an Idempotency-Key has 1 to %d bytes", API_REPEAT_KEY_MAX),
                         "header/Idempotency-Key");
     *r = (struct api_repeat){.id.tenant = request->identity->tenant, .target = target};
-    digest_key(r->id.key, request->identity, key);
+    digest_key(r->id.key, request->identity, key, len);
     if (!add(&request->server->repeats, r))
         return st_hint(st_fail(ST_CONFLICT, "IDEMPOTENCY_KEY_IN_FLIGHT",
                                "a request with the Idempotency-Key has not been answered yet"),

@@ -218,6 +218,18 @@ test('a key has 1 to 255 bytes, and is nothing to what changes nothing', async (
   for (const id of ['t00000', 'other']) assert.equal((await send(path, { key: { id } }, { key })).status, 200);
 });
 
+test('whitespace around a key is no part of it, and there is one key', async () => {
+  const key = newKey(), before = spool();
+  const raw = (...keys) => server.raw('POST /v1/uploads?name=a.csv HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 1\r\n'
+    + `Content-Type: text/csv\r\nAuthorization: Bearer ${token}\r\n${keys.map((one) => `Idempotency-Key:${one}\r\n`).join('')}\r\nx`);
+  const first = (await upload('x', { key })).json.upload;
+  for (const same of [`${key}`, `  ${key}`, `\t${key} \t`, `${key}\t `])
+    assert.match(await raw(same), new RegExp(`^HTTP/1\\.1 201 [^]*"${first}"`));
+  for (const none of ['', ' \t ']) assert.match(await raw(none), /^HTTP\/1\.1 400 [^]*INVALID_PARAMETER/);
+  for (const twice of [[key, key], [key, ` ${key}-b`], ['', key]]) assert.match(await raw(...twice), /^HTTP\/1\.1 400 /);
+  await until('one file is there', () => spool() === before + 1);
+});
+
 test('neither the key nor the body of the request is kept', async () => {
   const key = 'a-key-that-nobody-finds', body = 'a,body\nthat,nobodyfinds\n';
   assert.equal((await upload(body, { key })).status, 201);

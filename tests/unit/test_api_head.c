@@ -169,10 +169,10 @@ static void a_fault_stays_whatever_follows(void **state)
 static void what_may_be_there_once_is_not_repeated(void **state)
 {
     static const char *const once[] = {"Authorization", "Host", "Content-Length",
-                                       "Transfer-Encoding"};
-    static const char *const values[] = {"Bearer a", "x", "5", "chunked"};
+                                       "Transfer-Encoding", "Idempotency-Key"};
+    static const char *const values[] = {"Bearer a", "x", "5", "chunked", "k"};
     (void)state;
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < sizeof once / sizeof once[0]; i++) {
         char upper[32] = "";
         for (size_t k = 0; once[i][k]; k++)
             upper[k] =
