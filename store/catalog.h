@@ -37,7 +37,8 @@ enum catalog_table {
     CATALOG_SEALS,       /* sha256                     -> see store/seal.h */
     CATALOG_REVOCATIONS, /* tenant/kind/sha256         -> see store/revocation.c */
     CATALOG_UPLOADS,     /* tenant/upload              -> upload (store/upload.c) */
-    CATALOG_REPEATS,     /* tenant/sha256 of a key     -> what was answered (store/repeat.c) */
+    CATALOG_REPEATS,     /* tenant/sha256 of a key     -> what was answered (store/repeat.c);
+                            tenant                     -> {"rows","bytes"}: its own of them */
     CATALOG_STARTS,      /* tenant/dataset/what        -> {"mark","job"} (store/start.c) */
     CATALOG_HOOKS,       /* tenant/message             -> what waits to be told (store/hook.c) */
     CATALOG_ANCHORS,     /* tenant/%06chain           -> see store/anchor.c */
@@ -124,10 +125,12 @@ json_t *catalog_before(struct catalog_txn *t, enum catalog_table table, const ch
 bool catalog_after_any(json_t **document, struct catalog_txn *t, enum catalog_table table,
                        const char *prefix, char key[CATALOG_KEY_SIZE]) ST_MUST_USE;
 
-/* How many keys begin with `prefix`, which is not empty; `most`: so many, or more. Values are not
- * looked at. */
-size_t catalog_count(struct catalog_txn *t, enum catalog_table table, const char *prefix,
-                     size_t most);
+/* The rows whose keys begin with `prefix`, which is not empty, and what their values are as they
+ * are stored, damaged or not. */
+struct catalog_sum {
+    uint64_t rows, bytes;
+};
+struct catalog_sum catalog_sum(struct catalog_txn *t, enum catalog_table table, const char *prefix);
 
 /* The next key of a table as catalog_after would find it, and its value as it is stored, checksum
  * looked at; false: no more, or failed. `value` was initialised by the caller. */

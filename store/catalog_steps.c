@@ -266,16 +266,16 @@ json_t *catalog_before(struct catalog_txn *t, enum catalog_table table, const ch
     return step_and_decode(t, table, prefix, false, key);
 }
 
-struct count {
+struct sum {
     const struct catalog_txn *t;
     MDB_dbi table;
     const char *prefix;
-    size_t most, found;
+    struct catalog_sum found;
 };
 
-static int count_keys(void *ctx)
+static int sum_rows(void *ctx)
 {
-    struct count *n = ctx;
+    struct sum *n = ctx;
     size_t len = strlen(n->prefix);
     MDB_cursor *cursor = NULL;
     MDB_val k = {len, (void *)(uintptr_t)n->prefix}, v;
@@ -283,9 +283,9 @@ static int count_keys(void *ctx)
 
     if (rc == 0)
         rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
-    while (rc == 0 && n->found < n->most && k.mv_size >= len &&
-           memcmp(k.mv_data, n->prefix, len) == 0) {
-        n->found++;
+    while (rc == 0 && k.mv_size >= len && memcmp(k.mv_data, n->prefix, len) == 0) {
+        n->found.rows++;
+        n->found.bytes += v.mv_size;
         rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
     }
     if (cursor)
@@ -293,14 +293,13 @@ static int count_keys(void *ctx)
     return rc;
 }
 
-size_t catalog_count(struct catalog_txn *t, enum catalog_table table, const char *prefix,
-                     size_t most)
+struct catalog_sum catalog_sum(struct catalog_txn *t, enum catalog_table table, const char *prefix)
 {
-    struct count n = {.t = t, .table = t->catalog->tables[table], .prefix = prefix, .most = most};
+    struct sum n = {.t = t, .table = t->catalog->tables[table], .prefix = prefix};
 
     if (t->status)
-        return 0;
-    int rc = catalog_guarded(t->catalog, count_keys, &n);
+        return n.found;
+    int rc = catalog_guarded(t->catalog, sum_rows, &n);
     if (rc != 0 && rc != MDB_NOTFOUND)
         catalog_fail(t, catalog_lmdb_fail(t->catalog, rc, "reading the catalog"));
     return n.found;

@@ -75,7 +75,7 @@ static void forget(struct catalog_txn *t, enum catalog_table table, const json_t
         if (is_over(row, now_us) && table == CATALOG_JOBS)
             forget_job(t, key, row);
         else if (is_over(row, now_us))
-            catalog_delete(t, table, key);
+            repeat_forget(t, key);
         json_decref(row);
     }
 }

@@ -8,7 +8,8 @@
 #include "store/store.h"
 
 #define STORE_REPEAT_HOURS 24
-#define STORE_REPEATS_MAX 10000 /* that a tenant has */
+#define STORE_REPEATS_MAX 10000             /* that a tenant has */
+#define STORE_REPEATS_BYTES_MAX (64u << 20) /* as stored: with so many it gets no more */
 #define STORE_REPEAT_ANSWER_MAX                                                                    \
     (512u << 10) /* bytes; the longest is a job's that has many sources */
 
@@ -23,7 +24,7 @@ struct store_repeat {
 /* *answer: what was kept for the request, a new reference; NULL: it has not come before. Who then
  * keeps an answer in the same group does so before anybody else can, of any process. ST_REUSED,
  * code IDEMPOTENCY_KEY_REUSED: another request came with the key; ST_FULL, code QUOTA: there are
- * STORE_REPEATS_MAX. */
+ * STORE_REPEATS_MAX, or STORE_REPEATS_BYTES_MAX. */
 enum st store_repeat_find(json_t **answer, struct store *s,
                           const struct store_repeat *r) ST_MUST_USE;
 

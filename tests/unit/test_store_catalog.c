@@ -334,7 +334,7 @@ static void a_group_of_which_nothing_is_kept_commits_nothing(void **state)
     kit_ok(catalog_part_end(c, false));
     catalog_part_begin(c);
     catalog_begin_write(&t, c); /* who has only looked */
-    assert_int_equal(catalog_count(&t, CATALOG_JOBS, "a", 9), 0);
+    assert_int_equal(catalog_sum(&t, CATALOG_JOBS, "a").rows, 0);
     kit_ok(catalog_end(&t));
     kit_ok(catalog_part_end(c, true));
     catalog_part_begin(c); /* and who has not even looked */
@@ -344,23 +344,27 @@ static void a_group_of_which_nothing_is_kept_commits_nothing(void **state)
     kit_ok(put_one(c, "a", 2)); /* the lock was given back */
 }
 
-static void keys_are_counted_by_their_beginning_up_to_a_bound(void **state)
+static void rows_and_bytes_are_summed_by_the_beginning_of_their_keys(void **state)
 {
     struct catalog *c = &((struct kit *)*state)->store->catalog;
     static const char *const KEYS[] = {"a", "a/1", "a/2", "a/3", "b/1"};
     static const struct {
         const char *prefix;
-        size_t most, found;
-    } CASES[] = {{"a/", 9, 3}, {"a/", 2, 2}, {"a", 9, 4},
-                 {"b/", 9, 1}, {"c/", 9, 0}, {"b/1", 9, 1}};
+        size_t rows;
+    } CASES[] = {{"a/", 3}, {"a", 4}, {"b/", 1}, {"c/", 0}, {"b/1", 1}};
+    struct catalog_sum one, sum;
     struct catalog_txn t;
 
     for (size_t i = 0; i < sizeof KEYS / sizeof KEYS[0]; i++)
         kit_ok(put_one(c, KEYS[i], 1));
     catalog_begin_read(&t, c);
-    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++)
-        assert_int_equal(catalog_count(&t, CATALOG_JOBS, CASES[i].prefix, CASES[i].most),
-                         CASES[i].found);
+    one = catalog_sum(&t, CATALOG_JOBS, "b/1");
+    assert_true(one.bytes > CATALOG_CHECKSUM_BYTES);
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        sum = catalog_sum(&t, CATALOG_JOBS, CASES[i].prefix);
+        assert_int_equal(sum.rows, CASES[i].rows);
+        assert_int_equal(sum.bytes, CASES[i].rows * one.bytes);
+    }
     kit_ok(catalog_end(&t));
 }
 
@@ -728,7 +732,7 @@ int main(void)
         TEST(a_head_is_changed_once_in_a_group),
         TEST(a_part_that_is_not_kept_leaves_no_trace_and_the_rest_of_its_group_stays),
         TEST(a_group_of_which_nothing_is_kept_commits_nothing),
-        TEST(keys_are_counted_by_their_beginning_up_to_a_bound),
+        TEST(rows_and_bytes_are_summed_by_the_beginning_of_their_keys),
         TEST(when_a_groups_commit_fails_nothing_of_it_happened),
         TEST(data_that_cannot_be_written_is_a_commit_that_did_not_happen),
         TEST(a_meta_page_that_was_not_written_is_a_commit_that_did_not_happen),

@@ -502,7 +502,7 @@ static size_t kept_answers(struct kit *kit)
     struct catalog_txn t;
 
     catalog_begin_read(&t, &kit->store->catalog);
-    size_t count = catalog_count(&t, CATALOG_REPEATS, "acme/", 9);
+    size_t count = catalog_sum(&t, CATALOG_REPEATS, "acme/").rows;
     kit_ok(catalog_end(&t));
     return count;
 }

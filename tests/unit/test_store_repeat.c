@@ -3,6 +3,7 @@
 #include "store_kit.h"
 
 #include "store/internal.h"
+#include "store/queue_internal.h"
 #include "store/repeat_internal.h"
 
 #include <signal.h>
@@ -132,6 +133,109 @@ static void a_tenant_has_so_many_keys_and_another_one_does_not_feel_it(void **st
     assert_answer(kit, &r, NULL);
 }
 
+static void forget(struct kit *kit, int64_t now_us)
+{
+    struct queue_forgetting forgetting = {0};
+
+    kit_ok(queue_forget(&forgetting, kit->store, now_us));
+}
+
+static void assert_counted(struct kit *kit, size_t rows)
+{
+    struct catalog_txn t;
+
+    catalog_begin_read(&t, &kit->store->catalog);
+    json_t *counter = catalog_get(&t, CATALOG_REPEATS, "acme");
+    struct catalog_sum sum = catalog_sum(&t, CATALOG_REPEATS, "acme/");
+    kit_ok(catalog_end(&t));
+    assert_int_equal(sum.rows, rows);
+    assert_int_equal(json_integer_value(json_object_get(counter, "rows")), rows);
+    assert_int_equal(json_integer_value(json_object_get(counter, "bytes")), sum.bytes);
+    assert_int_equal(counter != NULL, rows > 0);
+    json_decref(counter);
+}
+
+static void a_tenants_answers_have_a_bound_until_they_are_forgotten(void **state)
+{
+    enum { TEXT = STORE_REPEAT_ANSWER_MAX - 100 };
+    struct kit *kit = *state;
+    struct catalog *c = &kit->store->catalog;
+    struct store_repeat r = FIRST, next = FIRST;
+    json_t *answer = NULL;
+    char *text = calloc(1, TEXT + 1);
+
+    assert_non_null(text);
+    memset(text, 'x', TEXT);
+    next.key[31] = 1;
+    catalog_group_begin(c);
+    for (size_t bytes = 0; bytes < STORE_REPEATS_BYTES_MAX; bytes += STORE_REPEAT_ANSWER_MAX) {
+        assert_answer(kit, &next, NULL);
+        kit_ok(keep(kit, &r, text));
+        r.key[0]++;
+    }
+    kit_ok(catalog_group_end(c));
+    free(text);
+    assert_int_equal(store_repeat_find(&answer, kit->store, &next), ST_FULL);
+    assert_string_equal(st_code(), "QUOTA");
+    next.tenant = "bravo";
+    assert_answer(kit, &next, NULL);
+    next.tenant = "acme";
+    forget(kit, FIRST.now_us + DAY_US);
+    assert_answer(kit, &next, NULL);
+    assert_counted(kit, 0);
+}
+
+static void what_a_tenant_has_is_counted_whatever_becomes_of_it(void **state)
+{
+    struct kit *kit = *state;
+    struct store_repeat other = FIRST, later = FIRST;
+    const char *const counter = "{\"rows\":2,";
+
+    other.key[0] = 2;
+    later.now_us++;
+    assert_counted(kit, 0);
+    kit_ok(keep(kit, &FIRST, "zulu-tango"));
+    kit_ok(keep(kit, &other, "two"));
+    assert_counted(kit, 2);
+    kit_ok(keep(kit, &later, "a longer one, zulu-tango"));
+    assert_counted(kit, 2);
+    kit_turn(kit, counter, 2, 0x80);
+    other.key[0] = 3;
+    assert_answer(kit, &other, NULL);
+    kit_ok(keep(kit, &other, "three"));
+    assert_counted(kit, 3);
+    kit_turn(kit, "zulu-tango", 0, 0x80);
+    forget(kit, FIRST.now_us);
+    assert_counted(kit, 2);
+    kit_turn(kit, counter, 2, 0x80);
+    forget(kit, FIRST.now_us); /* also a damaged counter */
+    kit_ok(keep(kit, &later, "one"));
+    assert_counted(kit, 3);
+    forget(kit, FIRST.now_us + DAY_US);
+    assert_counted(kit, 1);
+    forget(kit, later.now_us + DAY_US);
+    assert_counted(kit, 0);
+}
+
+static void a_counter_that_knows_of_less_than_there_is_is_made_anew(void **state)
+{
+    struct kit *kit = *state;
+    struct store_repeat other = FIRST;
+    struct catalog_txn t;
+
+    other.key[0] = 2;
+    other.now_us++;
+    kit_ok(keep(kit, &FIRST, "one"));
+    kit_ok(keep(kit, &other, "two"));
+    json_t *row = json_pack("{s:i, s:i}", "rows", 0, "bytes", 0);
+    catalog_begin_write(&t, &kit->store->catalog);
+    catalog_put(&t, CATALOG_REPEATS, "acme", row);
+    kit_ok(catalog_commit(&t));
+    json_decref(row);
+    forget(kit, FIRST.now_us + DAY_US);
+    assert_counted(kit, 1);
+}
+
 static void who_has_the_name_of_a_deleted_tenant_gets_nothing_of_its(void **state)
 {
     struct kit *kit = *state;
@@ -142,6 +246,7 @@ static void who_has_the_name_of_a_deleted_tenant_gets_nothing_of_its(void **stat
     kit_ok(keep(kit, &other, "two"));
     kit_ok(store_tenant_delete(kit->store, "acme"));
     assert_answer(kit, &FIRST, NULL);
+    assert_counted(kit, 0);
     assert_answer(kit, &other, "two");
 }
 
@@ -234,6 +339,9 @@ int main(void)
         TEST(after_a_day_a_key_is_a_new_one),
         TEST(an_answer_has_a_bound),
         TEST(a_tenant_has_so_many_keys_and_another_one_does_not_feel_it),
+        TEST(a_tenants_answers_have_a_bound_until_they_are_forgotten),
+        TEST(what_a_tenant_has_is_counted_whatever_becomes_of_it),
+        TEST(a_counter_that_knows_of_less_than_there_is_is_made_anew),
         TEST(who_has_the_name_of_a_deleted_tenant_gets_nothing_of_its),
         TEST(what_comes_before_the_group_ends_is_seen_in_it),
         TEST(on_a_full_disk_there_is_neither_the_change_nor_the_answer),
