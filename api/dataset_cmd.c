@@ -154,13 +154,14 @@ enum st dataset_init_cmd(const struct cmd_args *args)
 enum st dataset_get_cmd(const struct cmd_args *args)
 {
     char path[REMOTE_PATH_MAX];
+    struct remote_call call = {.path = path, .as_is = true};
     json_t *dataset = NULL;
     struct store *s = NULL;
     enum st st = remote_is_asked(args) ? remote_path(path, "/v1/datasets/{}", cmd_operand(args, 0))
                                        : commands_open(&s, args, false);
 
     if (!st && remote_is_asked(args))
-        st = remote_get(&dataset, args, path);
+        st = remote_call(&dataset, &call, args);
     else if (!st)
         st = store_dataset_get(&dataset, s, cmd_string(args, "tenant"), cmd_operand(args, 0));
     store_close(s);

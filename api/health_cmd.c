@@ -27,6 +27,16 @@ static enum st base_of_port_file(char base[BASE_SIZE], const char *path)
     return st;
 }
 
+static bool is_state(const char *text)
+{
+    static const char *const STATES[] = {"ok", "not_ready", "stopping"};
+
+    for (size_t i = 0; text && i < sizeof STATES / sizeof *STATES; i++)
+        if (strcmp(text, STATES[i]) == 0)
+            return true;
+    return false;
+}
+
 enum st health_cmd(const struct cmd_args *args)
 {
     char base[BASE_SIZE];
@@ -44,12 +54,12 @@ enum st health_cmd(const struct cmd_args *args)
     if (st)
         return st;
     const char *state = json_string_value(json_object_get(body, "status"));
-    bool known = state && (call.status == 200 || call.status == 503);
+    bool known = is_state(state) && (call.status == 200 || call.status == 503);
     if (known)
         puts(state);
     else /* a problem: it stops, or it is somebody else */
-        st = call.status == 503 ? st_fail(ST_UNAVAILABLE, NULL, "the server is stopping")
-                                : remote_no_server(call.status);
+        st = call.status == 503 && !state ? st_fail(ST_UNAVAILABLE, NULL, "the server is stopping")
+                                          : remote_no_server(call.status);
     json_decref(body);
     return st || call.status == 200
                ? st

@@ -119,11 +119,36 @@ static enum st make_url(struct buf *out, const struct cmd_args *args, const char
 
 /* ---- what came back ---- */
 
+/* What a terminal would obey becomes spaces: U+0000 to U+001F, and U+007F to U+009F. */
 static void harmless(char *text)
 {
-    for (; *text; text++)
-        if (iscntrl((unsigned char)*text))
-            *text = ' ';
+    for (unsigned char *c = (unsigned char *)text; *c; c++) {
+        if (c[0] == 0xC2 && c[1] >= 0x80 && c[1] <= 0x9F)
+            c[0] = c[1] = ' ';
+        if (iscntrl(*c))
+            *c = ' ';
+    }
+}
+
+/* Every text of a document; names of members are not shown but as JSON. */
+static enum st make_harmless(json_t *value)
+{
+    const char *name;
+    json_t *item;
+    size_t i;
+    enum st st = ST_OK;
+
+    json_object_foreach(value, name, item) if (!st) st = make_harmless(item);
+    json_array_foreach(value, i, item) if (!st) st = make_harmless(item);
+    if (!json_is_string(value))
+        return st;
+    char *text = strdup(json_string_value(value));
+    if (text)
+        harmless(text);
+    if (!text || json_string_set(value, text) != 0)
+        st = st_fail(ST_NOMEM, NULL, "out of memory");
+    free(text);
+    return st;
 }
 
 static void copy_text(char *to, size_t size, const json_t *object, const char *name)
@@ -226,9 +251,13 @@ static enum st read_answer(json_t **out, const struct remote_call *call, const s
         return ST_OK;
     /* wide: a sum may be one of more than 64 bits */
     enum st st = text->data ? jx_parse_wide(out, text->data, text->len) : ST_INVALID;
-    if (st != ST_INVALID)
-        return st;
-    return remote_no_server(call->status);
+    if (!st && !call->as_is)
+        st = make_harmless(*out);
+    if (st) {
+        json_decref(*out);
+        *out = NULL;
+    }
+    return st == ST_INVALID ? remote_no_server(call->status) : st;
 }
 
 static enum st perform(json_t **out, struct remote_call *call, const struct cmd_args *args,

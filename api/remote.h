@@ -4,7 +4,7 @@
  *
  * It is asked over https with its certificate verified, or over http on this machine; redirects and
  * proxies are not followed. A document, or all pages of a list, has at most API_REPLY_MAX bytes;
- * data goes through, for as long as it comes. */
+ * data goes through, for as long as it comes. No text of a document has control characters. */
 #ifndef EVERLINE_API_REMOTE_H
 #define EVERLINE_API_REMOTE_H
 
@@ -42,6 +42,7 @@ struct remote_call {
     void *ctx;
     FILE *to;                  /* gets the body as it is; NULL: it is JSON */
     bool any_status;           /* what is refused is an answer, too */
+    bool as_is;                /* it is shown as JSON only: its texts keep control characters */
     unsigned status;           /* set */
     uint64_t received;         /* set: bytes of the body */
     char tag[REMOTE_TAG_SIZE]; /* set: the ETag, or "" */

@@ -150,15 +150,16 @@ static int add_chunk(const char *bytes, size_t len, void *ctx)
     return b->status ? -1 : 0;
 }
 
-static void write_with(struct buf *b, const json_t *value, size_t flags)
+static void write_with(struct buf *b, const json_t *value, json_dump_callback_t add, size_t flags)
 {
-    if (json_dump_callback(value, add_chunk, b, flags) != 0 && !b->status)
+    if (json_dump_callback(value, add, b, flags) != 0 && !b->status)
         b->status = ST_NOMEM;
 }
 
 void jx_write(struct buf *b, const json_t *value, bool canonical)
 {
-    write_with(b, value, JSON_COMPACT | JSON_ENCODE_ANY | (canonical ? JSON_SORT_KEYS : 0));
+    write_with(b, value, add_chunk,
+               JSON_COMPACT | JSON_ENCODE_ANY | (canonical ? JSON_SORT_KEYS : 0));
 }
 
 char *jx_text(const json_t *value, bool canonical)
@@ -170,8 +171,29 @@ char *jx_text(const json_t *value, bool canonical)
     return buf_take(&b);
 }
 
+/* As add_chunk, with U+007F to U+009F escaped, too: terminals obey them. A chunk has whole
+ * characters. */
+static int add_chunk_escaped(const char *text, size_t len, void *ctx)
+{
+    const unsigned char *c = (const unsigned char *)text;
+    struct buf *b = ctx;
+    size_t done = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        bool wide = c[i] == 0xC2 && i + 1 < len && c[i + 1] < 0xA0;
+        if (c[i] != 0x7F && !wide)
+            continue;
+        buf_add(b, text + done, i - done);
+        i += wide;
+        buf_addf(b, "\\u%04X", c[i]);
+        done = i + 1;
+    }
+    buf_add(b, text + done, len - done);
+    return b->status ? -1 : 0;
+}
+
 void jx_write_pretty(struct buf *b, const json_t *value)
 {
-    write_with(b, value, JSON_INDENT(2) | JSON_ENCODE_ANY);
+    write_with(b, value, add_chunk_escaped, JSON_INDENT(2) | JSON_ENCODE_ANY);
     buf_addch(b, '\n');
 }

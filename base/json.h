@@ -56,7 +56,8 @@ void jx_write(struct buf *b, const json_t *value, bool canonical);
 /* As a new NUL-terminated string to free(), or NULL when out of memory. */
 char *jx_text(const json_t *value, bool canonical);
 
-/* For people: indented by two spaces, names in insertion order, newline at the end. */
+/* For people: indented by two spaces, names in insertion order, all control characters escaped,
+ * newline at the end. */
 void jx_write_pretty(struct buf *b, const json_t *value);
 
 #endif

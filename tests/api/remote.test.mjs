@@ -190,6 +190,32 @@ test('who answers otherwise than a server of ours is not believed, and is not wa
   assert.ok(!(await ok(['versions', 'things'], { url: cells })).includes('\x1b'));
 });
 
+test('no control character of a server reaches the terminal, whatever document it is in', async () => {
+  const bad = 'a\u001b[2Jb\u009b31mc\u007fd', plain = 'a [2Jb', control = /[\0-\x08\x0b-\x1f\x7f-\x9f]/;
+  const answer = (body, status = 200) => fake((request, response) => {
+    request.resume();
+    response.writeHead(status, { 'content-type': status < 300 ? 'application/json' : 'application/problem+json' }).end(JSON.stringify(body));
+  });
+  const item = { rule: bad, file: bad, job: bad, dataset: bad, state: bad, rows: 1 };
+  const page = { items: [item], next: null, rules: [item], unparsable: 1, rejected: 0, listed: 1, [bad]: bad };
+  const failed = { job: 'j', state: bad, error: { code: bad, message: bad, place: bad, hint: bad }, progress: { phase: bad, rows: 1 } };
+  for (const [args, body, status] of [
+    [['jobs', 'watch', 'j'], failed], [['jobs', 'cancel', 'j'], failed], [['jobs', 'show', 'j'], { ...failed, [bad]: bad }],
+    [['jobs', 'watch', 'j'], { state: 'succeeded', dataset: bad, version: bad, outcome: bad }], [['rejects', 'things', '1'], page],
+    [['jobs', 'list'], page], [['jobs', 'list', '--output', 'json'], page], [['rollback', 'things', '--reason', 'x', '--from', '2'], item],
+    [['dataset', 'get', 'things'], { prepare: bad, [bad]: [bad] }], [['versions', 'things'], { code: bad, detail: bad, hint: bad, errors: [{ pointer: bad }] }, 409]]) {
+    const { stdout, stderr } = await remote(args, { url: await answer(body, status) });
+    assert.doesNotMatch(stdout + stderr, control, args.join(' '));
+    assert.ok((stdout + stderr).includes(args[1] === 'get' ? 'a\\u001B[2Jb' : plain), `${args.join(' ')}: ${stdout}${stderr}`);
+    if (args[1] === 'get') assert.deepEqual(JSON.parse(stdout), body, 'a definition is not changed');
+  }
+  for (const status of [200, 503]) {
+    const health = await everline(['health', '--url', await answer({ status: bad }, status)]);
+    assert.deepEqual([health.code, health.stdout], [3, ''], health.stderr);
+    assert.match(health.stderr, /no everline server/);
+  }
+});
+
 test('an answer of any shape ends a command, and never by a signal', async () => {
   const rows = data.file('shape.csv', csv(things(3))), definition = data.file('shape.json', JSON.stringify(THINGS));
   const commands = [['dataset', 'list'], ['dataset', 'get', 'x'], ['dataset', 'put', definition], ['dataset', 'delete', 'x', '--reason', 'x'], ['versions', 'x'], ['rejects', 'x', '1'],
