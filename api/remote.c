@@ -15,6 +15,7 @@
 #define TOKEN_MAX 8192
 #define PROBLEM_MAX (64u << 10)
 #define PAGE_ITEMS 1000 /* the most that a page may have */
+#define PAGES_MAX 1000  /* of a list; of jobs one may be empty and not the last */
 #define HEADERS_MAX 8
 #define TIMEOUT_MAX_MS 86400000
 #define BEARER "Authorization: Bearer "
@@ -383,6 +384,7 @@ enum st remote_list(json_t **out, const struct cmd_args *args, const char *path,
 {
     char next[REMOTE_PATH_MAX] = "", at[REMOTE_PATH_MAX], number[24];
     uint64_t bytes = 0;
+    unsigned pages = 0;
     size_t count = 0;
     enum st st = ST_OK;
 
@@ -403,6 +405,8 @@ enum st remote_list(json_t **out, const struct cmd_args *args, const char *path,
             st = st_fail(ST_TOO_LARGE, NULL, "the list has more than %u bytes", API_REPLY_MAX);
         if (!st)
             st = add_page(out, next, page);
+        if (!st && *next && ++pages == PAGES_MAX)
+            st = st_fail(ST_TOO_LARGE, NULL, "the list has more than %u pages", PAGES_MAX);
         json_decref(page);
         count = json_array_size(json_object_get(*out, "items"));
     } while (!st && *next && count < limit);

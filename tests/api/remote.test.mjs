@@ -428,6 +428,15 @@ test('a list goes on over its pages, and no further than its limit', async () =>
   }
 });
 
+test('a list whose pages never end is not followed for ever', async () => {
+  let asked = 0;
+  const endless = await fake((request, response) =>
+    response.writeHead(200, { 'content-type': 'application/json' }).end(`{"items":[],"next":"c${asked++}"}`));
+  const { code, stdout, stderr } = await remote(['jobs', 'list'], { url: endless });
+  assert.deepEqual([code, stdout, asked], [1, '', 1000], stderr);
+  assert.match(stderr, /the list has more than 1000 pages/);
+});
+
 test('a tenant is made and changed on a server, and only in what is said', async () => {
   assert.equal(await ok(['tenant', 'put', 'second', '--max-datasets', '3']), 'tenant second is enabled\n');
   assert.equal(await ok(['tenant', 'put', 'second', '--requests-per-day', '9', '--class', 'trial', '--disable']), 'tenant second is disabled\n');
