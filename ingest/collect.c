@@ -203,10 +203,9 @@ enum st collect_check(const struct collect_ledger *ledger,
     bool placed = places.len && !buf_status(&places);
     st = st_hint(st,
                  "key_FIELD: null or not what its normaliser takes; cast_FIELD: not of its "
-                 "declared type%s%s; \"max_reject_ratio\" says how many may be",
-                 placed ? "; the first rejected rows: "
-                        : " (in the source's \"columns\", file and line are told)",
-                 placed ? places.data : "");
+                 "declared type%s; \"max_reject_ratio\" says how many may be%s%s",
+                 placed ? "" : " (in the source's \"columns\", file and line are told)",
+                 placed ? "; the first rejected rows: " : "", placed ? places.data : "");
     buf_release(&text);
     buf_release(&places);
     return st;

@@ -130,7 +130,9 @@ test('a batch that fails for its prepared rows says where they come from, a decl
   await data.put(dates('strict'));
   const strict = await data.ingestCli('strict', { dates: rows });
   assert.equal(strict.code, 1);
-  assert.match(strict.stderr, /2 of 3 prepared rows were rejected: cast_made 2\n.*the first rejected rows: \S*dates\.csv:2 cast_made, \S*dates\.csv:4 cast_made;/);
+  assert.match(strict.stderr, /2 of 3 prepared rows were rejected: cast_made 2\n.*the first rejected rows: \S*dates\.csv:2 cast_made, \S*dates\.csv:4 cast_made$/m);
+  const long = data.file(`${'n'.repeat(120)}.csv`, 'id,made\n1,2024-02-30\n2,Qwertz\n');
+  assert.match((await data.ingestCli('strict', { dates: long })).stderr, /"max_reject_ratio" says how many may be; the first rejected rows: /);
   const { json } = await server.request('GET', '/v1/datasets/strict/versions/1/rejects', { token });
   assert.deepEqual(json.items.map(({ line, column, rule }) => [line, column, rule]), [[2, null, 'cast_made'], [4, null, 'cast_made']]);
   for (const text of [strict.stderr, JSON.stringify(json), server.log]) assert.ok(!text.includes('Qwertz'));
