@@ -3,6 +3,7 @@
 #include "base/progress.h"
 #include "base/utf8.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <glob.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
  * and followed. (On this machine it is the worker's command.) */
 
 #define UPLOAD_NAME_MAX 100 /* bytes */
+#define NAME_END 24         /* of a longer one: its extensions */
 
 struct upload {
     struct progress_view view;
@@ -41,12 +43,29 @@ static enum st open_file(FILE **out, uint64_t *bytes, const char *path)
                          "its size is to be known before it is sent: put it into a file");
 }
 
+/* The name that the server takes for it: letters, digits, dots, dashes and underscores, the first a
+ * letter or digit. */
+static void name_upload(char out[UPLOAD_NAME_MAX + 1], const char *name)
+{
+    const char *start = isalnum((unsigned char)*name) ? "" : "file";
+    size_t len = strlen(start) + strlen(name);
+    size_t head =
+        len <= UPLOAD_NAME_MAX ? strlen(name) : UPLOAD_NAME_MAX - NAME_END - strlen(start);
+    const char *end = len <= UPLOAD_NAME_MAX ? "" : name + strlen(name) - NAME_END;
+
+    snprintf(out, UPLOAD_NAME_MAX + 1, "%s%.*s%s", start, (int)head, name, end);
+    for (; *out; out++)
+        if (!isalnum((unsigned char)*out) && !strchr("._-", *out))
+            *out = '_';
+}
+
 /* Sends a file, and adds it to the job's sources. */
 static enum st send_file(json_t *sources, const struct cmd_args *args, const char *source,
                          const char *path)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    char target[REMOTE_PATH_MAX] = "/v1/uploads", short_name[UPLOAD_NAME_MAX + 1];
+    char target[REMOTE_PATH_MAX] = "/v1/uploads";
+    char short_name[UPLOAD_NAME_MAX + 1], sent_name[UPLOAD_NAME_MAX + 1];
     struct upload u = {.bytes = 0};
     struct remote_call call = {.path = target,
                                .headers = {"Content-Type: application/octet-stream"},
@@ -57,12 +76,13 @@ static enum st send_file(json_t *sources, const struct cmd_args *args, const cha
 
     call.file_bytes = u.bytes;
     snprintf(short_name, sizeof short_name, "%.*s", utf8_cut(name, UPLOAD_NAME_MAX), name);
+    name_upload(sent_name, name);
     if (!st)
-        st = remote_query(target, (const struct remote_parameter[]){{"name", short_name}, {0}});
+        st = remote_query(target, (const struct remote_parameter[]){{"name", sent_name}, {0}});
     progress_view_init(&u.view, short_name);
     u.view.unit = "bytes";
-    if (!st)
-        st = remote_call(&upload, &call, args);
+    if (!st && (st = remote_call(&upload, &call, args)))
+        st = st_wrap(st, "%s", short_name);
     progress_view_end(&u.view);
     if (call.file)
         fclose(call.file);

@@ -244,7 +244,7 @@ test('an upload that is refused, or cut off, says so and ends', async () => {
   try {
     const refused = await remote(['ingest', 'things', '--source', large], { url: small.url });
     assert.equal(refused.code, 1, refused.stderr);
-    assert.match(refused.stderr, /1048576|too large|limit/i);
+    assert.match(refused.stderr, /^everline: large\.csv: .*(1048576|too large|limit)/i);
   } finally {
     await small.stop();
   }
@@ -396,6 +396,18 @@ test('a dataset is defined, filled, moved, exported and deleted on a server, wit
   assert.equal((await remote(['jobs', 'retry', job])).code, 1, 'its uploads are gone');
   assert.equal(await ok(['dataset', 'delete', 'far', '--reason', 'no more']), 'dataset far is deleted\n');
   assert.equal((await remote(['dataset', 'get', 'far'])).code, 1);
+});
+
+test('a file of any name is uploaded, under one that the server takes', async () => {
+  const long = `${'n'.repeat(150)}.csv.gz`;
+  for (const [name, taken] of [['my file.csv', 'my_file.csv'], ['_a.csv', 'file_a.csv'], ['.csv', 'file.csv'], ['a+b=c&d.csv', 'a_b_c_d.csv'],
+    ['\u00fc.csv', 'file__.csv'], [long.slice(0, -3), `${'n'.repeat(96)}.csv`], [`-${long.slice(0, -3)}`, `file-${'n'.repeat(91)}.csv`], ['plain-1_2.csv', 'plain-1_2.csv']]) {
+    const path = join(tempDir('names'), name);
+    writeFileSync(path, `${csv(things(3))}x\n`);
+    const result = await remote(['ingest', 'things', '--source', path]);
+    assert.equal(result.code, 1, result.stderr);
+    assert.ok(result.stderr.startsWith(`everline: failed: CSV_SHORT_ROW: ${taken} line `), `${name}: ${result.stderr}`);
+  }
 });
 
 test('a job that waits is cancelled on a server, and who follows it is told', async () => {
