@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define TOKEN_MAX 8192
 #define PROBLEM_MAX (64u << 10)
@@ -111,6 +112,11 @@ static enum st make_url(struct buf *out, const struct cmd_args *args, const char
         return cmd_blame(st_hint(st_fail(ST_USAGE, NULL, "--url: this is no address of a server"),
                                  "https://HOST[:PORT], or http:// to this machine"),
                          args, "url", NULL);
+    if (strncasecmp(base, "http:", 5) == 0 && cmd_string(args, "url") &&
+        cmd_string(args, "ca-file"))
+        return cmd_blame(st_hint(st_fail(ST_USAGE, NULL, "--ca-file: --url has no certificate"),
+                                 "an address with one begins with https://"),
+                         args, "ca-file", NULL);
     while (len && base[len - 1] == '/')
         len--;
     buf_add(out, base, len);

@@ -279,6 +279,12 @@ test('a certificate is verified, by the system or by --ca-file', async () => {
         assert.equal(refused.stdout, '');
         assert.match(refused.stderr, /certificate|subject name/i);
       }
+    for (const [command, env] of [[['get', '/v1/datasets', '--ca-file', at('one.cert')], {}], [['health', '--ca-file', at('one.cert')], {}],
+      [['get', '/v1/datasets'], { EVERLINE_CA_FILE: at('one.cert') }]]) {
+      const plain = await everline([...command, '--url', server.url], { env: { EVERLINE_TOKEN_FILE: tokenFile, ...env } });
+      assert.deepEqual([plain.code, plain.stdout], [2, ''], plain.stderr);
+      assert.match(plain.stderr, /--ca-file: --url has no certificate[^]*https:/);
+    }
   } finally {
     await tls.stop();
   }
