@@ -87,7 +87,7 @@ async function atRate(rate, sides, token, rounds, seconds) {
       const before = cpuUs(pids), load = new Load({ port: new URL(url).port }, path, token, lines, rate, seconds);
       await pin([load.process.child.pid], CLIENT_CORE);
       const samples = await load.samples();
-      assert.ok(samples.length > 0.99 * rate * seconds && samples.every((one) => one.status === 200), `${name} at ${rate}/s`);
+      assert.ok(samples.length > 0.95 * rate * seconds && samples.every((one) => one.status === 200), `${name} at ${rate}/s: ${samples.length}`);
       cpu[i].push((cpuUs(pids) - before) / samples.length);
     }
   return cpu.map(median);
@@ -192,7 +192,7 @@ async function main() {
     ['record', 'record', 'nginx constant, GET', { path: member, lines: file('ids', ids) }],
   ]) {
     const pair = [mine, theirs].map((name) => sides.find((side) => side.name === name));
-    const rate = Math.round(0.75 * Math.min(...pair.map((side) => side.median.rps)) / 1000) * 1000;
+    const rate = Math.round(0.5 * Math.min(...pair.map((side) => side.median.rps)) / 1000) * 1000;
     const [a, b] = await atRate(rate, pair.map((side) => ({ ...side, ...work })), token, rounds, seconds);
     row(`${what}/nginx, ${rate}/s each`, '', (a / b).toFixed(2), `${a.toFixed(2)} us`, `${b.toFixed(2)} us`);
   }
