@@ -62,13 +62,6 @@ enum st commands_print(json_t *value)
     return st;
 }
 
-enum st commands_print_items(json_t *items)
-{
-    json_t *list = json_pack("{s:o}", "items", items);
-
-    return list ? commands_print(list) : st_fail(ST_NOMEM, NULL, "out of memory");
-}
-
 enum st commands_version(uint64_t *out, const struct cmd_args *args, unsigned i, const char *name)
 {
     const char *text = cmd_operand(args, i);
@@ -123,6 +116,17 @@ enum st commands_print_table(const json_t *items, const struct commands_column *
     cmd_table_print(table, stdout);
     cmd_table_free(table);
     return ST_OK;
+}
+
+enum st commands_print_list(json_t *items, const struct commands_column *columns, bool json)
+{
+    if (json) {
+        json_t *list = json_pack("{s:o}", "items", items);
+        return list ? commands_print(list) : st_fail(ST_NOMEM, NULL, "out of memory");
+    }
+    enum st st = commands_print_table(items, columns);
+    json_decref(items);
+    return st;
 }
 
 enum st commands_run(int *exit_code, const char *path, char *const *argv)

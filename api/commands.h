@@ -78,7 +78,6 @@ struct store_actor commands_actor(const struct cmd_args *args, const char *reaso
 
 /* Prints and releases. */
 enum st commands_print(json_t *value) ST_MUST_USE;
-enum st commands_print_items(json_t *items) ST_MUST_USE; /* {"items":[...]} */
 
 /* The operand `i`, a number of a version: ST_USAGE unless it is one. */
 enum st commands_version(uint64_t *out, const struct cmd_args *args, unsigned i,
@@ -93,6 +92,9 @@ struct commands_column {
 };
 enum st commands_print_table(const json_t *items,
                              const struct commands_column *columns) ST_MUST_USE;
+/* So, or as `json`: {"items":[...]}. Releases. */
+enum st commands_print_list(json_t *items, const struct commands_column *columns,
+                            bool json) ST_MUST_USE;
 
 /* Follows a job until it has ended; *job is how. `s` NULL: on a server. `what` is what is shown. */
 enum st commands_follow_job(json_t **job, struct store *s, const struct cmd_args *args,

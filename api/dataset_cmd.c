@@ -8,6 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
+static enum st read_definition(struct store_definition **definition, json_t **document,
+                               const char *file)
+{
+    enum st st = jx_parse_file(document, file, STORE_DEFINITION_MAX);
+
+    return st ? st : store_definition_parse(definition, *document);
+}
+
 static enum st put_on_server(const struct cmd_args *args, const struct store_definition *definition,
                              json_t *document)
 {
@@ -48,13 +56,10 @@ static enum st put_here(const struct cmd_args *args, const struct store_definiti
 
 enum st dataset_put_cmd(const struct cmd_args *args)
 {
-    const char *file = cmd_operand(args, 0);
     struct store_definition *definition = NULL;
     json_t *document = NULL;
-    enum st st = jx_parse_file(&document, file, STORE_DEFINITION_MAX);
+    enum st st = read_definition(&definition, &document, cmd_operand(args, 0));
 
-    if (!st)
-        st = store_definition_parse(&definition, document);
     if (!st)
         st = (remote_is_asked(args) ? put_on_server(args, definition, document)
                                     : put_here(args, definition, document));
@@ -121,10 +126,8 @@ enum st dataset_check_cmd(const struct cmd_args *args)
     const char *file = cmd_operand(args, 0);
     struct store_definition *definition = NULL;
     json_t *document = NULL;
-    enum st st = jx_parse_file(&document, file, STORE_DEFINITION_MAX);
+    enum st st = read_definition(&definition, &document, file);
 
-    if (!st)
-        st = store_definition_parse(&definition, document);
     if (!st)
         st = api_check_sql(document, NULL, NULL);
     if (!st)
@@ -196,11 +199,5 @@ enum st dataset_list_cmd(const struct cmd_args *args)
     if (!st)
         st = remote_is_asked(args) ? remote_items(&items, args, "/v1/datasets", SIZE_MAX)
                                    : list_here(&items, args);
-    if (st)
-        return st;
-    if (json)
-        return commands_print_items(items);
-    st = commands_print_table(items, DATASETS);
-    json_decref(items);
-    return st;
+    return st ? st : commands_print_list(items, DATASETS, json);
 }

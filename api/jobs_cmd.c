@@ -80,13 +80,7 @@ enum st jobs_list_cmd(const struct cmd_args *args)
 
     if (!st)
         st = remote_is_asked(args) ? list_on_server(&items, args) : list_here(&items, args);
-    if (st)
-        return st;
-    if (json)
-        return commands_print_items(items);
-    st = commands_print_table(items, JOBS);
-    json_decref(items);
-    return st;
+    return st ? st : commands_print_list(items, JOBS, json);
 }
 
 static const char *text_of(const json_t *object, const char *name)

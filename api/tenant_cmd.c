@@ -305,7 +305,7 @@ static enum st print_rows(const struct cmd_args *args, const char *name)
     static const struct commands_column COLUMNS[] = {
         {"TENANT", "tenant"},     {"ENABLED", "enabled"}, {"ISSUER", "issuer"},
         {"AUDIENCE", "audience"}, {"PROBLEM", "problem"}, {NULL, NULL}};
-    json_t *items = NULL, *row;
+    json_t *items = NULL;
     bool json;
     enum st st = cmd_output_json(&json, args);
 
@@ -314,13 +314,11 @@ static enum st print_rows(const struct cmd_args *args, const char *name)
                                    : rows_here(&items, args, name);
     if (st)
         return st;
-    if (json)
-        return name ? (row = json_incref(json_array_get(items, 0)), json_decref(items),
-                       commands_print(row))
-                    : commands_print_items(items);
-    st = commands_print_table(items, COLUMNS);
+    if (!json || !name)
+        return commands_print_list(items, COLUMNS, json);
+    json_t *row = json_incref(json_array_get(items, 0));
     json_decref(items);
-    return st;
+    return commands_print(row);
 }
 
 enum st tenant_get_cmd(const struct cmd_args *args)

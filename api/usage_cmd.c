@@ -50,11 +50,5 @@ enum st usage_cmd(const struct cmd_args *args)
 
     if (!st)
         st = remote_is_asked(args) ? list_on_server(&items, args) : list_here(&items, args);
-    if (st)
-        return st;
-    if (json)
-        return commands_print_items(items);
-    st = commands_print_table(items, USAGE);
-    json_decref(items);
-    return st;
+    return st ? st : commands_print_list(items, USAGE, json);
 }

@@ -40,13 +40,7 @@ enum st versions_cmd(const struct cmd_args *args)
 
     if (!st)
         st = remote_is_asked(args) ? list_on_server(&items, args) : list_here(&items, args);
-    if (st)
-        return st;
-    if (json)
-        return commands_print_items(items);
-    st = commands_print_table(items, VERSIONS);
-    json_decref(items);
-    return st;
+    return st ? st : commands_print_list(items, VERSIONS, json);
 }
 
 static void print_rejected(json_int_t rejected, json_int_t listed)

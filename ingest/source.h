@@ -54,8 +54,8 @@ void source_close(struct sources *s); /* before the database */
 #define SOURCE_LINE_BITS 40
 #define SOURCE_LINE_MASK (((uint64_t)1 << SOURCE_LINE_BITS) - 1)
 
-/* Makes `view` (SQL): the relation of the source, with its rows' places as `column`. Its readings
- * are not counted. ST_NOT_FOUND without a report: there are none. */
+/* Makes `view` (SQL): the relation of the source, with its rows' places as `column`. It may be read
+ * in the source's stead. ST_NOT_FOUND without a report: there are none. */
 enum st source_place(struct sources *all, size_t source, const char *view,
                      const char *column) ST_MUST_USE;
 

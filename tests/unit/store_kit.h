@@ -131,6 +131,23 @@ static inline void kit_free(struct kit *kit)
     kit_ok(fs_remove_tree(kit->dir));
 }
 
+/* For tests whose state is a kit and nothing else. */
+static inline int kit_set_up(void **state)
+{
+    struct kit *kit = calloc(1, sizeof *kit);
+    assert_non_null(kit);
+    kit_new(kit);
+    *state = kit;
+    return 0;
+}
+
+static inline int kit_tear_down(void **state)
+{
+    kit_free(*state);
+    free(*state);
+    return 0;
+}
+
 static inline void kit_lease(struct store_lease *lease, struct kit *kit, const char *dataset)
 {
     char job[STORE_JOB_ID_SIZE];

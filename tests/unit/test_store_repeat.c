@@ -15,23 +15,6 @@
 static const struct store_repeat FIRST = {
     .tenant = "acme", .key = {1}, .request = {7}, .now_us = DAY_US};
 
-static int set_up(void **state)
-{
-    struct kit *kit = calloc(1, sizeof *kit);
-
-    assert_non_null(kit);
-    kit_new(kit);
-    *state = kit;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    kit_free(*state);
-    free(*state);
-    return 0;
-}
-
 static enum st keep(struct kit *kit, const struct store_repeat *r, const char *text)
 {
     json_t *answer = json_pack("{s:s}", "body", text);
@@ -330,7 +313,7 @@ static void a_change_whose_answer_cannot_be_kept_is_not_made(void **state)
     free(answer);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, kit_set_up, kit_tear_down)
 
 int main(void)
 {

@@ -5,23 +5,6 @@
 
 #define DAY "2026-11-21"
 
-static int set_up(void **state)
-{
-    struct kit *kit = calloc(1, sizeof *kit);
-
-    assert_non_null(kit);
-    kit_new(kit);
-    *state = kit;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    kit_free(*state);
-    free(*state);
-    return 0;
-}
-
 static void put_tenant(struct kit *kit, const char *name, uint32_t most)
 {
     struct store_tenant tenant;
@@ -157,13 +140,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
-            subjects_over_the_tenants_number_share_rows_and_sums_are_exact, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_day_and_a_tenant_have_their_own_number, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(who_is_called_as_the_rest_takes_no_place, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(a_tenant_that_says_nothing_has_ten_thousand, set_up,
-                                        tear_down),
+            subjects_over_the_tenants_number_share_rows_and_sums_are_exact, kit_set_up,
+            kit_tear_down),
+        cmocka_unit_test_setup_teardown(a_day_and_a_tenant_have_their_own_number, kit_set_up,
+                                        kit_tear_down),
+        cmocka_unit_test_setup_teardown(who_is_called_as_the_rest_takes_no_place, kit_set_up,
+                                        kit_tear_down),
+        cmocka_unit_test_setup_teardown(a_tenant_that_says_nothing_has_ten_thousand, kit_set_up,
+                                        kit_tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
