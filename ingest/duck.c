@@ -177,6 +177,7 @@ void duck_close(struct duck *d)
     if (d->database)
         duckdb_close(&d->database);
     pthread_mutex_destroy(&d->feed_lock);
+    json_decref(d->functions);
     free(d);
 }
 

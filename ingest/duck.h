@@ -48,6 +48,14 @@ enum st duck_text(struct buf *out, size_t *rows, size_t *columns, struct duck *d
 /* json_serialize_sql of `sql`: the syntax tree, or what is wrong with it, as text. */
 enum st duck_syntax(struct buf *out, struct duck *d, const char *sql) ST_MUST_USE;
 
+#define DUCK_UNSTABLE                                                                              \
+    1u /* its answer depends on when it runs, or it asks the session or catalog                    \
+        */
+#define DUCK_AGGREGATE 2u
+/* What DuckDB says of all functions and macros with this name, in lower case; 0 also when there is
+ * none. */
+enum st duck_function(unsigned *traits, struct duck *d, const char *name) ST_MUST_USE;
+
 /* The definition's SQL: exactly one SELECT, bound now. ST_INVALID, code SQL, with DuckDB's message
  * as far as it may be said;
  * duck_error_offset says where in `sql` (bytes), DUCK_NO_OFFSET when DuckDB does not. */

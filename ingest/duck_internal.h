@@ -13,6 +13,7 @@ struct duck {
     size_t error_offset;
     unsigned takers;     /* functions that were registered for duck_each */
     const json_t *guard; /* the document whose words may be said; NULL: anything */
+    json_t *functions;   /* of duck_function; NULL: not asked for yet */
     unsigned threads;
     pthread_mutex_t feed_lock; /* of the feeds' failures */
     struct duck_feed_slot {

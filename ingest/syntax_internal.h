@@ -9,8 +9,7 @@ struct walk {
     struct duck *duck;
     const struct store_definition *definition; /* NULL: an expression */
     const char *sql, *pointer;
-    size_t skip;       /* bytes put in front of `sql` before it was parsed */
-    json_t *functions; /* set: functions named, with their offset */
+    size_t skip; /* bytes put in front of `sql` before it was parsed */
     bool scalar;
 };
 

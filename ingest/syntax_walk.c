@@ -3,7 +3,7 @@
  * own rules: one sees those before it, and itself only in the second half of a recursive one. A
  * looser rule would let its name stand for a table of the catalog.
  *
- * A function is allowed when DuckDB itself says that it is CONSISTENT (duckdb_functions), so that a
+ * A function is allowed when DuckDB itself says that it is CONSISTENT (duck_function), so that a
  * new volatile one needs no row here; the rows below are those whose answer depends on the session,
  * or on the file system, although they are called consistent. Words such as current_date look like
  * columns in the tree; they are refused as such when they are not qualified.
@@ -124,9 +124,13 @@ static enum st check_function(struct walk *w, const json_t *node, const char *na
     if (listed(session_functions, name))
         return refuse(w, node, "%s is not allowed: its answer depends on when or where it runs",
                       name);
-    if (json_object_set_new(w->functions, low, json_incref((json_t *)(uintptr_t)node)))
-        return st_fail(ST_NOMEM, NULL, "out of memory");
-    return ST_OK;
+    unsigned traits;
+    enum st st = duck_function(&traits, w->duck, low);
+    if (!st && traits & DUCK_UNSTABLE)
+        st = refuse(w, node, "%s is not allowed: its answer depends on when it runs", name);
+    else if (!st && w->scalar && traits & DUCK_AGGREGATE)
+        st = refuse(w, node, "%s is not allowed here: it is an aggregate", name);
+    return st;
 }
 
 static enum st check_node(struct walk *w, const json_t *node, const struct scope *scope)
@@ -237,51 +241,7 @@ static enum st check_tree(struct walk *w, const json_t *node, const struct scope
     return json_is_object(node) ? check_query_node(w, node, 0, scope) : ST_OK;
 }
 
-/* Which of the functions that were named does DuckDB not call consistent, or are macros that ask
- * the session or the catalog (or, for a scalar expression, which are aggregates)? */
-static enum st check_stability(struct walk *w)
-{
-    struct buf sql, text;
-    size_t rows = 0, columns = 0;
-    buf_init(&sql, 4u << 20);
-    buf_init(&text, 4u << 20);
-    buf_addf(&sql,
-             "SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE (stability "
-             "IN ('VOLATILE', 'CONSISTENT_WITHIN_QUERY') OR regexp_matches(macro_definition, "
-             "'current_|duckdb_|pragma_')%s) AND lower(function_name) IN (''",
-             w->scalar ? " OR function_type = 'aggregate'" : "");
-    const char *name;
-    json_t *node;
-    json_object_foreach(w->functions, name, node)
-    {
-        buf_addch(&sql, ',');
-        duck_add_literal(&sql, name);
-    }
-    buf_addstr(&sql, ") ORDER BY 1");
-    enum st st = buf_status(&sql);
-    if (!st)
-        st = duck_text(&text, &rows, &columns, w->duck, "looking up functions", sql.data);
-    if (!st && rows) {
-        node = json_object_get(w->functions, text.data);
-        st = refuse(w, node,
-                    w->scalar ? "%s is not allowed here: it is an aggregate, or its answer depends "
-                                "on when it runs"
-                              : "%s is not allowed: its answer depends on when it runs",
-                    text.data);
-    }
-    buf_release(&sql);
-    buf_release(&text);
-    return st;
-}
-
 enum st syntax_walk(struct walk *w, const json_t *tree)
 {
-    w->functions = json_object();
-    enum st st = w->functions ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
-    if (!st)
-        st = check_tree(w, tree, NULL);
-    if (!st)
-        st = check_stability(w);
-    json_decref(w->functions);
-    return st;
+    return check_tree(w, tree, NULL);
 }
