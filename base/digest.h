@@ -54,6 +54,19 @@ void digest_hmac_free(struct digest_hmac *h);
 void digest_hmac_sum(unsigned char out[DIGEST_BYTES], const struct digest_hmac *h,
                      const void *bytes, size_t len);
 
+/* The same for up to DIGEST_MANY messages at once, in half the time. One per thread; `hmac` is
+ * borrowed until _free. */
+#define DIGEST_MANY 128
+struct digest_message {
+    const void *bytes;
+    size_t len;
+    unsigned char *out; /* DIGEST_BYTES; its bytes may not be another's `bytes` */
+};
+struct digest_many;
+enum st digest_many_new(struct digest_many **out, const struct digest_hmac *hmac) ST_MUST_USE;
+void digest_many_free(struct digest_many *m);
+void digest_many_sum(struct digest_many *m, const struct digest_message *messages, size_t count);
+
 /* A key of DIGEST_BYTES for one use, from a longer-lived one: HKDF with SHA-256 (RFC 5869), without
  * salt, `info` names the use. */
 enum st digest_hkdf(struct secret *out, const struct secret *key, const char *info) ST_MUST_USE;

@@ -1,6 +1,6 @@
 /* Sums of short texts: SHA-256, chains, HMAC and HKDF, block by block. */
 #define OPENSSL_SUPPRESS_DEPRECATED /* SHA256_Init and its like: see struct digest_hmac */
-#include "base/digest.h"
+#include "base/digest_internal.h"
 
 #include "base/word.h"
 
@@ -103,15 +103,10 @@ void digest_chain(unsigned char hash[DIGEST_BYTES], const void *bytes, size_t le
     finish_state(hash, &state, sizeof first, (const unsigned char *)bytes + taken, len - taken);
 }
 
-/* RFC 2104, from the states behind the two padded keys, block by block: ingest sums tens of
- * millions of short messages. The functions of OpenSSL 3 that do the same (EVP_MAC) take twice as
+/* RFC 2104, block by block: the functions of OpenSSL 3 that do the same (EVP_MAC) take twice as
  * long, most of it for other than hashing; SHA256_Update and SHA256_Final take 500 instructions
  * more. */
-struct digest_hmac {
-    SHA_LONG inner[DIGEST_BYTES / sizeof(SHA_LONG)], outer[DIGEST_BYTES / sizeof(SHA_LONG)];
-};
-
-static bool start_state(SHA_LONG out[DIGEST_BYTES / sizeof(SHA_LONG)],
+static bool start_state(uint32_t out[DIGEST_BYTES / sizeof(uint32_t)],
                         const unsigned char key[SHA256_CBLOCK], unsigned char padding)
 {
     unsigned char block[SHA256_CBLOCK];

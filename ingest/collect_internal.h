@@ -20,8 +20,10 @@ struct collect_worker {
     struct sort_lane *lane;
     struct buf payload;
     const struct duck_column *columns; /* of the chunk */
-    const unsigned char *input;        /* of the row's next term */
-    uint64_t *broken_rules;            /* rows, by rule; each row counts once */
+    size_t kept[STORE_KEYS_MANY]; /* rows of it whose keys are summed at once, and their keys */
+    unsigned char keys[STORE_KEYS_MANY][DIGEST_BYTES];
+    const unsigned char *input; /* of the row's next term */
+    uint64_t *broken_rules;     /* rows, by rule; each row counts once */
     uint64_t broken_checks[STORE_CHECKS_MAX];
     size_t broken_rule;    /* by the row that was looked at last */
     struct rejects places; /* of a placed plan */

@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+#define AHEAD 4 /* records whose places are fetched before they are written */
+
 /* A row breaks a rule: it is counted, and the next one is looked at. */
 static enum st reject(struct collect_worker *w, size_t rule)
 {
@@ -111,30 +113,28 @@ static enum st add_sort(unsigned char *key, struct collect_worker *w, size_t row
     return ST_OK;
 }
 
-static enum st add_key(unsigned char key[STORE_RECORD_KEY_MAX], struct store_text *fields,
-                       struct collect_worker *w, size_t row)
+static enum st add_key(struct collect_worker *w, size_t row)
 {
-    size_t count = w->shared->definition->key.field_count;
-    for (size_t i = 0; i < count; i++) {
+    struct store_text fields[STORE_KEY_FIELDS_MAX];
+    for (size_t i = 0; i < w->shared->definition->key.field_count; i++) {
         fields[i] = duck_varchar(&w->columns[i], row);
         if (!fields[i].bytes)
             return reject(w, i);
     }
-    enum st st = store_hasher_sum(key, w->hasher, fields);
-    if (st)
-        return st == ST_INVALID ? reject(w, refused_field(w)) : st;
-    return w->shared->definition->key.sort ? add_sort(key, w, row) : ST_OK;
+    enum st st = store_hasher_add(w->hasher, fields);
+    return st == ST_INVALID ? reject(w, refused_field(w)) : st;
 }
 
-static enum st add_row(struct collect_worker *w, const struct store_text *fields, size_t row)
+static enum st add_row(struct collect_worker *w, size_t row)
 {
     const struct store_definition *def = w->shared->definition;
     struct store_value values[STORE_FIELDS_MAX + STORE_KEY_FIELDS_MAX];
     size_t n = 0, keys = def->key.field_count;
     for (size_t i = 0; def->key.protect == STORE_PROTECT_NONE && i < keys; i++, n++) {
+        struct store_text field = duck_varchar(&w->columns[i], row);
         values[n] = (struct store_value){0};
-        values[n].as.text.bytes = fields[i].bytes;
-        values[n].as.text.len = fields[i].len;
+        values[n].as.text.bytes = field.bytes;
+        values[n].as.text.len = field.len;
     }
     for (size_t i = 0; i < def->record_count; i++)
         read_value(&values[n++], &w->columns[keys + i], def->record[i].type, row);
@@ -203,22 +203,26 @@ static enum st add_rollup(struct collect_worker *w, const struct store_rollup *r
     return buf_status(&w->payload);
 }
 
-static enum st add_record(struct collect_worker *w, size_t row)
+/* What the plan and the row checks say of a row, and its key. */
+static enum st judge_and_add_key(struct collect_worker *w, size_t row)
 {
     const struct store_definition *def = w->shared->definition;
-    struct store_text fields[STORE_KEY_FIELDS_MAX];
-    unsigned char key[STORE_RECORD_KEY_MAX];
     size_t at = def->key.field_count + def->record_count;
-    int32_t bad = ((const int32_t *)w->columns[at++].data)[row];
-    uint64_t broken = ((const uint64_t *)w->columns[at++].data)[row];
+    int32_t bad = ((const int32_t *)w->columns[at].data)[row];
+    uint64_t broken = ((const uint64_t *)w->columns[at + 1].data)[row];
     if (bad >= 0)
         return reject(w, w->shared->first_cast + (size_t)bad);
     enum st st = judge_row(w, broken);
-    if (!st)
-        st = add_key(key, fields, w, row);
+    return st ? st : add_key(w, row);
+}
+
+static enum st add_record(struct collect_worker *w, unsigned char *key, size_t row)
+{
+    const struct store_definition *def = w->shared->definition;
+    size_t at = def->key.field_count + def->record_count + 2;
+    enum st st = def->key.sort ? add_sort(key, w, row) : ST_OK;
     if (st)
         return st;
-    sort_lane_expect(w->lane, key);
     w->input = w->shared->plan->inputs;
     buf_reset(&w->payload);
     if (def->duplicate_order[0]) {
@@ -226,7 +230,7 @@ static enum st add_record(struct collect_worker *w, size_t row)
         read_value(&order, &w->columns[at++], w->shared->plan->order, row);
         payload_add_order(&w->payload, w->shared->plan->order, &order);
     }
-    st = add_row(w, fields, row);
+    st = add_row(w, row);
     for (size_t r = 0; !st && r < def->rollup_count; r++)
         st = add_rollup(w, &def->rollups[r], &at, row);
     if (!st && def->judged.metric_count)
@@ -234,16 +238,41 @@ static enum st add_record(struct collect_worker *w, size_t row)
     return st ? st : sort_lane_add(w->lane, key, w->payload.data, w->payload.len);
 }
 
+/* ST_END: the row was rejected. */
+static enum st go_on(struct collect_worker *w, enum st st, size_t row)
+{
+    if (st != ST_END)
+        return st;
+    note_place(w, row);
+    return ST_OK;
+}
+
+/* Rows from `*row` on, as many as have their keys summed at once. */
+static enum st collect_some(struct collect_worker *w, size_t *row, size_t rows)
+{
+    enum st st = ST_OK;
+    size_t kept = 0;
+    for (; !st && *row < rows && !store_hasher_is_full(w->hasher); ++*row) {
+        st = judge_and_add_key(w, *row);
+        if (!st)
+            w->kept[kept++] = *row;
+        st = go_on(w, st, *row);
+    }
+    if (!st)
+        st = store_hasher_sum_added(w->keys, w->hasher);
+    for (size_t i = 0; !st && i < kept; i++) {
+        if (i + AHEAD < kept)
+            sort_lane_expect(w->lane, w->keys[i + AHEAD]);
+        st = go_on(w, add_record(w, w->keys[i], w->kept[i]), w->kept[i]);
+    }
+    return st;
+}
+
 enum st collect_chunk(struct collect_worker *w, const struct duck_column *columns, size_t rows)
 {
     enum st st = ST_OK;
     w->columns = columns;
-    for (size_t i = 0; !st && i < rows; i++) {
-        st = add_record(w, i);
-        if (st == ST_END) {
-            note_place(w, i);
-            st = ST_OK;
-        }
-    }
+    for (size_t row = 0; !st && row < rows;)
+        st = collect_some(w, &row, rows);
     return st;
 }

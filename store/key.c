@@ -2,6 +2,7 @@
 
 #include "store/value.h"
 
+#include <assert.h>
 #include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +29,7 @@
 #define GUESSED 0xffffffffu     /* instead of a length: any value */
 #define ENCODING_MAX (1u << 20) /* more than the longest normal forms of all fields */
 #define ENCODING_USUAL 4096     /* room from the start, so that growing leaves no copies behind */
+#define MANY_USUAL (32u << 10)  /* of the keys that are summed at once */
 
 size_t store_record_key_bytes(const struct store_key_spec *spec)
 {
@@ -56,7 +58,9 @@ struct store_hasher {
     struct buf encoding;
     struct buf base_encoding; /* the same without the values of the guessed fields */
     unsigned char base[STORE_KEY_BYTES];
-    struct buf *bases; /* or NULL */
+    struct buf *bases;                      /* or NULL */
+    struct digest_many *many;               /* made when it is needed */
+    size_t added, lengths[STORE_KEYS_MANY]; /* of the encodings that were added */
 };
 
 /* The HMAC of one use of a dataset's keys; `hmac_key` is NULL when they are public. */
@@ -125,6 +129,7 @@ void store_hasher_free(struct store_hasher *h)
 {
     if (!h)
         return;
+    digest_many_free(h->many);
     digest_hmac_free(h->hmac);
     digest_hmac_free(h->base_hmac);
     if (h->encoding.data)
@@ -141,6 +146,35 @@ const struct store_key_spec *store_hasher_spec(const struct store_hasher *h)
     return h->spec;
 }
 
+/* Appends the fields, each behind its length; what was appended of a key that is refused is to be
+ * dropped. */
+static enum st encode(struct store_hasher *h, const struct store_text *fields)
+{
+    uint32_t len = 0;
+
+    for (size_t i = 0; i < h->spec->field_count; i++) {
+        const struct store_key_field *field = &h->spec->fields[i];
+        size_t at = h->encoding.len;
+
+        if (!fields[i].bytes)
+            return st_place(
+                st_fail(ST_INVALID, "INVALID_KEY", "key field \"%s\" is null", field->name),
+                "/key/%s", field->name);
+        buf_add(&h->encoding, &len, sizeof len);
+        enum st st =
+            store_normalize(&h->encoding, field->normalizer, fields[i].bytes, fields[i].len);
+        if (st == ST_INVALID)
+            return st_place(st_wrap(st, "key field \"%s\"", field->name), "/key/%s", field->name);
+        if (!st)
+            st = buf_status(&h->encoding);
+        if (st)
+            return st;
+        len = htole32((uint32_t)(h->encoding.len - at - sizeof len));
+        memcpy(h->encoding.data + at, &len, sizeof len);
+    }
+    return ST_OK;
+}
+
 static enum st finish(unsigned char out[STORE_KEY_BYTES], const struct digest_hmac *hmac,
                       const struct buf *encoding)
 {
@@ -154,27 +188,23 @@ static enum st finish(unsigned char out[STORE_KEY_BYTES], const struct digest_hm
     return st;
 }
 
-/* The field whose length stands there, and whose normal form ends the encoding. */
-static void finish_field(struct store_hasher *h, size_t i, size_t at)
+/* One key's encoding, with ANY instead of each field that is guessed. */
+static enum st sum_base(struct store_hasher *h)
 {
     static const uint32_t ANY = GUESSED;
-    uint32_t len = htole32((uint32_t)(h->encoding.len - at - sizeof len));
+    const char *field = h->encoding.data;
+    uint32_t len;
 
-    if (h->encoding.status)
-        return;
-    memcpy(h->encoding.data + at, &len, sizeof len);
-    if (!h->spec->guess_limit)
-        return;
-    if (h->spec->guess_fields >> i & 1)
-        buf_add(&h->base_encoding, &ANY, sizeof ANY);
-    else
-        buf_add(&h->base_encoding, h->encoding.data + at, h->encoding.len - at);
-}
-
-static enum st finish_base(struct store_hasher *h)
-{
+    buf_reset(&h->base_encoding);
+    for (size_t i = 0; i < h->spec->field_count; i++, field += len) {
+        memcpy(&len, field, sizeof len);
+        len = le32toh(len) + (uint32_t)sizeof len;
+        if (h->spec->guess_fields >> i & 1)
+            buf_add(&h->base_encoding, &ANY, sizeof ANY);
+        else
+            buf_add(&h->base_encoding, field, len);
+    }
     enum st st = finish(h->base, h->base_hmac, &h->base_encoding);
-
     if (!st && h->bases)
         buf_add(h->bases, h->base, sizeof h->base);
     return st;
@@ -193,29 +223,46 @@ void store_hasher_collect(struct store_hasher *h, struct buf *bases)
 enum st store_hasher_sum(unsigned char out[STORE_KEY_BYTES], struct store_hasher *h,
                          const struct store_text *fields)
 {
-    static const uint32_t NOT_YET = 0;
-
     buf_reset(&h->encoding);
-    buf_reset(&h->base_encoding);
-    for (size_t i = 0; i < h->spec->field_count; i++) {
-        const struct store_key_field *field = &h->spec->fields[i];
-        size_t at = h->encoding.len;
+    enum st st = encode(h, fields);
+    if (!st)
+        st = finish(out, h->hmac, &h->encoding);
+    return !st && h->spec->guess_limit ? sum_base(h) : st;
+}
 
-        if (!fields[i].bytes)
-            return st_place(
-                st_fail(ST_INVALID, "INVALID_KEY", "key field \"%s\" is null", field->name),
-                "/key/%s", field->name);
-        buf_add(&h->encoding, &NOT_YET, sizeof NOT_YET);
-        enum st st =
-            store_normalize(&h->encoding, field->normalizer, fields[i].bytes, fields[i].len);
-        if (st == ST_INVALID)
-            return st_place(st_wrap(st, "key field \"%s\"", field->name), "/key/%s", field->name);
-        if (st)
-            return st;
-        finish_field(h, i, at);
+bool store_hasher_is_full(const struct store_hasher *h)
+{
+    return h->added == STORE_KEYS_MANY || (h->added && h->encoding.len > MANY_USUAL);
+}
+
+enum st store_hasher_add(struct store_hasher *h, const struct store_text *fields)
+{
+    assert(!store_hasher_is_full(h));
+    if (h->added == 0) {
+        buf_reset(&h->encoding);
+        (void)buf_reserve(&h->encoding, 2 * MANY_USUAL);
     }
-    enum st st = finish(out, h->hmac, &h->encoding);
-    return st || !h->spec->guess_limit ? st : finish_base(h);
+    size_t before = h->encoding.len;
+    enum st st = encode(h, fields);
+    if (!st)
+        h->lengths[h->added++] = h->encoding.len - before;
+    else
+        h->encoding.len = before;
+    return st;
+}
+
+enum st store_hasher_sum_added(unsigned char (*out)[DIGEST_BYTES], struct store_hasher *h)
+{
+    struct digest_message messages[STORE_KEYS_MANY];
+    const char *at = h->encoding.data;
+    enum st st = h->many ? ST_OK : digest_many_new(&h->many, h->hmac);
+
+    for (size_t i = 0; !st && i < h->added; at += h->lengths[i++])
+        messages[i] = (struct digest_message){at, h->lengths[i], out[i]};
+    if (!st)
+        digest_many_sum(h->many, messages, h->added);
+    h->added = 0;
+    return st;
 }
 
 static enum st key_error(const char *code, const char *pointer, const char *name, const char *what)

@@ -39,6 +39,16 @@ struct store_text {
 enum st store_hasher_sum(unsigned char out[STORE_KEY_BYTES], struct store_hasher *h,
                          const struct store_text *fields) ST_MUST_USE;
 
+/* The same for many keys at once, which takes less for each: they are added until the hasher is
+ * full, with STORE_KEYS_MANY or before, then summed in order. What is refused, as by _sum, is not
+ * added. No bases are made. */
+#define STORE_KEYS_MANY DIGEST_MANY
+bool store_hasher_is_full(const struct store_hasher *h);
+enum st store_hasher_add(struct store_hasher *h, const struct store_text *fields) ST_MUST_USE;
+/* Each sum has STORE_KEY_BYTES, at the beginning of DIGEST_BYTES. */
+enum st store_hasher_sum_added(unsigned char (*out)[DIGEST_BYTES],
+                               struct store_hasher *h) ST_MUST_USE;
+
 /* Of the key that was summed last: what stands for all of its fields but those that
  * spec->guess_fields names, STORE_KEY_BYTES. Keys that differ in those only have the same one. Not
  * of use unless spec->guess_limit is set. */

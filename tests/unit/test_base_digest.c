@@ -85,6 +85,38 @@ static void sums_are_right_for_every_length(void **state)
     secret_release(&key);
 }
 
+/* Bursts of every size, and messages of every length that meet the block's end; an empty one too.
+ */
+static void many_sums_are_those_of_one_after_another(void **state)
+{
+    static unsigned char sums[DIGEST_MANY][DIGEST_BYTES];
+    struct digest_message messages[DIGEST_MANY];
+    unsigned char text[400], expected[DIGEST_BYTES];
+    struct digest_many *many = NULL;
+    struct digest_hmac *h = NULL;
+    struct secret key = {0};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (unsigned char)(i * 7);
+    assert_int_equal(secret_copy(&key, "0123456789abcdef0123456789abcdef", 32), ST_OK);
+    assert_int_equal(digest_hmac_new(&h, &key), ST_OK);
+    assert_int_equal(digest_many_new(&many, h), ST_OK);
+    for (size_t count = 0; count <= DIGEST_MANY; count++) {
+        for (size_t i = 0; i < count; i++)
+            messages[i] = (struct digest_message){
+                text + i % 3, count == 1 ? 0 : 1 + (i * 5 + count * 3) % 300, sums[i]};
+        digest_many_sum(many, messages, count);
+        for (size_t i = 0; i < count; i++) {
+            digest_hmac_sum(expected, h, messages[i].bytes, messages[i].len);
+            assert_memory_equal(sums[i], expected, DIGEST_BYTES);
+        }
+    }
+    digest_many_free(many);
+    digest_hmac_free(h);
+    secret_release(&key);
+}
+
 static void every_byte_has_its_two_digits_wherever_it_stands(void **state)
 {
     unsigned char bytes[7];
@@ -128,6 +160,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(digests_equal_the_published_vectors),
         cmocka_unit_test(sums_are_right_for_every_length),
+        cmocka_unit_test(many_sums_are_those_of_one_after_another),
         cmocka_unit_test(every_byte_has_its_two_digits_wherever_it_stands),
         cmocka_unit_test(only_exact_lower_case_hex_is_read),
         cmocka_unit_test(secrets_compare_by_every_byte),

@@ -110,6 +110,42 @@ static void where_one_field_ends_and_the_next_begins_counts(void **state)
     store_hasher_free(h);
 }
 
+/* What is refused leaves no trace between its neighbours; the hasher says when it has enough. */
+static void keys_that_are_summed_at_once_are_the_same(void **state)
+{
+    static char texts[STORE_KEYS_MANY][1025];
+    static unsigned char keys[STORE_KEYS_MANY][DIGEST_BYTES];
+    struct store_key_spec spec = {.field_count = 2, .protect = STORE_PROTECT_NONE};
+    unsigned char expected[STORE_KEY_BYTES];
+    struct store_hasher *h;
+
+    (void)state;
+    strcpy(spec.fields[0].name, "a");
+    strcpy(spec.fields[1].name, "b");
+    spec.fields[0].normalizer = spec.fields[1].normalizer = store_normalizer_find("digits");
+    assert_int_equal(store_hasher_new(&h, &spec, "dev", "d", NULL), ST_OK);
+    for (int large = 0; large < 2; large++) {
+        size_t count = 0;
+        for (; !store_hasher_is_full(h); count++) {
+            const struct store_text refused[] = {{"1", 1}, {"x", 1}};
+            snprintf(texts[count], sizeof texts[count], "%0*zu", large ? 1024 : 4, count);
+            struct store_text text = {texts[count], strlen(texts[count])};
+            assert_int_equal(store_hasher_add(h, (struct store_text[]){text, text}), ST_OK);
+            if (!store_hasher_is_full(h))
+                assert_int_equal(store_hasher_add(h, refused), ST_INVALID);
+        }
+        assert_true(large ? count < STORE_KEYS_MANY / 4 : count == STORE_KEYS_MANY);
+        assert_int_equal(store_hasher_sum_added(keys, h), ST_OK);
+        for (size_t i = 0; i < count; i++) {
+            struct store_text text = {texts[i], strlen(texts[i])};
+            assert_int_equal(store_hasher_sum(expected, h, (struct store_text[]){text, text}),
+                             ST_OK);
+            assert_memory_equal(keys[i], expected, STORE_KEY_BYTES);
+        }
+    }
+    store_hasher_free(h);
+}
+
 /* The same values are another person where another field may be guessed, and not where only the
  * guessed one differs. */
 static void a_base_says_which_fields_are_guessed(void **state)
@@ -292,6 +328,7 @@ int main(void)
         cmocka_unit_test(a_hasher_can_be_used_again_after_a_failure),
         cmocka_unit_test(every_part_of_the_encoding_counts),
         cmocka_unit_test(where_one_field_ends_and_the_next_begins_counts),
+        cmocka_unit_test(keys_that_are_summed_at_once_are_the_same),
         cmocka_unit_test(a_base_says_which_fields_are_guessed),
         cmocka_unit_test(a_wrong_key_says_which_field),
         cmocka_unit_test(the_place_is_under_the_pointer_that_was_given),
