@@ -4,7 +4,7 @@
  * with the same bits are sorted as one, when its turn has come.
  *
  * A heap is a list of chunks of the lane's buffer. The buffer's end is left for the entries of its
- * largest heap: what is put aside is sorted there.
+ * largest heap, and a copy of them: what is put aside is sorted there.
  */
 #include "ingest/sort.h"
 
@@ -45,6 +45,7 @@ struct sort_lane {
     size_t size, used;
     size_t most; /* records in a heap, of those that have got a chunk since */
     struct heap *heaps;
+    uint32_t *ends; /* for sort_entries */
     struct run_list runs;
 };
 
@@ -59,7 +60,8 @@ struct sorter {
     struct merge *merge; /* when there are runs */
 
     /* What is in the lanes' buffers when it is asked for: the heap that is being taken from. */
-    struct sort_entry *entries;
+    struct sort_entry *entries; /* and as many again, to sort them */
+    struct sort_entry *sorted;  /* among them */
     size_t capacity, count, at;
     size_t heap; /* the next */
 };
@@ -74,7 +76,8 @@ static enum st init_lane(struct sort_lane *lane, struct sorter *s, size_t size)
     lane->sorter = s;
     lane->size = size;
     lane->heaps = calloc(heap_count(s), sizeof *lane->heaps);
-    return lane->heaps ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
+    lane->ends = calloc(SORT_BUCKETS, sizeof *lane->ends);
+    return lane->heaps && lane->ends ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
 }
 
 enum st sorter_new(struct sorter **out, struct spill *spill, size_t key_bytes,
@@ -121,6 +124,7 @@ void sorter_free(struct sorter *s)
         release_buffer(&s->lanes[i]);
         run_list_release(&s->lanes[i].runs, s->spill);
         free(s->lanes[i].heaps);
+        free(s->lanes[i].ends);
     }
     run_list_release(&s->runs, s->spill);
     free(s->entries);
@@ -182,9 +186,10 @@ static enum st put_aside(struct sort_lane *lane)
         st = spill_writer_open(&w, s->spill, run);
     for (size_t i = 0; i < heap_count(s); i++) {
         struct heap *h = &lane->heaps[i];
-        struct sort_entry *e = (struct sort_entry *)(void *)(lane->bytes + lane->size) - h->count;
+        struct sort_entry *spare = (struct sort_entry *)(void *)(lane->bytes + lane->size);
+        struct sort_entry *e = (spare -= h->count) - h->count;
         (void)list_heap(e, h);
-        sort_entries(e, h->count, 64 - s->bits);
+        e = sort_entries(e, spare, lane->ends, h->count, 64 - s->bits);
         for (size_t j = 0; !st && j < h->count; j++) {
             struct record r = take(e, j, h->count);
             st = record_write(&w, &r);
@@ -210,7 +215,7 @@ static enum st make_buffer(struct sort_lane *lane)
     return ST_OK;
 }
 
-/* What a chunk takes of the buffer, and the entries of a heap that may be the largest. */
+/* What a chunk takes of the buffer, and twice the entries of a heap that may be the largest. */
 static size_t chunk_size(size_t need)
 {
     size_t size = sizeof(struct chunk) + need;
@@ -219,7 +224,7 @@ static size_t chunk_size(size_t need)
 }
 static size_t entries_size(size_t most)
 {
-    return (most + CHUNK_RECORDS) * sizeof(struct sort_entry);
+    return 2 * (most + CHUNK_RECORDS) * sizeof(struct sort_entry);
 }
 
 /* Room for a record of `need` bytes. The heap is empty before it when the lane was put aside. */
@@ -298,14 +303,15 @@ static enum st next_heap(struct sorter *s)
         if (count > s->capacity) {
             free(s->entries);
             s->capacity = count + count / 8;
-            s->entries = malloc(s->capacity * sizeof *s->entries);
+            s->entries = malloc(2 * s->capacity * sizeof *s->entries);
             if (!s->entries)
                 return st_fail(ST_NOMEM, NULL, "out of memory");
         }
         struct sort_entry *e = s->entries;
         for (size_t i = 0; i < s->lane_count; i++)
             e = list_heap(e, &s->lanes[i].heaps[s->heap]);
-        sort_entries(s->entries, count, 64 - s->bits);
+        s->sorted = sort_entries(s->entries, s->entries + s->capacity, s->lanes[0].ends, count,
+                                 64 - s->bits);
         s->count = count;
         s->heap++;
     }
@@ -317,7 +323,7 @@ static enum st next_of_lanes(struct record *out, void *ctx)
     struct sorter *s = ctx;
     enum st st = s->at < s->count ? ST_OK : next_heap(s);
     if (!st) {
-        *out = take(s->entries, s->at, s->count);
+        *out = take(s->sorted, s->at, s->count);
         s->at++;
     }
     return st;

@@ -1,10 +1,11 @@
-/* Keys are hashes, hence evenly spread: a radix sort in place ("American flag sort", McIlroy,
- * Bostic and McIlroy 1993) deals the entries out byte by byte until heaps are small. The records of
- * one entity of a series have the same hash: they are dealt out by their sort values. */
+/* Keys are hashes, hence evenly spread: dealt out by their first bits into as many buckets as there
+ * are entries, most have a bucket of their own, and what is left to do is between neighbours. The
+ * records of one entity of a series have the same hash: they are dealt out by their sort values. */
 #include "ingest/sort_internal.h"
 
 #include "store/key.h"
 
+#include <assert.h>
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,8 @@ static uint64_t sort_value(const struct record *r)
 
 /* Records that have the same prefix. Where it is that of one hash, and sort values are behind it,
  * these become the prefix; where it is that already, only the payloads are left. */
-static void sort_alike(struct sort_entry *e, size_t count)
+static struct sort_entry *sort_alike(struct sort_entry *e, struct sort_entry *spare, uint32_t *ends,
+                                     size_t count)
 {
     struct record first = record_at(e->head), r;
     bool again = first.key_len == STORE_RECORD_KEY_MAX && e->prefix != sort_value(&first);
@@ -50,44 +52,64 @@ static void sort_alike(struct sort_entry *e, size_t count)
     }
     if (!again) {
         qsort(e, count, sizeof *e, compare);
-        return;
+        return e;
     }
     for (size_t i = 0; i < count; i++) {
         r = record_at(e[i].head);
         e[i].prefix = sort_value(&r);
     }
-    sort_entries(e, count, 64);
+    return sort_entries(e, spare, ends, count, 64);
 }
 
-void sort_entries(struct sort_entry *e, size_t count, unsigned bits)
+/* By their first bits, from `e` to `out`; returns how many the largest bucket got. */
+static uint32_t deal_out(struct sort_entry *out, uint32_t *ends, const struct sort_entry *e,
+                         size_t count, unsigned width, unsigned shift)
 {
-    size_t next[256], end[256], counts[256] = {0}, sum = 0;
-    unsigned shift = bits > 8 ? bits - 8 : 0;
-    if (count <= SMALL) {
-        sort_few(e, count);
-        return;
-    }
-    if (!bits) {
-        sort_alike(e, count);
-        return;
+    size_t buckets = (size_t)1 << width, mask = buckets - 1;
+    uint32_t sum = 0, most = 0;
+    memset(ends, 0, buckets * sizeof *ends);
+    for (size_t i = 0; i < count; i++)
+        ends[e[i].prefix >> shift & mask]++;
+    for (size_t h = 0; h < buckets; h++) {
+        uint32_t of_bucket = ends[h];
+        most = of_bucket > most ? of_bucket : most;
+        ends[h] = sum;
+        sum += of_bucket;
     }
     for (size_t i = 0; i < count; i++)
-        counts[e[i].prefix >> shift & 255]++;
-    for (size_t h = 0; h < 256; h++) {
-        next[h] = sum;
-        end[h] = sum += counts[h];
+        out[ends[e[i].prefix >> shift & mask]++] = e[i];
+    return most;
+}
+
+/* Bucket by bucket, where one is large. */
+static void sort_buckets(struct sort_entry *e, struct sort_entry *spare, uint32_t *ends,
+                         size_t count, unsigned shift)
+{
+    for (size_t i = 0, n; i < count; i += n) {
+        for (n = 1; i + n < count && e[i + n].prefix >> shift == e[i].prefix >> shift; n++)
+            ;
+        struct sort_entry *sorted = sort_entries(e + i, spare + i, ends, n, shift);
+        if (sorted != e + i)
+            memcpy(e + i, sorted, n * sizeof *e);
     }
-    for (size_t h = 0; h < 256; h++)
-        while (next[h] < end[h]) {
-            struct sort_entry moved = e[next[h]];
-            for (size_t to; (to = moved.prefix >> shift & 255) != h;) {
-                struct sort_entry other = e[next[to]];
-                e[next[to]++] = moved;
-                moved = other;
-            }
-            e[next[h]++] = moved;
-        }
-    for (size_t h = 0; h < 256; h++)
-        if (counts[h] > 1)
-            sort_entries(e + end[h] - counts[h], counts[h], shift);
+}
+
+struct sort_entry *sort_entries(struct sort_entry *e, struct sort_entry *spare, uint32_t *ends,
+                                size_t count, unsigned bits)
+{
+    unsigned width = 1;
+    assert(count <= UINT32_MAX);
+    if (count <= SMALL) {
+        sort_few(e, count);
+        return e;
+    }
+    if (!bits)
+        return sort_alike(e, spare, ends, count);
+    while (width < SORT_WIDTH_MAX && width < bits && count >> (width + 1))
+        width++;
+    if (deal_out(spare, ends, e, count, width, bits - width) <= SMALL)
+        sort_few(spare, count);
+    else
+        sort_buckets(spare, e, ends, count, bits - width);
+    return spare;
 }
