@@ -10,6 +10,7 @@
 #include "ingest/build_internal.h"
 
 #include "ingest/lattice.h"
+#include "ingest/payload.h"
 #include "ingest/plan.h"
 
 #include <stdlib.h>
@@ -133,6 +134,8 @@ static enum st judge_rows(struct build *b, struct duck *d)
 static enum st judge_metrics(struct build *b)
 {
     const struct store_definition *def = b->task->definition;
+    if (!b->has_judged)
+        store_cell_count(&b->judged, &def->judged, b->accepted);
     json_decref(b->checks);
     b->gates = judge_gate_values(def, &b->judged);
     return judge_checks(&b->checks, def, &b->counts, &b->judged);
@@ -208,6 +211,7 @@ enum st build_run(json_t **report, const struct task *t, const struct ingest_pro
         return st_fail(ST_NOMEM, NULL, "out of memory");
     b->task = t;
     b->progress = progress;
+    b->has_judged = payload_has_judged(def);
     buf_init(&b->example, 1u << 20);
     store_cell_init(&b->judged);
     if ((st = spill_open(&b->spill, t->directory)) ||

@@ -23,6 +23,7 @@ struct build {
     struct cells *cells[STORE_ROLLUPS_MAX];
     struct judge_counts counts;
     struct store_cell judged; /* the metrics of checks and gates */
+    bool has_judged;          /* the payload: they are counted with the records */
     json_t *checks, *gates;
     struct store_segment_writer *writer;
     struct buf example; /* one contradicting key of an unprotected dataset, as JSON */

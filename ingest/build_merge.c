@@ -75,7 +75,7 @@ static enum st accept(struct build *b, struct handoff *h, const unsigned char *k
         payload_inputs(&tuple, &len, &inputs, &record.inputs, &def->rollups[r]);
         st = cells_add(b->cells[r], tuple, len, &inputs);
     }
-    if (!st && def->judged.metric_count) {
+    if (!st && b->has_judged) {
         payload_inputs(&tuple, &len, &inputs, &record.inputs, &def->judged);
         st = store_cell_add(&b->judged, &def->judged, inputs.values, inputs.nulls, inputs.kinds);
     }

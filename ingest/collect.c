@@ -2,6 +2,8 @@
  * of the sorter and counts for itself; the counts are added up when all rows have been seen. */
 #include "ingest/collect_internal.h"
 
+#include "ingest/payload.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -144,7 +146,10 @@ static void list_places(struct collect_ledger *ledger, const struct collector *c
 enum st collect_rows(struct collect_ledger *ledger, const struct plan *plan,
                      const struct store_definition *definition, const struct collect_options *o)
 {
-    struct collector c = {.definition = definition, .plan = plan, .progress = o->progress};
+    struct collector c = {.definition = definition,
+                          .plan = plan,
+                          .has_judged = payload_has_judged(definition),
+                          .progress = o->progress};
     pthread_mutex_init(&c.lock, NULL);
     pthread_cond_init(&c.is_idle, NULL);
     c.rule_count = definition->key.field_count + (definition->key.sort ? 1 : 0) + plan->cast_count +

@@ -33,6 +33,7 @@ struct collect_worker {
 struct collector {
     const struct store_definition *definition;
     const struct plan *plan;
+    bool has_judged; /* the payload */
     /* key_<field>..., of a series key_<sort>, cast_<field>..., row_size, dimensions_<rollup>...,
      * not_finite, <check>... */
     struct collect_rule *rules;

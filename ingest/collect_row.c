@@ -233,7 +233,7 @@ static enum st add_record(struct collect_worker *w, unsigned char *key, size_t r
     st = add_row(w, row);
     for (size_t r = 0; !st && r < def->rollup_count; r++)
         st = add_rollup(w, &def->rollups[r], &at, row);
-    if (!st && def->judged.metric_count)
+    if (!st && w->shared->has_judged)
         st = add_rollup(w, &def->judged, &at, row);
     return st ? st : sort_lane_add(w->lane, key, w->payload.data, w->payload.len);
 }

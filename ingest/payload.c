@@ -7,7 +7,7 @@
  * that equal payloads under equal keys are one record; unequal ones contradict each other. `order`
  * is there when duplicates have one, and is what the bytes of payloads are compared by first: 0 for
  * null, 1 and 8 bytes big-endian, or 2 and text with 0 as 0 255, ended by 0 0. The judged metrics
- * are the last rollup.
+ * are the last rollup, if they are there.
  */
 #include "ingest/payload.h"
 
@@ -99,6 +99,16 @@ void payload_add_input(struct buf *out, unsigned char kind, int64_t input)
     }
     *to = '\0';
     out->len += (size_t)((char *)to - room);
+}
+
+bool payload_has_judged(const struct store_definition *definition)
+{
+    const struct store_rollup *r = &definition->judged;
+    for (size_t m = 0; m < r->metric_count; m++)
+        for (size_t k = 0; k < (r->metrics[m].ratio ? 2u : 1u); k++)
+            if (r->metrics[m].terms[k].aggregate != STORE_COUNT_ALL)
+                return true;
+    return false;
 }
 
 struct payload payload_open(const struct store_definition *definition, const void *bytes)

@@ -30,6 +30,9 @@ static inline void payload_end(struct buf *out, size_t begun)
     else
         payload_end_long(out, begun);
 }
+/* Are the judged metrics in it? Not when they only count records, as of most definitions that have
+ * a gate. */
+bool payload_has_judged(const struct store_definition *definition);
 /* `kind`: enum store_input or PAYLOAD_NULL; `input`: an integer, a DOUBLE's bits, or a hash. */
 void payload_add_input(struct buf *out, unsigned char kind, int64_t input);
 

@@ -153,6 +153,21 @@ enum st store_cell_add(struct store_cell *cell, const struct store_rollup *r, co
     return each_term(r, cell, add_input, &(struct inputs){inputs, nulls, kinds});
 }
 
+static enum st count_term(const struct step *step, void *ctx)
+{
+    const uint64_t *records = ctx;
+
+    if (step->term->aggregate == STORE_COUNT_ALL)
+        step->state->count += *records;
+    return ST_OK;
+}
+
+void store_cell_count(struct store_cell *cell, const struct store_rollup *r, uint64_t records)
+{
+    cell->records += records;
+    (void)each_term(r, cell, count_term, &records);
+}
+
 static enum st merge_term(const struct step *step, void *ctx)
 {
     const struct store_cell *from = ctx;

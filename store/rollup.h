@@ -49,6 +49,8 @@ struct store_cell {
 
 void store_cell_init(struct store_cell *cell);
 void store_cell_release(struct store_cell *cell, const struct store_rollup *rollup);
+/* So many records at once, in each of which all inputs are null. */
+void store_cell_count(struct store_cell *cell, const struct store_rollup *rollup, uint64_t records);
 /* `inputs`: one per term as int64 (a DOUBLE's bits; of `distinct` a hash), `nulls` likewise, and
  * what they are (`kinds`; NULL: all are integers). */
 enum st store_cell_add(struct store_cell *cell, const struct store_rollup *rollup,
