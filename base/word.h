@@ -92,4 +92,24 @@ static inline const char *word_find(const char *p, const char *end, char a, char
     return p;
 }
 
+#define WORD_WINDOW_BYTES 64u
+
+/* Which of 64 bytes are one of three: the lowest bit stands for the first. */
+static inline uint64_t word_marks(const char *bytes, char a, char b, char c)
+{
+    uint64_t marks = 0, flags[2];
+    word_block block;
+
+    for (unsigned i = 0; i < WORD_WINDOW_BYTES; i += WORD_BLOCK_BYTES) {
+        memcpy(&block, bytes + i, sizeof block);
+        word_block found = (word_block)((block == (unsigned char)a) | (block == (unsigned char)b) |
+                                        (block == (unsigned char)c));
+        memcpy(flags, &found, sizeof flags);
+        for (unsigned k = 0; k < 2; k++) /* one bit of each byte, side by side at the top */
+            marks |= ((le64toh(flags[k]) & WORD_OF(1u)) * 0x0102040810204080u >> 56)
+                     << (i + k * WORD_BYTES);
+    }
+    return marks;
+}
+
 #endif

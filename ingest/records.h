@@ -33,6 +33,7 @@ struct record_reader {
     const size_t *order;  /* CSV: the field of the file's i-th column; NULL: they are in order */
     const bool *integers; /* by field: nothing but an integer will do */
     const char *at, *end; /* what is left of the piece: whole records */
+    const char *window;   /* CSV: 64 bytes that were looked at; NULL: none are, of this piece */
     uint64_t next_line;   /* of `at` */
     bool valid_utf8;      /* all of the piece is */
     /* The record. A field without bytes is null; borrowed until the next one. */
@@ -43,7 +44,8 @@ struct record_reader {
     /* Memory for texts that are not in the piece as they are: RECORD_MAX bytes. */
     char *scratch;
     size_t scratch_len;
-    bool *seen; /* NDJSON: by field */
+    bool *seen;     /* NDJSON: by field */
+    uint64_t marks; /* CSV: where delimiters and line ends are in the window */
 };
 
 /* 1.5, 1e3, 0x1F and 1_000 are integers to a reader that rounds and guesses, not to us. */

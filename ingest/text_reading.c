@@ -194,6 +194,7 @@ static enum st read_piece(struct reading *r, struct worker *w)
     w->file = r->file;
     w->reader.at = w->piece + skip;
     w->reader.end = w->piece + whole;
+    w->reader.window = NULL;
     w->reader.next_line = before.record_line + count_lines(w->piece, skip);
     return n ? ST_OK : finish_file(r);
 }
