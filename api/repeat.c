@@ -29,14 +29,16 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static void digest_key(unsigned char hash[DIGEST_BYTES], const struct auth_identity *who,
-                       const char *key, size_t key_len)
+static void digest_key(struct store_repeat *id, const struct auth_identity *who, const char *key,
+                       size_t key_len)
 {
     const char *names[AUTH_DATASETS_MAX];
+    unsigned char *hash = id->key;
 
     memset(hash, 0, DIGEST_BYTES);
     mix(hash, who->subject[0] ? "subject" : "kid");
     mix(hash, who->subject[0] ? who->subject : who->kid);
+    memcpy(id->owner, hash, DIGEST_BYTES);
     mix(hash, who->datasets_listed ? "narrowed" : "whole");
     for (unsigned i = 0; i < who->dataset_count; i++)
         names[i] = who->datasets[i];
@@ -117,7 +119,7 @@ enum st api_repeat_enter(struct api_request *request, struct api_repeat *r, cons
                                 "an Idempotency-Key has 1 to %d bytes", API_REPEAT_KEY_MAX),
                         "header/Idempotency-Key");
     *r = (struct api_repeat){.id.tenant = request->identity->tenant, .target = target};
-    digest_key(r->id.key, request->identity, key, len);
+    digest_key(&r->id, request->identity, key, len);
     if (!add(&request->server->repeats, r))
         return st_hint(st_fail(ST_CONFLICT, "IDEMPOTENCY_KEY_IN_FLIGHT",
                                "a request with the Idempotency-Key has not been answered yet"),

@@ -37,8 +37,8 @@ enum catalog_table {
     CATALOG_SEALS,       /* sha256                     -> see store/seal.h */
     CATALOG_REVOCATIONS, /* tenant/kind/sha256         -> see store/revocation.c */
     CATALOG_UPLOADS,     /* tenant/upload              -> upload (store/upload.c) */
-    CATALOG_REPEATS,     /* tenant/sha256 of a key     -> what was answered (store/repeat.c);
-                            tenant                     -> {"rows","bytes"}: its own of them */
+    CATALOG_REPEATS,     /* tenant/owner/sha256 of key -> what was answered (store/repeat.c);
+                            tenant, tenant:owner       -> {"rows","bytes"}: their own of them */
     CATALOG_STARTS,      /* tenant/dataset/what        -> {"mark","job"} (store/start.c) */
     CATALOG_HOOKS,       /* tenant/message             -> what waits to be told (store/hook.c) */
     CATALOG_ANCHORS,     /* tenant/%06chain           -> see store/anchor.c */

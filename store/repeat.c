@@ -6,18 +6,20 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Keys are tenant/SHA-256, values {"sha256","at_us","answer"}. The row of a tenant's name counts
- * what it has, so that nobody has to look at all of it: {"rows","bytes"}, changed with them. Where
- * it is missing or damaged, it is made anew. */
+/* Keys are tenant/owner/SHA-256, values {"sha256","at_us","answer"}; those of before owners were
+ * counted are tenant/SHA-256. The rows `tenant` and `tenant:owner` count what these have, so that
+ * nobody has to look at all of it: {"rows","bytes"}, changed with them. Where one is missing or
+ * damaged, it is made anew. */
 
 #define HOUR_US 3600000000LL
 
 static void make_key(char out[CATALOG_KEY_SIZE], const struct store_repeat *r)
 {
-    char hex[DIGEST_HEX_SIZE];
+    char owner[DIGEST_HEX_SIZE], hex[DIGEST_HEX_SIZE];
 
+    digest_hex(owner, r->owner, sizeof r->owner);
     digest_hex(hex, r->key, sizeof r->key);
-    snprintf(out, CATALOG_KEY_SIZE, "%s/%s", r->tenant, hex);
+    snprintf(out, CATALOG_KEY_SIZE, "%s/%s/%s", r->tenant, owner, hex);
 }
 
 bool repeat_is_over(const json_t *row, int64_t now_us)
@@ -27,65 +29,94 @@ bool repeat_is_over(const json_t *row, int64_t now_us)
     return !row || (at_us && now_us - json_integer_value(at_us) >= STORE_REPEAT_HOURS * HOUR_US);
 }
 
-/* ---- what a tenant has ---- */
+/* ---- what a tenant has, and the owner of a key ---- */
 
-static struct catalog_sum count_anew(struct catalog_txn *t, const char *tenant)
+enum { OF_TENANT, OF_OWNER, COUNTERS };
+
+struct counter {
+    char key[CATALOG_KEY_SIZE];
+    struct catalog_sum kept;
+};
+
+static struct catalog_sum count_anew(struct catalog_txn *t, const char *counter)
 {
     char prefix[CATALOG_KEY_SIZE];
 
-    store_dataset_key(prefix, tenant, "");
+    store_dataset_key(prefix, counter, "");
+    char *colon = strchr(prefix, ':');
+    if (colon)
+        *colon = '/';
     return catalog_sum(t, CATALOG_REPEATS, prefix);
 }
 
-static struct catalog_sum count(struct catalog_txn *t, const char *tenant)
+static void count(struct counter *c, struct catalog_txn *t)
 {
     json_t *row = NULL;
 
     if (!t->status) {
-        row = catalog_get(t, CATALOG_REPEATS, tenant);
+        row = catalog_get(t, CATALOG_REPEATS, c->key);
         if (t->status == ST_CORRUPT)
             catalog_forgive(t);
     }
     const json_t *rows = json_object_get(row, "rows"), *bytes = json_object_get(row, "bytes");
-    struct catalog_sum kept = {(uint64_t)json_integer_value(rows),
-                               (uint64_t)json_integer_value(bytes)};
-    if (!json_is_integer(rows) || !json_is_integer(bytes))
-        kept = count_anew(t, tenant);
+    if (json_is_integer(rows) && json_is_integer(bytes))
+        c->kept = (struct catalog_sum){(uint64_t)json_integer_value(rows),
+                                       (uint64_t)json_integer_value(bytes)};
+    else
+        c->kept = count_anew(t, c->key);
     json_decref(row);
-    return kept;
 }
 
-static void put_count(struct catalog_txn *t, const char *tenant, const struct catalog_sum *kept)
+/* The counters that a row is in, and how many: one of before owners were counted is in the first.
+ */
+static size_t count_for(struct counter counters[COUNTERS], struct catalog_txn *t, const char *key)
+{
+    size_t n = 0;
+
+    for (const char *end = strchr(key, '/'); end && n < COUNTERS; end = strchr(end + 1, '/')) {
+        struct counter *c = &counters[n++];
+        snprintf(c->key, sizeof c->key, "%.*s", (int)(end - key), key);
+        char *slash = strchr(c->key, '/');
+        if (slash)
+            *slash = ':';
+        count(c, t);
+    }
+    return n;
+}
+
+static void put_count(struct catalog_txn *t, const struct counter *c)
 {
     json_t *row = json_object();
 
-    store_set(t, row, "rows", json_integer((json_int_t)kept->rows));
-    store_set(t, row, "bytes", json_integer((json_int_t)kept->bytes));
-    catalog_put(t, CATALOG_REPEATS, tenant, row);
+    store_set(t, row, "rows", json_integer((json_int_t)c->kept.rows));
+    store_set(t, row, "bytes", json_integer((json_int_t)c->kept.bytes));
+    if (c->kept.rows > 0)
+        catalog_put(t, CATALOG_REPEATS, c->key, row);
+    else
+        catalog_delete(t, CATALOG_REPEATS, c->key);
     json_decref(row);
 }
 
 /* Puts the row, or deletes it: NULL. */
 static void change(struct catalog_txn *t, const char *key, const json_t *row)
 {
-    char tenant[STORE_NAME_SIZE];
-
-    snprintf(tenant, sizeof tenant, "%.*s", (int)strcspn(key, "/"), key);
-    struct catalog_sum kept = count(t, tenant);
+    struct counter counters[COUNTERS];
+    size_t n = count_for(counters, t, key);
     struct catalog_sum before = catalog_sum(t, CATALOG_REPEATS, key);
-    if (kept.rows < before.rows || kept.bytes < before.bytes)
-        kept = count_anew(t, tenant); /* somebody of before there were counters was here */
+
+    for (struct counter *c = counters; c < counters + n; c++)
+        if (c->kept.rows < before.rows || c->kept.bytes < before.bytes)
+            c->kept = count_anew(t, c->key); /* somebody of before there were counters was here */
     if (row)
         catalog_put(t, CATALOG_REPEATS, key, row);
     else
         catalog_delete(t, CATALOG_REPEATS, key);
     struct catalog_sum after = catalog_sum(t, CATALOG_REPEATS, key);
-    kept.rows += after.rows - before.rows;
-    kept.bytes += after.bytes - before.bytes;
-    if (kept.rows > 0)
-        put_count(t, tenant, &kept);
-    else
-        catalog_delete(t, CATALOG_REPEATS, tenant);
+    for (struct counter *c = counters; c < counters + n; c++) {
+        c->kept.rows += after.rows - before.rows;
+        c->kept.bytes += after.bytes - before.bytes;
+        put_count(t, c);
+    }
 }
 
 void repeat_forget(struct catalog_txn *t, const char *key)
@@ -96,35 +127,57 @@ void repeat_forget(struct catalog_txn *t, const char *key)
         catalog_delete(t, CATALOG_REPEATS, key); /* a damaged counter */
 }
 
-void repeat_forget_tenant(struct catalog_txn *t, const char *tenant)
+static void forget_all(struct catalog_txn *t, const char *prefix)
 {
-    char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
+    char key[CATALOG_KEY_SIZE] = "";
     json_t *row;
 
-    store_dataset_key(prefix, tenant, "");
     while (catalog_after_any(&row, t, CATALOG_REPEATS, prefix, key)) {
         catalog_delete(t, CATALOG_REPEATS, key);
         json_decref(row);
     }
+}
+
+void repeat_forget_tenant(struct catalog_txn *t, const char *tenant)
+{
+    char prefix[CATALOG_KEY_SIZE];
+
+    store_dataset_key(prefix, tenant, "");
+    forget_all(t, prefix);
+    snprintf(prefix, sizeof prefix, "%s:", tenant);
+    forget_all(t, prefix);
     catalog_delete(t, CATALOG_REPEATS, tenant);
 }
 
-static void check_room(struct catalog_txn *t, const char *tenant)
-{
-    struct catalog_sum kept = count(t, tenant);
+/* What a counter may come to. */
+static const struct {
+    const char *whose;
+    uint64_t rows, bytes;
+} BOUNDS[COUNTERS] = {
+    [OF_TENANT] = {"tenant", STORE_REPEATS_MAX, STORE_REPEATS_BYTES_MAX},
+    [OF_OWNER] = {"token's subject", STORE_REPEATS_OWNER_MAX, STORE_REPEATS_OWNER_BYTES_MAX},
+};
 
-    if (kept.bytes >= STORE_REPEATS_BYTES_MAX)
-        catalog_fail(
-            t, st_hint(st_fail(ST_FULL, "QUOTA",
-                               "what was answered to the tenant's Idempotency-Keys within %d hours "
-                               "has %u MiB",
-                               STORE_REPEAT_HOURS, STORE_REPEATS_BYTES_MAX >> 20),
-                       "send the request without one"));
-    else if (kept.rows >= STORE_REPEATS_MAX)
-        catalog_fail(t, st_hint(st_fail(ST_FULL, "QUOTA",
-                                        "the tenant has used %d Idempotency-Keys within %d hours",
-                                        STORE_REPEATS_MAX, STORE_REPEAT_HOURS),
-                                "send the request without one"));
+static void check_room(struct catalog_txn *t, const char *key)
+{
+    struct counter counters[COUNTERS];
+    size_t n = count_for(counters, t, key);
+
+    for (size_t i = 0; i < n && !t->status; i++) {
+        if (counters[i].kept.bytes >= BOUNDS[i].bytes)
+            catalog_fail(t, st_hint(st_fail(ST_FULL, "QUOTA",
+                                            "what was answered to the %s's Idempotency-Keys within "
+                                            "%d hours has %u MiB",
+                                            BOUNDS[i].whose, STORE_REPEAT_HOURS,
+                                            (unsigned)(BOUNDS[i].bytes >> 20)),
+                                    "send the request without one"));
+        else if (counters[i].kept.rows >= BOUNDS[i].rows)
+            catalog_fail(
+                t, st_hint(st_fail(ST_FULL, "QUOTA",
+                                   "the %s has used %u Idempotency-Keys within %d hours",
+                                   BOUNDS[i].whose, (unsigned)BOUNDS[i].rows, STORE_REPEAT_HOURS),
+                           "send the request without one"));
+    }
 }
 
 static void check_same(struct catalog_txn *t, const json_t *row, const struct store_repeat *r)
@@ -154,7 +207,7 @@ enum st store_repeat_find(json_t **answer, struct store *s, const struct store_r
     if (known)
         check_same(&t, row, r);
     else
-        check_room(&t, r->tenant);
+        check_room(&t, key);
     enum st st = catalog_end(&t);
     if (!st && known)
         *answer = json_incref(json_object_get(row, "answer"));

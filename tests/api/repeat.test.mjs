@@ -265,3 +265,32 @@ test('two servers of one directory do it once', async () => {
     await second.stop();
   }
 });
+
+test('a subject uses half of its tenant\'s keys up, at whichever server, and no more', async () => {
+  await data.ok(['tenant', 'put', 'busy']);
+  const second = await serve(), half = 5000, path = '/v1/revocations', body = { jti: 'some-token' };
+  const [loud, calm] = await Promise.all(['loud', 'calm'].map((subject) => data.token({ tenant: 'busy', subject })));
+  const replies = [];
+  const ask = async (one) => {
+    while (replies.length < half + 100) {
+      const at = replies.push(null) - 1;
+      replies[at] = await one.post(path, loud, body, { 'idempotency-key': `${at}` });
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: 128 }, (_, i) => ask([server, second][i % 2])));
+    const refused = replies.filter(({ status }) => status !== 200);
+    assert.equal(refused.length, 100);
+    for (const reply of refused) assertProblem(reply, 507, 'QUOTA');
+    const again = replies.findIndex(({ status }) => status === 200);
+    for (const one of [server, second]) {
+      const send = (as, key) => one.post(path, as, body, { 'idempotency-key': key });
+      assertProblem(await send(loud, `new-${one.port}`), 507, 'QUOTA');
+      assert.deepEqual(answer(await send(loud, `${again}`)), answer(replies[again]));
+      assert.equal((await send(calm, `new-${one.port}`)).status, 200);
+      assert.equal((await one.post(path, loud, body)).status, 200); /* without one, as the hint says */
+    }
+  } finally {
+    await second.stop();
+  }
+});

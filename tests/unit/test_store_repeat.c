@@ -95,23 +95,46 @@ static void an_answer_has_a_bound(void **state)
     free(text);
 }
 
-static void a_tenant_has_so_many_keys_and_another_one_does_not_feel_it(void **state)
+static void assert_full(struct kit *kit, const struct store_repeat *r, const char *says)
 {
-    struct kit *kit = *state;
-    struct catalog *c = &kit->store->catalog;
-    struct store_repeat r = FIRST;
     json_t *answer = NULL;
 
-    catalog_group_begin(c); /* one commit */
-    for (uint32_t i = 0; i < STORE_REPEATS_MAX; i++) {
-        memcpy(r.key, &i, sizeof i);
-        kit_ok(keep(kit, &r, "one"));
+    assert_int_equal(store_repeat_find(&answer, kit->store, r), ST_FULL);
+    assert_string_equal(st_code(), "QUOTA");
+    assert_non_null(strstr(st_message(), says));
+    assert_null(answer);
+}
+
+/* So many of the owner's, in one commit; r is the last one. */
+static void keep_many(struct kit *kit, struct store_repeat *r, unsigned char owner, uint32_t count)
+{
+    catalog_group_begin(&kit->store->catalog);
+    r->owner[0] = owner;
+    for (uint32_t i = 0; i < count; i++) {
+        memcpy(r->key, &i, sizeof i);
+        kit_ok(keep(kit, r, "one"));
     }
-    kit_ok(catalog_group_end(c));
+    kit_ok(catalog_group_end(&kit->store->catalog));
+}
+
+static void a_subject_has_half_of_its_tenants_keys_and_another_one_does_not_feel_it(void **state)
+{
+    struct kit *kit = *state;
+    struct store_repeat r = FIRST;
+
+    keep_many(kit, &r, 1, STORE_REPEATS_MAX / 2);
     assert_answer(kit, &r, "one");
     r.key[31] = 1;
-    assert_int_equal(store_repeat_find(&answer, kit->store, &r), ST_FULL);
-    assert_string_equal(st_code(), "QUOTA");
+    assert_full(kit, &r, "the token's subject has used 5000 Idempotency-Keys within 24 hours");
+    kit_close(kit);
+    kit_open(kit);
+    assert_full(kit, &r, "the token's subject");
+    r.owner[0] = 2;
+    assert_answer(kit, &r, NULL);
+    r = FIRST;
+    keep_many(kit, &r, 2, STORE_REPEATS_MAX / 2);
+    r.owner[0] = 3;
+    assert_full(kit, &r, "the tenant has used 10000 Idempotency-Keys within 24 hours");
     r.tenant = "bravo";
     assert_answer(kit, &r, NULL);
 }
@@ -123,13 +146,13 @@ static void forget(struct kit *kit, int64_t now_us)
     kit_ok(queue_forget(&forgetting, kit->store, now_us));
 }
 
-static void assert_counted(struct kit *kit, size_t rows)
+static void assert_counter(struct kit *kit, const char *key, const char *prefix, size_t rows)
 {
     struct catalog_txn t;
 
     catalog_begin_read(&t, &kit->store->catalog);
-    json_t *counter = catalog_get(&t, CATALOG_REPEATS, "acme");
-    struct catalog_sum sum = catalog_sum(&t, CATALOG_REPEATS, "acme/");
+    json_t *counter = catalog_get(&t, CATALOG_REPEATS, key);
+    struct catalog_sum sum = catalog_sum(&t, CATALOG_REPEATS, prefix);
     kit_ok(catalog_end(&t));
     assert_int_equal(sum.rows, rows);
     assert_int_equal(json_integer_value(json_object_get(counter, "rows")), rows);
@@ -138,37 +161,63 @@ static void assert_counted(struct kit *kit, size_t rows)
     json_decref(counter);
 }
 
-static void a_tenants_answers_have_a_bound_until_they_are_forgotten(void **state)
+static void assert_owner_counted(struct kit *kit, const struct store_repeat *r, size_t rows)
+{
+    char hex[DIGEST_HEX_SIZE], key[CATALOG_KEY_SIZE], prefix[CATALOG_KEY_SIZE];
+
+    digest_hex(hex, r->owner, DIGEST_BYTES);
+    snprintf(key, sizeof key, "%s:%s", r->tenant, hex);
+    snprintf(prefix, sizeof prefix, "%s/%s/", r->tenant, hex);
+    assert_counter(kit, key, prefix, rows);
+}
+
+/* The tenant's, and its first owner's. */
+static void assert_counted(struct kit *kit, size_t rows, size_t own)
+{
+    assert_counter(kit, "acme", "acme/", rows);
+    assert_owner_counted(kit, &FIRST, own);
+}
+
+/* Answers of the owner until they have so many bytes. */
+static void keep_bytes(struct kit *kit, struct store_repeat *r, unsigned char owner, size_t most)
 {
     enum { TEXT = STORE_REPEAT_ANSWER_MAX - 100 };
-    struct kit *kit = *state;
-    struct catalog *c = &kit->store->catalog;
-    struct store_repeat r = FIRST, next = FIRST;
-    json_t *answer = NULL;
+    struct store_repeat next = *r;
     char *text = calloc(1, TEXT + 1);
 
     assert_non_null(text);
     memset(text, 'x', TEXT);
+    next.owner[0] = r->owner[0] = owner;
     next.key[31] = 1;
-    catalog_group_begin(c);
-    for (size_t bytes = 0; bytes < STORE_REPEATS_BYTES_MAX; bytes += STORE_REPEAT_ANSWER_MAX) {
+    catalog_group_begin(&kit->store->catalog);
+    for (size_t bytes = 0; bytes < most; bytes += STORE_REPEAT_ANSWER_MAX) {
         assert_answer(kit, &next, NULL);
-        kit_ok(keep(kit, &r, text));
-        r.key[0]++;
+        kit_ok(keep(kit, r, text));
+        r->key[0]++;
     }
-    kit_ok(catalog_group_end(c));
+    kit_ok(catalog_group_end(&kit->store->catalog));
     free(text);
-    assert_int_equal(store_repeat_find(&answer, kit->store, &next), ST_FULL);
-    assert_string_equal(st_code(), "QUOTA");
-    next.tenant = "bravo";
-    assert_answer(kit, &next, NULL);
-    next.tenant = "acme";
-    forget(kit, FIRST.now_us + DAY_US);
-    assert_answer(kit, &next, NULL);
-    assert_counted(kit, 0);
 }
 
-static void what_a_tenant_has_is_counted_whatever_becomes_of_it(void **state)
+static void answers_have_a_bound_until_they_are_forgotten(void **state)
+{
+    struct kit *kit = *state;
+    struct store_repeat r = FIRST;
+
+    keep_bytes(kit, &r, 0, STORE_REPEATS_BYTES_MAX / 2);
+    assert_full(kit, &r, "the token's subject's Idempotency-Keys within 24 hours has 32 MiB");
+    keep_bytes(kit, &r, 1, STORE_REPEATS_BYTES_MAX / 2);
+    r.owner[0] = 2;
+    assert_full(kit, &r, "the tenant's Idempotency-Keys within 24 hours has 64 MiB");
+    r.tenant = "bravo";
+    assert_answer(kit, &r, NULL);
+    r.tenant = "acme";
+    forget(kit, FIRST.now_us + DAY_US);
+    assert_answer(kit, &r, NULL);
+    assert_counted(kit, 0, 0);
+}
+
+static void what_there_is_is_counted_whatever_becomes_of_it(void **state)
 {
     struct kit *kit = *state;
     struct store_repeat other = FIRST, later = FIRST;
@@ -176,47 +225,76 @@ static void what_a_tenant_has_is_counted_whatever_becomes_of_it(void **state)
 
     other.key[0] = 2;
     later.now_us++;
-    assert_counted(kit, 0);
+    assert_counted(kit, 0, 0);
     kit_ok(keep(kit, &FIRST, "zulu-tango"));
     kit_ok(keep(kit, &other, "two"));
-    assert_counted(kit, 2);
+    assert_counted(kit, 2, 2);
     kit_ok(keep(kit, &later, "a longer one, zulu-tango"));
-    assert_counted(kit, 2);
+    assert_counted(kit, 2, 2);
     kit_turn(kit, counter, 2, 0x80);
     other.key[0] = 3;
     assert_answer(kit, &other, NULL);
     kit_ok(keep(kit, &other, "three"));
-    assert_counted(kit, 3);
+    assert_counted(kit, 3, 3);
     kit_turn(kit, "zulu-tango", 0, 0x80);
     forget(kit, FIRST.now_us);
-    assert_counted(kit, 2);
+    assert_counted(kit, 2, 2);
     kit_turn(kit, counter, 2, 0x80);
     forget(kit, FIRST.now_us); /* also a damaged counter */
     kit_ok(keep(kit, &later, "one"));
-    assert_counted(kit, 3);
+    assert_counted(kit, 3, 3);
     forget(kit, FIRST.now_us + DAY_US);
-    assert_counted(kit, 1);
+    assert_counted(kit, 1, 1);
+    other.owner[0] = 1;
+    kit_ok(keep(kit, &other, "another's"));
+    assert_counted(kit, 2, 1);
+    assert_owner_counted(kit, &other, 1);
     forget(kit, later.now_us + DAY_US);
-    assert_counted(kit, 0);
+    assert_counted(kit, 0, 0);
+    assert_owner_counted(kit, &other, 0);
+}
+
+static void put(struct kit *kit, const char *key, json_t *row)
+{
+    struct catalog_txn t;
+
+    catalog_begin_write(&t, &kit->store->catalog);
+    catalog_put(&t, CATALOG_REPEATS, key, row);
+    kit_ok(catalog_commit(&t));
+    json_decref(row);
 }
 
 static void a_counter_that_knows_of_less_than_there_is_is_made_anew(void **state)
 {
     struct kit *kit = *state;
     struct store_repeat other = FIRST;
-    struct catalog_txn t;
+    char owner[CATALOG_KEY_SIZE] = "acme:", hex[DIGEST_HEX_SIZE];
 
     other.key[0] = 2;
     other.now_us++;
     kit_ok(keep(kit, &FIRST, "one"));
     kit_ok(keep(kit, &other, "two"));
-    json_t *row = json_pack("{s:i, s:i}", "rows", 0, "bytes", 0);
-    catalog_begin_write(&t, &kit->store->catalog);
-    catalog_put(&t, CATALOG_REPEATS, "acme", row);
-    kit_ok(catalog_commit(&t));
-    json_decref(row);
+    digest_hex(hex, FIRST.owner, DIGEST_BYTES);
+    strcat(owner, hex);
+    for (int i = 0; i < 2; i++)
+        put(kit, i ? owner : "acme", json_pack("{s:i, s:i}", "rows", 0, "bytes", 0));
     forget(kit, FIRST.now_us + DAY_US);
-    assert_counted(kit, 1);
+    assert_counted(kit, 1, 1);
+}
+
+static void a_row_of_before_owners_were_counted_is_its_tenants(void **state)
+{
+    struct kit *kit = *state;
+    const struct store_repeat *r = &FIRST;
+    char key[CATALOG_KEY_SIZE] = "acme/", hex[DIGEST_HEX_SIZE];
+
+    digest_hex(hex, r->key, DIGEST_BYTES);
+    strcat(key, hex);
+    put(kit, key, json_pack("{s:s, s:I, s:{}}", "sha256", hex, "at_us", (json_int_t)0, "answer"));
+    kit_ok(keep(kit, r, "one"));
+    assert_counted(kit, 2, 1);
+    forget(kit, DAY_US);
+    assert_counted(kit, 1, 1);
 }
 
 static void who_has_the_name_of_a_deleted_tenant_gets_nothing_of_its(void **state)
@@ -229,7 +307,7 @@ static void who_has_the_name_of_a_deleted_tenant_gets_nothing_of_its(void **stat
     kit_ok(keep(kit, &other, "two"));
     kit_ok(store_tenant_delete(kit->store, "acme"));
     assert_answer(kit, &FIRST, NULL);
-    assert_counted(kit, 0);
+    assert_counted(kit, 0, 0);
     assert_answer(kit, &other, "two");
 }
 
@@ -321,10 +399,11 @@ int main(void)
         TEST(an_answer_is_that_of_its_tenant_key_and_request),
         TEST(after_a_day_a_key_is_a_new_one),
         TEST(an_answer_has_a_bound),
-        TEST(a_tenant_has_so_many_keys_and_another_one_does_not_feel_it),
-        TEST(a_tenants_answers_have_a_bound_until_they_are_forgotten),
-        TEST(what_a_tenant_has_is_counted_whatever_becomes_of_it),
+        TEST(a_subject_has_half_of_its_tenants_keys_and_another_one_does_not_feel_it),
+        TEST(answers_have_a_bound_until_they_are_forgotten),
+        TEST(what_there_is_is_counted_whatever_becomes_of_it),
         TEST(a_counter_that_knows_of_less_than_there_is_is_made_anew),
+        TEST(a_row_of_before_owners_were_counted_is_its_tenants),
         TEST(who_has_the_name_of_a_deleted_tenant_gets_nothing_of_its),
         TEST(what_comes_before_the_group_ends_is_seen_in_it),
         TEST(on_a_full_disk_there_is_neither_the_change_nor_the_answer),

@@ -780,7 +780,7 @@ export type Job2 = string;
 export type FileName = string;
 
 /**
- * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours, or answers of 64 MiB; after them a request with another one is 507, QUOTA
+ * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours, or answers of 64 MiB, and a subject has half of that; after them a request with another one is 507, QUOTA
  */
 export type IdempotencyKey = string;
 
@@ -2087,7 +2087,7 @@ export type PromoteVersionData = {
          */
         'If-Match'?: string;
         /**
-         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours, or answers of 64 MiB; after them a request with another one is 507, QUOTA
+         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours, or answers of 64 MiB, and a subject has half of that; after them a request with another one is 507, QUOTA
          */
         'Idempotency-Key'?: string;
     };
@@ -2172,7 +2172,7 @@ export type RollBackData = {
          */
         'If-Match'?: string;
         /**
-         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours, or answers of 64 MiB; after them a request with another one is 507, QUOTA
+         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours, or answers of 64 MiB, and a subject has half of that; after them a request with another one is 507, QUOTA
          */
         'Idempotency-Key'?: string;
     };
@@ -2683,7 +2683,7 @@ export type RevokeData = {
     body: Revocation;
     headers?: {
         /**
-         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours, or answers of 64 MiB; after them a request with another one is 507, QUOTA
+         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours, or answers of 64 MiB, and a subject has half of that; after them a request with another one is 507, QUOTA
          */
         'Idempotency-Key'?: string;
     };
@@ -2750,7 +2750,7 @@ export type CreateUploadData = {
     body: Blob | File;
     headers?: {
         /**
-         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours, or answers of 64 MiB; after them a request with another one is 507, QUOTA
+         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours, or answers of 64 MiB, and a subject has half of that; after them a request with another one is 507, QUOTA
          */
         'Idempotency-Key'?: string;
     };
@@ -2822,7 +2822,7 @@ export type CreateIngestData = {
     body: Ingest;
     headers?: {
         /**
-         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours, or answers of 64 MiB; after them a request with another one is 507, QUOTA
+         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours, or answers of 64 MiB, and a subject has half of that; after them a request with another one is 507, QUOTA
          */
         'Idempotency-Key'?: string;
     };
@@ -3019,7 +3019,7 @@ export type CancelJobData = {
     body?: never;
     headers?: {
         /**
-         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours, or answers of 64 MiB; after them a request with another one is 507, QUOTA
+         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours, or answers of 64 MiB, and a subject has half of that; after them a request with another one is 507, QUOTA
          */
         'Idempotency-Key'?: string;
     };
@@ -3141,7 +3141,7 @@ export type RetryJobData = {
     body?: never;
     headers?: {
         /**
-         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours, or answers of 64 MiB; after them a request with another one is 507, QUOTA
+         * Recommended: a request that may have been done is sent again with its key, and is done once. For 24 hours the same request (method, target, If-Match and body) with the same key gets the answer of the first one, `Location` and `ETag` included, also when things have moved on since. Another request with it is 422, IDEMPOTENCY_KEY_REUSED; while the first one has not been answered, 409, IDEMPOTENCY_KEY_IN_FLIGHT. Only what was done is remembered: what was refused has changed nothing, and may be mended and sent with the same key; after a 500 the same request with it is safe. A key belongs to the subject of the token, and to the datasets that the token is narrowed to. A tenant has 10,000 within 24 hours, or answers of 64 MiB, and a subject has half of that; after them a request with another one is 507, QUOTA
          */
         'Idempotency-Key'?: string;
     };
