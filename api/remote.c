@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #define TOKEN_MAX 8192
 #define PROBLEM_MAX (64u << 10)
@@ -78,16 +79,31 @@ enum st remote_query(char path[REMOTE_PATH_MAX], const struct remote_parameter *
 
 /* ---- who asks whom ---- */
 
+/* Said once, however often the command asks. A file that is missing is told by who reads it. */
+static void warn_of_readers(const char *file)
+{
+    static bool said;
+    struct stat sb;
+
+    if (said || stat(file, &sb) != 0 || !S_ISREG(sb.st_mode) || !(sb.st_mode & 077))
+        return;
+    fprintf(stderr, "everline: warning: others may read %s, which has the token\n", file);
+    fprintf(stderr, "  hint: chmod 600 %s\n", file);
+    said = true;
+}
+
 static enum st read_token(struct buf *out, const struct cmd_args *args)
 {
     const char *file = cmd_string(args, "token-file"), *token = cmd_string(args, "token");
     enum st st = ST_OK;
 
     buf_addstr(out, BEARER);
-    if (file)
+    if (file) {
+        warn_of_readers(file);
         st = fs_read(out, file);
-    else if (token)
+    } else if (token) {
         buf_addstr(out, token);
+    }
     if (!st)
         st = buf_status(out);
     if (st)

@@ -1,6 +1,6 @@
 // Commands that a server does (--url), and `health`: against a real server, and against some that are none.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
@@ -46,6 +46,7 @@ before(async () => {
   server = await data.serve();
   token = await data.token();
   tokenFile = data.file('token', `${token}\n`);
+  chmodSync(tokenFile, 0o600);
 });
 after(async () => { for (const close of closers) close(); await server?.stop(); });
 
@@ -106,6 +107,22 @@ test('a token comes from a file or from the environment, and is never on the com
     assert.match(bad.stderr, says);
   }
   assert.match((await everline(['get', '/v1/datasets', '--token-file', join(cwd, 'none')], { env: url })).stderr, /--token-file: .*none/);
+});
+
+test('a token in a file that others may read is warned of, once for a command', async () => {
+  const path = data.file('open', `${token}\n`), says = `everline: warning: others may read ${path}, which has the token\n  hint: chmod 600 ${path}\n`;
+  const put = () => remote(['tenant', 'put', 'dev'], { env: { EVERLINE_TOKEN_FILE: path } });
+  const quiet = await remote(['tenant', 'put', 'dev']); /* which asks twice */
+  assert.deepEqual([quiet.code, quiet.stderr], [0, '']);
+  for (const mode of [0o644, 0o640, 0o604]) {
+    chmodSync(path, mode);
+    const { code, stdout, stderr } = await put();
+    assert.deepEqual([code, stdout, stderr], [0, quiet.stdout, says], mode.toString(8));
+  }
+  chmodSync(path, 0o600);
+  assert.equal((await put()).stderr, '');
+  const { code, stderr } = await run('bash', ['-c', '"$0" get /v1/datasets --url "$1" --token-file <(echo "$2")', everlinePath, server.url, token]);
+  assert.deepEqual([code, stderr], [0, '']); /* a pipe is nobody else's */
 });
 
 test('--url and what is of this machine are not mixed: what is said closer to the call counts', async () => {
