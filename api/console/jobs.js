@@ -1,7 +1,8 @@
-// Jobs, newest first, with their progress while they run: the list is asked for again and again while it is shown.
+// Jobs, newest first, with their progress while they run: the newest are asked for again and again while they are
+// shown, and those further down that have not ended, each for itself.
 
 const JOB_TONES = { succeeded: 'good', held: 'warn', failed: 'bad', canceled: 'dim' };
-const JOBS_BUSY_MS = 1000, JOBS_IDLE_MS = 3000, JOBS_PAGE = 50;
+const JOBS_BUSY_MS = 1000, JOBS_IDLE_MS = 3000, JOBS_PAGE = 50, JOBS_FOLLOWED = 20; // further down, at a time: by turns
 const isActive = ({ state }) => state === 'queued' || state === 'running';
 
 function progressCell({ state, progress, started_at: from, ended_at: to }) {
@@ -23,7 +24,7 @@ function jobDialog(job, verb, what, text, again) {
   dialogOf(`${verb} ${job}`, (dialog) => actForm(dialog, {
     sentence: el('p', {}, text), verb: `${verb} the job`,
     act: async () => `${job} is ${(await post(pathOf('jobs', job, what))).state}`,
-  }), again);
+  }), () => again(job));
 }
 
 const jobColumns = (dataset, again) => [
@@ -39,34 +40,44 @@ const jobColumns = (dataset, again) => [
 
 async function showJobs(dataset) {
   const ask = (cursor) => get(withQuery('/v1/jobs', { dataset, limit: JOBS_PAGE, cursor }));
-  const again = () => look();
-  const columns = jobColumns(dataset, again), rows = new Map();
+  const columns = jobColumns(dataset, (job) => look(job)), rows = new Map();
   const [table, body] = tableOf('Newest first, as it goes on', columns);
   const wrong = el('div'), foot = el('div'), view = el('div', {}, wrong, table, foot);
-  let timer;
+  let timer, looks = 0;
 
   /** Only what has changed is drawn: a button that has the focus keeps it while nothing changes. */
   const draw = (job, add) => {
-    const text = JSON.stringify(job), known = rows.get(job.job);
+    const text = JSON.stringify(job), known = rows.get(job.job), row = known?.row ?? el('tr', { role: 'row' });
+    rows.set(job.job, { row, text, job, looked: looks });
     if (known?.text === text) return;
-    const next = cells(columns, job), row = known?.row ?? el('tr', { role: 'row' });
-    const same = known && known.state === job.state && known.stops === job.cancel_requested;
+    const next = cells(columns, job);
+    const same = known && known.job.state === job.state && known.job.cancel_requested === job.cancel_requested;
     if (same) next.slice(0, -1).forEach((cell, i) => row.children[i].replaceWith(cell)); // what can be pressed stays
     else row.replaceChildren(...next);
     if (!known) add(row);
-    rows.set(job.job, { row, text, state: job.state, stops: job.cancel_requested });
   };
   const more = ({ items, next }) => {
     items.forEach((job) => draw(job, (row) => body.append(row)));
     return next ? button('More', () => fill(foot, async () => more(await ask(next)))) : el('p', { class: 'dim' }, rows.size ? 'That is all.' : 'There is no job.');
   };
-  const look = async () => {
+  const anyActive = () => [...rows.values()].some(({ job }) => isActive(job));
+  /** What the newest page does not have: what has not ended, and what somebody did something with just now. */
+  const followFurther = async (done) => {
+    const further = [...rows.values()].filter(({ job, looked }) => looked < looks && (isActive(job) || job.job === done));
+    further.sort((a, b) => (b.job.job === done) - (a.job.job === done) || a.looked - b.looked);
+    for (const { job } of further.slice(0, JOBS_FOLLOWED)) draw(await get(pathOf('jobs', job.job)));
+  };
+  const look = async (done = null) => {
     let wait = JOBS_IDLE_MS;
     clearTimeout(timer);
     try {
-      const { items } = document.hidden ? { items: [] } : await ask(null);
-      [...items].reverse().forEach((job) => draw(job, (row) => body.prepend(row)));
-      if (items.some(isActive) || document.hidden) wait = JOBS_BUSY_MS;
+      if (!document.hidden) {
+        const { items } = await ask(null);
+        looks += 1;
+        [...items].reverse().forEach((job) => draw(job, (row) => body.prepend(row)));
+        await followFurther(done);
+      }
+      if (anyActive() || document.hidden) wait = JOBS_BUSY_MS;
       wrong.replaceChildren();
     } catch (error) {
       wrong.replaceChildren(problemBox(error));
@@ -75,8 +86,7 @@ async function showJobs(dataset) {
     clearTimeout(timer);
     timer = setTimeout(() => { if (view.isConnected) look(); }, wait);
   };
-  const first = await ask(null);
-  foot.append(more(first));
-  timer = setTimeout(() => { if (view.isConnected) look(); }, first.items.some(isActive) ? JOBS_BUSY_MS : JOBS_IDLE_MS);
+  foot.append(more(await ask(null)));
+  timer = setTimeout(() => { if (view.isConnected) look(); }, anyActive() ? JOBS_BUSY_MS : JOBS_IDLE_MS);
   return view;
 }

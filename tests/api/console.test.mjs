@@ -198,6 +198,31 @@ test('jobs appear as they come, are canceled and run again', async () => {
   assertQuiet(page);
 });
 
+test('a job is followed to its end wherever it is in the list', async () => {
+  const ingest = async () => {
+    const reply = await server.post('/v1/datasets/plans/ingests', token, csv('further'), { 'content-type': 'text/csv' });
+    assert.equal(reply.status, 202, reply.text);
+    return reply.json.job;
+  };
+  const [first, second] = [await ingest(), await ingest()];
+  await Promise.all(Array.from({ length: 50 }, ingest)); // a page of newer ones
+  const other = await fresh('#dataset/plans/jobs');
+  const state = (job) => other.run((id) => [...document.querySelectorAll('tbody tr')].find((row) => row.children[0].textContent === id)?.children[1].textContent, job);
+  await enter(token, other);
+  await other.press('More');
+  await until('they are shown', async () => await state(first) === 'queued' && await state(second) === 'queued');
+  await server.post(`/v1/jobs/${first}/cancel`, token);
+  await until('it is followed', async () => await state(first) === 'canceled');
+  await other.press(`Cancel ${second}`);
+  await other.press('Cancel the job');
+  await other.sees(`${second} is canceled`);
+  await until('it is followed', async () => await state(second) === 'canceled');
+  const asked = other.requests.length;
+  await until('the list was asked for again', () => other.requests.length > asked + 1);
+  assert.ok(other.requests.slice(asked).every((url) => !url.includes(first)), 'what has ended is not asked for');
+  assertQuiet(other);
+});
+
 test('what the scope of the token does not allow is said, and the rest goes on', async () => {
   const reader = await fresh('#dataset/plans/versions');
   await enter(await data.token({ scope: 'data:read' }), reader);
