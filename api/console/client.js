@@ -25,6 +25,12 @@ function claims() {
   }
 }
 
+/** Those of the scopes that the token does not say it has. */
+function scopesLacking(...scopes) {
+  const { scope } = claims();
+  return typeof scope === 'string' ? scopes.filter((one) => !scope.split(' ').includes(one)) : [];
+}
+
 /** A number that JavaScript would round, or write otherwise, stays as it was sent: a text. */
 function exactly(key, value, context) {
   return typeof value === 'number' && context?.source && context.source !== String(value) ? context.source : value;
@@ -53,28 +59,36 @@ const unanswered = (method, path) => new Problem({
   hint: method === 'GET' ? 'try again' : 'whether it was done is not known: look before doing it again',
 });
 
-/** {value, reply}; throws a Problem. */
-async function call(method, path, { body, headers = {} } = {}) {
+/** Does it; {content, reply}, with what `read` makes of the reply. Throws a Problem. */
+async function send(method, path, read, { body, headers = {}, signal }) {
   const all = { accept: 'application/json', ...headers };
-  let reply, text;
+  let reply, content;
   if (token) all.authorization = `Bearer ${token}`;
   if (body) all['content-type'] = 'application/json';
   try {
-    reply = await fetch(path, { method, headers: all, body: body && JSON.stringify(body), cache: 'no-store',
+    reply = await fetch(path, { method, headers: all, body: body && JSON.stringify(body), cache: 'no-store', signal,
                                 credentials: 'omit', redirect: 'error', referrerPolicy: 'no-referrer' });
-    text = await reply.text();
+    content = await (reply.ok ? read(reply) : reply.text());
   } catch {
     throw unanswered(method, path.split('?')[0]);
   }
-  if (!reply.ok) throw problemOf(reply, text);
+  if (!reply.ok) throw problemOf(reply, content);
+  return { content, reply };
+}
+
+/** {value, reply} of JSON; throws a Problem. */
+async function call(method, path, options = {}) {
+  const { content, reply } = await send(method, path, (one) => one.text(), options);
   try {
-    return { value: JSON.parse(text, exactly), reply };
+    return { value: JSON.parse(content, exactly), reply };
   } catch {
     throw new Problem({ status: reply.status, title: 'No JSON', detail: 'the answer is not this server\'s', hint: 'is there a proxy in between?' });
   }
 }
 
 const get = async (path) => (await call('GET', path)).value;
+/** All of a file; one that was cut short is a Problem. */
+const download = async (path, headers, signal) => (await send('GET', path, (one) => one.blob(), { headers: { accept: '*/*', ...headers }, signal })).content;
 const post = async (path, body, headers) => (await call('POST', path, { body, headers })).value;
 
 /** '/v1/datasets/' and the rest: each part is escaped. */

@@ -6,6 +6,7 @@ async function servedDefinition({ name, current, definition }) {
 }
 
 const textInput = (attributes = {}) => el('input', { type: 'text', autocomplete: 'off', spellcheck: 'false', autocapitalize: 'none', ...attributes });
+const purposeInput = (definition) => textInput({ maxlength: 200, pattern: '[ -~]*', required: Boolean(definition.require_purpose) });
 const versionInput = () => textInput({ inputmode: 'numeric', pattern: '[0-9]+', placeholder: 'current' });
 
 function recordShown(record) {
@@ -37,7 +38,7 @@ async function showLookup(dataset) {
   const definition = await servedDefinition(dataset), { fields, normalize = {}, sort } = definition.key;
   const keys = fields.map((name) => [name, textInput({ required: true })]);
   const version = versionInput();
-  const purpose = textInput({ maxlength: 200, pattern: '[ -~]*', required: Boolean(definition.require_purpose) });
+  const purpose = purposeInput(definition);
   const range = sort ? [['from', textInput()], ['to', textInput()], ['order', textInput({ placeholder: 'asc', pattern: 'asc|desc' })]] : [];
   const result = el('div', { 'aria-live': 'polite' });
   const ask = (event) => {

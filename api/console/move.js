@@ -1,4 +1,4 @@
-// Rollback and promotion: first what will happen is shown, from which version to which, and what is sent names
+// Rollback, promotion and retirement: first what will happen is shown, from which version to which, and what is sent names
 // the head as it was shown, so that an operator who was overtaken is refused.
 
 /** Opens a dialog of what `make` gives; it is closed by its button or the Escape key. */
@@ -12,10 +12,10 @@ function dialogOf(title, make, onclose = () => {}) {
   fill(place, () => make(dialog));
 }
 
-/** A form that does `act` once: {sentence, controls, verb, act}; closes with what `act` says, or shows the problem. */
-function actForm(dialog, { sentence, controls = [], verb, act }) {
+/** A form that does `act` once: {sentence, controls, verb, tone, act}; closes with what `act` says, or shows the problem. */
+function actForm(dialog, { sentence, controls = [], verb, tone = 'main', act }) {
   const wrong = el('div');
-  const confirm = el('button', { class: 'main' }, verb);
+  const confirm = el('button', { class: tone }, verb);
   const send = async (event) => {
     event.preventDefault();
     confirm.disabled = true;
@@ -74,6 +74,20 @@ function promoteDialog(name, row) {
       sentence, controls: [reasonField(reason)], verb: 'Promote',
       act: async () => served(await post(pathOf('datasets', name, 'versions', row.version, 'promote'),
         { reason: reason.value }, { 'if-match': head.tag })),
+    });
+  }, showAgain);
+}
+
+function retireDialog(name, row) {
+  dialogOf(`Retire version ${row.version} of ${name}`, async (dialog) => {
+    const head = await headNow(name), reason = reasonInput(), path = pathOf('datasets', name, 'versions', row.version);
+    const sentence = el('p', {}, `Version ${row.version} of ${name} is ${row.state}, ${builtText(row)}. Its files are deleted, and nothing brings them back; the version's row stays.`);
+    return actForm(dialog, {
+      sentence, controls: [reasonField(reason)], verb: `Retire version ${row.version} of ${name}`, tone: 'danger',
+      act: async () => {
+        await call('DELETE', withQuery(path, { reason: reason.value }), { headers: { 'if-match': head.tag } });
+        return `Version ${row.version} of ${name} is retired`;
+      },
     });
   }, showAgain);
 }

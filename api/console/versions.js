@@ -1,4 +1,4 @@
-// Datasets, the versions of one, and who moved its pointer.
+// Datasets, the versions of one and what can be done with each, and who moved the pointer.
 
 const STATE_TONES = { SUCCEEDED: 'good', HELD: 'warn', IN_PROGRESS: 'warn', FAILED: 'bad', QUARANTINED: 'bad', RETIRED: 'dim' };
 const TABS = { versions: 'Versions', events: 'Events', jobs: 'Jobs', lookup: 'Look up', rollups: 'Rollups' };
@@ -74,11 +74,24 @@ function errorShown(error) {
 
 const leftOut = ({ rows, rejects }) => (rows?.rejected ?? 0) + (rows?.unparsable ?? rejects?.unparsable ?? 0);
 
+/** What the token's scopes leave out of a version's acts: the scopes that are missing. */
+const lacking = () => ({ change: scopesLacking('versions:write'), take: scopesLacking('data:read', 'analytics:read') });
+
 function versionActs(dataset, row) {
-  const kept = !row.current && ['SUCCEEDED', 'HELD', 'QUARANTINED'].includes(row.state);
+  const { change: noChange, take: noTake } = lacking(), kept = isKept(row);
+  const act = (text, dialog, label = text) => button(text, () => dialog(), { 'aria-label': `${label} version ${row.version}` });
   return el('div', { class: 'acts' },
-    kept ? button('Promote …', () => promoteDialog(dataset.name, row), { 'aria-label': `Promote version ${row.version}` }) : null,
+    kept && !row.current ? act('Promote …', () => promoteDialog(dataset.name, row), 'Promote') : null,
+    kept && !noChange.length ? act('Compare …', () => compareDialog(dataset, row), 'Compare') : null,
+    kept && !noTake.length ? act('Export …', () => exportDialog(dataset, row), 'Export') : null,
+    kept && !row.current && row.version !== dataset.rollback_to && !noChange.length ? act('Retire …', () => retireDialog(dataset.name, row), 'Retire') : null,
     leftOut(row) ? button('Rejects', () => rejectsDialog(dataset.name, row.version), { 'aria-label': `Rejects of version ${row.version}` }) : null);
+}
+
+function lackingShown() {
+  const { change: noChange, take: noTake } = lacking();
+  const tell = (scopes, acts) => (scopes.length ? el('p', { class: 'dim' }, `${acts} is not offered: the token's scope is without ${scopes.join(' and ')}.`) : null);
+  return [tell(noChange, 'Comparing and retiring versions'), tell(noTake, 'Exporting versions')];
 }
 
 const versionColumns = (dataset) => [
@@ -92,9 +105,9 @@ const versionColumns = (dataset) => [
   { head: 'Acts', cell: (row) => versionActs(dataset, row) },
 ];
 
-const showVersions = (dataset) => pages('Newest first', versionColumns(dataset),
+const showVersions = async (dataset) => [lackingShown(), await pages('Newest first', versionColumns(dataset),
   (cursor) => get(withQuery(pathOf('datasets', dataset.name, 'versions'), { limit: 20, cursor })),
-  { rowClass: ({ current }) => (current ? 'current' : null), none: 'Nothing was built yet.' });
+  { rowClass: ({ current }) => (current ? 'current' : null), none: 'Nothing was built yet.' })];
 
 const REJECT_COLUMNS = [
   { head: 'File', cell: ({ file }) => file },

@@ -1,10 +1,12 @@
 // The page at /console, in a real browser: what an operator does with it, and that nothing a tenant writes
 // becomes more than text in it.
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Browser } from '../kit/browser.mjs';
 import { Data } from '../kit/everline.mjs';
-import { until } from '../kit/process.mjs';
+import { tempDir, until } from '../kit/process.mjs';
 
 const HOSTILE = '<img src=x onerror="window.hacked=1">', MARKUP = '<script>window.hacked=2</script>';
 const SCOPES = 'data:read analytics:read ingest:write versions:write audit:read';
@@ -48,6 +50,9 @@ async function enter(text, where) {
   await where.type('Token', text);
   await where.key('Enter');
 }
+
+/** What can be pressed for one of the things in a list. */
+const acts = (where) => where.run(() => [...document.querySelectorAll('td button')].map((one) => one.getAttribute('aria-label')));
 
 /** The page has asked this server only, has had no fault, and its policy had nothing to refuse. */
 function assertQuiet(where) {
@@ -198,6 +203,84 @@ test('jobs appear as they come, are canceled and run again', async () => {
   assertQuiet(page);
 });
 
+test('what the scope of the token does not allow is said, and the rest goes on', async () => {
+  const reader = await fresh('#dataset/plans/versions');
+  await enter(await data.token({ scope: 'data:read' }), reader);
+  await reader.sees('Serves version 1', 'Comparing and retiring versions is not offered: the token\'s scope is without versions:write.',
+                    'Exporting versions is not offered: the token\'s scope is without analytics:read.');
+  assert.deepEqual(await acts(reader), ['Promote version 2', 'Rejects of version 2', 'Rejects of version 1']);
+  for (const tab of ['Events', 'Jobs', 'Rollups']) {
+    await reader.press(tab);
+    await reader.sees('403', 'SCOPE', 'Serves version 1');
+  }
+  await reader.press('Roll back …');
+  await reader.sees('no version was served before it: choose one');
+  await reader.press('Roll back');
+  await reader.choose('Go back to', '2');
+  await reader.sees('version 1 → version 2');
+  await reader.type('Reason, kept with the event', 'not mine');
+  await reader.press('Roll back');
+  await reader.sees('403');
+  await reader.press('Close');
+  assert.equal(await current(), 1);
+  assertQuiet(reader);
+});
+
+test('two versions are compared', async () => {
+  await page.go(`${server.url}/console#dataset/plans/versions`);
+  await page.press('Compare version 2');
+  await page.sees('Compare version 2 of plans', 'With version');
+  await page.press('Compare');
+  const text = await page.sees('version 1 → version 2', 'Some that were changed', '{"id":"p1"}', 'by_title');
+  assert.match(text, /definition\s+the same\s+records before\s+2\s+records after\s+2\s+records added\s+0\s+records removed\s+0\s+records changed\s+1\s+records unchanged\s+1/);
+  assert.match(text, /by_title\s+plans\s+2\s+2\s+0/);
+  await page.press('Close');
+  assert.ok(!(await page.sees('That is all.')).includes('is not offered'));
+  assertQuiet(page);
+});
+
+test('an export is saved as a file', async () => {
+  const directory = tempDir('downloads');
+  await page.saveTo(directory);
+  await page.press('Export version 2');
+  await page.sees('Export version 2 of plans', 'All 2 records of version 2');
+  await page.choose('Format', 'ndjson');
+  await page.press('Download');
+  await page.sees('Version 2 of plans is downloaded', 'Serves version 1');
+  const { text } = await server.get('/v1/datasets/plans/export?version=2&format=ndjson', token);
+  await until('the file is there', () => readdirSync(directory).join() === 'plans.2.ndjson');
+  assert.equal(readFileSync(join(directory, 'plans.2.ndjson'), 'utf8'), text);
+  assertQuiet(page);
+});
+
+test('a version is retired for a reason, but not the one that is served nor the one before it', async () => {
+  await data.ingest('plans', { plans: data.file('3.csv', csv('third')) });
+  await page.press('Look again');
+  await page.sees('3 current', 'That is all.');
+  assert.deepEqual((await acts(page)).filter((act) => act.startsWith('Retire')), ['Retire version 2']);
+  const other = await fresh('#dataset/plans/versions'), directory = tempDir('downloads');
+  await other.saveTo(directory);
+  await enter(token, other);
+  await other.press('Export version 2');
+  await other.sees('All 2 records of version 2');
+  await page.press('Retire version 2');
+  await page.sees('Retire version 2 of plans', 'nothing brings them back');
+  await page.press('Retire version 2 of plans');
+  await page.run(() => new Promise(requestAnimationFrame)); // the form is not sent without a reason
+  await page.type('Reason, kept with the event', `withdrawn & ${MARKUP}`);
+  await page.press('Retire version 2 of plans');
+  await page.sees('Version 2 of plans is retired', 'RETIRED');
+  assert.equal((await server.get('/v1/datasets/plans/versions/2', token)).json.state, 'RETIRED');
+  assert.deepEqual((await acts(page)).filter((act) => / version 2$/.test(act)), ['Rejects of version 2']);
+  await page.press('Events');
+  await page.sees(`withdrawn & ${MARKUP}`);
+  await other.press('Download');
+  await other.sees('410 VERSION_RETIRED');
+  assert.deepEqual(readdirSync(directory), []);
+  assertQuiet(other);
+  assertQuiet(page);
+});
+
 test('a job is followed to its end wherever it is in the list', async () => {
   const ingest = async () => {
     const reply = await server.post('/v1/datasets/plans/ingests', token, csv('further'), { 'content-type': 'text/csv' });
@@ -221,27 +304,6 @@ test('a job is followed to its end wherever it is in the list', async () => {
   await until('the list was asked for again', () => other.requests.length > asked + 1);
   assert.ok(other.requests.slice(asked).every((url) => !url.includes(first)), 'what has ended is not asked for');
   assertQuiet(other);
-});
-
-test('what the scope of the token does not allow is said, and the rest goes on', async () => {
-  const reader = await fresh('#dataset/plans/versions');
-  await enter(await data.token({ scope: 'data:read' }), reader);
-  await reader.sees('Serves version 1');
-  for (const tab of ['Events', 'Jobs', 'Rollups']) {
-    await reader.press(tab);
-    await reader.sees('403', 'SCOPE', 'Serves version 1');
-  }
-  await reader.press('Roll back …');
-  await reader.sees('no version was served before it: choose one');
-  await reader.press('Roll back');
-  await reader.choose('Go back to', '2');
-  await reader.sees('version 1 → version 2');
-  await reader.type('Reason, kept with the event', 'not mine');
-  await reader.press('Roll back');
-  await reader.sees('403');
-  await reader.press('Close');
-  assert.equal(await current(), 1);
-  assertQuiet(reader);
 });
 
 test('too many requests, a server that stops and one that is gone are told', async () => {

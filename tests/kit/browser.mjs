@@ -56,7 +56,7 @@ export class Browser {
     const { browserContextId } = await this.send('Target.createBrowserContext');
     const { targetId } = await this.send('Target.createTarget', { url: 'about:blank', browserContextId });
     const { sessionId } = await this.send('Target.attachToTarget', { targetId, flatten: true });
-    const page = new Page(this, sessionId);
+    const page = new Page(this, sessionId, browserContextId);
     this.pages.set(sessionId, page);
     for (const domain of ['Page', 'Runtime', 'Network', 'Log']) await page.send(`${domain}.enable`);
     return page;
@@ -79,8 +79,8 @@ function find(selector, text) {
 }
 
 class Page {
-  constructor(browser, sessionId) {
-    Object.assign(this, { browser, sessionId, requests: [], complaints: [] });
+  constructor(browser, sessionId, context) {
+    Object.assign(this, { browser, sessionId, context, requests: [], complaints: [] });
   }
 
   send(method, params) { return this.browser.send(method, params, this.sessionId); }
@@ -172,6 +172,9 @@ class Page {
     await this.send('Emulation.setDeviceMetricsOverride', { width, height, deviceScaleFactor: 1, mobile: false });
     await this.send('Emulation.setEmulatedMedia', { features: [{ name: 'prefers-color-scheme', value: dark ? 'dark' : 'light' }] });
   }
+
+  /** What the page downloads is saved in that directory. */
+  saveTo(downloadPath) { return this.browser.send('Browser.setDownloadBehavior', { behavior: 'allow', browserContextId: this.context, downloadPath }); }
 
   async picture() { return Buffer.from((await this.send('Page.captureScreenshot', { format: 'png' })).data, 'base64'); }
 }
