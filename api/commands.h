@@ -32,6 +32,7 @@ enum st restore_cmd(const struct cmd_args *args);
 enum st catalog_rebuild_cmd(const struct cmd_args *args);
 enum st usage_cmd(const struct cmd_args *args);
 enum st tenant_delete_cmd(const struct cmd_args *args);
+enum st audit_search_cmd(const struct cmd_args *args);
 enum st audit_verify_cmd(const struct cmd_args *args);
 enum st act_cmd(const struct cmd_args *args);
 enum st health_cmd(const struct cmd_args *args);

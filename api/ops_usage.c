@@ -1,3 +1,4 @@
+#include "api/csv.h"
 #include "api/internal.h"
 #include "api/negotiate.h"
 #include "base/clock.h"
@@ -8,9 +9,8 @@
 
 /* What the tenant has used, as JSON or CSV. */
 
-static const char *const COLUMNS[] = {"day",  "dataset", "operation", "subject",    "requests",
-                                      "keys", "matches", "bytes",     "job_seconds"};
-enum { COLUMN_COUNT = sizeof COLUMNS / sizeof COLUMNS[0] };
+static const char *const COLUMNS[] = {"day",  "dataset", "operation", "subject",     "requests",
+                                      "keys", "matches", "bytes",     "job_seconds", NULL};
 
 static enum st take_day(const char **out, const struct api_request *request, const char *name)
 {
@@ -34,47 +34,6 @@ static enum st check_cursor(const char *cursor)
     return good ? ST_OK
                 : st_place(st_fail(ST_INVALID, "INVALID_CURSOR", "this is not a cursor of ours"),
                            "query/cursor");
-}
-
-/* RFC 4180 section 2.7 */
-static void add_csv_text(struct buf *out, const char *text)
-{
-    if (!strpbrk(text, ",\"\r\n")) {
-        buf_addstr(out, text);
-        return;
-    }
-    buf_addch(out, '"');
-    for (; *text; text++) {
-        if (*text == '"')
-            buf_addch(out, '"');
-        buf_addch(out, *text);
-    }
-    buf_addch(out, '"');
-}
-
-static void add_csv(struct buf *out, const json_t *items)
-{
-    const json_t *row;
-    size_t i;
-
-    for (size_t c = 0; c < COLUMN_COUNT; c++)
-        buf_addf(out, "%s%s", c ? "," : "", COLUMNS[c]);
-    buf_addch(out, '\n');
-    json_array_foreach(items, i, row)
-    {
-        for (size_t c = 0; c < COLUMN_COUNT; c++) {
-            const json_t *value = json_object_get(row, COLUMNS[c]);
-            if (c)
-                buf_addch(out, ',');
-            if (json_is_string(value))
-                add_csv_text(out, json_string_value(value));
-            else if (json_is_integer(value))
-                buf_addi64(out, json_integer_value(value));
-            else if (json_is_real(value))
-                buf_addf(out, "%.3f", json_real_value(value));
-        }
-        buf_addch(out, '\n');
-    }
 }
 
 enum st api_op_get_usage(struct api_reply *reply, struct api_request *request, struct store *s,
@@ -103,7 +62,7 @@ enum st api_op_get_usage(struct api_reply *reply, struct api_request *request, s
     reply->content_type = "text/csv; charset=utf-8";
     if (next[0])
         api_reply_text(reply, "Everline-Next", next);
-    add_csv(&reply->body, items);
+    api_csv(&reply->body, items, COLUMNS);
     json_decref(items);
     return buf_status(&reply->body);
 }

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { assertProblem, Data } from '../kit/everline.mjs';
+import { assertProblem, Data, everline } from '../kit/everline.mjs';
 import { buildersOf, ingestPath, start, until } from '../kit/process.mjs';
 import { csv } from '../kit/samples.mjs';
 
@@ -92,6 +92,47 @@ test('a batch is one line with every key', async () => {
   const one = await line('request_id=batch');
   assert.deepEqual([one.outcome, one.found, one.keys.length], ['batch', '101', 3]);
   assert.equal(one.keys[0], one.keys[2]);
+});
+
+test('the command finds what the server finds, by each filter, here and on a server', async () => {
+  await lookup(ADA, { headers: { 'x-request-id': 'told', 'x-purpose': 'a "purpose", twice' } });
+  await lookup(ADA, { headers: { 'x-request-id': 'after' } });
+  const { at: to } = await line('request_id=after'), one = await line('request_id=told'), all = await audit('');
+  const far = { EVERLINE_URL: server.url, EVERLINE_TOKEN: token };
+  const both = async (...args) => {
+    const near = await data.cli(['audit', 'search', ...args], { tenant: 'dev' }), there = await everline(['audit', 'search', ...args], { env: far });
+    assert.deepEqual([there.code, there.stdout], [near.code, near.stdout], there.stderr + near.stderr);
+    return near;
+  };
+  const filters = { dataset: one.dataset, event: one.event, outcome: one.outcome, subject: one.subject, token_id: one.token_id,
+    request_id: 'told', key: one.keys[0], from: one.at };
+  for (const [name, value] of Object.entries(filters)) {
+    const { code, stdout, stderr } = await both(`--${name.replace('_', '-')}`, value, '--to', to, '--limit', '5000', '--output', 'json');
+    assert.equal(code, 0, stderr);
+    const { items } = JSON.parse(stdout);
+    assert.ok(items.some(({ request_id: id }) => id === 'told') && items.length < all.length, name);
+    assert.deepEqual(items, await audit(new URLSearchParams({ [name]: value, to })), name);
+  }
+  assert.equal(JSON.parse((await both('--to', to, '--limit', '2', '--output', 'json')).stdout).items.length, 2);
+  const [heading, row, ...more] = (await both('--request-id', 'told')).stdout.trimEnd().split('\n');
+  assert.match(heading, /^AT +EVENT +OUTCOME +DATASET +VERSION +SUBJECT +ACTOR +PURPOSE +REASON +REQUEST$/);
+  assert.match(row, /^\S+Z +lookup +match +people +1 +tester +- +a "purpose", twice +- +told$/);
+  assert.deepEqual(more, []);
+  const { stdout: text } = await both('--request-id', 'told', '--output', 'csv');
+  assert.equal(text, 'at,chain,seq,event,dataset,version,status,outcome,target,actor,subject,token_id,address,request_id,purpose,reason,key_id,keys,found\n'
+    + `${one.at},${one.chain},${one.seq},lookup,people,1,,match,,,tester,${one.token_id},127.0.0.1,told,"a ""purpose"", twice",,${one.key_id},${one.keys[0]},1\n`);
+  assert.ok((await both('--outcome', 'batch', '--output', 'csv')).stdout.split('\n')[1].endsWith(',101'));
+  assert.deepEqual((await data.cli(['audit', 'search', '--request-id', 'told'], { tenant: 'other' })).stdout.split('\n').length, 2);
+  for (const [args, code, says] of [[['--output', 'xml'], 2, /table, json or csv/], [['--limit', '0'], 2, /--limit/], [['--from', 'yesterday'], 1, /from/]])
+    for (const run of [data.cli(['audit', 'search', ...args], { tenant: 'dev' }), everline(['audit', 'search', ...args], { env: far })]) {
+      const wrong = await run;
+      assert.deepEqual([wrong.code, wrong.stdout], [code, ''], args.join(' '));
+      assert.match(wrong.stderr, says);
+    }
+  assert.match((await data.cli(['audit', 'search'], { tenant: 'nobody' })).stderr, /no tenant/);
+  const reader = await everline(['audit', 'search'], { env: { ...far, EVERLINE_TOKEN: await data.token({ scope: 'data:read' }) } });
+  assert.equal(reader.code, 1, reader.stderr);
+  assert.match(reader.stderr, /audit:read/);
 });
 
 test('a dataset that requires a purpose is not answered without one', async () => {

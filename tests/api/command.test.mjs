@@ -10,7 +10,7 @@ import { csv, THINGS, things } from '../kit/samples.mjs';
 
 const COMMANDS = ['dev', 'serve', 'ingest', 'tenant put', 'tenant get', 'tenant list', 'token', 'dataset put',
   'dataset get', 'dataset list', 'versions', 'diff', 'rollback', 'promote',
-  'verify', 'audit verify', 'usage', 'tenant delete', 'backup', 'restore', 'catalog rebuild', 'get', 'health', 'completion', 'export', 'worker', 'config example', 'config check', 'config dump', 'version'];
+  'verify', 'audit search', 'audit verify', 'usage', 'tenant delete', 'backup', 'restore', 'catalog rebuild', 'get', 'health', 'completion', 'export', 'worker', 'config example', 'config check', 'config dump', 'version'];
 let data;
 
 before(async () => {

@@ -237,7 +237,7 @@ test('an answer of any shape ends a command, and never by a signal', async () =>
   const rows = data.file('shape.csv', csv(things(3))), definition = data.file('shape.json', JSON.stringify(THINGS));
   const commands = [['dataset', 'list'], ['dataset', 'get', 'x'], ['dataset', 'put', definition], ['dataset', 'delete', 'x', '--reason', 'x'], ['versions', 'x'], ['rejects', 'x', '1'],
     ['jobs', 'list'], ['jobs', 'show', 'x'], ['jobs', 'watch', 'x'], ['jobs', 'cancel', 'x'], ['jobs', 'retry', 'x'], ['rollback', 'x', '--reason', 'x'], ['rollback', 'x', '--reason', 'x', '--from', '2'],
-    ['promote', 'x', '1', '--reason', 'x'], ['usage'], ['tenant', 'list'], ['tenant', 'get', 'x'], ['tenant', 'put', 'x'], ['tenant', 'delete', 'x', '--reason', 'x'],
+    ['promote', 'x', '1', '--reason', 'x'], ['usage'], ['audit', 'search'], ['audit', 'search', '--output', 'csv'], ['tenant', 'list'], ['tenant', 'get', 'x'], ['tenant', 'put', 'x'], ['tenant', 'delete', 'x', '--reason', 'x'],
     ['ingest', 'x', '--source', rows], ['export', 'x'], ['diff', 'x', '1', '2', '--output', 'json'], ['get', '/v1/x'], ['health', '--url']];
   for (const body of ['{}', '[]', '7', '{"items":[7,null,{"version":{}}],"next":null,"state":7,"dataset":7,"current":"x","job":"j","upload":[]}']) {
     const url = await fake((request, response) => { request.resume(); response.writeHead(200, { 'content-type': 'application/json' }).end(body); });

@@ -1,0 +1,163 @@
+#include "api/commands.h"
+#include "api/csv.h"
+#include "api/internal.h"
+#include "api/remote.h"
+
+#include "auth/audit_search.h"
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* The audit of a tenant, newest first: of a server, or of this machine's directory. */
+
+static const struct commands_column AUDIT[] = {{"AT", "at"},
+                                               {"EVENT", "event"},
+                                               {"OUTCOME", "outcome"},
+                                               {"DATASET", "dataset"},
+                                               {"VERSION", "version"},
+                                               {"SUBJECT", "subject"},
+                                               {"ACTOR", "actor"},
+                                               {"PURPOSE", "purpose"},
+                                               {"REASON", "reason"},
+                                               {"REQUEST", "request_id"},
+                                               {NULL, NULL}};
+
+/* All that a line can have. */
+static const char *const MEMBERS[] = {"at",      "chain",    "seq",     "event",      "dataset",
+                                      "version", "status",   "outcome", "target",     "actor",
+                                      "subject", "token_id", "address", "request_id", "purpose",
+                                      "reason",  "key_id",   "keys",    "found",      NULL};
+
+static enum st search_on_server(json_t **items, const struct cmd_args *args, size_t limit)
+{
+    char path[REMOTE_PATH_MAX] = "/v1/audit";
+    enum st st = remote_query(
+        path, (const struct remote_parameter[]){{"dataset", cmd_string(args, "dataset")},
+                                                {"event", cmd_string(args, "event")},
+                                                {"outcome", cmd_string(args, "outcome")},
+                                                {"subject", cmd_string(args, "subject")},
+                                                {"token_id", cmd_string(args, "token-id")},
+                                                {"request_id", cmd_string(args, "request-id")},
+                                                {"key", cmd_string(args, "key")},
+                                                {"from", cmd_string(args, "from")},
+                                                {"to", cmd_string(args, "to")},
+                                                {0}});
+
+    return st ? st : remote_items(items, args, path, limit);
+}
+
+/* ---- here ---- */
+
+static bool sees_all(const char *dataset, void *ctx)
+{
+    (void)dataset;
+    (void)ctx;
+    return true;
+}
+
+static enum st go_on(void *ctx)
+{
+    (void)ctx;
+    return ST_OK;
+}
+
+static enum st take_time(const char **out, char text[CLOCK_TEXT_SIZE], const struct cmd_args *args,
+                         const char *option)
+{
+    const char *value = cmd_string(args, option);
+    int64_t at_us;
+
+    if (!value)
+        return ST_OK;
+    enum st st = clock_parse(&at_us, value);
+    if (st)
+        return st_wrap(st, "--%s", option);
+    clock_format(text, at_us);
+    *out = text;
+    return ST_OK;
+}
+
+/* A search ends after so many bytes, and is gone on with. */
+static enum st search_files(json_t **items, const char *directory, const char *tenant,
+                            struct audit_query *query, size_t limit)
+{
+    struct audit_place place = {0};
+    bool more = true;
+    enum st st = ST_OK;
+
+    *items = json_array();
+    while (!st && more && json_array_size(*items) < limit) {
+        json_t *found = NULL;
+        query->limit = limit - json_array_size(*items);
+        st = audit_search(&found, &more, &place, directory, tenant, query, go_on, NULL);
+        if (!st && json_array_extend(*items, found) != 0)
+            st = st_fail(ST_NOMEM, NULL, "out of memory");
+        json_decref(found);
+    }
+    return st;
+}
+
+static enum st search_here(json_t **items, const struct cmd_args *args, size_t limit)
+{
+    char from[CLOCK_TEXT_SIZE], to[CLOCK_TEXT_SIZE], directory[FS_PATH_MAX];
+    struct audit_query query = {.event = cmd_string(args, "event"),
+                                .dataset = cmd_string(args, "dataset"),
+                                .outcome = cmd_string(args, "outcome"),
+                                .subject = cmd_string(args, "subject"),
+                                .token_id = cmd_string(args, "token-id"),
+                                .request_id = cmd_string(args, "request-id"),
+                                .key = cmd_string(args, "key"),
+                                .sees_fn = sees_all};
+    struct store_tenant tenant;
+    struct store *s = NULL;
+    enum st st = take_time(&query.from, from, args, "from");
+
+    if (!st)
+        st = take_time(&query.to, to, args, "to");
+    if (!st)
+        st = commands_open(&s, args, false);
+    if (!st)
+        st = store_tenant_get(&tenant, s, cmd_string(args, "tenant"));
+    if (!st)
+        st = fs_path(directory, "%s/audit", store_data_dir(s));
+    if (!st)
+        st = search_files(items, directory, tenant.name, &query, limit);
+    store_close(s);
+    return st;
+}
+
+/* ---- what is found ---- */
+
+static enum st print_csv(const json_t *items)
+{
+    struct buf text;
+
+    buf_init(&text, 2 * API_REPLY_MAX);
+    api_csv(&text, items, MEMBERS);
+    enum st st = buf_status(&text);
+    if (!st)
+        fwrite(text.data, 1, text.len, stdout);
+    buf_release(&text);
+    return st;
+}
+
+enum st audit_search_cmd(const struct cmd_args *args)
+{
+    bool csv = strcmp(cmd_string(args, "output"), "csv") == 0, json = false;
+    json_t *items = NULL;
+    uint64_t limit = 0;
+    enum st st = cmd_range(&limit, args, "limit", 1, UINT32_MAX);
+
+    if (!st && !csv && cmd_output_json(&json, args))
+        st = st_fail(ST_USAGE, NULL, "--output: table, json or csv expected");
+    if (!st)
+        st = remote_is_asked(args) ? search_on_server(&items, args, limit)
+                                   : search_here(&items, args, limit);
+    if (!st && !csv)
+        return commands_print_list(items, AUDIT, json);
+    if (!st)
+        st = print_csv(items);
+    json_decref(items);
+    return st;
+}
