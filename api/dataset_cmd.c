@@ -72,19 +72,11 @@ enum st dataset_put_cmd(const struct cmd_args *args)
 
 static enum st delete_on_server(const struct cmd_args *args)
 {
-    char path[REMOTE_PATH_MAX], tag[REMOTE_TAG_SIZE];
-    struct remote_call call = {.method = "DELETE", .path = path};
-    json_t *nothing = NULL;
-    enum st st = remote_path(path, "/v1/datasets/{}", cmd_operand(args, 0));
+    char tag[REMOTE_TAG_SIZE];
+    struct remote_call call = {0};
 
     remote_if_head(&call, tag, args);
-    if (!st)
-        st = remote_query(
-            path, (const struct remote_parameter[]){{"reason", cmd_string(args, "reason")}, {0}});
-    if (!st)
-        st = remote_call(&nothing, &call, args);
-    json_decref(nothing);
-    return st;
+    return remote_delete(&call, args, "/v1/datasets/{}");
 }
 
 static enum st delete_here(const struct cmd_args *args)

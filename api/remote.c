@@ -377,6 +377,24 @@ enum st remote_get(json_t **out, const struct cmd_args *args, const char *path)
     return remote_call(out, &call, args);
 }
 
+enum st remote_delete(struct remote_call *call, const struct cmd_args *args, const char *pattern)
+{
+    char path[REMOTE_PATH_MAX];
+    json_t *nothing = NULL;
+    enum st st = remote_path(path, pattern, cmd_operand(args, 0));
+
+    call->method = "DELETE";
+    call->path = path;
+    if (!st)
+        st = remote_query(
+            path, (const struct remote_parameter[]){{"reason", cmd_string(args, "reason")}, {0}});
+    if (!st)
+        st = remote_call(&nothing, call, args);
+    json_decref(nothing);
+    call->path = NULL;
+    return st;
+}
+
 /* ---- lists ---- */
 
 /* Adds a page to *out, and puts its cursor into `next`; "": it was the last. */

@@ -60,6 +60,10 @@ void remote_if_head(struct remote_call *call, char room[REMOTE_TAG_SIZE],
                     const struct cmd_args *args);
 /* A GET. */
 enum st remote_get(json_t **out, const struct cmd_args *args, const char *path) ST_MUST_USE;
+/* A DELETE of the operand, by the path that the pattern makes of it, with --reason. Of the call
+ * only headers are the caller's. */
+enum st remote_delete(struct remote_call *call, const struct cmd_args *args,
+                      const char *pattern) ST_MUST_USE;
 /* Page after page of a list, at most `limit` items; *out is the first page with the items of all.
  */
 enum st remote_list(json_t **out, const struct cmd_args *args, const char *path,

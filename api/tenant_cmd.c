@@ -185,22 +185,6 @@ static enum st put_on_server(bool *enabled, const struct cmd_args *args)
     return st;
 }
 
-static enum st delete_on_server(const struct cmd_args *args)
-{
-    char path[REMOTE_PATH_MAX];
-    struct remote_call call = {.method = "DELETE", .path = path};
-    json_t *nothing = NULL;
-    enum st st = remote_path(path, "/v1/tenants/{}", cmd_operand(args, 0));
-
-    if (!st)
-        st = remote_query(
-            path, (const struct remote_parameter[]){{"reason", cmd_string(args, "reason")}, {0}});
-    if (!st)
-        st = remote_call(&nothing, &call, args);
-    json_decref(nothing);
-    return st;
-}
-
 /* ---- here ---- */
 
 static enum st put_here(bool *enabled, const struct cmd_args *args)
@@ -260,7 +244,9 @@ static enum st delete_here(const struct cmd_args *args)
 
 enum st tenant_delete_cmd(const struct cmd_args *args)
 {
-    enum st st = remote_is_asked(args) ? delete_on_server(args) : delete_here(args);
+    struct remote_call call = {0};
+    enum st st =
+        remote_is_asked(args) ? remote_delete(&call, args, "/v1/tenants/{}") : delete_here(args);
 
     if (!st)
         printf("tenant %s is deleted\n", cmd_operand(args, 0));

@@ -417,6 +417,7 @@ test('a dataset is defined, filled, moved, exported and deleted on a server, wit
   assert.equal((await remote(['jobs', 'watch', job])).code, 4);
   assert.equal((await remote(['jobs', 'cancel', job])).code, 1);
   assert.equal((await remote(['jobs', 'retry', job])).code, 1, 'its uploads are gone');
+  assert.match((await remote(['dataset', 'delete', 'far', '--reason', 'no more', '--if-match', '1'])).stderr, /at sequence/);
   assert.equal(await ok(['dataset', 'delete', 'far', '--reason', 'no more']), 'dataset far is deleted\n');
   assert.equal((await remote(['dataset', 'get', 'far'])).code, 1);
 });
