@@ -58,10 +58,22 @@ struct store_segment {
     size_t bytes;
     char *map; /* where the file is mapped; NULL until somebody has looked (store/segment_warm.c) */
     size_t map_bytes;
+    const char *pages; /* the first one; NULL: not known */
+    size_t page_bytes;
+    uint64_t root; /* of the records: the number of its page */
+    unsigned depth;
     struct reader_slot *slots;
     unsigned slot_count;
     _Atomic bool unreadable; /* a read met a page that is gone: nothing is read any more */
 };
+
+/* Where the pages of the records are, for segment_ask_ahead. Returns what LMDB does. */
+int segment_find_pages(struct store_segment *s, MDB_txn *txn);
+/* The leaf page that a key is in, if it is there. Runs inside a guard. */
+const char *segment_leaf_of(const struct store_segment *s,
+                            const unsigned char key[STORE_KEY_BYTES]);
+/* Asks the memory for that page, and does not wait. Runs inside a guard. */
+void segment_ask_ahead(const struct store_segment *s, const unsigned char key[STORE_KEY_BYTES]);
 
 enum st segment_damaged(const char *what);
 enum st segment_unreadable(struct store_segment *s); /* marks it; returns guard_unreadable() */

@@ -158,6 +158,8 @@ static enum st read_meta(struct store_segment *s, MDB_txn *txn)
         rc = mdb_dbi_open(txn, SEGMENT_RECORDS, 0, &s->records);
     if (rc == 0)
         rc = mdb_set_compare(txn, s->records, segment_compare_keys);
+    if (rc == 0)
+        rc = segment_find_pages(s, txn);
     if (rc == MDB_NOTFOUND || rc == MDB_INCOMPATIBLE)
         return segment_damaged("has no meta or no records");
     if (rc != 0)

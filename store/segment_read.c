@@ -64,6 +64,7 @@ static enum st find(struct store_segment *s, unsigned slot,
 
     if (st)
         return st;
+    segment_ask_ahead(s, key);
     /* No cursor: it first looks whether the key is in the page it stands on, which is seldom near.
      */
     int rc = mdb_get(r->txn, s->records, &k, &v);

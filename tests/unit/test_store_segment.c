@@ -5,6 +5,7 @@
 
 #include "base/fs.h"
 #include "store/seal.h"
+#include "store/segment_internal.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -320,6 +321,38 @@ static void each_slot_keeps_its_row_until_its_next_get(void **state)
     assert_int_equal(len, row.len);
     assert_memory_equal(first, row.data, len);
     store_segment_close(s);
+}
+
+/* Of one leaf, of two levels, of three. */
+static void a_lookup_asks_for_the_page_that_it_ends_in(void **state)
+{
+    static const struct {
+        const char *name;
+        uint64_t records;
+        size_t text_len;
+        unsigned depth;
+    } ROWS[] = {{"flat", 20, 0, 1}, {"read", RECORDS, 0, 2}, {"deep", 1000, 1200, 3}};
+    unsigned char key[STORE_KEY_BYTES];
+    struct store_record r;
+    MDB_cursor *cursor;
+
+    (void)state;
+    for (size_t row_i = 0; row_i < sizeof ROWS / sizeof ROWS[0]; row_i++) {
+        if (access(file(ROWS[row_i].name), F_OK) != 0)
+            write_segment(ROWS[row_i].name, ROWS[row_i].records, ROWS[row_i].text_len);
+        struct store_segment *s = open_segment(ROWS[row_i].name, 1);
+        assert_int_equal(s->depth, ROWS[row_i].depth);
+        assert_int_equal(segment_cursor_open(&cursor, s, 0), ST_OK);
+        for (uint64_t i = 0; i < ROWS[row_i].records; i++) {
+            make_key(key, i);
+            assert_int_equal(segment_cursor_seek(&r, cursor, s, key, false), ST_OK);
+            const char *leaf = segment_leaf_of(s, key);
+            assert_non_null(leaf);
+            assert_in_range((const char *)r.row - leaf, 0, s->page_bytes - 1);
+        }
+        mdb_cursor_close(cursor);
+        store_segment_close(s);
+    }
 }
 
 struct visit {
@@ -943,6 +976,7 @@ int main(void)
         cmocka_unit_test(a_file_that_cannot_grow_is_an_error_and_no_signal),
         cmocka_unit_test(a_writer_can_be_left_at_any_point),
         cmocka_unit_test(what_was_written_is_found_and_nothing_else),
+        cmocka_unit_test(a_lookup_asks_for_the_page_that_it_ends_in),
         cmocka_unit_test(each_slot_keeps_its_row_until_its_next_get),
         cmocka_unit_test(all_records_come_in_order_until_the_caller_has_enough),
         cmocka_unit_test(cells_come_from_where_they_are_asked_for),
