@@ -36,14 +36,6 @@ void api_responses_free(struct api_responses *r)
     free(r);
 }
 
-static bool can_be_kept(const struct api_pair *headers, size_t count, size_t len)
-{
-    for (size_t i = 0; i < count; i++)
-        if (headers[i].value_len >= sizeof((struct api_response_header *)0)->value)
-            return false;
-    return len <= BODY_MAX;
-}
-
 /* Names are constants: one that is written down twice is at worst taken for another. */
 static bool is_like(const struct api_response *r, const struct api_pair *headers, size_t count,
                     size_t len)
@@ -67,17 +59,28 @@ static bool begin(struct api_response *r, const struct api_pair *headers, size_t
     return r->response != NULL;
 }
 
-/* An empty value is one that the response does not have yet. */
-static bool set_header(struct api_response *r, struct api_response_header *old,
+/* A value of the same length is written over the one that is there, which nobody reads before the
+ * response is queued: to take it out and to add another is six allocations' work. What the library
+ * would refuse in it is refused here. */
+static bool set_header(struct api_response *r, struct api_response_header *h,
                        const struct api_pair *header)
 {
-    if (old->len == header->value_len && memcmp(old->value, header->value, old->len) == 0)
-        return old->len > 0;
-    if (old->len && !MHD_del_response_header(r->response, old->name, old->value))
+    if (h->value && h->len == header->value_len) {
+        if (memcmp(h->value, header->value, h->len) == 0)
+            return true;
+        bool good = !strpbrk(header->value, "\t\r\n");
+        if (good)
+            memcpy(h->value, header->value, h->len);
+        return good;
+    }
+    if (h->value && !MHD_del_response_header(r->response, h->name, h->value))
         return false;
-    old->len = header->value_len;
-    memcpy(old->value, header->value, old->len + 1);
-    return MHD_add_response_header(r->response, old->name, old->value);
+    if (MHD_get_response_header(r->response, h->name) || /* a name that is there twice */
+        !MHD_add_response_header(r->response, h->name, header->value))
+        return false;
+    h->value = (char *)(uintptr_t)MHD_get_response_header(r->response, h->name);
+    h->len = header->value_len;
+    return true;
 }
 
 struct api_response *api_responses_take(struct api_responses *all, const struct api_pair *headers,
@@ -85,7 +88,7 @@ struct api_response *api_responses_take(struct api_responses *all, const struct 
 {
     struct api_response *r = &all->places[len % PLACES];
 
-    if (r->is_sent || !can_be_kept(headers, count, len))
+    if (r->is_sent || len > BODY_MAX)
         return NULL;
     if (r->response && !is_like(r, headers, count, len))
         drop(r);

@@ -22,8 +22,8 @@ struct api_response {
     size_t len, header_count;
     struct api_response_header {
         const char *name;
+        char *value; /* libmicrohttpd's; NULL: there is none yet */
         size_t len;
-        char value[72];
     } headers[API_HEADERS_MAX];
 };
 
