@@ -117,12 +117,15 @@ static bool add(struct table *t, const struct store_usage *u)
 
     if ((t->count + 2) * 2 > t->room && !grow(t))
         return false;
-    if (store_usage_is_named(u) && !find(t, u)->operation && !count_named(t, u->tenant)) {
-        shared = *u;
-        strcpy(shared.subject, STORE_USAGE_OTHERS);
-        u = &shared;
-    }
     struct store_usage *row = find(t, u);
+    if (!row->operation && store_usage_is_named(u)) {
+        if (!count_named(t, u->tenant)) {
+            shared = *u;
+            strcpy(shared.subject, STORE_USAGE_OTHERS);
+            u = &shared;
+        }
+        row = find(t, u); /* the count can have taken its place */
+    }
     if (row->operation) {
         row->requests += u->requests;
         row->keys += u->keys;
