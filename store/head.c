@@ -137,6 +137,15 @@ static void forget(struct head *h)
     }
 }
 
+static enum st refuse_target(const struct head_version *target)
+{
+    return st_hint(st_fail(ST_CONFLICT, "NOT_SERVABLE", "version %llu cannot be served: it is %s",
+                           (unsigned long long)target->version, version_state_name(target->state)),
+                   RULES[MOVE_PROMOTE].from & BIT(target->state)
+                       ? "only a promotion, with a reason, serves it again"
+                       : "name a version that is SUCCEEDED");
+}
+
 enum st head_apply(struct head *h, enum head_move move, uint64_t version, uint64_t pointer_to,
                    int64_t now_us)
 {
@@ -160,10 +169,7 @@ enum st head_apply(struct head *h, enum head_move move, uint64_t version, uint64
         return st_fail(ST_CONFLICT, "NOT_ALLOWED", "cannot %s version %llu and serve version %llu",
                        rule->name, (unsigned long long)version, (unsigned long long)pointer_to);
     if (flips && pointer_to != version && target->state != VERSION_SUCCEEDED)
-        return st_hint(st_fail(ST_CONFLICT, "NOT_SERVABLE",
-                               "version %llu cannot be served: it is %s",
-                               (unsigned long long)pointer_to, version_state_name(target->state)),
-                       "only a promotion, with a reason, serves it again");
+        return refuse_target(target);
 
     if (!v) {
         enum st st = add_version(h, version);

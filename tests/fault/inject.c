@@ -26,6 +26,7 @@
  *   short:N        half of what the N-th call would write is written; then it is killed
  *   stop:N         before it this process is stopped (SIGSTOP)
  *   stop:PATH      likewise, before the first call of the first process to what begins with PATH
+ *   stop:NAME PATH likewise, of the calls of that name
  *   eio:N          the N-th call fails
  *   enospc:N       likewise, if it needs room
  *   enospc-from:N  every call that needs room fails from the N-th on

@@ -245,12 +245,15 @@ static void die(void)
         kill(getpid(), SIGKILL);
 }
 
+/* "PATH", or "NAME PATH" for calls of that name alone. */
 static bool is_stop_at(const struct call *c)
 {
-    size_t len = strlen(self.stop_at);
+    const char *space = strchr(self.stop_at, ' '), *at = space ? space + 1 : self.stop_at;
+    size_t len = strlen(at), name_len = space ? (size_t)(space - self.stop_at) : 0;
 
     if (!len || self.shared->first_pid != (int)getpid() ||
-        (strncmp(c->path, self.stop_at, len) != 0 && strncmp(c->to, self.stop_at, len) != 0))
+        strncmp(c->name, self.stop_at, name_len) != 0 ||
+        (strncmp(c->path, at, len) != 0 && strncmp(c->to, at, len) != 0))
         return false;
     self.stop_at[0] = '\0';
     return true;

@@ -162,6 +162,8 @@ static void a_rollback_goes_only_to_a_succeeded_version(void **state)
         struct head h;
         head_at(&h, BAD[i]);
         refuse(&h, MOVE_ROLL_BACK, 1, 3, "NOT_SERVABLE");
+        bool promotable = BAD[i] == VERSION_HELD || BAD[i] == VERSION_QUARANTINED;
+        assert_int_equal(strstr(st_hint_text(), "promotion") != NULL, promotable);
         head_release(&h);
     }
 }
