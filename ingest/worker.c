@@ -21,6 +21,29 @@ struct worker {
 
 /* ---- from a job's document to a task ---- */
 
+/* The server that wrote it may be of a later release. What is not known here may be what matters
+ * most: a dry run must not become a version. */
+static enum st check_spec(const json_t *spec)
+{
+    static const char *const MEMBERS[] = {"format", "sources", "dry_run", NULL};
+    static const char *const OF_SOURCE[] = {"source", "upload", "path", NULL};
+    const json_t *sources = json_object_get(spec, "sources");
+    int64_t format;
+    enum st st = jx_integer(&format, spec, "", "format", 0, 0, STORE_JOB_FORMAT);
+
+    if (!st)
+        st = jx_only(spec, "", MEMBERS);
+    for (size_t i = 0; !st && i < json_array_size(sources); i++)
+        st = jx_only(json_array_get(sources, i), "", OF_SOURCE);
+    if (!st)
+        return ST_OK;
+    return st_hint(st_fail(ST_CONFLICT, "WORKER_TOO_OLD",
+                           "everline-ingest is older than the server that took this job, and does "
+                           "not know all that it asks for"),
+                   "install both programs of one release, end workers of the other one, and ingest "
+                   "again");
+}
+
 static enum st source_index(size_t *out, const struct task *t, const char *name)
 {
     for (size_t i = 0; i < t->definition->source_count; i++)
@@ -62,8 +85,10 @@ static enum st fill_task(struct task *t, const struct worker *w, const struct st
                          const json_t *spec)
 {
     const json_t *sources = json_object_get(spec, "sources");
-    enum st st = batch_define(t, w->store, lease->tenant, lease->dataset);
+    enum st st = check_spec(spec);
 
+    if (!st)
+        st = batch_define(t, w->store, lease->tenant, lease->dataset);
     t->memory_bytes = w->options->memory_bytes;
     t->disk_bytes = w->options->disk_bytes;
     t->inflate_ratio = w->options->inflate_ratio;

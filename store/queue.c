@@ -138,9 +138,10 @@ static void list_job(struct catalog_txn *t, const char *tenant, const char *job)
 static void put_new_job(struct catalog_txn *t, const struct store *s,
                         const struct store_job_request *r, const char *job, uint64_t order)
 {
-    json_t *row = json_object();
+    json_t *row = json_object(), *spec = json_deep_copy(r->spec);
     int64_t now_us = clock_wall_us();
 
+    store_set(t, spec, "format", json_integer(STORE_JOB_FORMAT));
     store_set(t, row, "job", json_string(job));
     store_set(t, row, "tenant", json_string(r->tenant));
     store_set(t, row, "dataset", json_string(r->dataset));
@@ -153,7 +154,7 @@ static void put_new_job(struct catalog_txn *t, const struct store *s,
     store_set(t, row, "actor", json_string(r->actor.name));
     store_set(t, row, "request_id",
               r->actor.request_id ? json_string(r->actor.request_id) : json_null());
-    store_set(t, row, "spec", json_deep_copy(r->spec));
+    store_set(t, row, "spec", spec);
     store_set(t, row, "at_us", json_integer(now_us));
     store_set(t, row, "created_at", store_time_json(now_us));
     queue_set_state(t, row, "queued");

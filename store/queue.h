@@ -14,6 +14,9 @@
 #define STORE_PRIORITY_MAX 9     /* from -STORE_PRIORITY_MAX */
 #define STORE_JOB_FILES_MAX 1000 /* each read of the job, and of the queue, carries them */
 #define STORE_JOB_DAYS 90        /* that a job is remembered after its end */
+/* What a job's document says and means. Higher with what an older worker would take for something
+ * else; one that it does not know by name it refuses anyhow. */
+#define STORE_JOB_FORMAT 1
 
 struct store_lease {
     char job[STORE_JOB_ID_SIZE];
@@ -27,9 +30,9 @@ struct store_lease {
 /* What is to be done, and for whom. Borrowed during the call. */
 struct store_job_request {
     const char *tenant, *dataset;
-    /* The job's document, kept as it is: {"sources":[{"source","upload"|"path"}],"dry_run"?}. The
-     * uploads that it names become the job's. With `dry_run` true it makes no version, and neither
-     * webhooks nor metrics tell its end. */
+    /* The job's document: {"sources":[{"source","upload"|"path"}],"dry_run"?}, which is kept with
+     * the "format" added. The uploads that it names become the job's. With `dry_run` true it makes
+     * no version, and neither webhooks nor metrics tell its end. */
     const json_t *spec;
     bool local;   /* only the process that enqueued it leases it, and nobody redelivers it */
     int priority; /* among the tenant's datasets; higher is earlier */
