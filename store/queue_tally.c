@@ -1,6 +1,7 @@
 #include "store/queue_tally.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "store/queue_internal.h"
 #include "store/usage.h"
 #include "store/view_internal.h"
@@ -53,11 +54,30 @@ static void add_duration(struct catalog_txn *t, json_t *tally, const json_t *job
     add(t, tally, "ms", 0, us / 1000);
 }
 
+/* NULL: there is none yet, or it is damaged. That is no reason for jobs not to end: what a damaged
+ * one said is for metrics alone, whose readers know counters that begin again. */
+static json_t *get_tally(bool *damaged, struct catalog_txn *t)
+{
+    *damaged = false;
+    if (t->status)
+        return NULL;
+    json_t *tally = catalog_get(t, CATALOG_COUNTERS, TALLY_KEY);
+    if (t->status == ST_CORRUPT) {
+        catalog_forgive(t);
+        *damaged = !t->status;
+    }
+    return tally;
+}
+
 void queue_tally_end(struct catalog_txn *t, const json_t *job, const char *state)
 {
     const json_t *rows = json_object_get(json_object_get(job, "result"), "rows");
-    json_t *tally = catalog_get(t, CATALOG_COUNTERS, TALLY_KEY);
+    bool damaged;
+    json_t *tally = get_tally(&damaged, t);
 
+    if (damaged)
+        log_event(LOG_LEVEL_ERROR, "tally_damaged",
+                  "the tally of jobs is damaged: the metrics of jobs that ended begin at 0 again");
     if (!tally)
         tally = json_object();
     for (size_t i = 0; STATES[i]; i++)
@@ -126,6 +146,10 @@ enum st queue_metrics_register(struct queue_metrics *out, struct metrics *m)
           .kind = METRIC_COUNTER,
           .label = "outcome",
           .label_values = ROWS}},
+        {&out->damaged,
+         {.name = "everline_job_tally_damaged",
+          .help = "1: what these say of ended jobs is damaged; they begin at 0 when the next ends.",
+          .kind = METRIC_GAUGE}},
         {&out->ages,
          {.name = "everline_datasets_by_age",
           .help =
@@ -154,10 +178,13 @@ static enum st set_ended(const struct queue_metrics *m, struct store *s)
 {
     uint64_t counts[COUNT(BOUNDS_S) + 1];
     struct catalog_txn t;
+    bool damaged;
 
     catalog_begin_read(&t, &s->catalog);
-    json_t *tally = catalog_get(&t, CATALOG_COUNTERS, TALLY_KEY);
+    json_t *tally = get_tally(&damaged, &t);
     enum st st = catalog_end(&t);
+    if (!st)
+        metric_set(m->damaged, 0, damaged);
     if (st || !tally)
         return st;
     for (unsigned i = 0; STATES[i]; i++)

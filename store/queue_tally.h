@@ -19,7 +19,8 @@ void queue_tally_end(struct catalog_txn *t, const json_t *job, const char *state
 void queue_meter_attempt(struct catalog_txn *t, const json_t *job);
 
 struct queue_metrics {
-    struct metric *queued, *running, *oldest, *ended, *seconds, *rows, *ages, *oldest_version;
+    struct metric *queued, *running, *oldest, *ended, *seconds, *rows, *damaged, *ages,
+        *oldest_version;
     uint64_t due_ms, seen; /* when the next step does something; what the catalog was at the last */
 };
 

@@ -392,6 +392,28 @@ test('a damaged counter of revocations keeps nothing from being taken in, and th
   }
 });
 
+test('a damaged tally of jobs keeps no job from ending, and begins again with it', async () => {
+  const { data, catalog } = await prepared();
+  const server = await data.serve();
+  const metric = async (name) => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec((await server.get('/metrics')).text)?.[1]);
+  const succeeded = 'everline_jobs_total\\{state="succeeded"\\}';
+  try {
+    assert.equal(await metric('everline_job_tally_damaged'), 0);
+    flipValue(catalog, 'jobs_ended');
+    await data.put({ ...PEOPLE, description: 'a commit, after which servers look' });
+    await until('it is told', async () => await metric('everline_job_tally_damaged') === 1);
+    const reply = await server.post('/v1/datasets/things/ingests?name=more.csv', await data.token(), csv(rows.slice(0, 180)), { 'content-type': 'text/csv' });
+    assert.equal(reply.status, 202, reply.text);
+    await until('the job has ended, and is counted', async () => await metric(succeeded) === 1 && await metric('everline_job_tally_damaged') === 0);
+    const { stdout } = await data.cli(['jobs', 'show', reply.json.job, '--output', 'json'], { tenant: 'dev' });
+    assert.equal(JSON.parse(stdout).state, 'succeeded', stdout);
+    assert.match(server.log, /"event":"tally_damaged"/);
+  } finally {
+    await server.stop();
+  }
+  assert.equal((await data.cli(['verify', '--deep'])).code, 0);
+});
+
 test('verify goes past an entry of the catalog that is damaged, and says so', async () => {
   const { data, catalog } = await prepared();
   flipEach(catalog, '"reason":"a test"', 1); // an event's
