@@ -2,31 +2,15 @@
 #include "api/cursor.h"
 #include "api/internal.h"
 #include "api/negotiate.h"
-#include "api/ranking.h"
-#include "api/rollup_query.h"
+#include "api/rollup_scan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Reading rollups: a scan in tuple order with filters, a page at a time; in another order, a scan
- * of all for each page. The cursor names the tuple the next page begins with. */
+/* Reading rollups, a page at a time. The cursor names the tuple the next page begins with. */
 
 #define QUERY_MAX 16384
-#define RANKED_CELLS_MAX 100000 /* cells that are looked at for a page */
-
-struct scan {
-    const struct store_rollup *rollup;
-    struct api_rollup_query query;
-    int64_t count;
-    api_cell_fn add_fn;
-    struct buf *out;
-    struct buf scratch;
-    struct ranking *ranking; /* of another order than that of tuples */
-    const struct api_cursor *from;
-    bool found;             /* what the cursor names, in another order */
-    struct api_cursor next; /* of the next page; no tuple when the answer is complete */
-};
 
 static const char *const BUCKETS[] = {
     [STORE_BUCKET_NONE] = "none",       [STORE_BUCKET_HOUR] = "hour",
@@ -86,172 +70,9 @@ enum st api_op_list_rollups(struct api_reply *reply, struct api_request *request
     return ST_OK;
 }
 
-static enum st set_next(struct scan *s, const void *tuple, size_t len)
-{
-    if (len > sizeof s->next.tuple)
-        return st_fail(ST_CORRUPT, NULL, "a tuple of %zu bytes", len);
-    memcpy(s->next.tuple, tuple, len);
-    s->next.tuple_len = len;
-    return ST_OK;
-}
-
-static enum st add_cell(struct scan *s, const struct store_value *values, const void *bytes,
-                        size_t len)
-{
-    struct store_cell cell;
-    enum st st = store_cell_decode(&cell, s->rollup, bytes, len);
-
-    if (st)
-        return st;
-    if (s->count++ && s->add_fn == api_cell_json)
-        buf_addch(s->out, ',');
-    s->add_fn(s->out, s->rollup, s->query.metrics, values, &cell);
-    store_cell_release(&cell, s->rollup);
-    return s->out->status;
-}
-
-static enum st visit(const void *tuple, size_t tuple_len, const void *bytes, size_t len, void *ctx)
-{
-    struct store_value values[STORE_DIMENSIONS_MAX + 1];
-    struct scan *s = ctx;
-    enum st st = store_tuple_decode(values, &s->scratch, s->rollup, tuple, tuple_len);
-
-    if (st || !api_rollup_query_has(&s->query, s->rollup, values))
-        return st;
-    if (s->count < s->query.limit)
-        return add_cell(s, values, bytes, len);
-    st = set_next(s, tuple, tuple_len);
-    return st ? st : ST_END;
-}
-
-/* ---- in the order of a metric or of one dimension ---- */
-
-typedef enum st (*rank_fn)(struct ranking *r, const void *tuple, size_t tuple_len,
-                           const struct store_value *values, const struct store_cell *cell);
-
-static enum st rank(struct scan *s, rank_fn fn, const void *tuple, size_t tuple_len,
-                    const struct store_value *values, const void *bytes, size_t len)
-{
-    struct store_cell cell;
-
-    if (s->query.order == API_BY_DIMENSION)
-        return fn(s->ranking, tuple, tuple_len, values, NULL);
-    enum st st = store_cell_decode(&cell, s->rollup, bytes, len);
-
-    if (st)
-        return st;
-    st = fn(s->ranking, tuple, tuple_len, values, &cell);
-    store_cell_release(&cell, s->rollup);
-    return st;
-}
-
-static enum st visit_any(const void *tuple, size_t tuple_len, const void *bytes, size_t len,
-                         void *ctx)
-{
-    struct store_value values[STORE_DIMENSIONS_MAX + 1];
-    struct scan *s = ctx;
-    enum st st = store_tuple_decode(values, &s->scratch, s->rollup, tuple, tuple_len);
-
-    if (st || !api_rollup_query_has(&s->query, s->rollup, values))
-        return st;
-    return rank(s, ranking_add, tuple, tuple_len, values, bytes, len);
-}
-
-/* The cell that the cursor names, if the first one that is met is that. */
-static enum st visit_begin(const void *tuple, size_t tuple_len, const void *bytes, size_t len,
-                           void *ctx)
-{
-    struct store_value values[STORE_DIMENSIONS_MAX + 1];
-    struct scan *s = ctx;
-
-    if (tuple_len != s->from->tuple_len || memcmp(tuple, s->from->tuple, tuple_len) != 0)
-        return ST_END;
-    s->found = true;
-    enum st st = store_tuple_decode(values, &s->scratch, s->rollup, tuple, tuple_len);
-    if (!st)
-        st = rank(s, ranking_begin_at, tuple, tuple_len, values, bytes, len);
-    return st ? st : ST_END;
-}
-
-/* The first cell that is met. */
-static enum st visit_one(const void *tuple, size_t tuple_len, const void *bytes, size_t len,
-                         void *ctx)
-{
-    struct store_value values[STORE_DIMENSIONS_MAX + 1];
-    struct scan *s = ctx;
-    enum st st = store_tuple_decode(values, &s->scratch, s->rollup, tuple, tuple_len);
-
-    if (!st)
-        st = add_cell(s, values, bytes, len);
-    return st ? st : ST_END;
-}
-
-/* A sketch costs as much as many numbers, whether or not it is what cells are ordered by. */
-static size_t sketches(const struct store_rollup *r)
-{
-    size_t count = 0;
-
-    for (size_t i = 0; i < r->metric_count; i++)
-        for (size_t k = 0; k < (r->metrics[i].ratio ? 2u : 1u); k++) {
-            enum store_aggregate a = r->metrics[i].terms[k].aggregate;
-            count += a == STORE_DISTINCT || a == STORE_QUANTILE;
-        }
-    return count;
-}
-
-/* This thread answers others, too. */
-static enum st check_ranked(const struct scan *s, const struct store_segment *segment)
-{
-    uint64_t max = RANKED_CELLS_MAX;
-
-    if (s->query.order == API_BY_METRIC)
-        max /= 1 + sketches(s->rollup);
-    if (store_segment_cells(segment, s->rollup) <= max)
-        return ST_OK;
-    return st_place(st_hint(st_fail(ST_INVALID, "TOO_MANY_CELLS",
-                                    "more than %llu cells are not put into another order",
-                                    (unsigned long long)max),
-                            "read them in their own, or choose a grouping set that has fewer "
-                            "with group_by"),
-                    "query/order_by");
-}
-
-static enum st scan_ranked(struct scan *s, const struct store_served *d, unsigned slot)
-{
-    const struct api_cursor *from = s->from;
-    const void *tuple;
-    size_t len;
-    enum st st = check_ranked(s, d->segments[0]);
-
-    if (!st)
-        st = ranking_new(&s->ranking, s->rollup, &s->query);
-    if (!st && from->tuple_len)
-        st = store_segment_each_cell(d->segments[0], slot, s->rollup, from->tuple, from->tuple_len,
-                                     visit_begin, s);
-    if (!st && from->tuple_len && !s->found)
-        st = api_cursor_refuse();
-    if (!st)
-        st = store_segment_each_cell(d->segments[0], slot, s->rollup, NULL, 0, visit_any, s);
-    while (!st && s->count < s->query.limit &&
-           (tuple = ranking_tuple(&len, s->ranking, (size_t)s->count)) != NULL)
-        st = store_segment_each_cell(d->segments[0], slot, s->rollup, tuple, len, visit_one, s);
-    if (!st && (tuple = ranking_tuple(&len, s->ranking, (size_t)s->query.limit)) != NULL)
-        st = set_next(s, tuple, len);
-    ranking_free(s->ranking);
-    return st;
-}
-
-static enum st scan(struct scan *s, const struct store_served *d, unsigned slot)
-{
-    if (s->query.order != API_BY_TUPLE)
-        return scan_ranked(s, d, slot);
-    return store_segment_each_cell(d->segments[0], slot, s->rollup, s->from->tuple,
-                                   s->from->tuple_len, visit, s);
-}
-
 /* ---- a page ---- */
 
-static void add_page_start(struct scan *s, const struct store_served *d)
+static void add_page_start(struct api_rollup_scan *s, const struct store_served *d)
 {
     if (s->add_fn == api_cell_csv)
         api_cells_csv_names(s->out, s->rollup, s->query.metrics);
@@ -261,7 +82,7 @@ static void add_page_start(struct scan *s, const struct store_served *d)
 }
 
 /* Lines of CSV have no room for it: headers say whether there is more. */
-static void add_page_headers(struct api_reply *reply, struct scan *s)
+static void add_page_headers(struct api_reply *reply, struct api_rollup_scan *s)
 {
     struct buf cursor;
 
@@ -274,7 +95,7 @@ static void add_page_headers(struct api_reply *reply, struct scan *s)
     buf_release(&cursor);
 }
 
-static void add_page_end(struct scan *s)
+static void add_page_end(struct api_rollup_scan *s)
 {
     buf_addstr(s->out, "],\"next\":");
     if (s->next.tuple_len == 0) {
@@ -287,7 +108,7 @@ static void add_page_end(struct scan *s)
 }
 
 static enum st read_page(struct api_reply *reply, struct api_request *request,
-                         const struct store_served *d, struct scan *s, struct buf *query)
+                         const struct store_served *d, struct api_rollup_scan *s, struct buf *query)
 {
     const char *text = api_query(request, "cursor");
     enum st st = api_cursor_sum(s->next.check, d, query->data);
@@ -305,7 +126,7 @@ static enum st read_page(struct api_reply *reply, struct api_request *request,
         api_etag(reply, request, d, query->data, text ? text : ""))
         return ST_OK;
     add_page_start(s, d);
-    st = scan(s, d, request->slot);
+    st = api_rollup_scan_run(s, d->segments[0], request->slot);
     if (!st && s->add_fn == api_cell_csv)
         add_page_headers(reply, s);
     else if (!st)
@@ -352,7 +173,7 @@ enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
     const struct store_served *d;
     const char *cursor = api_query(request, "cursor");
     struct api_cursor from = {.tuple_len = 0};
-    struct scan s = {.out = &reply->body, .add_fn = api_cell_json, .from = &from};
+    struct api_rollup_scan s = {.out = &reply->body, .add_fn = api_cell_json, .from = &from};
     struct buf query;
     enum st st = cursor ? api_cursor_parse(&from, cursor) : ST_OK;
 
@@ -375,7 +196,6 @@ enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
         s.add_fn = api_cell_csv;
         reply->content_type = "text/csv; charset=utf-8";
     }
-    buf_init(&s.scratch, 4 * STORE_TUPLE_MAX);
     buf_init(&query, QUERY_MAX);
     api_cursor_query(&query, request, s.rollup->name);
     st = buf_status(&query);
@@ -383,7 +203,6 @@ enum st api_op_read_rollup(struct api_reply *reply, struct api_request *request)
         st = api_rollup_query_read(&s.query, s.rollup, request);
     if (!st)
         st = read_page(reply, request, d, &s, &query);
-    buf_release(&s.scratch);
     buf_release(&query);
     return st;
 }

@@ -74,9 +74,10 @@ async function rollupForm(dataset, rollup, version) {
   const ask = (event) => {
     event?.preventDefault();
     const parameters = { ...Object.fromEntries([...only, ...range].map(([name, input]) => [name, input.value])), version, limit: 100 };
-    const page = (cursor) => {
+    const page = async (cursor) => {
       const query = withQuery(path, { ...parameters, cursor });
-      return get(sets.length ? `${query}&group_by=${encodeURIComponent(by.value)}` : query); // the total's is empty
+      const cells = await get(sets.length ? `${query}&group_by=${encodeURIComponent(by.value)}` : query); // the total's is empty
+      return cells.items.length || !cells.next ? cells : page(cells.next); // none was met on the way to it
     };
     return fill(result, async () => {
       const first = await page(null);

@@ -150,6 +150,26 @@ test('a rollup is a table', async () => {
   assertQuiet(page);
 });
 
+/* One cell more than are looked at for a page, and the one that is asked for is that. */
+test('pages of a rollup that have no cell are gone past', async () => {
+  await data.ok(['tenant', 'put', 'wide']);
+  await data.put({ ...PLANS, name: 'wide', prepare: `SELECT n::VARCHAR AS id, lpad(n::VARCHAR, 6, '0') AS title, (n = 100000)::VARCHAR AS last, 1 AS people
+    FROM plans, range(100001) t(n) WHERE id = 'p1'`, rollups: { by_title: { dimensions: ['title', 'last'], metrics: { plans: 'count(*)' } } } }, { tenant: 'wide' });
+  await data.ingest('wide', { plans: data.file('wide.csv', csv('one')) }, { tenant: 'wide' });
+  const other = await fresh();
+  await enter(await data.token({ tenant: 'wide', scope: SCOPES }), other);
+  await other.press('wide');
+  await other.press('Rollups');
+  await other.sees('000000', 'More');
+  await other.type('only last', 'true');
+  await other.press('Show');
+  await other.sees('100000', 'That is all.');
+  await other.type('only last', 'maybe');
+  await other.press('Show');
+  await other.sees('There is no such cell.');
+  assertQuiet(other);
+});
+
 test('a rollback shows from which version to which, needs a reason, and is done at once', async () => {
   await page.press('Versions');
   await page.press('Roll back …');

@@ -46,7 +46,7 @@ const MANY = {
   ...THINGS, name: 'many', prepare: "SELECT n::VARCHAR AS id, (n % 50001)::VARCHAR AS colour, 1 AS weight, made FROM things, range(100001) t(n)",
   rollups: {
     by_colour: { dimensions: ['colour'], metrics: { things: 'count(*)', made: 'distinct(made)' } },
-    by_id: { dimensions: ['id'], metrics: { things: 'count(*)' } },
+    by_id: { dimensions: ['id', 'colour'], metrics: { things: 'count(*)' } },
   },
 };
 
@@ -166,6 +166,28 @@ test('no more cells are put into another order than a page may cost', async () =
   for (const path of ['by_id?order_by=id', 'by_id?order_by=-things', 'by_colour?order_by=things', 'by_colour?order_by=made'])
     assertProblem(await read(path), 400, 'TOO_MANY_CELLS');
   for (const path of ['by_id?limit=1', 'by_colour?order_by=-colour&limit=1']) assert.equal((await read(path)).json.items.length, 1);
+});
+
+test('a page ends where it has cost enough, and the next one goes on, in JSON and CSV', async () => {
+  const path = '/v1/datasets/many/rollups/by_id?limit=10&';
+  const all = async (filter, accept) => {
+    const pages = [];
+    for (let cursor = ''; cursor !== null;) {
+      const reply = await server.get(`${path}${filter}${cursor}`, token, { accept }), csv = accept === 'text/csv';
+      assert.equal(reply.status, 200, reply.text);
+      pages.push(csv ? reply.text.split('\r\n').slice(1, -1).map((line) => line.split(',')[0]) : reply.json.items.map(({ id }) => id));
+      const next = csv ? reply.headers['everline-next'] ?? null : reply.json.next;
+      assert.equal(csv ? reply.headers['everline-complete'] : `${reply.json.complete}`, `${next === null}`);
+      cursor = next && `&cursor=${next}`;
+    }
+    return pages;
+  };
+  for (const accept of ['application/json', 'text/csv']) {
+    assert.deepEqual(await all('colour=none', accept), [[], []]);
+    assert.deepEqual(await all('colour=7', accept), [['50008', '7'], []]);
+    assert.deepEqual(await all('id=99999', accept), [['99999']]);
+    assert.deepEqual(await all('id=99999&colour=none', accept), [[]]);
+  }
 });
 
 test('only the metrics that are asked for are given, in JSON and CSV', async () => {

@@ -130,7 +130,7 @@ export const listRollups = <ThrowOnError extends boolean = false>(options: Optio
 
 /**
  * Read the cells of a rollup
- * Every dimension is a query parameter: only cells with that value are given. `from` (inclusive) and `to` (exclusive) bound the time. Cells come in the order of dimensions, then time, or as `order_by` says; `metrics` chooses what is told of each. A cell that `min_cell` hides has `"suppressed": true`, and null for every metric. With `Accept: text/csv` the cells are lines of CSV (RFC 4180) with the same columns and `suppressed`, null being nothing; then headers say whether there is more.
+ * Every dimension is a query parameter: only cells with that value are given. `from` (inclusive) and `to` (exclusive) bound the time. Cells come in the order of dimensions, then time, or as `order_by` says; `metrics` chooses what is told of each. A cell that `min_cell` hides has `"suppressed": true`, and null for every metric. For a page at most 100,000 cells are looked at: where few of them are asked for it may have fewer than `limit`, even none, and yet a `next`, which goes on. Values of the first dimensions of the grouping set are found without a look at other cells. With `Accept: text/csv` the cells are lines of CSV (RFC 4180) with the same columns and `suppressed`, null being nothing; then headers say whether there is more.
  */
 export const readRollup = <ThrowOnError extends boolean = false>(options: Options<ReadRollupData, ThrowOnError>) => {
     return (options.client ?? client).get<ReadRollupResponses, ReadRollupErrors, ThrowOnError>({

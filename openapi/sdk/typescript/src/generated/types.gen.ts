@@ -102,6 +102,9 @@ export type RollupPage = {
     items: Array<{
         [key: string]: unknown;
     }>;
+    /**
+     * Cursor of the next page, also of one without items; null when there is no more
+     */
     next: string | null;
 };
 
