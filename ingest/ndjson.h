@@ -13,6 +13,11 @@
 
 #define NDJSON_DEPTH_MAX 64
 
+static inline bool ndjson_is_blank(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
 struct ndjson_scan {
     const char *file;                    /* for messages; borrowed */
     uint64_t records;                    /* complete ones */

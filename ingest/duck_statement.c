@@ -1,0 +1,189 @@
+#include "ingest/duck_internal.h"
+
+#include "ingest/guard.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what is said of one that does not bind ---- */
+
+void duck_guard(struct duck *d, const json_t *document)
+{
+    d->guard = document;
+}
+
+bool duck_may_say(const struct duck *d, const char *text)
+{
+    return !d->guard || guard_may_say(d->guard, text);
+}
+
+/* What does not bind to columns that files name. */
+static enum st fail_guarded(const struct duck *d, const char *message)
+{
+    char line[400];
+    snprintf(line, sizeof line, "%.*s", (int)strcspn(message, "\n"), message);
+    bool whole = strlen(line) < sizeof line - 1;
+    return st_hint(st_fail(ST_INVALID, "SQL", "%s",
+                           whole && duck_may_say(d, line)
+                               ? line
+                               : "the SQL does not fit the columns that the files have"),
+                   "the files' columns are not told: without a header line they would be values");
+}
+
+/* DuckDB's message about a definition: {"exception_message","position"} after errors_as_json. */
+static enum st fail_bind(struct duck *d, const char *text)
+{
+    d->error_offset = DUCK_NO_OFFSET;
+    const char *brace = text ? strchr(text, '{') : NULL;
+    json_t *document = NULL;
+    if (!brace || jx_parse_wide(&document, brace, strlen(brace)))
+        document = NULL; /* then the text is the message */
+    const char *message = json_string_value(json_object_get(document, "exception_message"));
+    const char *position = json_string_value(json_object_get(document, "position"));
+    if (position)
+        d->error_offset = strtoull(position, NULL, 10);
+    if (!message)
+        message = text ? text : "unknown";
+    enum st st = d->guard ? fail_guarded(d, message) : st_fail(ST_INVALID, "SQL", "%s", message);
+    json_decref(document);
+    return st;
+}
+
+/* ---- statements ---- */
+
+enum st duck_prepare(struct duck_statement **out, struct duck *d, const char *sql)
+{
+    enum st st = ST_OK;
+    duckdb_extracted_statements statements = NULL;
+    struct duck_statement *s = NULL;
+    d->error_offset = DUCK_NO_OFFSET;
+    idx_t count = duckdb_extract_statements(d->connection, sql, &statements);
+    if (!count) {
+        const char *error = duckdb_extract_statements_error(statements);
+        st = error ? fail_bind(d, error) : st_fail(ST_INVALID, "SQL", "there is no statement");
+        goto done;
+    }
+    if (count != 1) {
+        st = st_fail(ST_INVALID, "SQL", "one SELECT is allowed, not %llu statements",
+                     (unsigned long long)count);
+        goto done;
+    }
+    s = calloc(1, sizeof *s);
+    if (!s) {
+        st = st_fail(ST_NOMEM, NULL, "cannot allocate a statement");
+        goto done;
+    }
+    s->duck = d;
+    s->sql = strdup(sql);
+    if (!s->sql) {
+        st = st_fail(ST_NOMEM, NULL, "cannot allocate a statement");
+        goto done;
+    }
+    if (duckdb_prepare_extracted_statement(d->connection, statements, 0, &s->prepared) !=
+        DuckDBSuccess) {
+        st = fail_bind(d, duckdb_prepare_error(s->prepared));
+        goto done;
+    }
+    if (duckdb_prepared_statement_type(s->prepared) != DUCKDB_STATEMENT_TYPE_SELECT)
+        st = st_fail(ST_INVALID, "SQL", "only a SELECT is allowed");
+    else if (duckdb_nparams(s->prepared))
+        st = st_fail(ST_INVALID, "SQL", "parameters ($1, ?) are not allowed");
+    else if (duck_statement_columns(s) > DUCK_COLUMNS_MAX)
+        st = st_fail(ST_TOO_LARGE, NULL, "more than %d columns", DUCK_COLUMNS_MAX);
+done:
+    duckdb_destroy_extracted(&statements);
+    if (st) {
+        duck_statement_free(s);
+        s = NULL;
+    }
+    *out = s;
+    return st;
+}
+
+void duck_statement_free(struct duck_statement *s)
+{
+    if (!s)
+        return;
+    for (size_t i = 0; i < DUCK_COLUMNS_MAX; i++)
+        duckdb_free((void *)(uintptr_t)s->names[i]);
+    if (s->prepared)
+        duckdb_destroy_prepare(&s->prepared);
+    free(s->sql);
+    free(s);
+}
+
+size_t duck_error_offset(const struct duck *d)
+{
+    return d->error_offset;
+}
+
+size_t duck_statement_columns(const struct duck_statement *s)
+{
+    return duckdb_prepared_statement_column_count(s->prepared);
+}
+
+const char *duck_statement_name(struct duck_statement *s, size_t i)
+{
+    if (!s->names[i])
+        s->names[i] = duckdb_prepared_statement_column_name(s->prepared, i);
+    return s->names[i] ? s->names[i] : "";
+}
+
+static const struct {
+    duckdb_type type;
+    enum duck_kind kind;
+    const char *name;
+} kinds[] = {
+    {DUCKDB_TYPE_BOOLEAN, DUCK_INTEGRAL, "BOOLEAN"},
+    {DUCKDB_TYPE_TINYINT, DUCK_INTEGRAL, "TINYINT"},
+    {DUCKDB_TYPE_SMALLINT, DUCK_INTEGRAL, "SMALLINT"},
+    {DUCKDB_TYPE_INTEGER, DUCK_INTEGRAL, "INTEGER"},
+    {DUCKDB_TYPE_BIGINT, DUCK_INTEGRAL, "BIGINT"},
+    {DUCKDB_TYPE_UTINYINT, DUCK_INTEGRAL, "UTINYINT"},
+    {DUCKDB_TYPE_USMALLINT, DUCK_INTEGRAL, "USMALLINT"},
+    {DUCKDB_TYPE_UINTEGER, DUCK_INTEGRAL, "UINTEGER"},
+    {DUCKDB_TYPE_UBIGINT, DUCK_OTHER, "UBIGINT"},
+    {DUCKDB_TYPE_HUGEINT, DUCK_OTHER, "HUGEINT"},
+    {DUCKDB_TYPE_FLOAT, DUCK_OTHER, "FLOAT"},
+    {DUCKDB_TYPE_DOUBLE, DUCK_OTHER, "DOUBLE"},
+    {DUCKDB_TYPE_DECIMAL, DUCK_OTHER, "DECIMAL"},
+    {DUCKDB_TYPE_VARCHAR, DUCK_OTHER, "VARCHAR"},
+    {DUCKDB_TYPE_DATE, DUCK_OTHER, "DATE"},
+    {DUCKDB_TYPE_TIME, DUCK_OTHER, "TIME"},
+    {DUCKDB_TYPE_TIMESTAMP, DUCK_OTHER, "TIMESTAMP"},
+    {DUCKDB_TYPE_INTERVAL, DUCK_OTHER, "INTERVAL"},
+    {DUCKDB_TYPE_STRUCT, DUCK_NESTED, "STRUCT"},
+    {DUCKDB_TYPE_LIST, DUCK_NESTED, "LIST"},
+    {DUCKDB_TYPE_MAP, DUCK_NESTED, "MAP"},
+    {DUCKDB_TYPE_ARRAY, DUCK_NESTED, "ARRAY"},
+    {DUCKDB_TYPE_UNION, DUCK_NESTED, "UNION"},
+};
+
+static size_t kind_of(struct duck_statement *s, size_t i)
+{
+    duckdb_type type = duckdb_prepared_statement_column_type(s->prepared, i);
+    size_t k = 0;
+    while (k < sizeof kinds / sizeof *kinds && kinds[k].type != type)
+        k++;
+    return k;
+}
+
+enum duck_kind duck_statement_kind(struct duck_statement *s, size_t i)
+{
+    size_t k = kind_of(s, i);
+    return k < sizeof kinds / sizeof *kinds ? kinds[k].kind : DUCK_OTHER;
+}
+
+const char *duck_statement_type(struct duck_statement *s, size_t i)
+{
+    size_t k = kind_of(s, i);
+    return k < sizeof kinds / sizeof *kinds ? kinds[k].name : "another type";
+}
+
+void duck_statement_decimal(unsigned *width, unsigned *scale, struct duck_statement *s, size_t i)
+{
+    duckdb_logical_type type = duckdb_prepared_statement_column_logical_type(s->prepared, i);
+    *width = duckdb_decimal_width(type);
+    *scale = duckdb_decimal_scale(type);
+    duckdb_destroy_logical_type(&type);
+}
