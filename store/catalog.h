@@ -137,7 +137,7 @@ struct catalog_sum catalog_sum(struct catalog_txn *t, enum catalog_table table, 
 bool catalog_next_stored(struct catalog_txn *t, enum catalog_table table,
                          char key[CATALOG_KEY_SIZE], struct buf *value);
 
-/* The next number of a counter: 1, 2, ... */
+/* The next number of a counter: 1, 2, ...; with a gap where it was damaged. */
 uint64_t catalog_next_number(struct catalog_txn *t, const char *counter);
 
 /* Durable when it returns ST_OK, unless a group is open. When LMDB's commit failed at its end, the

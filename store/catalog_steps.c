@@ -1,5 +1,8 @@
 #include "store/catalog_internal.h"
 
+#include "base/clock.h"
+#include "base/log.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -317,13 +320,29 @@ bool catalog_next_stored(struct catalog_txn *t, enum catalog_table table,
     return st == ST_OK;
 }
 
-uint64_t catalog_next_number(struct catalog_txn *t, const char *counter)
+/* A damaged one goes on from the time, in microseconds: above all numbers that it has given. */
+static json_int_t read_counter(struct catalog_txn *t, const char *counter)
 {
+    if (t->status)
+        return 0;
     json_t *row = catalog_get(t, CATALOG_COUNTERS, counter);
     json_int_t next = row ? json_integer_value(json_object_get(row, "next")) : 1;
 
     json_decref(row);
-    row = json_pack("{s:I}", "next", next + 1);
+    if (t->status != ST_CORRUPT)
+        return next;
+    catalog_forgive(t);
+    if (!t->status)
+        log_event(LOG_LEVEL_ERROR, "counter_damaged",
+                  "the counter \"%s\" is damaged: it goes on from the time", counter);
+    return clock_wall_us();
+}
+
+uint64_t catalog_next_number(struct catalog_txn *t, const char *counter)
+{
+    json_int_t next = read_counter(t, counter);
+    json_t *row = json_pack("{s:I}", "next", next + 1);
+
     if (!row)
         catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
     else

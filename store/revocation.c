@@ -28,22 +28,6 @@ static void make_key(char out[CATALOG_KEY_SIZE], const char *tenant, const char 
     snprintf(out, CATALOG_KEY_SIZE, "%s/%s/%s", tenant, kind, hex);
 }
 
-/* A damaged counter goes on from the time: from none of the numbers that views have of it. */
-static void count_change(struct catalog_txn *t, int64_t now_us)
-{
-    if (t->status)
-        return;
-    catalog_next_number(t, COUNTER);
-    if (t->status != ST_CORRUPT)
-        return;
-    catalog_forgive(t);
-    json_t *row = json_object();
-    store_set(t, row, "next", json_integer(now_us));
-    if (!t->status)
-        catalog_put(t, CATALOG_COUNTERS, COUNTER, row);
-    json_decref(row);
-}
-
 static int64_t seconds_of(const json_t *row, const char *name)
 {
     return json_integer_value(json_object_get(row, name));
@@ -110,7 +94,7 @@ enum st store_revoke(json_t **row, struct store *s, const struct store_revocatio
         catalog_fail(&t, st_fail(ST_INVALID, "INVALID_VALUE", "the reason is not UTF-8"));
     make_room(&t, r->tenant, now_us / 1000000);
     catalog_put(&t, CATALOG_REVOCATIONS, key, value);
-    count_change(&t, now_us);
+    catalog_next_number(&t, COUNTER);
     st = catalog_commit(&t);
     if (!st) {
         *row = json_pack("{s:o, s:o}", "revoked_at", store_time_json(now_us), "expires_at",
@@ -131,7 +115,7 @@ void store_revoke_all(struct catalog_txn *t, const char *tenant)
     store_set(t, value, "until_s", json_integer(now_us / 1000000));
     store_set(t, value, "revoked_at", store_time_json(now_us));
     catalog_put(t, CATALOG_REVOCATIONS, key, value);
-    count_change(t, now_us);
+    catalog_next_number(t, COUNTER);
     json_decref(value);
 }
 

@@ -414,6 +414,28 @@ test('a damaged tally of jobs keeps no job from ending, and begins again with it
   assert.equal((await data.cli(['verify', '--deep'])).code, 0);
 });
 
+test('damaged counters keep no job from being taken, leased and ended: they go on from the time', async () => {
+  const { data, catalog } = await prepared();
+  const server = await data.serve(), token = await data.token();
+  const ingest = async (count) => (await server.post('/v1/datasets/things/ingests?name=more.csv', token, csv(rows.slice(0, count)), { 'content-type': 'text/csv' })).json;
+  const ended = (id) => until(`${id} has ended`, async () => {
+    const { json } = await server.get(`/v1/jobs/${id}`, token);
+    return !['queued', 'running'].includes(json.state) && json;
+  });
+  try {
+    const before = await ended((await ingest(120)).job);
+    for (const counter of ['job_order', 'turns']) flipValue(catalog, counter);
+    const jobs = [await ingest(130), await ingest(140)];
+    for (const { job } of jobs) assert.deepEqual([(await ended(job)).state, job.length > before.job.length], ['succeeded', true]);
+    assert.equal((await ended(jobs[1].job)).version, before.version + 2);
+    assert.deepEqual((await server.get('/v1/jobs', token)).json.items.map(({ job }) => job).slice(0, 3), [jobs[1].job, jobs[0].job, before.job]);
+    assert.match(server.log, /"event":"counter_damaged","message":"the counter .*job_order/);
+  } finally {
+    await server.stop();
+  }
+  assert.equal((await data.cli(['verify', '--deep'])).code, 0);
+});
+
 test('verify goes past an entry of the catalog that is damaged, and says so', async () => {
   const { data, catalog } = await prepared();
   flipEach(catalog, '"reason":"a test"', 1); // an event's
