@@ -1,5 +1,5 @@
-/* The pages of the catalog's file as LMDB lays them out, and the walk over its trees that checks
- * them. Room-private.
+/* The pages of a file of LMDB as it lays them out, and the walk over the catalog's trees that
+ * checks them. Room-private.
  *
  * The file format of LMDB 0.9 (data version 1), native byte order:
  *
