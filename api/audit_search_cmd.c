@@ -23,11 +23,32 @@ static const struct commands_column AUDIT[] = {{"AT", "at"},
                                                {"REQUEST", "request_id"},
                                                {NULL, NULL}};
 
+#define LIMIT_MAX 10000 /* lines that are in memory at once */
+#define KEY_DIGITS 32
+
 /* All that a line can have. */
 static const char *const MEMBERS[] = {"at",      "chain",    "seq",     "event",      "dataset",
                                       "version", "status",   "outcome", "target",     "actor",
                                       "subject", "token_id", "address", "request_id", "purpose",
                                       "reason",  "key_id",   "keys",    "found",      NULL};
+
+/* A key that is mistyped is one that nobody has looked up: that must not look like an answer. */
+static enum st check_filters(const struct cmd_args *args)
+{
+    static const char *const FILTERS[] = {"dataset",  "event",      "outcome", "subject",
+                                          "token-id", "request-id", "key",     NULL};
+    const char *key = cmd_string(args, "key");
+
+    for (size_t i = 0; FILTERS[i]; i++) {
+        const char *value = cmd_string(args, FILTERS[i]);
+        if (value && !*value)
+            return st_fail(ST_USAGE, NULL, "--%s is empty", FILTERS[i]);
+    }
+    if (key && (strlen(key) != KEY_DIGITS || strspn(key, "0123456789abcdef") != KEY_DIGITS))
+        return st_fail(ST_USAGE, NULL, "--key: %d hexadecimal digits expected, as lines have them",
+                       KEY_DIGITS);
+    return ST_OK;
+}
 
 static enum st search_on_server(json_t **items, const struct cmd_args *args, size_t limit)
 {
@@ -147,10 +168,12 @@ enum st audit_search_cmd(const struct cmd_args *args)
     bool csv = strcmp(cmd_string(args, "output"), "csv") == 0, json = false;
     json_t *items = NULL;
     uint64_t limit = 0;
-    enum st st = cmd_range(&limit, args, "limit", 1, UINT32_MAX);
+    enum st st = cmd_range(&limit, args, "limit", 1, LIMIT_MAX);
 
     if (!st && !csv && cmd_output_json(&json, args))
         st = st_fail(ST_USAGE, NULL, "--output: table, json or csv expected");
+    if (!st)
+        st = check_filters(args);
     if (!st)
         st = remote_is_asked(args) ? search_on_server(&items, args, limit)
                                    : search_here(&items, args, limit);

@@ -18,10 +18,28 @@ static void add_text(struct buf *out, const char *text)
     buf_addch(out, '"');
 }
 
-static void add_value(struct buf *out, const json_t *value)
+/* One field, with spaces between them. */
+static void add_texts(struct buf *out, const json_t *list)
 {
     const json_t *item;
+    struct buf texts;
     size_t i;
+
+    buf_init(&texts, out->max);
+    json_array_foreach(list, i, item)
+    {
+        const char *text = json_string_value(item);
+        buf_addf(&texts, "%s%s", i ? " " : "", text ? text : "");
+    }
+    if (texts.status && !out->status)
+        out->status = texts.status;
+    else if (texts.len)
+        add_text(out, texts.data);
+    buf_release(&texts);
+}
+
+static void add_value(struct buf *out, const json_t *value)
+{
 
     if (json_is_string(value))
         add_text(out, json_string_value(value));
@@ -29,13 +47,8 @@ static void add_value(struct buf *out, const json_t *value)
         buf_addi64(out, json_integer_value(value));
     else if (json_is_real(value))
         buf_addf(out, "%.3f", json_real_value(value));
-    json_array_foreach(value, i, item)
-    {
-        if (i)
-            buf_addch(out, ' ');
-        if (json_is_string(item))
-            add_text(out, json_string_value(item));
-    }
+    else if (json_is_array(value))
+        add_texts(out, value);
 }
 
 void api_csv(struct buf *out, const json_t *items, const char *const *columns)

@@ -1,14 +1,16 @@
 #include "base/cmd.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define CELL_MAX 4096
+#define COLUMNS_MAX 16
 
 /* Headings and cells in one list of texts, row by row. */
 struct cmd_table {
-    size_t columns;
+    size_t columns, widths[COLUMNS_MAX]; /* in bytes */
     char **cells;
     size_t count;
     enum st status;
@@ -22,12 +24,19 @@ static void add_cell(struct cmd_table *t, const char *text)
         t->cells = grown;
     char *copy = grown ? strdup(text) : NULL;
     for (char *c = copy; c && *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f) /* a terminal would obey */
+        if ((unsigned char)*c < ' ' || *c == 0x7f) { /* a terminal would obey */
             *c = ' ';
-    if (copy)
-        t->cells[t->count++] = copy;
-    else
+        } else if ((unsigned char)c[0] == 0xc2 && (unsigned char)c[1] < 0xa0) { /* U+0080 on, too */
+            c[0] = c[1] = ' ';
+            c++;
+        }
+    if (!copy) {
         t->status = ST_NOMEM;
+        return;
+    }
+    size_t len = strlen(copy), *width = &t->widths[t->count % t->columns];
+    *width = len > *width ? len : *width;
+    t->cells[t->count++] = copy;
 }
 
 enum st cmd_table_new(struct cmd_table **out, const char *const *headings)
@@ -35,8 +44,11 @@ enum st cmd_table_new(struct cmd_table **out, const char *const *headings)
     struct cmd_table *t = calloc(1, sizeof *t);
 
     *out = NULL;
-    for (; t && headings[t->columns]; t->columns++)
-        add_cell(t, headings[t->columns]);
+    while (t && headings[t->columns])
+        t->columns++;
+    assert(!t || t->columns <= COLUMNS_MAX);
+    for (size_t i = 0; t && i < t->columns; i++)
+        add_cell(t, headings[i]);
     if (!t || t->status) {
         cmd_table_free(t);
         return st_fail(ST_NOMEM, NULL, "out of memory");
@@ -56,22 +68,12 @@ void cmd_table_cell(struct cmd_table *t, const char *fmt, ...)
     add_cell(t, text);
 }
 
-static size_t width(const struct cmd_table *t, size_t column)
-{
-    size_t widest = 0;
-
-    for (size_t i = column; i < t->count; i += t->columns)
-        if (strlen(t->cells[i]) > widest)
-            widest = strlen(t->cells[i]);
-    return widest;
-}
-
 void cmd_table_print(struct cmd_table *t, FILE *out)
 {
     for (size_t i = 0; i < t->count; i++) {
         size_t column = i % t->columns;
         bool last = column + 1 == t->columns;
-        int pad = last ? 0 : (int)(width(t, column) - strlen(t->cells[i]));
+        int pad = last ? 0 : (int)(t->widths[column] - strlen(t->cells[i]));
 
         fprintf(out, "%s%*s%s", t->cells[i], pad, "", last ? "\n" : "  ");
     }

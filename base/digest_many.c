@@ -1,6 +1,7 @@
 /* Many HMACs at once. Rounds of SHA-256 wait for each other, and a processor has room for those of
  * other messages meanwhile: libipsec-mb takes half the time for each message of a burst. Its
- * package is for amd64 alone; elsewhere messages are summed one after another. */
+ * package is for amd64 alone, and for processors with SSE 4.2 and AES; elsewhere messages are
+ * summed one after another. */
 #include "base/digest_internal.h"
 
 #include <stdlib.h>
@@ -14,8 +15,8 @@
 struct digest_many {
     const struct digest_hmac *hmac;
 #ifdef EVERLINE_IPSEC_MB
-    void *scratch; /* of the manager, which is in it */
-    IMB_MGR *manager;
+    void *scratch;    /* of the manager, which is in it */
+    IMB_MGR *manager; /* NULL: not for this processor */
     IMB_JOB jobs[DIGEST_MANY];
 #endif
 };
@@ -57,6 +58,8 @@ enum st digest_many_new(struct digest_many **out, const struct digest_hmac *hmac
     m->hmac = hmac;
     m->manager = imb_set_pointers_mb_mgr(m->scratch, 0, 1);
     init_mb_mgr_auto(m->manager, NULL);
+    if (imb_get_errno(m->manager))
+        m->manager = NULL;
     for (size_t i = 0; i < DIGEST_MANY; i++) {
         IMB_JOB *job = &m->jobs[i];
         job->hash_start_src_offset_in_bytes = 0;
@@ -67,12 +70,12 @@ enum st digest_many_new(struct digest_many **out, const struct digest_hmac *hmac
     return ST_OK;
 }
 
-/* False: the library did not take them, as when the processor has nothing that it needs. */
+/* False: the library did not take all of them. It refuses an empty message. */
 static bool sum_burst(struct digest_many *m, const struct digest_message *messages, size_t count)
 {
+    if (!m->manager)
+        return false;
     for (size_t i = 0; i < count; i++) {
-        if (!messages[i].len) /* which it refuses */
-            return false;
         m->jobs[i].src = messages[i].bytes;
         m->jobs[i].msg_len_to_hash_in_bytes = messages[i].len;
         m->jobs[i].auth_tag_output = messages[i].out;

@@ -43,8 +43,9 @@ static enum st init_worker(struct collect_worker *w, const struct collector *c,
     w->broken_rules = calloc(c->rule_count, sizeof *w->broken_rules);
     if (!w->broken_rules)
         return st_fail(ST_NOMEM, NULL, "out of memory");
-    return store_hasher_new(&w->hasher, &c->definition->key, o->tenant, c->definition->name,
-                            o->hmac_key);
+    enum st st = store_hasher_new(&w->hasher, &c->definition->key, o->tenant, c->definition->name,
+                                  o->hmac_key);
+    return st ? st : store_keys_new(&w->many, w->hasher);
 }
 
 static enum st init_workers(struct collector *c, const struct collect_options *o)
@@ -67,6 +68,7 @@ static void release_workers(struct collector *c)
 {
     for (size_t i = 0; i < c->worker_count; i++) {
         struct collect_worker *w = &c->workers[i];
+        store_keys_free(w->many);
         store_hasher_free(w->hasher);
         buf_release(&w->payload);
         rejects_release(&w->places);

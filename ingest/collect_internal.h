@@ -17,11 +17,12 @@ struct collect_rule {
 struct collect_worker {
     const struct collector *shared;
     struct store_hasher *hasher;
+    struct store_keys *many;
     struct sort_lane *lane;
     struct buf payload;
     const struct duck_column *columns; /* of the chunk */
-    size_t kept[STORE_KEYS_MANY]; /* rows of it whose keys are summed at once, and their keys */
-    unsigned char keys[STORE_KEYS_MANY][DIGEST_BYTES];
+    size_t kept[STORE_KEYS_MAX]; /* rows of it whose keys are summed at once, and their keys */
+    unsigned char keys[STORE_KEYS_MAX][DIGEST_BYTES];
     const unsigned char *input; /* of the row's next term */
     uint64_t *broken_rules;     /* rows, by rule; each row counts once */
     uint64_t broken_checks[STORE_CHECKS_MAX];

@@ -121,7 +121,7 @@ static enum st add_key(struct collect_worker *w, size_t row)
         if (!fields[i].bytes)
             return reject(w, i);
     }
-    enum st st = store_hasher_add(w->hasher, fields);
+    enum st st = store_keys_add(w->many, fields);
     return st == ST_INVALID ? reject(w, refused_field(w)) : st;
 }
 
@@ -252,14 +252,13 @@ static enum st collect_some(struct collect_worker *w, size_t *row, size_t rows)
 {
     enum st st = ST_OK;
     size_t kept = 0;
-    for (; !st && *row < rows && !store_hasher_is_full(w->hasher); ++*row) {
+    for (; !st && *row < rows && !store_keys_are_full(w->many); ++*row) {
         st = judge_and_add_key(w, *row);
         if (!st)
             w->kept[kept++] = *row;
         st = go_on(w, st, *row);
     }
-    if (!st)
-        st = store_hasher_sum_added(w->keys, w->hasher);
+    store_keys_sum(w->keys, w->many);
     for (size_t i = 0; !st && i < kept; i++) {
         if (i + AHEAD < kept)
             sort_lane_expect(w->lane, w->keys[i + AHEAD]);

@@ -1,8 +1,7 @@
-#include "store/key.h"
+#include "store/key_internal.h"
 
 #include "store/value.h"
 
-#include <assert.h>
 #include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,10 +25,8 @@
 
 #define KEY_LABEL "everline key 2"
 #define BASE_LABEL "everline base 2"
-#define GUESSED 0xffffffffu     /* instead of a length: any value */
-#define ENCODING_MAX (1u << 20) /* more than the longest normal forms of all fields */
-#define ENCODING_USUAL 4096     /* room from the start, so that growing leaves no copies behind */
-#define MANY_USUAL (32u << 10)  /* of the keys that are summed at once */
+#define GUESSED 0xffffffffu /* instead of a length: any value */
+#define ENCODING_USUAL 4096 /* room from the start, so that growing leaves no copies behind */
 
 size_t store_record_key_bytes(const struct store_key_spec *spec)
 {
@@ -58,9 +55,7 @@ struct store_hasher {
     struct buf encoding;
     struct buf base_encoding; /* the same without the values of the guessed fields */
     unsigned char base[STORE_KEY_BYTES];
-    struct buf *bases;                      /* or NULL */
-    struct digest_many *many;               /* made when it is needed */
-    size_t added, lengths[STORE_KEYS_MANY]; /* of the encodings that were added */
+    struct buf *bases; /* or NULL */
 };
 
 /* The HMAC of one use of a dataset's keys; `hmac_key` is NULL when they are public. */
@@ -72,7 +67,7 @@ static enum st derive(struct digest_hmac **out, const char *use, const struct st
     struct digest_hmac *tenants = NULL;
     struct buf label;
 
-    buf_init(&label, ENCODING_MAX);
+    buf_init(&label, KEY_ENCODING_MAX);
     buf_add(&label, use, strlen(use) + 1);
     buf_add(&label, dataset, strlen(dataset) + 1);
     for (size_t i = 0; i < spec->field_count; i++)
@@ -103,9 +98,9 @@ enum st store_hasher_new(struct store_hasher **out, const struct store_key_spec 
     if (!h)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     h->spec = spec;
-    buf_init(&h->encoding, ENCODING_MAX);
+    buf_init(&h->encoding, KEY_ENCODING_MAX);
     (void)buf_reserve(&h->encoding, ENCODING_USUAL);
-    buf_init(&h->base_encoding, ENCODING_MAX);
+    buf_init(&h->base_encoding, KEY_ENCODING_MAX);
     if (spec->guess_limit)
         (void)buf_reserve(&h->base_encoding, ENCODING_USUAL);
     st = buf_status(&h->encoding);
@@ -129,7 +124,6 @@ void store_hasher_free(struct store_hasher *h)
 {
     if (!h)
         return;
-    digest_many_free(h->many);
     digest_hmac_free(h->hmac);
     digest_hmac_free(h->base_hmac);
     if (h->encoding.data)
@@ -146,33 +140,36 @@ const struct store_key_spec *store_hasher_spec(const struct store_hasher *h)
     return h->spec;
 }
 
-/* Appends the fields, each behind its length; what was appended of a key that is refused is to be
- * dropped. */
-static enum st encode(struct store_hasher *h, const struct store_text *fields)
+enum st key_encode(struct buf *out, const struct store_key_spec *spec,
+                   const struct store_text *fields)
 {
     uint32_t len = 0;
 
-    for (size_t i = 0; i < h->spec->field_count; i++) {
-        const struct store_key_field *field = &h->spec->fields[i];
-        size_t at = h->encoding.len;
+    for (size_t i = 0; i < spec->field_count; i++) {
+        const struct store_key_field *field = &spec->fields[i];
+        size_t at = out->len;
 
         if (!fields[i].bytes)
             return st_place(
                 st_fail(ST_INVALID, "INVALID_KEY", "key field \"%s\" is null", field->name),
                 "/key/%s", field->name);
-        buf_add(&h->encoding, &len, sizeof len);
-        enum st st =
-            store_normalize(&h->encoding, field->normalizer, fields[i].bytes, fields[i].len);
+        buf_add(out, &len, sizeof len);
+        enum st st = store_normalize(out, field->normalizer, fields[i].bytes, fields[i].len);
         if (st == ST_INVALID)
             return st_place(st_wrap(st, "key field \"%s\"", field->name), "/key/%s", field->name);
         if (!st)
-            st = buf_status(&h->encoding);
+            st = buf_status(out);
         if (st)
             return st;
-        len = htole32((uint32_t)(h->encoding.len - at - sizeof len));
-        memcpy(h->encoding.data + at, &len, sizeof len);
+        len = htole32((uint32_t)(out->len - at - sizeof len));
+        memcpy(out->data + at, &len, sizeof len);
     }
     return ST_OK;
+}
+
+const struct digest_hmac *key_hmac(const struct store_hasher *h)
+{
+    return h->hmac;
 }
 
 static enum st finish(unsigned char out[STORE_KEY_BYTES], const struct digest_hmac *hmac,
@@ -224,45 +221,10 @@ enum st store_hasher_sum(unsigned char out[STORE_KEY_BYTES], struct store_hasher
                          const struct store_text *fields)
 {
     buf_reset(&h->encoding);
-    enum st st = encode(h, fields);
+    enum st st = key_encode(&h->encoding, h->spec, fields);
     if (!st)
         st = finish(out, h->hmac, &h->encoding);
     return !st && h->spec->guess_limit ? sum_base(h) : st;
-}
-
-bool store_hasher_is_full(const struct store_hasher *h)
-{
-    return h->added == STORE_KEYS_MANY || (h->added && h->encoding.len > MANY_USUAL);
-}
-
-enum st store_hasher_add(struct store_hasher *h, const struct store_text *fields)
-{
-    assert(!store_hasher_is_full(h));
-    if (h->added == 0) {
-        buf_reset(&h->encoding);
-        (void)buf_reserve(&h->encoding, 2 * MANY_USUAL);
-    }
-    size_t before = h->encoding.len;
-    enum st st = encode(h, fields);
-    if (!st)
-        h->lengths[h->added++] = h->encoding.len - before;
-    else
-        h->encoding.len = before;
-    return st;
-}
-
-enum st store_hasher_sum_added(unsigned char (*out)[DIGEST_BYTES], struct store_hasher *h)
-{
-    struct digest_message messages[STORE_KEYS_MANY];
-    const char *at = h->encoding.data;
-    enum st st = h->many ? ST_OK : digest_many_new(&h->many, h->hmac);
-
-    for (size_t i = 0; !st && i < h->added; at += h->lengths[i++])
-        messages[i] = (struct digest_message){at, h->lengths[i], out[i]};
-    if (!st)
-        digest_many_sum(h->many, messages, h->added);
-    h->added = 0;
-    return st;
 }
 
 static enum st key_error(const char *code, const char *pointer, const char *name, const char *what)

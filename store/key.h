@@ -39,16 +39,6 @@ struct store_text {
 enum st store_hasher_sum(unsigned char out[STORE_KEY_BYTES], struct store_hasher *h,
                          const struct store_text *fields) ST_MUST_USE;
 
-/* The same for many keys at once, which takes less for each: they are added until the hasher is
- * full, with STORE_KEYS_MANY or before, then summed in order. What is refused, as by _sum, is not
- * added. No bases are made. */
-#define STORE_KEYS_MANY DIGEST_MANY
-bool store_hasher_is_full(const struct store_hasher *h);
-enum st store_hasher_add(struct store_hasher *h, const struct store_text *fields) ST_MUST_USE;
-/* Each sum has STORE_KEY_BYTES, at the beginning of DIGEST_BYTES. */
-enum st store_hasher_sum_added(unsigned char (*out)[DIGEST_BYTES],
-                               struct store_hasher *h) ST_MUST_USE;
-
 /* Of the key that was summed last: what stands for all of its fields but those that
  * spec->guess_fields names, STORE_KEY_BYTES. Keys that differ in those only have the same one. Not
  * of use unless spec->guess_limit is set. */
@@ -66,5 +56,18 @@ enum st store_hasher_sum_json(unsigned char out[STORE_KEY_BYTES], struct store_h
  * it, and another normaliser, Unicode version or key gives another value. */
 enum st store_hasher_check_value(unsigned char out[STORE_KEY_BYTES],
                                  struct store_hasher *h) ST_MUST_USE;
+
+/* Many keys at once, which takes less for each: they are added until there are enough, then summed
+ * in order. */
+#define STORE_KEYS_MAX DIGEST_MANY
+struct store_keys;
+/* `hasher` is borrowed until _free. */
+enum st store_keys_new(struct store_keys **out, const struct store_hasher *hasher) ST_MUST_USE;
+void store_keys_free(struct store_keys *k);
+bool store_keys_are_full(const struct store_keys *k); /* with STORE_KEYS_MAX, or before */
+/* As store_hasher_sum; what is refused is not added. */
+enum st store_keys_add(struct store_keys *k, const struct store_text *fields) ST_MUST_USE;
+/* Each sum has STORE_KEY_BYTES, at the beginning of DIGEST_BYTES. None is left after it. */
+void store_keys_sum(unsigned char (*out)[DIGEST_BYTES], struct store_keys *k);
 
 #endif

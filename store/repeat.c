@@ -192,6 +192,19 @@ static void check_same(struct catalog_txn *t, const json_t *row, const struct st
                                 "use a new key for a new request"));
 }
 
+/* The key's row, or the one that it has from before owners were counted. */
+static json_t *find_row(struct catalog_txn *t, const char *key, const struct store_repeat *r)
+{
+    char hex[DIGEST_HEX_SIZE], before[CATALOG_KEY_SIZE];
+    json_t *row = catalog_get(t, CATALOG_REPEATS, key);
+
+    if (row)
+        return row;
+    digest_hex(hex, r->key, sizeof r->key);
+    store_dataset_key(before, r->tenant, hex);
+    return catalog_get(t, CATALOG_REPEATS, before);
+}
+
 /* The transaction writes nothing: it sees what others of its group have written, and has the
  * writers' lock taken. */
 enum st store_repeat_find(json_t **answer, struct store *s, const struct store_repeat *r)
@@ -202,7 +215,7 @@ enum st store_repeat_find(json_t **answer, struct store *s, const struct store_r
     *answer = NULL;
     make_key(key, r);
     catalog_begin_write(&t, &s->catalog);
-    json_t *row = catalog_get(&t, CATALOG_REPEATS, key);
+    json_t *row = find_row(&t, key, r);
     bool known = row && !repeat_is_over(row, r->now_us);
     if (known)
         check_same(&t, row, r);

@@ -65,7 +65,10 @@ async function showJobs(dataset) {
   const followFurther = async (done) => {
     const further = [...rows.values()].filter(({ job, looked }) => looked < looks && (isActive(job) || job.job === done));
     further.sort((a, b) => (b.job.job === done) - (a.job.job === done) || a.looked - b.looked);
-    for (const { job } of further.slice(0, JOBS_FOLLOWED)) draw(await get(pathOf('jobs', job.job)));
+    for (const row of further.slice(0, JOBS_FOLLOWED)) {
+      row.looked = looks; // also one that cannot be read any more: the others have their turn
+      draw(await get(pathOf('jobs', row.job.job)));
+    }
   };
   const look = async (done = null) => {
     let wait = JOBS_IDLE_MS;

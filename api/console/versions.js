@@ -78,7 +78,8 @@ const leftOut = ({ rows, rejects }) => (rows?.rejected ?? 0) + (rows?.unparsable
 const lacking = () => ({ change: scopesLacking('versions:write'), take: scopesLacking('data:read', 'analytics:read') });
 
 function versionActs(dataset, row) {
-  const { change: noChange, take: noTake } = lacking(), kept = isKept(row);
+  const { change: noChange, take } = lacking(), kept = isKept(row);
+  const noTake = row.state === 'HELD' ? [...take, ...noChange] : take; // nobody has released it yet
   const act = (text, dialog, label = text) => button(text, () => dialog(), { 'aria-label': `${label} version ${row.version}` });
   return el('div', { class: 'acts' },
     kept && !row.current ? act('Promote …', () => promoteDialog(dataset.name, row), 'Promote') : null,

@@ -123,7 +123,8 @@ test('the command finds what the server finds, by each filter, here and on a ser
     + `${one.at},${one.chain},${one.seq},lookup,people,1,,match,,,tester,${one.token_id},127.0.0.1,told,"a ""purpose"", twice",,${one.key_id},${one.keys[0]},1\n`);
   assert.ok((await both('--outcome', 'batch', '--output', 'csv')).stdout.split('\n')[1].endsWith(',101'));
   assert.deepEqual((await data.cli(['audit', 'search', '--request-id', 'told'], { tenant: 'other' })).stdout.split('\n').length, 2);
-  for (const [args, code, says] of [[['--output', 'xml'], 2, /table, json or csv/], [['--limit', '0'], 2, /--limit/], [['--from', 'yesterday'], 1, /from/]])
+  for (const [args, code, says] of [[['--output', 'xml'], 2, /table, json or csv/], [['--limit', '0'], 2, /--limit/], [['--limit', '10001'], 2, /--limit/],
+    [['--key', 'zz'], 2, /--key: 32 hex/], [['--event', ''], 2, /--event is empty/], [['--from', 'yesterday'], 1, /from/]])
     for (const run of [data.cli(['audit', 'search', ...args], { tenant: 'dev' }), everline(['audit', 'search', ...args], { env: far })]) {
       const wrong = await run;
       assert.deepEqual([wrong.code, wrong.stdout], [code, ''], args.join(' '));

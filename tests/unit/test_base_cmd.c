@@ -73,11 +73,41 @@ static void a_number_out_of_its_range_is_a_usage_error_that_says_the_range(void 
     assert_string_equal(st_message(), "--memory: from 2049 to 4096 bytes expected");
 }
 
+static void a_table_has_straight_columns_and_nothing_that_a_terminal_obeys(void **state)
+{
+    static const char *const HEADINGS[] = {"A", "LONG", "B", NULL};
+    static const char *const CELLS[] = {"wide one",
+                                        "x",
+                                        "1",
+                                        "a\x1b[31mb\x7f",
+                                        "c\xc2\x9b"
+                                        "31m",
+                                        "\xc3\x89t\xc3\xa9"};
+    struct cmd_table *table;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+
+    (void)state;
+    assert_non_null(out);
+    assert_int_equal(cmd_table_new(&table, HEADINGS), ST_OK);
+    for (size_t i = 0; i < sizeof CELLS / sizeof CELLS[0]; i++)
+        cmd_table_cell(table, "%s", CELLS[i]);
+    cmd_table_print(table, out);
+    assert_int_equal(fclose(out), 0);
+    assert_string_equal(text, "A         LONG    B\n"
+                              "wide one  x       1\n"
+                              "a [31mb   c  31m  \xc3\x89t\xc3\xa9\n");
+    cmd_table_free(table);
+    free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(flags_beat_the_environment_which_beats_defaults),
         cmocka_unit_test(wrong_command_lines_are_usage_errors),
+        cmocka_unit_test(a_table_has_straight_columns_and_nothing_that_a_terminal_obeys),
         cmocka_unit_test(a_number_out_of_its_range_is_a_usage_error_that_says_the_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

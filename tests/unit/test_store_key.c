@@ -113,29 +113,31 @@ static void where_one_field_ends_and_the_next_begins_counts(void **state)
 /* What is refused leaves no trace between its neighbours; the hasher says when it has enough. */
 static void keys_that_are_summed_at_once_are_the_same(void **state)
 {
-    static char texts[STORE_KEYS_MANY][1025];
-    static unsigned char keys[STORE_KEYS_MANY][DIGEST_BYTES];
+    static char texts[STORE_KEYS_MAX][1025];
+    static unsigned char keys[STORE_KEYS_MAX][DIGEST_BYTES];
     struct store_key_spec spec = {.field_count = 2, .protect = STORE_PROTECT_NONE};
     unsigned char expected[STORE_KEY_BYTES];
     struct store_hasher *h;
+    struct store_keys *k;
 
     (void)state;
     strcpy(spec.fields[0].name, "a");
     strcpy(spec.fields[1].name, "b");
     spec.fields[0].normalizer = spec.fields[1].normalizer = store_normalizer_find("digits");
     assert_int_equal(store_hasher_new(&h, &spec, "dev", "d", NULL), ST_OK);
+    assert_int_equal(store_keys_new(&k, h), ST_OK);
     for (int large = 0; large < 2; large++) {
         size_t count = 0;
-        for (; !store_hasher_is_full(h); count++) {
+        for (; !store_keys_are_full(k); count++) {
             const struct store_text refused[] = {{"1", 1}, {"x", 1}};
             snprintf(texts[count], sizeof texts[count], "%0*zu", large ? 1024 : 4, count);
             struct store_text text = {texts[count], strlen(texts[count])};
-            assert_int_equal(store_hasher_add(h, (struct store_text[]){text, text}), ST_OK);
-            if (!store_hasher_is_full(h))
-                assert_int_equal(store_hasher_add(h, refused), ST_INVALID);
+            assert_int_equal(store_keys_add(k, (struct store_text[]){text, text}), ST_OK);
+            if (!store_keys_are_full(k))
+                assert_int_equal(store_keys_add(k, refused), ST_INVALID);
         }
-        assert_true(large ? count < STORE_KEYS_MANY / 4 : count == STORE_KEYS_MANY);
-        assert_int_equal(store_hasher_sum_added(keys, h), ST_OK);
+        assert_true(large ? count < STORE_KEYS_MAX / 4 : count == STORE_KEYS_MAX);
+        store_keys_sum(keys, k);
         for (size_t i = 0; i < count; i++) {
             struct store_text text = {texts[i], strlen(texts[i])};
             assert_int_equal(store_hasher_sum(expected, h, (struct store_text[]){text, text}),
@@ -143,6 +145,7 @@ static void keys_that_are_summed_at_once_are_the_same(void **state)
             assert_memory_equal(keys[i], expected, STORE_KEY_BYTES);
         }
     }
+    store_keys_free(k);
     store_hasher_free(h);
 }
 

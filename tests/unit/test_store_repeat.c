@@ -286,14 +286,26 @@ static void a_row_of_before_owners_were_counted_is_its_tenants(void **state)
 {
     struct kit *kit = *state;
     const struct store_repeat *r = &FIRST;
-    char key[CATALOG_KEY_SIZE] = "acme/", hex[DIGEST_HEX_SIZE];
+    char key[CATALOG_KEY_SIZE] = "acme/", hex[DIGEST_HEX_SIZE], request[DIGEST_HEX_SIZE];
+    struct store_repeat other = FIRST;
+    json_t *answer = NULL;
 
     digest_hex(hex, r->key, DIGEST_BYTES);
+    digest_hex(request, r->request, DIGEST_BYTES);
     strcat(key, hex);
-    put(kit, key, json_pack("{s:s, s:I, s:{}}", "sha256", hex, "at_us", (json_int_t)0, "answer"));
+    put(kit, key,
+        json_pack("{s:s, s:I, s:{s:s}}", "sha256", request, "at_us", (json_int_t)1, "answer",
+                  "body", "before"));
+    assert_answer(kit, r, "before");
+    other.request[0] = 8;
+    assert_int_equal(store_repeat_find(&answer, kit->store, &other), ST_REUSED);
+    other = FIRST;
+    other.now_us += 1;
+    assert_answer(kit, &other, NULL);
     kit_ok(keep(kit, r, "one"));
+    assert_answer(kit, r, "one");
     assert_counted(kit, 2, 1);
-    forget(kit, DAY_US);
+    forget(kit, DAY_US + 1);
     assert_counted(kit, 1, 1);
 }
 
