@@ -59,9 +59,9 @@ static bool begin(struct api_response *r, const struct api_pair *headers, size_t
     return r->response != NULL;
 }
 
-/* A value of the same length is written over the one that is there, which nobody reads before the
- * response is queued: to take it out and to add another is six allocations' work. What the library
- * would refuse in it is refused here. */
+/* A value of the same length is written over the one that is there, libmicrohttpd's copy on the
+ * heap (0.9.75), which nobody reads before the response is queued: to take it out and to add
+ * another is six allocations' work. What the library would refuse in it is refused here. */
 static bool set_header(struct api_response *r, struct api_response_header *h,
                        const struct api_pair *header)
 {
