@@ -91,6 +91,14 @@ static void every_part_of_the_encoding_counts(void **state)
     secret_release(&wrong);
 }
 
+/* The fields "a" and "b". */
+static void name_two(struct store_key_spec *spec, const char *normalizer)
+{
+    strcpy(spec->fields[0].name, "a");
+    strcpy(spec->fields[1].name, "b");
+    spec->fields[0].normalizer = spec->fields[1].normalizer = store_normalizer_find(normalizer);
+}
+
 static void where_one_field_ends_and_the_next_begins_counts(void **state)
 {
     struct store_key_spec spec = {.field_count = 2, .protect = STORE_PROTECT_NONE};
@@ -98,9 +106,7 @@ static void where_one_field_ends_and_the_next_begins_counts(void **state)
     struct store_hasher *h;
 
     (void)state;
-    strcpy(spec.fields[0].name, "a");
-    strcpy(spec.fields[1].name, "b");
-    spec.fields[0].normalizer = spec.fields[1].normalizer = store_normalizer_find("exact");
+    name_two(&spec, "exact");
     assert_int_equal(store_hasher_new(&h, &spec, "dev", "d", NULL), ST_OK);
     assert_int_equal(store_hasher_sum(a, h, (struct store_text[]){{"xy", 2}, {"z", 1}}), ST_OK);
     assert_int_equal(store_hasher_sum(b, h, (struct store_text[]){{"x", 1}, {"yz", 2}}), ST_OK);
@@ -121,9 +127,7 @@ static void keys_that_are_summed_at_once_are_the_same(void **state)
     struct store_keys *k;
 
     (void)state;
-    strcpy(spec.fields[0].name, "a");
-    strcpy(spec.fields[1].name, "b");
-    spec.fields[0].normalizer = spec.fields[1].normalizer = store_normalizer_find("digits");
+    name_two(&spec, "digits");
     assert_int_equal(store_hasher_new(&h, &spec, "dev", "d", NULL), ST_OK);
     assert_int_equal(store_keys_new(&k, h), ST_OK);
     for (int large = 0; large < 2; large++) {
@@ -159,9 +163,7 @@ static void a_base_says_which_fields_are_guessed(void **state)
     struct store_hasher *h;
 
     (void)state;
-    strcpy(spec.fields[0].name, "a");
-    strcpy(spec.fields[1].name, "b");
-    spec.fields[0].normalizer = spec.fields[1].normalizer = store_normalizer_find("exact");
+    name_two(&spec, "exact");
     assert_int_equal(store_hasher_new(&h, &spec, "dev", "d", NULL), ST_OK);
     assert_int_equal(store_hasher_sum(sum16, h, (struct store_text[]){{"g", 1}, {"x", 1}}), ST_OK);
     memcpy(first, store_hasher_base(h), sizeof first);
