@@ -22,7 +22,8 @@
 
 /* Few enough that the dirty pages are in the processor's cache when they are written. */
 #define COMMIT_BYTES (4u << 20)
-#define INLINE_MAX 2000u /* a longer value has pages of its own */
+#define WRITE_BACK_BYTES (256u << 10) /* a call that hands it to the disk is not preempted */
+#define INLINE_MAX 2000u              /* a longer value has pages of its own */
 #define PAGE_BYTES 4096u
 
 struct store_segment_writer {
@@ -36,6 +37,7 @@ struct store_segment_writer {
     size_t
         filling; /* 0: records; i + 1: grouping set i. Never goes back: the order of puts counts */
     size_t uncommitted; /* bytes put since the last commit */
+    off_t written_back; /* the disk has begun to write what is before */
     uint64_t record_count;
     uint64_t cell_counts[STORE_SETS_MAX];
     struct buf value;
@@ -105,6 +107,32 @@ static enum st failed(struct store_segment_writer *w, enum st st)
     return st;
 }
 
+static int file_bytes(off_t *bytes, MDB_env *env)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    int rc = mdb_env_info(env, &info);
+
+    if (rc == 0)
+        rc = mdb_env_stat(env, &stat);
+    if (rc == 0)
+        *bytes = (off_t)((info.me_last_pgno + 1) * stat.ms_psize);
+    return rc;
+}
+
+/* The disk begins now, and the sync at the end waits for less; nothing depends on it. In small
+ * steps, because the one who waits for this processor may be a server. */
+static void write_back(struct store_segment_writer *w)
+{
+    off_t end;
+
+    if (file_bytes(&end, w->env) != 0)
+        return;
+    for (; w->written_back < end; w->written_back += WRITE_BACK_BYTES)
+        (void)sync_file_range(w->fd, w->written_back, WRITE_BACK_BYTES, SYNC_FILE_RANGE_WRITE);
+    w->written_back = end;
+}
+
 static int commit(struct store_segment_writer *w)
 {
     if (w->cursor)
@@ -113,9 +141,8 @@ static int commit(struct store_segment_writer *w)
     w->uncommitted = 0;
     int rc = mdb_txn_commit(w->txn);
     w->txn = NULL; /* gone, whatever rc says */
-    /* The disk begins now, and the sync at the end waits for less; nothing depends on it. */
     if (rc == 0)
-        (void)sync_file_range(w->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+        write_back(w);
     return rc;
 }
 
@@ -220,13 +247,10 @@ static enum st write_meta(struct store_segment_writer *w)
  * the last one, the file would be shorter than its meta pages say. */
 static int set_file_size(struct store_segment_writer *w)
 {
-    MDB_envinfo info;
-    MDB_stat stat;
-    int rc = mdb_env_info(w->env, &info);
+    off_t bytes;
+    int rc = file_bytes(&bytes, w->env);
 
-    if (rc == 0)
-        rc = mdb_env_stat(w->env, &stat);
-    if (rc == 0 && ftruncate(w->fd, (off_t)((info.me_last_pgno + 1) * stat.ms_psize)) != 0)
+    if (rc == 0 && ftruncate(w->fd, bytes) != 0)
         rc = errno;
     return rc;
 }
