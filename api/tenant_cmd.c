@@ -199,8 +199,6 @@ static enum st put_here(bool *enabled, const struct cmd_args *args)
         st = commands_make_tenant(&t, s, cmd_operand(args, 0));
     if (!st)
         st = change(&t, args);
-    if (!st && t.webhook[0])
-        st = store_hook_key_create(s, t.name);
     if (!st)
         st = act_begin_tenant(&act, s, t.name, &RECORD);
     if (!st)

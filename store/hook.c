@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* CATALOG_HOOKS: tenant/MESSAGE -> {"payload","tries","due_us"}. Taking one moves its time on, so
  * that whoever dies with it in hand delays it, and no more. The URL is the tenant's of the moment:
@@ -240,9 +241,15 @@ static enum st key_path(char out[FS_PATH_MAX], const char *keys_dir, const char 
 
 enum st store_hook_key_create(struct store *s, const char *tenant)
 {
-    char path[FS_PATH_MAX];
+    char path[FS_PATH_MAX], directory[FS_PATH_MAX];
     enum st st = key_path(path, s->keys_dir, tenant);
 
+    if (!st && access(path, F_OK) == 0) /* also where nobody may write */
+        return ST_OK;
+    if (!st)
+        st = fs_path(directory, "%s/%s", s->keys_dir, tenant);
+    if (!st)
+        st = fs_mkdir_all(directory, 0700);
     if (!st)
         st = store_key_file_create(path);
     return st == ST_CONFLICT ? ST_OK : st;

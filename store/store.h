@@ -95,6 +95,7 @@ struct store_tenant {
 };
 
 void store_tenant_init(struct store_tenant *t, const char *name);
+/* With a webhook it has the key that signs its messages, too (store/hook.h). */
 enum st store_tenant_put(struct store *s, const struct store_tenant *t) ST_MUST_USE;
 enum st store_tenant_get(struct store_tenant *out, struct store *s, const char *name) ST_MUST_USE;
 /* The row as it is stored. */

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "store/head_file.h"
+#include "store/hook.h"
 #include "store/repeat_internal.h"
 #include "store/revocation.h"
 
@@ -239,6 +240,8 @@ enum st store_tenant_put(struct store *s, const struct store_tenant *tenant)
 
     if (!st)
         st = register_key(&registered, s);
+    if (!st && tenant->webhook[0]) /* before the row: who sees it finds what signs */
+        st = store_hook_key_create(s, tenant->name);
     if (st)
         return st;
     json_t *row = NULL;

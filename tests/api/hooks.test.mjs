@@ -158,6 +158,18 @@ test('no proxy is asked, whatever the environment names: it would resolve names 
   assert.deepEqual([connections, asked], [0, 1]);
 });
 
+test('a webhook that is put over HTTP has its secret, too', async () => {
+  await data.ok(['tenant', 'put', 'third']);
+  const put = await server.request('PUT', '/v1/tenants/third', { token: await data.token({ scope: 'platform:admin' }), body: { webhook: url } });
+  assert.equal(put.status, 200, put.text);
+  await data.put(THINGS, { tenant: 'third' });
+  const before = secret;
+  secret = (await data.ok(['tenant', 'webhook-secret', 'third'])).trim();
+  await data.ingest('things', { things: data.file('third.csv', csv(things(2))) }, { tenant: 'third' });
+  verify(await told(({ data: { tenant } }) => tenant === 'third', 'it was told'));
+  secret = before;
+});
+
 test('what cannot be a webhook is refused', async () => {
   for (const wrong of ['http://example.org/x', 'ftp://127.0.0.1/', 'file:///etc/passwd', 'https://', `https://${'x'.repeat(600)}`, 'https://a b/', 'http://127.0.0.1:80@example.org/', 'https://me@example.org/'])
     assert.equal((await data.cli(['tenant', 'put', 'dev', '--webhook', wrong])).code, 2, wrong);
