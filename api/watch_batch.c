@@ -1,5 +1,7 @@
 #include "api/watch_batch.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -100,13 +102,17 @@ static enum st add(struct batch_files *f, const char *source, int len, const cha
         return st_fail(ST_TOO_LARGE, "MANY_FILES", "a batch has at most %d files",
                        STORE_JOB_FILES_MAX);
     snprintf(name, sizeof name, "%.*s", len, source);
+    utf8_mend(name); /* one that is cut is no source's */
     enum st st = fs_path(path, "%s/%s/%s", f->starter->dataset, f->batch, below);
     if (st)
         return st;
-    json_array_append_new(f->sources, json_pack("{s:s, s:s}", "source",
-                                                f->starter->source[0] ? f->starter->source : name,
-                                                "path", path));
-    return ST_OK;
+    if (!utf8_is_valid(path, strlen(path)))
+        return st_hint(st_fail(ST_INVALID, "FILE_NAME", "the name of a file is not UTF-8"),
+                       "rename it, and write the batch's marker anew");
+    json_t *item = json_pack("{s:s, s:s}", "source",
+                             f->starter->source[0] ? f->starter->source : name, "path", path);
+    return json_array_append_new(f->sources, item) == 0 ? ST_OK
+                                                        : st_fail(ST_NOMEM, NULL, "out of memory");
 }
 
 /* Names that begin with _ or . are not data, as everywhere where there is a _SUCCESS. `in`: the

@@ -136,3 +136,12 @@ test('what is wrong with a batch is said where people look', async () => {
   }
   assert.equal((await jobs('pair')).length, count);
 });
+
+test('a file whose name is not UTF-8 is not left out without a word', async () => {
+  const count = (await jobs('things')).length;
+  write('dev/things/latin/part-1.csv', csv(things(7)));
+  writeFileSync(Buffer.concat([Buffer.from(join(inbox, 'dev/things/latin/donn')), Buffer.of(0xe9), Buffer.from('es.csv')]), csv(things(9).slice(7)));
+  complete('dev/things/latin');
+  await until('it was told', () => /batch latin of dev\/things is passed over.*not UTF-8/.test(ask().log));
+  assert.equal((await jobs('things')).length, count);
+});
