@@ -49,6 +49,8 @@ static enum st make(const char *path)
         return st_fail_errno(errno, "making %s", path);
     if (!st)
         st = fill(fd);
+    if (!st)
+        st = fs_sync_fd(fd, path);
     fs_close(&fd);
     if (st) {
         struct st_report report;

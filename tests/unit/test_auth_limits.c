@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define NOON_US (INT64_C(20000) * 86400000000 + 43200000000)
@@ -22,6 +23,19 @@
 
 static char directory[] = "/tmp/everline-limits-XXXXXX";
 static struct auth_limits *limits;
+static ino_t synced; /* the last file that was */
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+int __wrap_fsync(int fd)
+{
+    struct stat sb;
+
+    if (fstat(fd, &sb) == 0 && S_ISREG(sb.st_mode))
+        synced = sb.st_ino;
+    return __real_fsync(fd);
+}
 
 static int set_up(void **state)
 {
@@ -57,6 +71,18 @@ static enum st guess(const char *tenant, uint64_t person, uint64_t value, int64_
     name(base, tenant, person);
     name(key, "value", value);
     return auth_limits_guess(limits, tenant, base, key, LIMIT, now_us);
+}
+
+/* Else a loss of power leaves a table of zeros, and with it no server starts. */
+static void a_table_has_its_bytes_on_the_disk_before_its_name(void **state)
+{
+    char path[FS_PATH_MAX];
+    struct stat sb;
+
+    (void)state;
+    assert_int_equal(fs_path(path, "%s/limits.table", directory), ST_OK);
+    assert_int_equal(stat(path, &sb), 0);
+    assert_int_equal(synced, sb.st_ino);
 }
 
 static void the_table_of_another_everline_is_refused_with_a_way_out(void **state)
@@ -146,6 +172,7 @@ static void a_tenant_with_many_subjects_takes_nothing_from_another_tenant(void *
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_table_has_its_bytes_on_the_disk_before_its_name),
         cmocka_unit_test(the_table_of_another_everline_is_refused_with_a_way_out),
         cmocka_unit_test(five_values_of_a_person_pass_and_those_again),
         cmocka_unit_test(a_tenant_that_asks_for_ever_more_people_leaves_room_for_the_others),
