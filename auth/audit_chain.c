@@ -67,7 +67,10 @@ static enum st open_file(struct audit_chain *c, uint64_t first, bool is_new)
     c->fd = open(path, O_RDWR | O_CLOEXEC | (is_new ? O_CREAT : 0), 0600);
     if (c->fd < 0)
         return st_fail_errno(errno, "opening %s", path);
-    return is_new ? fs_sync_dir(c->directory) : ST_OK;
+    st = is_new ? fs_sync_dir(c->directory) : ST_OK;
+    if (st) /* the name need not last: it is to be synced again before a line of it counts */
+        fs_close(&c->fd);
+    return st;
 }
 
 static void take_time(struct audit_chain *c, const struct audit_text *line)

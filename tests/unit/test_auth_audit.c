@@ -26,7 +26,8 @@
 #define ROTATE 2000 /* bytes; a line here has about 180 */
 
 static char directory[64];
-static bool disk_fails;
+static bool disk_fails, directory_fails;
+static unsigned directories_synced;
 static off_t let_go_bytes;
 
 int __real_fdatasync(int fd);
@@ -39,6 +40,20 @@ int __wrap_fdatasync(int fd)
         return __real_fdatasync(fd);
     errno = EIO;
     return -1;
+}
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+/* Of directories: nothing else here is synced so. */
+int __wrap_fsync(int fd)
+{
+    if (directory_fails) {
+        errno = EIO;
+        return -1;
+    }
+    directories_synced++;
+    return __real_fsync(fd);
 }
 
 int __real_posix_fadvise(int fd, off_t offset, off_t len, int advice);
@@ -56,7 +71,7 @@ int __wrap_posix_fadvise(int fd, off_t offset, off_t len, int advice)
 static int set_up(void **state)
 {
     (void)state;
-    disk_fails = false;
+    disk_fails = directory_fails = false;
     let_go_bytes = 0;
     strcpy(directory, "/tmp/everline-audit-XXXXXX");
     return mkdtemp(directory) ? 0 : -1;
@@ -345,6 +360,24 @@ static void a_line_that_is_written_again_is_there_once(void **state)
     assert_int_equal(lines, 3);
 }
 
+static void what_is_committed_has_its_files_name_on_the_disk(void **state)
+{
+    const struct audit_record r = {.at_us = START_US, .event = "lookup"};
+    const struct audit_head none = {0};
+    struct audit_chain *c = NULL;
+    (void)state;
+    assert_int_equal(audit_chain_open(&c, directory, TENANT, 1, &none, ROTATE), ST_OK);
+    assert_int_equal(audit_chain_add(c, &r, NULL), ST_OK);
+    directory_fails = true;
+    assert_int_equal(audit_chain_commit(c), ST_IO);
+    directory_fails = false;
+    directories_synced = 0;
+    assert_int_equal(audit_chain_commit(c), ST_OK);
+    assert_int_equal(directories_synced, 1);
+    assert_int_equal(count_files(1), 1);
+    audit_chain_close(c);
+}
+
 /* The disk was full when it was begun, or the machine lost power. */
 static void a_chain_goes_on_behind_a_file_that_nothing_was_written_to(void **state)
 {
@@ -480,6 +513,7 @@ int main(void)
         TEST(a_file_that_rests_may_go_and_the_chain_goes_on_in_another),
         TEST(a_file_that_could_not_be_written_may_go_and_no_line_goes_with_it),
         TEST(a_line_that_is_written_again_is_there_once),
+        TEST(what_is_committed_has_its_files_name_on_the_disk),
         TEST(a_chain_goes_on_behind_a_file_that_nothing_was_written_to),
         TEST(a_file_goes_after_those_before_it_whatever_the_clock_said),
         TEST(the_oldest_files_go_until_the_rest_fits_the_tenants_bytes),
