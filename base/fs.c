@@ -120,6 +120,7 @@ enum st fs_read(struct buf *out, const char *path)
         if (n <= 0)
             break;
         buf_add(out, chunk, (size_t)n);
+        explicit_bzero(chunk, (size_t)n); /* it may be a key */
         if (out->status)
             break;
     }

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,44 @@ static void a_new_file_is_not_written_over_and_an_atomic_one_is(void **state)
     assert_int_equal(fs_list_dir(&list, directory), ST_OK);
     assert_int_equal(list.count, 1); /* no temporary file stays */
     fs_list_free(&list);
+    assert_int_equal(unlink(path), 0);
+}
+
+#define SECRET "a secret that nobody may find in memory afterwards"
+#define STACK_BYTES (1u << 20)
+
+static void *read_secret(void *path)
+{
+    struct buf b;
+
+    buf_init(&b, 100);
+    enum st st = fs_read(&b, path);
+    bool whole = st == ST_OK && b.len == strlen(SECRET);
+    buf_release_secret(&b);
+    return whole ? path : NULL;
+}
+
+/* Keys and tokens are read so. */
+static void what_was_read_does_not_stay_on_the_stack(void **state)
+{
+    char path[FS_PATH_MAX], *stack = aligned_alloc(4096, STACK_BYTES);
+    pthread_attr_t attributes;
+    pthread_t thread;
+    void *whole = NULL;
+
+    (void)state;
+    assert_non_null(stack);
+    memset(stack, 0, STACK_BYTES);
+    assert_int_equal(fs_path(path, "%s/secret", directory), ST_OK);
+    assert_int_equal(fs_write_new(path, SECRET, strlen(SECRET), 0600), ST_OK);
+    assert_int_equal(pthread_attr_init(&attributes), 0);
+    assert_int_equal(pthread_attr_setstack(&attributes, stack, STACK_BYTES), 0);
+    assert_int_equal(pthread_create(&thread, &attributes, read_secret, path), 0);
+    assert_int_equal(pthread_join(thread, &whole), 0);
+    assert_non_null(whole);
+    assert_null(memmem(stack, STACK_BYTES, SECRET, strlen(SECRET)));
+    pthread_attr_destroy(&attributes);
+    free(stack);
     assert_int_equal(unlink(path), 0);
 }
 
@@ -79,6 +118,7 @@ int main(void)
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_file_is_not_written_over_and_an_atomic_one_is),
+        cmocka_unit_test(what_was_read_does_not_stay_on_the_stack),
         cmocka_unit_test(removing_a_tree_does_not_follow_links),
         cmocka_unit_test(a_lock_has_one_holder),
     };
