@@ -12,12 +12,14 @@
 struct report {
     const char *tenant;
     json_t *faults;
+    size_t count; /* of them, also where there was no memory to list them */
 };
 
 static void note_fault(const char *file, uint64_t line, const char *what, void *ctx)
 {
     struct report *r = ctx;
 
+    r->count++;
     json_array_append_new(r->faults, json_pack("{s:s, s:s, s:I, s:s}", "tenant", r->tenant, "file",
                                                file, "line", (json_int_t)line, "problem", what));
 }
@@ -85,17 +87,17 @@ static enum st verify_all(struct report *r, uint64_t *lines, struct store *s, co
     return st;
 }
 
-static void print_faults(const json_t *faults, uint64_t lines)
+static void print_faults(const struct report *r, uint64_t lines)
 {
     const json_t *fault;
     char scratch[64];
     size_t i;
 
-    json_array_foreach(faults, i, fault) printf(
+    json_array_foreach(r->faults, i, fault) printf(
         "%s/%s, line %s: %s\n", json_string_value(json_object_get(fault, "tenant")),
         json_string_value(json_object_get(fault, "file")), commands_cell(fault, "line", scratch),
         json_string_value(json_object_get(fault, "problem")));
-    printf("%llu lines read, %zu problems\n", (unsigned long long)lines, json_array_size(faults));
+    printf("%llu lines read, %zu problems\n", (unsigned long long)lines, r->count);
 }
 
 enum st audit_verify_cmd(const struct cmd_args *args)
@@ -112,14 +114,13 @@ enum st audit_verify_cmd(const struct cmd_args *args)
     if (!st)
         st = verify_all(&r, &lines, s, only);
     store_close(s);
-    size_t problems = json_array_size(r.faults);
     if (!st && json)
-        st = commands_print(json_pack("{s:b, s:I, s:O}", "ok", problems == 0, "lines",
+        st = commands_print(json_pack("{s:b, s:I, s:O}", "ok", r.count == 0, "lines",
                                       (json_int_t)lines, "problems", r.faults));
     else if (!st)
-        print_faults(r.faults, lines);
+        print_faults(&r, lines);
     json_decref(r.faults);
-    if (!st && problems)
+    if (!st && r.count)
         st = st_hint(st_fail(ST_CORRUPT, "AUDIT_DAMAGED", "the audit is not as it was written"),
                      "keep a copy of it as it is, and find out who could write to it");
     return st;

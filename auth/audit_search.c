@@ -102,27 +102,30 @@ static bool may_match(const struct audit_text *line, const char *wanted)
     return !wanted || memmem(line->bytes, line->len, wanted, strlen(wanted));
 }
 
-/* The line when it is what is asked for, else NULL. */
-static json_t *take(const struct audit_query *q, const struct reader *r)
+/* Adds the line when it is what is asked for. */
+static enum st take(json_t *items, const struct audit_query *q, const struct reader *r)
 {
     json_t *line = NULL;
 
     if ((q->from && memcmp(r->at, q->from, AUDIT_AT_TEXT) < 0) ||
         (q->to && memcmp(r->at, q->to, AUDIT_AT_TEXT) >= 0) || !may_match(&r->line, q->dataset) ||
-        !may_match(&r->line, q->event) || !may_match(&r->line, q->key) ||
-        jx_parse_object(&line, r->line.bytes, r->line.len) != ST_OK)
-        return NULL;
+        !may_match(&r->line, q->event) || !may_match(&r->line, q->key))
+        return ST_OK;
+    enum st st = jx_parse_object(&line, r->line.bytes, r->line.len);
+    if (st)
+        return st == ST_INVALID ? ST_OK : st; /* telling of it is verification's */
     const char *dataset = json_string_value(json_object_get(line, "dataset"));
     if (q->sees_fn(dataset, q->sees_ctx) && has_text(line, "event", q->event) &&
         has_text(line, "dataset", q->dataset) && has_text(line, "outcome", q->outcome) &&
         has_text(line, "subject", q->subject) && has_text(line, "token_id", q->token_id) &&
         has_text(line, "request_id", q->request_id) && (!q->key || has_key(line, q->key))) {
         json_object_del(line, "hash");
-        json_object_set_new(line, "chain", json_integer((json_int_t)r->chain));
-        return line;
+        if (json_object_set_new(line, "chain", json_integer((json_int_t)r->chain)) != 0 ||
+            json_array_append(items, line) != 0)
+            st = st_fail(ST_NOMEM, NULL, "out of memory");
     }
     json_decref(line);
-    return NULL;
+    return st;
 }
 
 static enum st open_readers(struct search *s, const struct audit_names *names)
@@ -159,9 +162,9 @@ static enum st walk(json_t *items, bool *more, struct audit_place *place, struct
                 *more = true;
                 return ST_OK;
             }
-            json_t *line = take(q, r);
-            if (line && json_array_append_new(items, line) != 0)
-                return st_fail(ST_NOMEM, NULL, "out of memory");
+            st = take(items, q, r);
+            if (st)
+                return st;
             memcpy(place->at, r->at, AUDIT_AT_TEXT);
             place->at[AUDIT_AT_TEXT] = '\0';
             place->chain = r->chain;
@@ -186,6 +189,8 @@ enum st audit_search(json_t **items, bool *more, struct audit_place *place, cons
 
     *more = false;
     *items = json_array();
+    if (!*items)
+        st = st_fail(ST_NOMEM, NULL, "out of memory");
     if (!st)
         st = audit_names_list(&names, path, 0);
     if (!st)

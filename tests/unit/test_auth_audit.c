@@ -459,6 +459,37 @@ static enum st go_on(void *ctx)
     return ST_OK;
 }
 
+static long json_left = -1; /* allocations of jansson that do not fail; -1: all */
+
+static void *json_allocate(size_t size)
+{
+    if (json_left == 0)
+        return NULL;
+    json_left -= json_left > 0;
+    return malloc(size);
+}
+
+/* Whichever allocation fails. */
+static void a_search_without_memory_leaves_no_line_out(void **state)
+{
+    struct audit_query query = {.limit = 100, .sees_fn = sees_all};
+    const struct audit_head none = {0};
+    enum st st = ST_NOMEM;
+    (void)state;
+    write_lines(1, none, 20, START_US);
+    json_set_alloc_funcs(json_allocate, free);
+    for (long n = 0; st; n++) {
+        struct audit_place place = {0};
+        json_t *items = NULL;
+        bool more;
+        json_left = n;
+        st = audit_search(&items, &more, &place, directory, TENANT, &query, go_on, NULL);
+        assert_true(st == ST_NOMEM || (st == ST_OK && json_array_size(items) == 20));
+        json_decref(items);
+    }
+    json_left = -1;
+}
+
 static void a_search_finds_what_is_left_and_nothing_else(void **state)
 {
     struct audit_anchor anchor = {.chain = 1, .first = 1};
@@ -518,6 +549,7 @@ int main(void)
         TEST(a_file_goes_after_those_before_it_whatever_the_clock_said),
         TEST(the_oldest_files_go_until_the_rest_fits_the_tenants_bytes),
         TEST(what_is_on_the_disk_is_let_go_but_for_the_last_page),
+        TEST(a_search_without_memory_leaves_no_line_out),
         TEST(a_search_finds_what_is_left_and_nothing_else),
     };
 
