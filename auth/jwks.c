@@ -118,16 +118,14 @@ enum st auth_jwks_want(struct auth_jwks *j, const char *const *locations, size_t
     enum st st = ST_OK;
 
     pthread_mutex_lock(&j->mutex);
-    for (struct source *s = j->sources; s; s = s->next)
-        s->wanted = false;
-    for (size_t i = 0; !st && i < location_count; i++) {
-        struct source *s = find(j, locations[i]);
-        if (!s)
-            s = add_source(j, locations[i]);
-        if (s)
-            s->wanted = true;
-        else
+    for (size_t i = 0; !st && i < location_count; i++)
+        if (!find(j, locations[i]) && !add_source(j, locations[i]))
             st = st_fail(ST_NOMEM, NULL, "out of memory for JWK Sets");
+    if (!st) { /* else those of before stay: their keys are in force */
+        for (struct source *s = j->sources; s; s = s->next)
+            s->wanted = false;
+        for (size_t i = 0; i < location_count; i++)
+            find(j, locations[i])->wanted = true;
     }
     forget_unwanted(j);
     pthread_cond_signal(&j->cond);
