@@ -113,9 +113,9 @@ enum st commands_print_table(const json_t *items, const struct commands_column *
         for (size_t j = 0; j < count; j++)
             cmd_table_cell(table, "%s", commands_cell(row, columns[j].member, scratch));
     }
-    cmd_table_print(table, stdout);
+    st = cmd_table_print(table, stdout);
     cmd_table_free(table);
-    return ST_OK;
+    return st;
 }
 
 enum st commands_print_list(json_t *items, const struct commands_column *columns, bool json)

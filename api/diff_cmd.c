@@ -45,9 +45,9 @@ static enum st print_records(const struct store_diff_result *r)
         cmd_table_cell(table, "%s", store_diff_kind_name(kind));
         cmd_table_cell(table, "%llu", (unsigned long long)r->counts[kind]);
     }
-    cmd_table_print(table, stdout);
+    st = cmd_table_print(table, stdout);
     cmd_table_free(table);
-    return ST_OK;
+    return st;
 }
 
 static void print_samples(const struct store_diff_result *r)
@@ -108,9 +108,9 @@ static enum st print_rollups(const struct store_diff_result *r)
             print_only_in(table, r, m->in);
         }
     puts("");
-    cmd_table_print(table, stdout);
+    st = cmd_table_print(table, stdout);
     cmd_table_free(table);
-    return ST_OK;
+    return st;
 }
 
 static enum st print_tables(const char *dataset, const struct store_diff_result *r)

@@ -106,11 +106,12 @@ const char *cmd_list(const struct cmd_args *args, const char *name, unsigned i);
 /* The `--output table|json` convention: true for json; ST_USAGE for anything else. */
 enum st cmd_output_json(bool *json, const struct cmd_args *args) ST_MUST_USE;
 
-/* A plain aligned table on stdout. Cells are copied. */
+/* A plain aligned table on stdout. Cells are copied; one for which there is no memory shows in
+ * _print, which prints all or nothing. */
 struct cmd_table;
 enum st cmd_table_new(struct cmd_table **out, const char *const *headings) ST_MUST_USE;
 void cmd_table_cell(struct cmd_table *t, const char *fmt, ...) ST_PRINTF(2, 3);
-void cmd_table_print(struct cmd_table *t, FILE *out);
+enum st cmd_table_print(struct cmd_table *t, FILE *out) ST_MUST_USE;
 void cmd_table_free(struct cmd_table *t);
 
 #endif

@@ -156,7 +156,7 @@ enum st cmd_config_dump(const struct cmd_args *args)
         st = dump(table, args, c);
     }
     if (!st && found)
-        cmd_table_print(table, stdout);
+        st = cmd_table_print(table, stdout);
     else if (!st && !args->program->partial)
         st = st_hint(st_fail(ST_USAGE, NULL, "no such command has options"), "see: %s help",
                      args->program->name);

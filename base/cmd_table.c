@@ -68,8 +68,10 @@ void cmd_table_cell(struct cmd_table *t, const char *fmt, ...)
     add_cell(t, text);
 }
 
-void cmd_table_print(struct cmd_table *t, FILE *out)
+enum st cmd_table_print(struct cmd_table *t, FILE *out)
 {
+    if (t->status)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
     for (size_t i = 0; i < t->count; i++) {
         size_t column = i % t->columns;
         bool last = column + 1 == t->columns;
@@ -77,6 +79,7 @@ void cmd_table_print(struct cmd_table *t, FILE *out)
 
         fprintf(out, "%s%*s%s", t->cells[i], pad, "", last ? "\n" : "  ");
     }
+    return ST_OK;
 }
 
 void cmd_table_free(struct cmd_table *t)

@@ -93,7 +93,7 @@ static void a_table_has_straight_columns_and_nothing_that_a_terminal_obeys(void 
     assert_int_equal(cmd_table_new(&table, HEADINGS), ST_OK);
     for (size_t i = 0; i < sizeof CELLS / sizeof CELLS[0]; i++)
         cmd_table_cell(table, "%s", CELLS[i]);
-    cmd_table_print(table, out);
+    assert_int_equal(cmd_table_print(table, out), ST_OK);
     assert_int_equal(fclose(out), 0);
     assert_string_equal(text, "A         LONG    B\n"
                               "wide one  x       1\n"
