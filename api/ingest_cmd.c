@@ -87,9 +87,8 @@ static enum st send_file(json_t *sources, const struct cmd_args *args, const cha
     if (call.file)
         fclose(call.file);
     if (!st) {
-        json_t *item = json_pack("{s:O?}", "upload", json_object_get(upload, "upload"));
-        if (source)
-            json_object_set_new(item, "source", json_string(source));
+        json_t *item = json_pack(source ? "{s:O?, s:s}" : "{s:O?}", "upload",
+                                 json_object_get(upload, "upload"), "source", source);
         if (json_array_append_new(sources, item) != 0)
             st = st_fail(ST_NOMEM, NULL, "out of memory");
     }
@@ -136,14 +135,14 @@ static enum st make_job(json_t **job, const struct cmd_args *args)
 {
     char path[REMOTE_PATH_MAX];
     struct remote_call call = {.path = path};
-    json_t *sources = json_array(), *body = json_pack("{s:O}", "sources", sources);
+    json_t *sources = json_array();
+    json_t *body = json_pack(cmd_flag(args, "dry-run") ? "{s:O, s:b}" : "{s:O}", "sources", sources,
+                             "dry_run", 1);
     const char *source;
     enum st st = check_dataset(args);
 
     for (unsigned i = 0; !st && (source = cmd_list(args, "source", i)); i++)
         st = send_source(sources, args, source);
-    if (cmd_flag(args, "dry-run"))
-        json_object_set_new(body, "dry_run", json_true());
     if (!st)
         st = remote_path(path, "/v1/datasets/{}/ingests", cmd_operand(args, 0));
     if (!st)

@@ -18,18 +18,21 @@ static const char *name_at(const json_t *items, size_t i)
     return json_string_value(json_object_get(json_array_get(items, i), "name"));
 }
 
-/* Moves what the token sees of `page` to `seen`, at most `limit` in all; true when one was left. */
-static bool take_seen(json_t *seen, const json_t *page, const struct auth_identity *identity,
-                      size_t limit)
+/* Moves what the token sees of `page` to `seen`, at most `limit` in all; *more when one was left.
+ */
+static enum st take_seen(json_t *seen, bool *more, const json_t *page,
+                         const struct auth_identity *identity, size_t limit)
 {
     for (size_t i = 0; i < json_array_size(page); i++) {
         if (!auth_identity_sees_dataset(identity, name_at(page, i)))
             continue;
-        if (json_array_size(seen) == limit)
-            return true;
-        json_array_append(seen, json_array_get(page, i));
+        *more = json_array_size(seen) == limit;
+        if (*more)
+            return ST_OK;
+        if (json_array_append(seen, json_array_get(page, i)) != 0)
+            return st_fail(ST_NOMEM, NULL, "out of memory");
     }
-    return false;
+    return ST_OK;
 }
 
 /* A page of what the token sees: neither its length nor its cursor tells what is in between. */
@@ -52,7 +55,7 @@ static enum st list_seen(json_t **out, bool *more, const struct api_request *req
             after = last;
         }
         if (!st)
-            *more = take_seen(*out, page, request->identity, limit);
+            st = take_seen(*out, more, page, request->identity, limit);
         json_decref(page);
     }
     if (st) {

@@ -1,6 +1,7 @@
 #include "api/internal.h"
 
 #include "api/followers.h"
+#include "base/utf8.h"
 #include "store/queue.h"
 #include "store/upload.h"
 
@@ -61,6 +62,13 @@ static enum st check_source(const json_t *item, size_t i)
     return st;
 }
 
+static bool asks_dry_run(const struct api_request *request)
+{
+    const char *dry_run = api_query(request, "dry_run");
+
+    return dry_run && strcmp(dry_run, "false") != 0;
+}
+
 static enum st read_spec(json_t **spec, int *priority, const struct api_request *request)
 {
     static const char *const MEMBERS[] = {"sources", "priority", "dry_run", NULL};
@@ -87,13 +95,12 @@ static enum st read_spec(json_t **spec, int *priority, const struct api_request 
         st = jx_boolean(&dry_run, body, "", "dry_run", false);
     for (size_t i = 0; !st && i < json_array_size(sources); i++)
         st = check_source(json_array_get(sources, i), i);
+    dry_run = dry_run || asks_dry_run(request); /* also beside a body that names files */
     if (!st)
-        *spec = json_pack("{s:O}", "sources", sources);
-    if (!st && dry_run)
-        json_object_set_new(*spec, "dry_run", json_true());
+        *spec = json_pack(dry_run ? "{s:O, s:b}" : "{s:O}", "sources", sources, "dry_run", 1);
     *priority = (int)number;
     json_decref(body);
-    return st;
+    return st || *spec ? st : st_fail(ST_NOMEM, NULL, "out of memory");
 }
 
 /* The file that came as the body: an upload of its own. */
@@ -101,16 +108,19 @@ static enum st take_body(json_t **spec, const struct api_request *request, struc
 {
     const char *source = api_query(request, "source");
     json_t *upload = NULL;
-    enum st st = store_upload_add(&upload, s, request->identity->tenant, request->received);
 
-    if (!st) {
-        json_t *item = json_pack("{s:O}", "upload", json_object_get(upload, "upload"));
-        if (source)
-            json_object_set_new(item, "source", json_string(source));
-        *spec = json_pack("{s:[o]}", "sources", item);
-    }
+    if (source && !utf8_is_valid(source, strlen(source)))
+        return st_place(st_fail(ST_INVALID, "INVALID_PARAMETER", "\"source\" is not UTF-8"),
+                        "query/source");
+    enum st st = store_upload_add(&upload, s, request->identity->tenant, request->received);
+    if (st)
+        return st;
+    json_t *item = json_pack(source ? "{s:O, s:s}" : "{s:O}", "upload",
+                             json_object_get(upload, "upload"), "source", source);
+    *spec = json_pack(asks_dry_run(request) ? "{s:[o], s:b}" : "{s:[o]}", "sources", item,
+                      "dry_run", 1);
     json_decref(upload);
-    return st;
+    return *spec ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
 }
 
 enum st api_op_create_ingest(struct api_reply *reply, struct api_request *request, struct store *s,
@@ -120,7 +130,6 @@ enum st api_op_create_ingest(struct api_reply *reply, struct api_request *reques
     struct store_job_request r = {.tenant = request->identity->tenant,
                                   .dataset = request->path_params[0],
                                   .actor = api_actor(actor, request)};
-    const char *dry_run = api_query(request, "dry_run");
     json_t *spec = NULL, *row = NULL;
     enum st st = api_visible(request);
 
@@ -128,8 +137,6 @@ enum st api_op_create_ingest(struct api_reply *reply, struct api_request *reques
     if (!st)
         st = request->received ? take_body(&spec, request, s)
                                : read_spec(&spec, &r.priority, request);
-    if (!st && dry_run && strcmp(dry_run, "false") != 0) /* also beside a body that names files */
-        json_object_set_new(spec, "dry_run", json_true());
     r.spec = spec;
     if (!st)
         st = api_hide_name(store_job_enqueue(job, &row, NULL, s, &r));

@@ -31,7 +31,7 @@ enum st api_op_list_rejects(struct api_reply *reply, struct api_request *request
     uint64_t version = strtoull(request->path_params[1], NULL, 10), after;
     json_t *answer = NULL;
     bool more = false;
-    char next[32] = "null";
+    char next[32];
     enum st st = api_visible(request);
 
     (void)wait;
@@ -43,14 +43,14 @@ enum st api_op_list_rejects(struct api_reply *reply, struct api_request *request
     if (st)
         return st;
     uint64_t seen = after + json_array_size(json_object_get(answer, "items"));
-    json_object_set_new(answer, "dataset", json_string(dataset));
-    json_object_set_new(answer, "version", json_integer((json_int_t)version));
-    if (more)
-        snprintf(next, sizeof next, "%llu", (unsigned long long)seen);
-    json_object_set_new(answer, "next", more ? json_string(next) : json_null());
     json_int_t all = number(answer, "unparsable") + number(answer, "rejected");
-    json_object_set_new(answer, "complete", json_boolean(!more && seen == (uint64_t)all));
-    jx_write(&reply->body, answer, false);
+    snprintf(next, sizeof next, "%llu", (unsigned long long)seen);
+    json_t *place =
+        json_pack("{s:s, s:I, s:s?, s:b}", "dataset", dataset, "version", (json_int_t)version,
+                  "next", more ? next : NULL, "complete", !more && seen == (uint64_t)all);
+    bool whole = json_object_update_new(answer, place) == 0;
+    if (whole)
+        jx_write(&reply->body, answer, false);
     json_decref(answer);
-    return buf_status(&reply->body);
+    return whole ? buf_status(&reply->body) : st_fail(ST_NOMEM, NULL, "out of memory");
 }

@@ -76,8 +76,11 @@ enum st api_op_list_tenants(struct api_reply *reply, struct api_request *request
         if (more)
             break;
         json_object_del(row, "hmac_key_check");
-        json_array_append(items, row);
         last = name;
+        if (json_array_append(items, row) != 0) {
+            st = st_fail(ST_NOMEM, NULL, "out of memory");
+            break;
+        }
     }
     if (st)
         json_decref(items);

@@ -150,7 +150,6 @@ static enum st move_on_server(json_t **head, const struct cmd_args *args, const 
     struct remote_call call = {.path = path};
 
     remote_if_head(&call, tag, args);
-    json_object_set_new(body, "reason", json_string(cmd_string(args, "reason")));
     enum st st = remote_send(head, &call, args, body);
     if (!st && !json_is_string(json_object_get(*head, "dataset"))) {
         json_decref(*head);
@@ -165,7 +164,7 @@ static enum st roll_back_on_server(json_t **head, const struct cmd_args *args)
     const char *dataset = cmd_operand(args, 0);
     uint64_t from = cmd_uint(args, "from"), to = cmd_uint(args, "to");
     char path[REMOTE_PATH_MAX];
-    json_t *known = NULL, *body;
+    json_t *known = NULL;
     enum st st = remote_path(path, "/v1/datasets/{}", dataset);
 
     if (!st && !from) {
@@ -183,10 +182,10 @@ static enum st roll_back_on_server(json_t **head, const struct cmd_args *args)
     if (st)
         return st;
     fprintf(stderr, "rolling %s back from version %llu\n", dataset, (unsigned long long)from);
-    body = json_pack("{s:I}", "from", (json_int_t)from);
-    if (to)
-        json_object_set_new(body, "to", json_integer((json_int_t)to));
-    return move_on_server(head, args, path, body);
+    return move_on_server(head, args, path,
+                          json_pack(to ? "{s:s, s:I, s:I}" : "{s:s, s:I}", "reason",
+                                    cmd_string(args, "reason"), "from", (json_int_t)from, "to",
+                                    (json_int_t)to));
 }
 
 static enum st roll_back_here(json_t **head, const struct cmd_args *args)
@@ -241,7 +240,9 @@ static enum st promote_on_server(json_t **head, const struct cmd_args *args)
     enum st st = remote_path(path, "/v1/datasets/{}/versions/{}/promote", cmd_operand(args, 0),
                              cmd_operand(args, 1));
 
-    return st ? st : move_on_server(head, args, path, json_object());
+    return st ? st
+              : move_on_server(head, args, path,
+                               json_pack("{s:s}", "reason", cmd_string(args, "reason")));
 }
 
 static enum st promote_here(json_t **head, const struct cmd_args *args, uint64_t version)

@@ -16,14 +16,14 @@
 #define LIST_LOOKED_MAX 2000
 #define LIST_FILES_MAX 2000
 
-static json_t *public_row(const struct store *s, const json_t *row);
+static json_t *public_row(struct catalog_txn *t, const struct store *s, const json_t *row);
 
 void queue_show(json_t **out, struct catalog_txn *t, const struct store *s, const char *job)
 {
     json_t *row = out && !t->status ? catalog_get(t, CATALOG_JOBS, job) : NULL;
 
     if (row)
-        *out = public_row(s, row);
+        *out = public_row(t, s, row);
     json_decref(row);
 }
 
@@ -181,7 +181,8 @@ static json_t *version_of(const json_t *row, const json_t *result)
     return version ? json_integer(version) : json_null();
 }
 
-static json_t *public_row(const struct store *s, const json_t *row)
+/* NULL, and the transaction fails: out of memory. */
+static json_t *public_row(struct catalog_txn *t, const struct store *s, const json_t *row)
 {
     static const char *const COPIED[] = {"job",        "tenant",   "dataset",   "state",
                                          "attempt",    "priority", "actor",     "created_at",
@@ -191,18 +192,21 @@ static json_t *public_row(const struct store *s, const json_t *row)
     json_t *out = json_object();
 
     for (size_t i = 0; i < sizeof COPIED / sizeof COPIED[0]; i++)
-        json_object_set_new(out, COPIED[i], copy(row, COPIED[i]));
-    json_object_set_new(out, "sources", copy(json_object_get(row, "spec"), "sources"));
-    json_object_set_new(out, "cancel_requested",
-                        json_boolean(json_object_get(row, "cancel") && queue_is(row, "running")));
-    json_object_set_new(out, "progress", read_progress(s, row));
-    json_object_set_new(out, "version", version_of(row, result));
-    json_object_set_new(out, "outcome", copy(result, "outcome"));
-    json_object_set_new(out, "error",
-                        error ? json_incref((json_t *)(uintptr_t)error) : copy(row, "error"));
-    json_object_set_new(out, "timeline", copy(result, "timeline"));
-    json_object_set_new(out, "dry_run", json_boolean(queue_is_dry_run(row)));
-    return out;
+        store_set(t, out, COPIED[i], copy(row, COPIED[i]));
+    store_set(t, out, "sources", copy(json_object_get(row, "spec"), "sources"));
+    store_set(t, out, "cancel_requested",
+              json_boolean(json_object_get(row, "cancel") && queue_is(row, "running")));
+    store_set(t, out, "progress", read_progress(s, row));
+    store_set(t, out, "version", version_of(row, result));
+    store_set(t, out, "outcome", copy(result, "outcome"));
+    store_set(t, out, "error",
+              error ? json_incref((json_t *)(uintptr_t)error) : copy(row, "error"));
+    store_set(t, out, "timeline", copy(result, "timeline"));
+    store_set(t, out, "dry_run", json_boolean(queue_is_dry_run(row)));
+    if (!t->status)
+        return out;
+    json_decref(out);
+    return NULL;
 }
 
 enum st store_job_get(json_t **out, struct store *s, const char *tenant, const char *job)
@@ -212,13 +216,12 @@ enum st store_job_get(json_t **out, struct store *s, const char *tenant, const c
     *out = NULL;
     catalog_begin_read(&t, &s->catalog);
     json_t *row = find(&t, tenant, job);
-    enum st st = catalog_end(&t);
-    if (!st) {
-        *out = public_row(s, row);
-        json_object_set_new(*out, "report", copy(json_object_get(row, "result"), "report"));
-    }
+    if (row)
+        *out = public_row(&t, s, row);
+    if (*out)
+        store_set(&t, *out, "report", copy(json_object_get(row, "result"), "report"));
     json_decref(row);
-    return st;
+    return queue_shown(out, catalog_end(&t));
 }
 
 static bool is_listed(const struct store_job_filter *f, const json_t *row)
@@ -254,7 +257,8 @@ enum st store_job_list(json_t **items, char next[STORE_JOB_ID_SIZE], struct stor
         looked++;
         if (row && is_listed(filter, row)) {
             files += json_array_size(json_object_get(json_object_get(row, "spec"), "sources"));
-            json_array_append_new(*items, public_row(s, row));
+            if (json_array_append_new(*items, public_row(&t, s, row)) != 0)
+                catalog_fail(&t, st_fail(ST_NOMEM, NULL, "out of memory"));
         }
         json_decref(row);
     }

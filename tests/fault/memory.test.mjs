@@ -11,7 +11,7 @@ import { after, before, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import { Data, Server } from '../kit/everline.mjs';
 import { flipByte, segmentPath } from '../kit/files.mjs';
-import { until } from '../kit/process.mjs';
+import { tempDir, until } from '../kit/process.mjs';
 import { Forge } from '../kit/tokens.mjs';
 import { aftermath, expectation, said } from './aftermath.mjs';
 import { copy, ingest, OPERATIONS, pastOf, promote, rollback } from './operations.mjs';
@@ -40,10 +40,10 @@ const many = (list, samples) => spread(list, everyPoint ? MANY : samples);
 const pointName = ([from, to]) => (to === Infinity ? `allocation ${from} and all after it` : `allocation ${from}`);
 
 /** A server whose memory is in our hands. */
-async function start(operationName) {
+async function start(operationName, args = []) {
   const data = await copy(operation(operationName));
   const run = new Run(data.directory, 'memory');
-  const server = new Server(data, [], { env: run.env });
+  const server = new Server(data, args, { env: run.env });
   await server.ready();
   let serial = 0;
   const forge = new Forge(data);
@@ -78,7 +78,7 @@ const isFirst = ({ version, outcome: found, record }) =>
   isDeepStrictEqual({ outcome: found, record }, answers(LETTERS[version])[0]);
 const lookup = (server, token) => ask(server, 'POST', `${PEOPLE}/lookup`, token, { key: keys[0] });
 
-/* right: what a 200 must be. */
+/* right: what an answer must be that is none of an error. */
 const READS = [
   { name: 'a lookup', send: lookup, right: isFirst },
   { name: 'a lookup with escapes', send: (server, token) => ask(server, 'POST', `${PEOPLE}/lookup`, token, `{"key":${first}}`), right: isFirst },
@@ -88,6 +88,12 @@ const READS = [
     right: ({ version, items, complete }) => complete && isDeepStrictEqual(items, DATASETS.people.cells(LETTERS[version])) },
   { name: 'the versions', send: (server, token) => ask(server, 'GET', `${PEOPLE}/versions`, token),
     right: ({ items, complete }) => complete && isDeepStrictEqual(items.map((row) => row.version), [2, 1]) },
+  { name: 'the rejects of a version', claims: { scope: 'ingest:write' }, send: (server, token) => ask(server, 'GET', `${PEOPLE}/versions/1/rejects`, token),
+    right: ({ dataset, version, next, complete }) => isDeepStrictEqual([dataset, version, next, complete], ['people', 1, null, true]) },
+  /* one that is lost would publish */
+  { name: 'a dry run', status: 202, claims: { scope: 'ingest:write' },
+    send: (server, token) => ask(server, 'POST', `${PEOPLE}/ingests`, token, { sources: [{ path: 'x.csv' }], dry_run: true }),
+    right: (job) => job.dry_run === true },
 ];
 
 /* status: what it is with memory. */
@@ -114,14 +120,15 @@ async function afterwards(send) {
 
 async function tryRead(s, read, point) {
   s.run.failMemory(...point);
-  const reply = await outcome(read.send(s.server, s.token()));
+  const status = read.status ?? 200;
+  const reply = await outcome(read.send(s.server, s.token(read.claims)));
   const { fired } = s.run.restoreMemory();
-  const next = await afterwards(() => read.send(s.server, s.token()));
+  const next = await afterwards(() => read.send(s.server, s.token(read.claims)));
   const problems = [];
-  if (reply.status === 200 ? !read.right(reply.json) : !isError(reply)) problems.push(`answered ${reply.status} ${reply.text}`);
-  if (next.status !== 200 || !read.right(next.json)) problems.push(`the next was answered ${next.status} ${next.text}`);
+  if (reply.status === status ? !read.right(reply.json) : !isError(reply)) problems.push(`answered ${reply.status} ${reply.text}`);
+  if (next.status !== status || !read.right(next.json)) problems.push(`the next was answered ${next.status} ${next.text}`);
   if (!s.server.alive) problems.push(`the server died: ${s.server.log.slice(-500)}`);
-  return { fired, failed: reply.status !== 200, problems: problems.map((text) => `${read.name}, ${pointName(point)}: ${text}`) };
+  return { fired, failed: reply.status !== status, problems: problems.map((text) => `${read.name}, ${pointName(point)}: ${text}`) };
 }
 
 async function tryRefused(s, refused, point) {
@@ -139,7 +146,7 @@ async function tryAll(s, request, tryOne) {
   await tryOne(s, request, [Infinity, Infinity]); /* what is made once is made */
   await afterwards(() => lookup(s.server, s.token()));
   s.run.failMemory();
-  const whole = await outcome(request.send ? request.send(s.server, s.token()) : lookup(s.server, request.token(s)));
+  const whole = await outcome(request.send ? request.send(s.server, s.token(request.claims)) : lookup(s.server, request.token(s)));
   const { count } = s.run.restoreMemory();
   assert.equal(whole.status, request.status ?? 200, `${request.name}: ${whole.text}`);
   assert.ok(count > 5, `${request.name}: ${count} allocations`);
@@ -153,7 +160,7 @@ const summary = (name, results) => `${name}: ${results.length} points, ${results
 const problemsOf = (results) => results.flatMap((one) => one.problems).slice(0, 20);
 
 let server;
-before(async () => { server = await start('rollback'); });
+before(async () => { server = await start('rollback', ['--ingest-workers', '0', '--inbox', tempDir('no-inbox')]); });
 after(() => server.end());
 
 for (const read of READS)
