@@ -1,4 +1,5 @@
 #include "base/cmd.h"
+#include "base/utf8.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -23,17 +24,11 @@ static void add_cell(struct cmd_table *t, const char *text)
     if (grown)
         t->cells = grown;
     char *copy = grown ? strdup(text) : NULL;
-    for (char *c = copy; c && *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f) { /* a terminal would obey */
-            *c = ' ';
-        } else if ((unsigned char)c[0] == 0xc2 && (unsigned char)c[1] < 0xa0) { /* U+0080 on, too */
-            c[0] = c[1] = ' ';
-            c++;
-        }
     if (!copy) {
         t->status = ST_NOMEM;
         return;
     }
+    utf8_blank_controls(copy);
     size_t len = strlen(copy), *width = &t->widths[t->count % t->columns];
     *width = len > *width ? len : *width;
     t->cells[t->count++] = copy;

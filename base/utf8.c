@@ -70,3 +70,13 @@ void utf8_mend(char *text)
         at += n ? n : 1;
     }
 }
+
+void utf8_blank_controls(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c; c++) {
+        if (c[0] == 0xC2 && c[1] >= 0x80 && c[1] <= 0x9F)
+            c[0] = c[1] = ' ';
+        if (*c < ' ' || *c == 0x7F)
+            *c = ' ';
+    }
+}

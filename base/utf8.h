@@ -18,4 +18,7 @@ int utf8_cut(const char *text, size_t max);
 /* Makes a string valid in place: each byte that belongs to no character becomes a question mark. */
 void utf8_mend(char *text);
 
+/* Makes spaces, in place, of what a terminal would obey: U+0001 to U+001F, U+007F to U+009F. */
+void utf8_blank_controls(char *text);
+
 #endif

@@ -94,6 +94,7 @@ static void a_table_has_straight_columns_and_nothing_that_a_terminal_obeys(void 
     for (size_t i = 0; i < sizeof CELLS / sizeof CELLS[0]; i++)
         cmd_table_cell(table, "%s", CELLS[i]);
     assert_int_equal(cmd_table_print(table, out), ST_OK);
+    cmd_table_cell(table, "%*s\xc2\x9b", 4094, ""); /* is cut within the character */
     assert_int_equal(fclose(out), 0);
     assert_string_equal(text, "A         LONG    B\n"
                               "wide one  x       1\n"
