@@ -1,21 +1,50 @@
 #include "api/csv.h"
 
+#include "base/utf8.h"
+
+#include <stdlib.h>
 #include <string.h>
 
-/* Section 2.7 */
-static void add_text(struct buf *out, const char *text)
+/* What a formula begins with: in some languages of a spreadsheet the wide ones, too. */
+static const char *const FORMULA[] = {
+    "=", "+", "-", "@", "\xEF\xBC\x9D", "\xEF\xBC\x8B", "\xEF\xBC\x8D", "\xEF\xBC\xA0"};
+
+static bool is_formula(const char *text)
 {
-    if (!strpbrk(text, ",\"\r\n")) {
-        buf_addstr(out, text);
-        return;
-    }
-    buf_addch(out, '"');
+    text += strspn(text, " ");
+    for (size_t i = 0; i < sizeof FORMULA / sizeof *FORMULA; i++)
+        if (strncmp(text, FORMULA[i], strlen(FORMULA[i])) == 0)
+            return true;
+    return false;
+}
+
+/* Section 2.7 */
+static void add_plain(struct buf *out, const char *text)
+{
+    const char *quote = strpbrk(text, ",\"") ? "\"" : "";
+
+    buf_addstr(out, quote);
+    if (is_formula(text))
+        buf_addch(out, '\'');
     for (; *text; text++) {
         if (*text == '"')
             buf_addch(out, '"');
         buf_addch(out, *text);
     }
-    buf_addch(out, '"');
+    buf_addstr(out, quote);
+}
+
+static void add_text(struct buf *out, const char *text)
+{
+    char *plain = strdup(text);
+
+    if (!plain) {
+        out->status = out->status ? out->status : ST_NOMEM;
+        return;
+    }
+    utf8_blank_controls(plain);
+    add_plain(out, plain);
+    free(plain);
 }
 
 /* One field, with spaces between them. */
@@ -40,7 +69,6 @@ static void add_texts(struct buf *out, const json_t *list)
 
 static void add_value(struct buf *out, const json_t *value)
 {
-
     if (json_is_string(value))
         add_text(out, json_string_value(value));
     else if (json_is_integer(value))

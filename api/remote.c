@@ -4,6 +4,7 @@
 #include "auth/http.h"
 #include "base/digest.h"
 #include "base/fs.h"
+#include "base/utf8.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -142,17 +143,6 @@ static enum st make_url(struct buf *out, const struct cmd_args *args, const char
 
 /* ---- what came back ---- */
 
-/* What a terminal would obey becomes spaces: U+0000 to U+001F, and U+007F to U+009F. */
-static void harmless(char *text)
-{
-    for (unsigned char *c = (unsigned char *)text; *c; c++) {
-        if (c[0] == 0xC2 && c[1] >= 0x80 && c[1] <= 0x9F)
-            c[0] = c[1] = ' ';
-        if (iscntrl(*c))
-            *c = ' ';
-    }
-}
-
 /* Every text of a document; names of members are not shown but as JSON. */
 static enum st make_harmless(json_t *value)
 {
@@ -167,7 +157,7 @@ static enum st make_harmless(json_t *value)
         return st;
     char *text = strdup(json_string_value(value));
     if (text)
-        harmless(text);
+        utf8_blank_controls(text);
     if (!text || json_string_set(value, text) != 0)
         st = st_fail(ST_NOMEM, NULL, "out of memory");
     free(text);
@@ -179,7 +169,7 @@ static void copy_text(char *to, size_t size, const json_t *object, const char *n
     const char *text = json_string_value(json_object_get(object, name));
 
     snprintf(to, size, "%s", text ? text : "");
-    harmless(to);
+    utf8_blank_controls(to);
 }
 
 enum st remote_no_server(unsigned status)
@@ -212,7 +202,7 @@ static enum st take_problem(unsigned status, const struct buf *text, bool with_t
         const char *id = json_string_value(json_object_get(problem, "request_id"));
         snprintf(report.hint, sizeof report.hint, "the server's log has request %.64s",
                  id ? id : "");
-        harmless(report.hint);
+        utf8_blank_controls(report.hint);
     }
     json_decref(problem);
     if (!*report.code || !*report.message)
@@ -420,7 +410,8 @@ static enum st add_page(json_t **out, char next[REMOTE_PATH_MAX], json_t *page)
     return ST_OK;
 }
 
-enum st remote_list(json_t **out, const struct cmd_args *args, const char *path, size_t limit)
+static enum st read_pages(json_t **out, const struct cmd_args *args, const char *path, size_t limit,
+                          bool as_is)
 {
     char next[REMOTE_PATH_MAX] = "", at[REMOTE_PATH_MAX], number[24];
     uint64_t bytes = 0;
@@ -431,7 +422,7 @@ enum st remote_list(json_t **out, const struct cmd_args *args, const char *path,
     *out = NULL;
     do {
         size_t most = limit - count < PAGE_ITEMS ? limit - count : PAGE_ITEMS;
-        struct remote_call call = {.path = at};
+        struct remote_call call = {.path = at, .as_is = as_is};
         json_t *page = NULL;
         snprintf(number, sizeof number, "%zu", most);
         snprintf(at, sizeof at, "%s", path);
@@ -457,10 +448,15 @@ enum st remote_list(json_t **out, const struct cmd_args *args, const char *path,
     return st;
 }
 
+enum st remote_list(json_t **out, const struct cmd_args *args, const char *path, size_t limit)
+{
+    return read_pages(out, args, path, limit, false);
+}
+
 enum st remote_items(json_t **out, const struct cmd_args *args, const char *path, size_t limit)
 {
     json_t *list = NULL;
-    enum st st = remote_list(&list, args, path, limit);
+    enum st st = read_pages(&list, args, path, limit, true);
 
     *out = json_incref(json_object_get(list, "items"));
     json_decref(list);

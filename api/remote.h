@@ -4,7 +4,8 @@
  *
  * It is asked over https with its certificate verified, or over http on this machine; redirects and
  * proxies are not followed. A document, or all pages of a list, has at most API_REPLY_MAX bytes;
- * data goes through, for as long as it comes. No text of a document has control characters. */
+ * data goes through, for as long as it comes. No text of a document has control characters, but
+ * where that is said. */
 #ifndef EVERLINE_API_REMOTE_H
 #define EVERLINE_API_REMOTE_H
 
@@ -42,7 +43,7 @@ struct remote_call {
     void *ctx;
     FILE *to;                  /* gets the body as it is; NULL: it is JSON */
     bool any_status;           /* what is refused is an answer, too */
-    bool as_is;                /* it is shown as JSON only: its texts keep control characters */
+    bool as_is;                /* its texts keep control characters: what shows it sees to them */
     unsigned status;           /* set */
     uint64_t received;         /* set: bytes of the body */
     char tag[REMOTE_TAG_SIZE]; /* set: the ETag, or "" */
@@ -68,7 +69,7 @@ enum st remote_delete(struct remote_call *call, const struct cmd_args *args,
  */
 enum st remote_list(json_t **out, const struct cmd_args *args, const char *path,
                     size_t limit) ST_MUST_USE;
-/* The items alone. */
+/* The items alone, with texts as they are: for tables, CSV and JSON, which show them harmless. */
 enum st remote_items(json_t **out, const struct cmd_args *args, const char *path,
                      size_t limit) ST_MUST_USE;
 

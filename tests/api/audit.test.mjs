@@ -122,6 +122,14 @@ test('the command finds what the server finds, by each filter, here and on a ser
   assert.equal(text, 'at,chain,seq,event,dataset,version,status,outcome,target,actor,subject,token_id,address,request_id,purpose,reason,key_id,keys,found\n'
     + `${one.at},${one.chain},${one.seq},lookup,people,1,,match,,,tester,${one.token_id},127.0.0.1,told,"a ""purpose"", twice",,${one.key_id},${one.keys[0]},1\n`);
   assert.ok((await both('--outcome', 'batch', '--output', 'csv')).stdout.split('\n')[1].endsWith(',101'));
+  // what a client writes is neither a formula nor obeyed by a terminal; JSON has it exactly
+  const subject = '@SUM(1)\u001b[31m\u009b\n', purpose = '=HYPERLINK("http://x.example","y")\tz';
+  await lookup(ADA, { who: await data.token({ subject }), headers: { 'x-request-id': '-2.3', 'x-purpose': purpose } });
+  await line('request_id=-2.3');
+  const [odd] = JSON.parse((await both('--request-id=-2.3', '--output', 'json')).stdout).items;
+  assert.deepEqual([odd.subject, odd.purpose, odd.request_id], [subject, purpose, '-2.3']);
+  assert.match((await both('--request-id=-2.3', '--output', 'csv')).stdout, /,'@SUM\(1\) \[31m {3},[^,]+,127\.0\.0\.1,'-2\.3,"'=HYPERLINK\(""http:\/\/x\.example"",""y""\) z",,/);
+  await both('--request-id=-2.3');
   assert.deepEqual((await data.cli(['audit', 'search', '--request-id', 'told'], { tenant: 'other' })).stdout.split('\n').length, 2);
   for (const [args, code, says] of [[['--output', 'xml'], 2, /table, json or csv/], [['--limit', '0'], 2, /--limit/], [['--limit', '10001'], 2, /--limit/],
     [['--key', 'zz'], 2, /--key: 32 hex/], [['--event', ''], 2, /--event is empty/], [['--from', 'yesterday'], 1, /from/]])

@@ -219,11 +219,11 @@ test('no control character of a server reaches the terminal, whatever document i
   for (const [args, body, status] of [
     [['jobs', 'watch', 'j'], failed], [['jobs', 'cancel', 'j'], failed], [['jobs', 'show', 'j'], { ...failed, [bad]: bad }],
     [['jobs', 'watch', 'j'], { state: 'succeeded', dataset: bad, version: bad, outcome: bad }], [['rejects', 'things', '1'], page],
-    [['jobs', 'list'], page], [['jobs', 'list', '--output', 'json'], page], [['rollback', 'things', '--reason', 'x', '--from', '2'], item],
+    [['jobs', 'list'], page], [['jobs', 'list', '--output', 'json'], page], [['audit', 'search', '--output', 'csv'], { ...page, items: [{ reason: bad }] }], [['rollback', 'things', '--reason', 'x', '--from', '2'], item],
     [['dataset', 'get', 'things'], { prepare: bad, [bad]: [bad] }], [['versions', 'things'], { code: bad, detail: bad, hint: bad, errors: [{ pointer: bad }] }, 409]]) {
     const { stdout, stderr } = await remote(args, { url: await answer(body, status) });
     assert.doesNotMatch(stdout + stderr, control, args.join(' '));
-    assert.ok((stdout + stderr).includes(args[1] === 'get' ? 'a\\u001B[2Jb' : plain), `${args.join(' ')}: ${stdout}${stderr}`);
+    assert.ok((stdout + stderr).includes(args[1] === 'get' || args[3] === 'json' ? 'a\\u001B[2Jb' : plain), `${args.join(' ')}: ${stdout}${stderr}`);
     if (args[1] === 'get') assert.deepEqual(JSON.parse(stdout), body, 'a definition is not changed');
   }
   for (const status of [200, 503]) {

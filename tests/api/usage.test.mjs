@@ -141,11 +141,14 @@ test('the command line shows the same, and deletes a tenant without datasets', a
 });
 
 test('it is CSV for who wants that, in pages, by days, and of the own tenant only', async () => {
+  await first.get('/v1/jobs', await data.token({ subject: '=1+1' }));
+  await until('the formula is counted', async () => (await rows(first)).some((one) => one.subject === '=1+1'));
   const reply = await first.request('GET', '/v1/usage', { token: admin, headers: { accept: 'text/csv' } });
   assert.match(reply.headers['content-type'], /^text\/csv/);
   const lines = reply.text.trimEnd().split('\n');
   assert.equal(lines[0], 'day,dataset,operation,subject,requests,keys,matches,bytes,job_seconds');
   assert.ok(lines.some((line) => line.includes(',listDatasets,"ada, ""the first""",13,0,0,') && line.endsWith(',0.000')), reply.text);
+  assert.ok(lines.some((line) => line.includes(`,listJobs,'=1+1,1,`)), reply.text);
   assert.ok(lines.some((line) => /^[\d-]+,things,runJob,,0,0,0,0,\d+\.\d{3}$/.test(line)), reply.text);
   const seen = [];
   for (let cursor = ''; cursor !== null;) {

@@ -444,7 +444,7 @@ export const putTenant = <ThrowOnError extends boolean = false>(options: Options
 
 /**
  * What the tenant has used, by day, dataset, operation and subject
- * Every request with a token counts, whatever its answer, and so does each attempt of a job when it ends. Servers add up what they have counted every `--usage-interval`. As JSON, or as CSV by Accept; then `Everline-Next` is the cursor of the next page.
+ * Every request with a token counts, whatever its answer, and so does each attempt of a job when it ends. Servers add up what they have counted every `--usage-interval`. As JSON, or as CSV by Accept; then `Everline-Next` is the cursor of the next page, a text that begins as a formula does (`=`, `+`, `-`, `@`) has an apostrophe before it, and control characters are spaces.
  */
 export const getUsage = <ThrowOnError extends boolean = false>(options?: Options<GetUsageData, ThrowOnError>) => {
     return (options?.client ?? client).get<GetUsageResponses, GetUsageErrors, ThrowOnError>({
