@@ -107,6 +107,10 @@ void catalog_forgive(struct catalog_txn *t);
 
 /* New reference, or NULL: absent, or the transaction failed. */
 json_t *catalog_get(struct catalog_txn *t, enum catalog_table table, const char *key);
+/* catalog_get that goes past a damaged value. False: it is damaged, the thread's report says how.
+ */
+bool catalog_get_any(json_t **document, struct catalog_txn *t, enum catalog_table table,
+                     const char *key) ST_MUST_USE;
 void catalog_put(struct catalog_txn *t, enum catalog_table table, const char *key,
                  const json_t *value);
 void catalog_delete(struct catalog_txn *t, enum catalog_table table, const char *key);

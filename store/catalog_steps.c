@@ -92,6 +92,18 @@ json_t *catalog_get(struct catalog_txn *t, enum catalog_table table, const char 
     return document;
 }
 
+bool catalog_get_any(json_t **document, struct catalog_txn *t, enum catalog_table table,
+                     const char *key)
+{
+    bool failed = t->status != ST_OK;
+
+    *document = catalog_get(t, table, key);
+    bool damaged = !failed && t->status == ST_CORRUPT;
+    if (damaged)
+        catalog_forgive(t);
+    return !damaged;
+}
+
 static int put(void *ctx)
 {
     struct step *s = ctx;
@@ -323,15 +335,13 @@ bool catalog_next_stored(struct catalog_txn *t, enum catalog_table table,
 /* A damaged one goes on from the time, in microseconds: above all numbers that it has given. */
 static json_int_t read_counter(struct catalog_txn *t, const char *counter)
 {
-    if (t->status)
-        return 0;
-    json_t *row = catalog_get(t, CATALOG_COUNTERS, counter);
+    json_t *row;
+    bool known = catalog_get_any(&row, t, CATALOG_COUNTERS, counter);
     json_int_t next = row ? json_integer_value(json_object_get(row, "next")) : 1;
 
     json_decref(row);
-    if (t->status != ST_CORRUPT)
+    if (known)
         return next;
-    catalog_forgive(t);
     if (!t->status)
         log_event(LOG_LEVEL_ERROR, "counter_damaged",
                   "the counter \"%s\" is damaged: it goes on from the time", counter);

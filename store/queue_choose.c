@@ -1,6 +1,7 @@
 #include "store/queue_internal.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ struct candidate {
     char job[STORE_JOB_ID_SIZE];
     size_t turn;
     json_int_t priority;
+    bool lost; /* the job's row is damaged */
 };
 
 struct walk {
@@ -42,9 +44,24 @@ static void turn_key(char out[CATALOG_KEY_SIZE], const char *tenant)
     snprintf(out, CATALOG_KEY_SIZE, "turn/%s", tenant);
 }
 
-static size_t turn_of(struct walk *w, const char *tenant)
+/* Of one that is damaged nobody knows when it was: as if there had been none. Who gets it writes it
+ * anew. */
+static uint64_t last_turn(struct catalog_txn *t, const char *tenant)
 {
     char key[CATALOG_KEY_SIZE];
+    json_t *row;
+
+    turn_key(key, tenant);
+    if (!catalog_get_any(&row, t, CATALOG_COUNTERS, key))
+        log_failure(LOG_LEVEL_ERROR, "turn_damaged", "tenant %s is as if it had had no turn yet",
+                    tenant);
+    uint64_t turn = (uint64_t)queue_number(row, "turn");
+    json_decref(row);
+    return turn;
+}
+
+static size_t turn_of(struct walk *w, const char *tenant)
+{
     size_t i = 0;
 
     while (i < w->turn_count && strcmp(w->turns[i].tenant, tenant) != 0)
@@ -58,16 +75,13 @@ static size_t turn_of(struct walk *w, const char *tenant)
     }
     w->turns = grown;
     w->turn_count++;
-    turn_key(key, tenant);
     json_t *row;
     (void)store_tenant_row(&row, w->t, tenant); /* NULL is no limit */
-    json_t *last = catalog_get(w->t, CATALOG_COUNTERS, key);
     grown[i] = (struct turn){
         .most = (uint64_t)queue_number(json_object_get(row, "limits"), "max_concurrent_jobs"),
-        .last = (uint64_t)queue_number(last, "turn")};
+        .last = last_turn(w->t, tenant)};
     snprintf(grown[i].tenant, sizeof grown[i].tenant, "%s", tenant);
     json_decref(row);
-    json_decref(last);
     return i;
 }
 
@@ -122,7 +136,8 @@ static void look_at(struct walk *w, const json_t *entry)
     w->found |= wanted && !running && !earlier;
     if (running) {
         size_t turn = turn_of(w, queue_text(entry, "tenant")); /* it can move them */
-        w->turns[turn].running++;
+        if (turn < w->turn_count)
+            w->turns[turn].running++;
     }
     if (!earlier && (running || local || !may_run(w->t, entry)))
         store_set(w->t, w->datasets, key, json_null());
@@ -145,17 +160,32 @@ static bool goes_before(const struct walk *w, const struct candidate *a, const s
     return of_a->running != of_b->running ? of_a->running < of_b->running : of_a->last < of_b->last;
 }
 
-static const char *best_of(const struct walk *w)
+static struct candidate *best_of(const struct walk *w)
 {
-    const struct candidate *best = NULL;
+    struct candidate *best = NULL;
 
     for (size_t i = 0; i < w->candidate_count; i++) {
-        const struct candidate *c = &w->candidates[i];
+        struct candidate *c = &w->candidates[i];
         const struct turn *turn = &w->turns[c->turn];
-        if ((!turn->most || turn->running < turn->most) && (!best || goes_before(w, c, best)))
+        if (!c->lost && (!turn->most || turn->running < turn->most) &&
+            (!best || goes_before(w, c, best)))
             best = c;
     }
-    return best ? best->job : NULL;
+    return best;
+}
+
+/* The best one's row. A damaged one waits, and what is behind it in its dataset: the others' turns
+ * come. */
+static json_t *take_best(const struct walk *w)
+{
+    struct candidate *best;
+    json_t *job = NULL;
+
+    while (!job && !w->t->status && (best = best_of(w))) {
+        (void)!catalog_get_any(&job, w->t, CATALOG_JOBS, best->job);
+        best->lost = !job;
+    }
+    return job;
 }
 
 /* Only what runs, or is somebody's own, can have died: its entry says so. */
@@ -165,20 +195,23 @@ static bool may_be_dead(const struct store *s, struct catalog_txn *t, const json
         return true;
     if (!json_is_true(json_object_get(entry, "running")))
         return false;
-    json_t *job = catalog_get(t, CATALOG_JOBS, queue_text(entry, "job"));
+    json_t *job;
+    (void)!catalog_get_any(&job, t, CATALOG_JOBS, queue_text(entry, "job"));
     bool ended = job && queue_lease_ended(job);
     json_decref(job);
     return ended;
 }
 
-/* What the dead left of one entry; true when it changed, or went. */
+/* What the dead left of one entry; true when it changed, or went. Not when the job's row is
+ * damaged: it stays as it is until the catalog is rebuilt. */
 static bool settle(struct catalog_txn *t, struct store *s, const json_t *entry)
 {
     if (!may_be_dead(s, t, entry))
         return false;
     const char *why =
         queue_owner_dead(s, entry) ? "the process that ran it ended" : "its lease ended";
-    json_t *job = catalog_get(t, CATALOG_JOBS, queue_text(entry, "job"));
+    json_t *job;
+    (void)!catalog_get_any(&job, t, CATALOG_JOBS, queue_text(entry, "job"));
     if (job)
         queue_redeliver(t, s, job, "WORKER_LOST", why);
     json_decref(job);
@@ -200,9 +233,10 @@ static json_t *choose(struct catalog_txn *t, struct store *s, const char *wanted
             look_at(&w, entry);
         json_decref(entry);
     }
-    const char *chosen = wanted ? (w.found ? wanted : NULL) : best_of(&w);
-    if (chosen && !t->status)
-        job = catalog_get(t, CATALOG_JOBS, chosen);
+    if (!wanted)
+        job = take_best(&w);
+    else if (w.found)
+        job = catalog_get(t, CATALOG_JOBS, wanted);
     json_decref(w.datasets);
     free(w.turns);
     free(w.candidates);

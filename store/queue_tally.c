@@ -58,14 +58,9 @@ static void add_duration(struct catalog_txn *t, json_t *tally, const json_t *job
  * one said is for metrics alone, whose readers know counters that begin again. */
 static json_t *get_tally(bool *damaged, struct catalog_txn *t)
 {
-    *damaged = false;
-    if (t->status)
-        return NULL;
-    json_t *tally = catalog_get(t, CATALOG_COUNTERS, TALLY_KEY);
-    if (t->status == ST_CORRUPT) {
-        catalog_forgive(t);
-        *damaged = !t->status;
-    }
+    json_t *tally;
+
+    *damaged = !catalog_get_any(&tally, t, CATALOG_COUNTERS, TALLY_KEY);
     return tally;
 }
 
@@ -75,7 +70,7 @@ void queue_tally_end(struct catalog_txn *t, const json_t *job, const char *state
     bool damaged;
     json_t *tally = get_tally(&damaged, t);
 
-    if (damaged)
+    if (damaged && !t->status)
         log_event(LOG_LEVEL_ERROR, "tally_damaged",
                   "the tally of jobs is damaged: the metrics of jobs that ended begin at 0 again");
     if (!tally)

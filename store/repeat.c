@@ -51,13 +51,9 @@ static struct catalog_sum count_anew(struct catalog_txn *t, const char *counter)
 
 static void count(struct counter *c, struct catalog_txn *t)
 {
-    json_t *row = NULL;
+    json_t *row;
 
-    if (!t->status) {
-        row = catalog_get(t, CATALOG_REPEATS, c->key);
-        if (t->status == ST_CORRUPT)
-            catalog_forgive(t);
-    }
+    (void)!catalog_get_any(&row, t, CATALOG_REPEATS, c->key);
     const json_t *rows = json_object_get(row, "rows"), *bytes = json_object_get(row, "bytes");
     if (json_is_integer(rows) && json_is_integer(bytes))
         c->kept = (struct catalog_sum){(uint64_t)json_integer_value(rows),

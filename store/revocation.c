@@ -137,17 +137,12 @@ enum st store_tokens_since(int64_t *since_s, struct store *s, const char *tenant
 /* False: the counter is damaged. */
 static bool read_epoch(uint64_t *epoch, struct catalog_txn *t)
 {
-    *epoch = 0;
-    if (t->status)
-        return true;
-    json_t *row = catalog_get(t, CATALOG_COUNTERS, COUNTER);
-    bool damaged = t->status == ST_CORRUPT;
+    json_t *row;
+    bool known = catalog_get_any(&row, t, CATALOG_COUNTERS, COUNTER);
 
     *epoch = (uint64_t)json_integer_value(json_object_get(row, "next"));
     json_decref(row);
-    if (damaged)
-        catalog_forgive(t);
-    return !damaged;
+    return known;
 }
 
 /* Of one that is damaged only the key is known: it has no end, and stops nothing else. */

@@ -222,14 +222,7 @@ enum st store_tenant_hmac_key(struct secret *out, const struct store *s,
 
 bool store_tenant_row(json_t **row, struct catalog_txn *t, const char *name)
 {
-    *row = NULL;
-    if (t->status)
-        return true;
-    *row = catalog_get(t, CATALOG_TENANTS, name);
-    bool damaged = t->status == ST_CORRUPT;
-    if (damaged)
-        catalog_forgive(t);
-    return !damaged;
+    return catalog_get_any(row, t, CATALOG_TENANTS, name);
 }
 
 enum st store_tenant_put(struct store *s, const struct store_tenant *tenant)

@@ -58,14 +58,10 @@ static bool may_have_rows(struct catalog_txn *t, const struct store_usage *u, co
     if (known || t->status)
         return true;
     snprintf(counter, sizeof counter, "usage/%s/%s", u->tenant, u->day);
-    row = catalog_get(t, CATALOG_COUNTERS, counter);
+    bool counted = catalog_get_any(&row, t, CATALOG_COUNTERS, counter);
     json_int_t count = json_integer_value(json_object_get(row, "subjects"));
     json_decref(row);
-    if (t->status == ST_CORRUPT) {
-        catalog_forgive(t);
-        return false;
-    }
-    if (t->status || count >= most_subjects(t, u->tenant))
+    if (!counted || t->status || count >= most_subjects(t, u->tenant))
         return false;
     row = json_pack("{s:I}", "subjects", count + 1);
     if (row)

@@ -2,6 +2,7 @@
 #include "store_kit.h"
 
 #include "base/clock.h"
+#include "store/catalog_internal.h"
 #include "store/queue_internal.h"
 #include "store/repeat.h"
 #include "store/upload.h"
@@ -573,6 +574,51 @@ static void a_damaged_row_keeps_no_other_from_being_forgotten(void **state)
     assert_int_equal(store_job_get(&row, kit->store, "acme", damaged), ST_CORRUPT);
 }
 
+static void a_damaged_turn_keeps_nobody_from_working(void **state)
+{
+    const char key[] = "turn/acme";
+    struct kit *kit = *state;
+    struct store_lease lease;
+    job_id first, second, third;
+
+    enqueue(first, kit, "acme", "a", 0);
+    assert_next(kit, &lease, first);
+    finish(kit, &lease);
+    kit_turn(kit, key, sizeof key - 1 + CATALOG_CHECKSUM_BYTES + 1, 0x80);
+    enqueue(second, kit, "bravo", "a", 0);
+    enqueue(third, kit, "acme", "a", 0);
+    assert_next(kit, &lease, second);
+    assert_next(kit, &lease, third);
+    finish(kit, &lease);
+    enqueue(first, kit, "acme", "b", 0); /* its turn is there again */
+    assert_next(kit, &lease, first);
+}
+
+static void a_damaged_job_keeps_no_other_from_being_leased(void **state)
+{
+    struct kit *kit = *state;
+    struct store_lease lease;
+    job_id damaged, runs, behind, other;
+
+    kit_ok(enqueue_with(runs, NULL, kit, "acme", "a", "{\"a\":\"zulu-tango\"}",
+                        (struct store_job_request){0}));
+    assert_next(kit, &lease, runs);
+    kit_ok(enqueue_with(damaged, NULL, kit, "acme", "b", "{\"a\":\"golf-hotel\"}",
+                        (struct store_job_request){.priority = 9}));
+    enqueue(behind, kit, "acme", "b", 0);
+    enqueue(other, kit, "bravo", "a", 0);
+    enqueue(other, kit, "acme", "c", 0);
+    kit_turn(kit, "zulu-tango", 0, 0x80);
+    kit_turn(kit, "golf-hotel", 0, 0x80);
+    kit_ok(lease_next(&lease, kit));
+    assert_string_equal(lease.tenant, "bravo");
+    assert_next(kit, &lease, other);
+    assert_nothing_to_lease(kit); /* what is behind them waits, as the catalog is rebuilt */
+    kit_ok(store_job_settle(NULL, kit->store));
+    assert_int_equal(store_job_lease(&lease, &(json_t *){NULL}, kit->store, damaged, 1000),
+                     ST_CORRUPT);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -595,6 +641,8 @@ int main(void)
         TEST(lists_are_the_tenants_own_newest_first),
         TEST(a_page_of_jobs_has_a_bound_however_many_files_they_name),
         TEST(a_job_is_forgotten_long_after_its_end_and_a_key_after_a_day),
+        TEST(a_damaged_turn_keeps_nobody_from_working),
+        TEST(a_damaged_job_keeps_no_other_from_being_leased),
         TEST(a_damaged_row_keeps_no_other_from_being_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
