@@ -165,11 +165,24 @@ static void show_seconds(struct catalog_txn *t, json_t *row)
     store_set(t, row, "job_seconds", json_real((double)ms / 1000));
 }
 
+/* Of a damaged row only the key is known, of which the day can be read. */
+static json_t *unreadable_row(struct catalog_txn *t, const char *day)
+{
+    json_t *row = json_pack("{s:s#, s:s, s:i, s:i, s:i, s:i, s:b}", "day", day, STORE_DAY_SIZE - 1,
+                            "operation", STORE_USAGE_UNREADABLE, "requests", 0, "keys", 0,
+                            "matches", 0, "bytes", 0, "incomplete", 1);
+
+    if (!row)
+        catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
+    return row;
+}
+
 enum st store_usage_list(json_t **items, char next[256], struct store *s, const char *tenant,
                          const char *from, const char *to, const char *after, size_t limit)
 {
     char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE];
     struct catalog_txn t;
+    bool more;
     json_t *row;
 
     *items = json_array();
@@ -177,23 +190,23 @@ enum st store_usage_list(json_t **items, char next[256], struct store *s, const 
     snprintf(prefix, sizeof prefix, "%s/", tenant);
     snprintf(key, sizeof key, "%s%s", prefix, *after ? after : from ? from : "");
     catalog_begin_read(&t, &s->catalog);
-    while ((row = catalog_after(&t, CATALOG_USAGE, prefix, key))) {
+    while ((more = catalog_after_any(&row, &t, CATALOG_USAGE, prefix, key))) {
         const char *rest = key + strlen(prefix);
-        if (to && strncmp(rest, to, STORE_DAY_SIZE - 1) > 0) {
+        bool past = to && strncmp(rest, to, STORE_DAY_SIZE - 1) > 0;
+        if (past || json_array_size(*items) == limit) {
+            more = !past;
             json_decref(row);
             break;
         }
-        if (json_array_size(*items) == limit) {
-            json_decref(row);
-            break;
-        }
+        if (!row)
+            row = unreadable_row(&t, rest);
         show_seconds(&t, row);
         if (json_array_append_new(*items, row) != 0)
             catalog_fail(&t, st_fail(ST_NOMEM, NULL, "out of memory"));
         else if (json_array_size(*items) == limit)
             snprintf(next, 256, "%s", rest);
     }
-    if (!row)
+    if (!more)
         next[0] = '\0';
     enum st st = catalog_end(&t);
     if (st) {

@@ -24,6 +24,8 @@ struct store_usage {
 };
 
 #define STORE_USAGE_JOB "runJob" /* what jobs do has no operation of the contract */
+/* Of a row that is damaged: nothing but its day is known. */
+#define STORE_USAGE_UNREADABLE "unreadable"
 /* Subjects of a tenant and day that have rows of their own, unless the tenant's row says, and the
  * subject of the rows that the rest have together. */
 #define STORE_USAGE_SUBJECTS 10000

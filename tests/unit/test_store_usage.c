@@ -136,12 +136,65 @@ static void a_tenant_that_says_nothing_has_ten_thousand(void **state)
     free(rows);
 }
 
+static void a_damaged_row_is_told_of_and_hides_no_other(void **state)
+{
+    struct kit *kit = *state;
+    size_t unreadable = 0, i;
+    json_t *items = NULL, *row;
+    char next[256];
+
+    put_tenant(kit, "acme", 0);
+    add(kit, "acme", "2026-11-20", "ada", "lookup");
+    add(kit, "acme", DAY, "zulu-tango", "lookup");
+    add(kit, "acme", DAY, "bob", "lookup");
+    add(kit, "acme", "2026-11-22", "ada", "lookup");
+    kit_turn(kit, "zulu-tango", 0, 0x80);
+    struct found f = find(kit, "acme", DAY);
+    assert_int_equal(f.rows, 2);
+    assert_int_equal(f.requests, 1);
+    kit_ok(store_usage_list(&items, next, kit->store, "acme", NULL, NULL, "", 10));
+    assert_int_equal(json_array_size(items), 4);
+    json_array_foreach(items, i, row)
+    {
+        if (!json_is_true(json_object_get(row, "incomplete")))
+            continue;
+        unreadable++;
+        assert_string_equal(json_string_value(json_object_get(row, "day")), DAY);
+        assert_string_equal(json_string_value(json_object_get(row, "operation")), "unreadable");
+        assert_null(json_object_get(row, "subject"));
+    }
+    assert_int_equal(unreadable, 1);
+    json_decref(items);
+}
+
+static void the_last_page_is_known_as_the_last(void **state)
+{
+    struct kit *kit = *state;
+    json_t *items = NULL;
+    char next[256];
+
+    put_tenant(kit, "acme", 0);
+    add(kit, "acme", DAY, "ada", "lookup");
+    add(kit, "acme", "2026-11-22", "ada", "lookup");
+    kit_ok(store_usage_list(&items, next, kit->store, "acme", NULL, DAY, "", 1));
+    assert_int_equal(json_array_size(items), 1);
+    assert_string_equal(next, "");
+    json_decref(items);
+    kit_ok(store_usage_list(&items, next, kit->store, "acme", NULL, NULL, "", 1));
+    assert_string_not_equal(next, "");
+    json_decref(items);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             subjects_over_the_tenants_number_share_rows_and_sums_are_exact, kit_set_up,
             kit_tear_down),
+        cmocka_unit_test_setup_teardown(a_damaged_row_is_told_of_and_hides_no_other, kit_set_up,
+                                        kit_tear_down),
+        cmocka_unit_test_setup_teardown(the_last_page_is_known_as_the_last, kit_set_up,
+                                        kit_tear_down),
         cmocka_unit_test_setup_teardown(a_day_and_a_tenant_have_their_own_number, kit_set_up,
                                         kit_tear_down),
         cmocka_unit_test_setup_teardown(who_is_called_as_the_rest_takes_no_place, kit_set_up,

@@ -421,7 +421,7 @@ export type UsageRow = {
      */
     dataset?: string;
     /**
-     * Of the contract, or `runJob`: what jobs did, of whom started them
+     * Of the contract, or `runJob`: what jobs did, of whom started them; `unreadable`: the row is damaged, and only its day is known
      */
     operation: string;
     /**
@@ -439,7 +439,7 @@ export type UsageRow = {
      */
     bytes: number;
     /**
-     * True: the row was damaged, and counts only what came after that
+     * True: the row is or was damaged, and counts only what came after that
      */
     incomplete?: boolean;
     /**
