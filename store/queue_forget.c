@@ -53,31 +53,34 @@ static void forget_job(struct catalog_txn *t, const char *key, const json_t *row
     catalog_delete(t, CATALOG_JOBS, key);
 }
 
-/* NULL: the row is not there, or is damaged. */
-static json_t *get_any(struct catalog_txn *t, enum catalog_table table, const char *key)
+static void forget_answer(struct catalog_txn *t, const char *key, int64_t now_us)
 {
-    json_t *row = catalog_get(t, table, key);
+    json_t *row;
 
-    if (t->status == ST_CORRUPT) {
-        log_failure(LOG_LEVEL_WARN, "upkeep", "it is forgotten");
-        catalog_forgive(t);
+    if (!catalog_get_any(&row, t, CATALOG_REPEATS, key)) {
+        log_failure(LOG_LEVEL_WARN, "upkeep", "its Idempotency-Key is refused for a day");
+        repeat_lose(t, key, now_us);
+    } else if (row && repeat_is_over(row, now_us)) {
+        repeat_forget(t, key);
     }
-    return row;
+    json_decref(row);
 }
 
 /* Somebody may have retried a job meanwhile, or sent a key again. */
-static void forget(struct catalog_txn *t, enum catalog_table table, const json_t *keys,
-                   is_over_fn is_over, int64_t now_us)
+static void forget(struct catalog_txn *t, const json_t *jobs, const json_t *repeats, int64_t now_us)
 {
-    for (size_t i = 0; i < json_array_size(keys); i++) {
-        const char *key = json_string_value(json_array_get(keys, i));
-        json_t *row = get_any(t, table, key);
-        if (is_over(row, now_us) && table == CATALOG_JOBS)
-            forget_job(t, key, row);
-        else if (is_over(row, now_us))
-            repeat_forget(t, key);
+    const json_t *key;
+    size_t i;
+
+    json_array_foreach(jobs, i, key)
+    {
+        json_t *row;
+        (void)!catalog_get_any(&row, t, CATALOG_JOBS, json_string_value(key));
+        if (job_is_over(row, now_us))
+            forget_job(t, json_string_value(key), row);
         json_decref(row);
     }
+    json_array_foreach(repeats, i, key) forget_answer(t, json_string_value(key), now_us);
 }
 
 enum st queue_forget(struct queue_forgetting *f, struct store *s, int64_t now_us)
@@ -90,8 +93,7 @@ enum st queue_forget(struct queue_forgetting *f, struct store *s, int64_t now_us
     enum st st = catalog_end(&t);
     if (!st && json_array_size(jobs) + json_array_size(repeats)) {
         catalog_begin_write(&t, &s->catalog);
-        forget(&t, CATALOG_JOBS, jobs, job_is_over, now_us);
-        forget(&t, CATALOG_REPEATS, repeats, repeat_is_over, now_us);
+        forget(&t, jobs, repeats, now_us);
         st = catalog_commit(&t);
     }
     json_decref(jobs);

@@ -117,10 +117,19 @@ static void change(struct catalog_txn *t, const char *key, const json_t *row)
 
 void repeat_forget(struct catalog_txn *t, const char *key)
 {
-    if (strchr(key, '/'))
-        change(t, key, NULL);
-    else
-        catalog_delete(t, CATALOG_REPEATS, key); /* a damaged counter */
+    change(t, key, NULL);
+}
+
+void repeat_lose(struct catalog_txn *t, const char *key, int64_t now_us)
+{
+    if (!strchr(key, '/')) {
+        catalog_delete(t, CATALOG_REPEATS, key);
+        return;
+    }
+    json_t *row = json_object();
+    store_set(t, row, "at_us", json_integer(now_us));
+    change(t, key, row);
+    json_decref(row);
 }
 
 static void forget_all(struct catalog_txn *t, const char *prefix)
@@ -182,7 +191,11 @@ static void check_same(struct catalog_txn *t, const json_t *row, const struct st
     char hex[DIGEST_HEX_SIZE];
 
     digest_hex(hex, r->request, sizeof r->request);
-    if (!sha256 || strcmp(sha256, hex) != 0)
+    if (!sha256)
+        catalog_fail(t, st_hint(st_fail(ST_CORRUPT, "CATALOG_DAMAGED",
+                                        "what was answered to this Idempotency-Key is damaged"),
+                                "look whether it was done; if not, send it with a new key"));
+    else if (strcmp(sha256, hex) != 0)
         catalog_fail(t, st_hint(st_fail(ST_REUSED, "IDEMPOTENCY_KEY_REUSED",
                                         "the Idempotency-Key came with another request before"),
                                 "use a new key for a new request"));

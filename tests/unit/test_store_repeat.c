@@ -237,9 +237,9 @@ static void what_there_is_is_counted_whatever_becomes_of_it(void **state)
     kit_ok(keep(kit, &other, "three"));
     assert_counted(kit, 3, 3);
     kit_turn(kit, "zulu-tango", 0, 0x80);
-    forget(kit, FIRST.now_us);
-    assert_counted(kit, 2, 2);
-    kit_turn(kit, counter, 2, 0x80);
+    forget(kit, FIRST.now_us); /* the damaged one stays, and its key is no new one */
+    assert_counted(kit, 3, 3);
+    kit_turn(kit, "{\"rows\":3,", 2, 0x80);
     forget(kit, FIRST.now_us); /* also a damaged counter */
     kit_ok(keep(kit, &later, "one"));
     assert_counted(kit, 3, 3);
@@ -252,6 +252,31 @@ static void what_there_is_is_counted_whatever_becomes_of_it(void **state)
     forget(kit, later.now_us + DAY_US);
     assert_counted(kit, 0, 0);
     assert_owner_counted(kit, &other, 0);
+}
+
+/* Nobody knows what was done: it must not be done twice. */
+static void a_key_whose_answer_is_damaged_is_refused_for_a_day_and_no_other_is(void **state)
+{
+    struct kit *kit = *state;
+    struct store_repeat other = FIRST, later = FIRST;
+    json_t *answer = NULL;
+
+    other.key[0] = 2;
+    kit_ok(keep(kit, &FIRST, "zulu-tango"));
+    kit_ok(keep(kit, &other, "two"));
+    kit_turn(kit, "zulu-tango", 0, 0x80);
+    for (int rounds = 0; rounds < 3; rounds++) {
+        assert_int_equal(store_repeat_find(&answer, kit->store, &FIRST), ST_CORRUPT);
+        assert_string_equal(st_code(), "CATALOG_DAMAGED");
+        assert_answer(kit, &other, "two");
+        forget(kit, FIRST.now_us + DAY_US - 1);
+    }
+    later.now_us = FIRST.now_us + 2 * DAY_US - 2;
+    assert_int_equal(store_repeat_find(&answer, kit->store, &later), ST_CORRUPT);
+    later.now_us++;
+    assert_answer(kit, &later, NULL);
+    forget(kit, later.now_us);
+    assert_counted(kit, 0, 0);
 }
 
 static void put(struct kit *kit, const char *key, json_t *row)
@@ -414,6 +439,7 @@ int main(void)
         TEST(a_subject_has_half_of_its_tenants_keys_and_another_one_does_not_feel_it),
         TEST(answers_have_a_bound_until_they_are_forgotten),
         TEST(what_there_is_is_counted_whatever_becomes_of_it),
+        TEST(a_key_whose_answer_is_damaged_is_refused_for_a_day_and_no_other_is),
         TEST(a_counter_that_knows_of_less_than_there_is_is_made_anew),
         TEST(a_row_of_before_owners_were_counted_is_its_tenants),
         TEST(who_has_the_name_of_a_deleted_tenant_gets_nothing_of_its),
