@@ -160,6 +160,20 @@ static enum st open_path(int *fd, struct api_listener *l)
     return st;
 }
 
+static enum st fail_listening(int err, const struct api_listener *l)
+{
+    enum st st = st_fail_errno(err, "listening on %s", l->text);
+
+    if (err == EADDRINUSE)
+        return st_hint(st, "another process listens there (ss -ltnp names it): stop it, or give "
+                           "another --listen; port 0 takes a free one");
+    if (err == EADDRNOTAVAIL)
+        return st_hint(st, "this machine has no such address; 0.0.0.0 and [::] are all it has");
+    if (err == EACCES)
+        return st_hint(st, "ports below 1024 need CAP_NET_BIND_SERVICE; others do not");
+    return st;
+}
+
 static enum st start(struct api_listener *l)
 {
     struct api_server *server = l->server;
@@ -199,7 +213,7 @@ static enum st start(struct api_listener *l)
         l->daemon = MHD_start_daemon(flags, 0, NULL, NULL, api_on_request, server, MHD_OPTION_ARRAY,
                                      options, MHD_OPTION_END);
     if (!st && !l->daemon)
-        st = st_fail_errno(errno ? errno : EADDRINUSE, "listening on %s", l->text);
+        st = fail_listening(errno ? errno : EADDRINUSE, l);
     return st;
 }
 

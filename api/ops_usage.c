@@ -1,7 +1,6 @@
 #include "api/csv.h"
 #include "api/internal.h"
 #include "api/negotiate.h"
-#include "base/clock.h"
 #include "store/usage.h"
 
 #include <stdio.h>
@@ -14,12 +13,8 @@ static const char *const COLUMNS[] = {"day",  "dataset", "operation", "subject",
 
 static enum st take_day(const char **out, const struct api_request *request, const char *name)
 {
-    char text[32];
-    int64_t at_us;
-
     *out = api_query(request, name);
-    snprintf(text, sizeof text, "%.10sT00:00:00Z", *out ? *out : "2000-01-01");
-    return clock_parse(&at_us, text)
+    return store_usage_check_day(*out)
                ? st_place(st_wrap(ST_INVALID, "\"%s\"", name), "query/%s", name)
                : ST_OK;
 }

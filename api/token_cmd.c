@@ -150,6 +150,19 @@ done:
     return st;
 }
 
+/* A token that has expired is taken for a little longer: clocks differ. */
+static void print_verdict(const struct auth_identity *id)
+{
+    long long left_s = (long long)(id->expires_s - clock_wall_us() / 1000000);
+
+    printf("tenant %s, subject %s, key %s: ", id->tenant, id->subject[0] ? id->subject : "-",
+           id->kid);
+    if (left_s > 0)
+        printf("good for %lld s\n", left_s);
+    else
+        printf("expired %lld s ago, and taken until %d s after\n", -left_s, AUTH_SKEW_S);
+}
+
 enum st token_verify_cmd(const struct cmd_args *args)
 {
     struct auth_identity id;
@@ -159,9 +172,7 @@ enum st token_verify_cmd(const struct cmd_args *args)
     if (!st)
         st = judge(&id, c.store, c.claims, c.token, cmd_string(args, "jwks-ca"));
     if (!st)
-        printf("tenant %s, subject %s, key %s: good for %lld s\n", id.tenant,
-               id.subject[0] ? id.subject : "-", id.kid,
-               (long long)(id.expires_s - clock_wall_us() / 1000000));
+        print_verdict(&id);
     close_case(&c);
     return st;
 }

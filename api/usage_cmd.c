@@ -16,6 +16,15 @@ static const struct commands_column USAGE[] = {{"DAY", "day"},
                                                {"JOB SECONDS", "job_seconds"},
                                                {NULL, NULL}};
 
+static enum st check_days(const struct cmd_args *args)
+{
+    if (store_usage_check_day(cmd_string(args, "from")))
+        return st_wrap(ST_USAGE, "--from");
+    if (store_usage_check_day(cmd_string(args, "to")))
+        return st_wrap(ST_USAGE, "--to");
+    return ST_OK;
+}
+
 static enum st list_on_server(json_t **items, const struct cmd_args *args)
 {
     char path[REMOTE_PATH_MAX] = "/v1/usage";
@@ -48,6 +57,8 @@ enum st usage_cmd(const struct cmd_args *args)
     bool json;
     enum st st = cmd_output_json(&json, args);
 
+    if (!st)
+        st = check_days(args);
     if (!st)
         st = remote_is_asked(args) ? list_on_server(&items, args) : list_here(&items, args);
     return st ? st : commands_print_list(items, USAGE, json);

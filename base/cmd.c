@@ -20,7 +20,7 @@ static void print_list(FILE *out, const struct cmd_program *program, const char 
                 program->name);
     for (const struct cmd *c = program->commands; c->name; c++)
         if (c->summary && (!group || cmd_is_in_group(c, group)))
-            fprintf(out, "  %-16s %s\n", c->name, c->summary);
+            fprintf(out, "  %-21s %s\n", c->name, c->summary);
     fprintf(out, "\n%s COMMAND --help shows options and an example.\n", program->name);
 }
 
@@ -79,6 +79,8 @@ static int name_words(const struct cmd *c, int argc, char **argv)
     const char *space = strchr(c->name, ' ');
     size_t first = space ? (size_t)(space - c->name) : strlen(c->name);
 
+    if (argc > 0 && strcmp(argv[0], "--version") == 0)
+        return strcmp(c->name, "version") == 0;
     if (argc < 1 || strlen(argv[0]) != first || strncmp(argv[0], c->name, first) != 0)
         return 0;
     if (!space)
@@ -122,6 +124,46 @@ static int report(const char *program, const struct cmd *c, enum st st)
     return st_exit_code(st);
 }
 
+/* The command that is meant by words that are nearly its name; NULL: none is near. */
+static const char *find_nearest(const struct cmd_program *program, int argc, char **argv)
+{
+    const char *nearest = NULL;
+    char words[128];
+    size_t best = SIZE_MAX;
+
+    for (const struct cmd *c = program->commands; c->name; c++) {
+        bool two = strchr(c->name, ' ') && argc > 1;
+        snprintf(words, sizeof words, "%s%s%s", argv[0], two ? " " : "", two ? argv[1] : "");
+        size_t slips = c->summary ? cmd_distance(words, strlen(words), c->name) : SIZE_MAX;
+        if (slips < best) {
+            best = slips;
+            nearest = c->name;
+        }
+    }
+    return nearest;
+}
+
+static int unknown_command(const struct cmd_program *program, const char *group, int argc,
+                           char **argv)
+{
+    const char *nearest = find_nearest(program, argc, argv);
+
+    if (group && argc > 1 && argv[1][0] != '-')
+        fprintf(stderr, "%s: unknown command \"%.64s %.64s\"\n", program->name, group, argv[1]);
+    else if (group)
+        fprintf(stderr, "%s: \"%.64s\" needs a second word\n", program->name, group);
+    else
+        fprintf(stderr, "%s: unknown command \"%.64s\"\n", program->name, argv[0]);
+    if (nearest)
+        fprintf(stderr, "  hint: is \"%s\" meant?\n", nearest);
+    if (group) {
+        fprintf(stderr, "\n");
+        print_list(stderr, program, group);
+    } else
+        fprintf(stderr, "%s --help lists the commands.\n", program->name);
+    return st_exit_code(ST_USAGE);
+}
+
 /* No command, or one that does not exist. */
 static int list_commands(const struct cmd_program *program, int argc, char **argv, bool asked)
 {
@@ -131,10 +173,8 @@ static int list_commands(const struct cmd_program *program, int argc, char **arg
         if (cmd_is_in_group(c, argv[0]))
             group = argv[0];
     bool help = argc == 0 ? asked : asks_for_help(argc, argv) || (asked && group);
-    if (!help && group)
-        fprintf(stderr, "%s: \"%.64s\" needs a second word\n\n", program->name, group);
-    else if (!help && argc > 0)
-        fprintf(stderr, "%s: unknown command \"%.64s\"\n\n", program->name, argv[0]);
+    if (!help && argc > 0)
+        return unknown_command(program, group, argc, argv);
     print_list(help ? stdout : stderr, program, group);
     return help ? 0 : st_exit_code(ST_USAGE);
 }

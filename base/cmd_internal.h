@@ -61,6 +61,10 @@ static inline enum cmd_type cmd_type_of(const struct cmd_option *o)
     return o->type & (CMD_ONCE - 1u);
 }
 
+/* How many slips of a writer lie between `name` and `known`; SIZE_MAX: it is another name, as more
+ * than two, or a third of it, are. */
+size_t cmd_distance(const char *name, size_t len, const char *known);
+
 const struct cmd_option *cmd_find_option(const struct cmd *c, const char *name); /* NULL: none */
 bool cmd_is_shared(const struct cmd_program *program, const char *name);
 

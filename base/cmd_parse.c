@@ -227,6 +227,27 @@ static bool parse_config(enum st *st, struct cmd_args *args, char **argv, int ar
     return true;
 }
 
+static enum st is_empty(enum st st)
+{
+    return st_hint(st, "is a variable of the shell not set?");
+}
+
+static enum st unknown_option(const struct cmd *c, const char *text, size_t len)
+{
+    const char *nearest = NULL;
+    size_t best = SIZE_MAX;
+
+    for (const struct cmd_option *o = c->options; o && o->name; o++) {
+        size_t slips = o->type & CMD_SECRET ? SIZE_MAX : cmd_distance(text, len, o->name);
+        if (slips < best) {
+            best = slips;
+            nearest = o->name;
+        }
+    }
+    enum st st = st_fail(ST_USAGE, NULL, "unknown option --%.*s", (int)(len < 64 ? len : 64), text);
+    return nearest ? st_hint(st, "is --%s meant?", nearest) : st;
+}
+
 static enum st parse_option(struct cmd_args *args, char **argv, int argc, int *at)
 {
     const char *text = argv[*at] + 2, *equals = strchr(text, '=');
@@ -244,7 +265,7 @@ static enum st parse_option(struct cmd_args *args, char **argv, int argc, int *a
         return st_hint(st_fail(ST_USAGE, NULL, "%s takes no --url", args->cmd->name),
                        "no server does it for another machine: run it where the data is");
     if (!options || !options[i].name)
-        return st_fail(ST_USAGE, NULL, "unknown option --%.*s", (int)(len < 64 ? len : 64), text);
+        return unknown_option(args->cmd, text, len);
     if (options[i].type & CMD_SECRET)
         return st_hint(st_fail(ST_USAGE, NULL, "--%s: everybody on this machine could read it",
                                options[i].name),
@@ -256,8 +277,11 @@ static enum st parse_option(struct cmd_args *args, char **argv, int argc, int *a
                       : set_value(args, i, "true", CMD_GIVEN, options[i].name);
     if (!equals && *at + 1 == argc)
         return st_fail(ST_USAGE, NULL, "--%s needs a value", options[i].name);
+    const char *value = equals ? equals + 1 : argv[++*at];
+    if (!*value && options[i].required)
+        return is_empty(st_fail(ST_USAGE, NULL, "--%s is empty", options[i].name));
     snprintf(origin, sizeof origin, "--%s", options[i].name);
-    return set_value(args, i, equals ? equals + 1 : argv[++*at], CMD_GIVEN, origin);
+    return set_value(args, i, value, CMD_GIVEN, origin);
 }
 
 static enum st read_file(struct cmd_args *args)
@@ -289,11 +313,16 @@ enum st cmd_parse(struct cmd_args *out, const struct cmd_program *program, const
             st = st_fail(ST_USAGE, NULL, "unknown option %.16s", argv[at]);
         else if (out->operand_count == cmd->operands_max || out->operand_count == CMD_OPERANDS_MAX)
             st = st_fail(ST_USAGE, NULL, "too many operands");
+        else if (!*argv[at])
+            st = is_empty(st_fail(ST_USAGE, NULL, "%s: operand %u is empty", cmd->operands,
+                                  out->operand_count + 1));
         else
             out->operands[out->operand_count++] = argv[at];
     }
     if (!st && out->operand_count < cmd->operands_min)
-        st = st_fail(ST_USAGE, NULL, "%s is missing", cmd->operands);
+        st = out->operand_count ? st_fail(ST_USAGE, NULL, "%s: %u of %u are missing", cmd->operands,
+                                          cmd->operands_min - out->operand_count, cmd->operands_min)
+                                : st_fail(ST_USAGE, NULL, "%s is missing", cmd->operands);
     if (!st)
         st = read_file(out);
     if (!st)

@@ -34,9 +34,7 @@ static size_t count_slips(const char *a, size_t a_len, const char *b, size_t b_l
     return d[a_len][b_len];
 }
 
-/* How far the variable `name`, without the prefix, is from `known`; a third of it or more is
- * another name. */
-static size_t distance(const char *name, size_t len, const char *known)
+size_t cmd_distance(const char *name, size_t len, const char *known)
 {
     size_t known_len = strlen(known);
 
@@ -51,13 +49,13 @@ static size_t find_nearest(char out[64], const struct cmd_program *program, cons
                            size_t len)
 {
     char known[64];
-    size_t best = distance(name, len, "CONFIG");
+    size_t best = cmd_distance(name, len, "CONFIG");
 
     strcpy(out, PREFIX "CONFIG");
     for (const struct cmd *c = program->commands; c->name; c++)
         for (const struct cmd_option *o = c->options; o && o->name; o++) {
             cmd_variable(known, o->name);
-            size_t d = distance(name, len, known + strlen(PREFIX));
+            size_t d = cmd_distance(name, len, known + strlen(PREFIX));
             if (d < best) {
                 best = d;
                 strcpy(out, known);

@@ -80,6 +80,8 @@ enum st batch_add_source(struct task *t, const char *argument)
 
     if (st)
         return st;
+    if (!*path)
+        return st_fail(ST_INVALID, "MISSING_SOURCE", "--source %.60s names no file", argument);
     if (!strpbrk(path, "*?[") || access(path, F_OK) == 0)
         return task_add_file(t, index, path, NULL);
     if (glob(path, 0, NULL, &found) != 0)

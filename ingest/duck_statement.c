@@ -23,11 +23,13 @@ static enum st fail_guarded(const struct duck *d, const char *message)
     char line[400];
     snprintf(line, sizeof line, "%.*s", (int)strcspn(message, "\n"), message);
     bool whole = strlen(line) < sizeof line - 1;
-    return st_hint(st_fail(ST_INVALID, "SQL", "%s",
-                           whole && duck_may_say(d, line)
-                               ? line
-                               : "the SQL does not fit the columns that the files have"),
-                   "the files' columns are not told: without a header line they would be values");
+    return st_hint(
+        st_fail(ST_INVALID, "SQL", "%s",
+                whole && duck_may_say(d, line)
+                    ? line
+                    : "the SQL does not fit the columns that the files have"),
+        "compare it with the columns of the files (of NDJSON, those that \"columns\" names); they "
+        "are not listed here: without a header line they would be values");
 }
 
 /* DuckDB's message about a definition: {"exception_message","position"} after errors_as_json. */

@@ -122,7 +122,7 @@ enum st rejects_fail(const struct rejects *r, const struct store_source *s,
         return st_fail(ST_NOMEM, NULL, "out of memory");
     buf_init(&place, FS_PATH_MAX + 64);
     buf_init(&text, 512);
-    buf_init(&hint, SAID * (FS_PATH_MAX + 64) + 512);
+    buf_init(&hint, sizeof((struct st_report *)NULL)->hint - 1);
     add_place(&place, first, files);
     add_text(&text, first);
     add_hint(&hint, r, files);
@@ -131,7 +131,9 @@ enum st rejects_fail(const struct rejects *r, const struct store_source *s,
                          files->files[first->file].label, (unsigned long long)first->line,
                          buf_status(&text) ? "" : text.data, (unsigned long long)r->count,
                          (unsigned long long)read, s->name);
-    st = st_hint(st, "%s", buf_status(&hint) ? faults[first->fault].mend : hint.data);
+    st = buf_status(&hint) /* long paths */
+             ? st_hint(st, "%s; `everline rejects` lists them all", faults[first->fault].mend)
+             : st_hint(st, "%s", hint.data);
     st = st_place(st, "%s", buf_status(&place) ? files->files[first->file].label : place.data);
     buf_release(&place);
     buf_release(&text);

@@ -1,5 +1,6 @@
 #include "store/usage.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "store/catalog.h"
 #include "store/internal.h"
@@ -175,6 +176,18 @@ static json_t *unreadable_row(struct catalog_txn *t, const char *day)
     if (!row)
         catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
     return row;
+}
+
+enum st store_usage_check_day(const char *day)
+{
+    char text[32];
+    int64_t at_us;
+
+    if (!day)
+        return ST_OK;
+    snprintf(text, sizeof text, "%.11sT00:00:00Z", day);
+    return clock_parse(&at_us, text) ? st_fail(ST_INVALID, NULL, "not a day such as 2026-01-31")
+                                     : ST_OK;
 }
 
 enum st store_usage_list(json_t **items, char next[256], struct store *s, const char *tenant,

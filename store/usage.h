@@ -43,6 +43,9 @@ void usage_add(struct catalog_txn *t, const struct store_usage *row);
 /* Adds all of them in one commit: all or none is counted. */
 enum st store_usage_add(struct store *s, const struct store_usage *rows, size_t count) ST_MUST_USE;
 
+/* ST_INVALID unless it is NULL, or a day: 2026-01-31. */
+enum st store_usage_check_day(const char *day) ST_MUST_USE;
+
 /* Rows of a tenant, with "job_seconds" of three decimals, from day `from` to day `to` (both
  * included; NULL: from the first, to the last), by day; after the row of key `after` ("" at first),
  * at most `limit`. `next` gets the key to go on after, "" at the end. */

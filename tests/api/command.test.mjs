@@ -1,6 +1,8 @@
 // The command line itself: help, usage errors, exit codes, what is on stdout.
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { Data, everline } from '../kit/everline.mjs';
@@ -228,6 +230,61 @@ test('a usage error is exit code 2 and says what is wrong', async () => {
     assert.match(result.stderr, wanted);
     assert.equal(result.stdout, '');
   }
+});
+
+test('a slip in a command or an option is told in a few lines, with what is meant', async () => {
+  for (const [args, wanted] of [
+    [['ingset', 'things'], /^everline: unknown command "ingset"\n {2}hint: is "ingest" meant\?\neverline --help lists the commands\.\n$/],
+    [['nothing'], /^everline: unknown command "nothing"\neverline --help lists the commands\.\n$/],
+    [['tenant', 'pt', 'dev'], /^everline: unknown command "tenant pt"\n {2}hint: is "tenant put" meant\?\n[^]*tenant list/],
+    [['tenant'], /^everline: "tenant" needs a second word\n[^]*tenant list/],
+    [['versions', 'things', '--tennant', 'dev'], /unknown option --tennant\n {2}hint: is --tenant meant\?\n/],
+    [['versions', 'things', '--nothing'], /unknown option --nothing\nusage:/],
+    [['diff', 'things', '1', '--data', 'x', '--tenant', 'dev'], /DATASET A B: 1 of 3 are missing/],
+    [['versions', '', '--data', 'x', '--tenant', 'dev'], /DATASET: operand 1 is empty\n {2}hint: /],
+    [['versions', 'things', '--data', 'x', '--tenant', ''], /--tenant is empty\n {2}hint: /],
+    [['usage', '--data', 'x', '--tenant', 'dev', '--from', '2026-13-01'], /--from: not a day such as 2026-01-31\n/],
+    [['usage', '--data', 'x', '--tenant', 'dev', '--to', '2026-01-011'], /--to: not a day such as 2026-01-31\n/]]) {
+    const result = await everline(args, { env: { ...process.env, EVERLINE_TENANT: '' } });
+    assert.equal(result.code, 2, `${args.join(' ')}: ${result.stderr}`);
+    assert.match(result.stderr, wanted);
+    assert.equal(result.stdout, '');
+  }
+  assert.equal((await everline(['--version'])).stdout, (await everline(['version'])).stdout);
+});
+
+test('a token that has expired and is still taken, as clocks differ, is told to be just that', async () => {
+  const token = (await data.ok(['token', '--ttl', '1s', '--scope', 'data:read'], { tenant: 'dev' })).trim();
+  const { exp } = JSON.parse(Buffer.from(token.split('.')[1], 'base64url'));
+  await until('it has expired', () => Date.now() / 1000 >= exp);
+  assert.match(await data.ok(['token', 'verify', token], { tenant: null }), /: expired \d s ago, and taken until 60 s after\n$/);
+});
+
+test('an address where another process listens is told with what to do', async () => {
+  const other = net.createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const busy = await data.cli(['serve', '--listen', `127.0.0.1:${other.address().port}`]);
+  other.close();
+  assert.equal(busy.code, 1);
+  assert.match(busy.stderr, /listening on 127\.0\.0\.1:\d+: Address already in use\n {2}hint: another process listens there/);
+});
+
+test('what is wrong with a batch is told whole: a path that is empty, places that are long, columns that no one knows', async () => {
+  const refused = async (...args) => {
+    const result = await data.cli(['ingest', ...args], { tenant: 'dev' });
+    assert.equal(result.code, 1, result.stdout);
+    return result.stderr;
+  };
+  assert.match(await refused('things', '--source', 'things='), /--source things= names no file\n/);
+  const directory = join(tempDir('long'), 'x'.repeat(200));
+  mkdirSync(directory);
+  const rows = join(directory, 'rows.csv');
+  writeFileSync(rows, 'id,colour,weight,made\n1,red,heavy,\n2,red,heavy,\n');
+  assert.match(await refused('things', '--source', rows), /\n {2}hint: mend the value, .*; `everline rejects` lists them all\n/);
+  await data.put({ ...THINGS, name: 'lines', sources: { lines: { format: 'csv' } }, prepare: 'SELECT id, coulour AS colour, 1 AS weight, NULL AS made FROM lines' });
+  const wrong = await refused('lines', '--source', data.file('lines.csv', csv(things(2))));
+  assert.match(wrong, /coulour[^]* at \/prepare, line 1, column 12\n {2}hint: compare it with the columns of the files .*not listed here/);
+  assert.doesNotMatch(wrong, /\bmade\b/);
 });
 
 test('a new data directory has its keys, and nobody else may read them', async () => {
