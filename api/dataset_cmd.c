@@ -113,6 +113,19 @@ enum st dataset_delete_cmd(const struct cmd_args *args)
     return st;
 }
 
+/* SQL meets the columns of files when they are told: now, or at the ingest. */
+static void print_unbound(const struct store_definition *d)
+{
+    size_t i = 0;
+
+    while (i < d->source_count && d->sources[i].columns_complete)
+        i++;
+    if (i < d->source_count)
+        printf("its columns were not looked at: without \"columns_complete\" in the source %s its "
+               "files name them, to the first ingest (--dry-run tries one)\n",
+               d->sources[i].name);
+}
+
 enum st dataset_check_cmd(const struct cmd_args *args)
 {
     const char *file = cmd_operand(args, 0);
@@ -122,8 +135,10 @@ enum st dataset_check_cmd(const struct cmd_args *args)
 
     if (!st)
         st = api_check_sql(document, NULL, NULL);
-    if (!st)
+    if (!st) {
         printf("%s is a good definition of dataset %s\n", file, definition->name);
+        print_unbound(definition);
+    }
     store_definition_free(definition);
     json_decref(document);
     return st;

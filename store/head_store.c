@@ -36,7 +36,9 @@ void store_head_load(struct head *out, struct catalog_txn *t, const char *tenant
     store_head_load_any(out, t, tenant, dataset);
     if (!t->status && (!out->sequence || out->deleted))
         catalog_fail(
-            t, st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset \"%s\"", dataset));
+            t,
+            st_hint(st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset \"%s\"", dataset),
+                    "everline dataset list, or GET /v1/datasets, has those of the tenant"));
 }
 
 json_t *store_time_json(int64_t wall_us)

@@ -123,9 +123,13 @@ test('a dry run judges and compares, and changes nothing', async () => {
 });
 
 test('a definition can be checked without being put', async () => {
-  const good = await everline(['dataset', 'check', data.file('good.json', JSON.stringify(GATED))]);
+  const complete = { ...THINGS.sources.things, columns_complete: true, columns: { id: 'VARCHAR', colour: 'VARCHAR', weight: 'INTEGER', made: 'DATE' } };
+  const good = await everline(['dataset', 'check', data.file('good.json', JSON.stringify({ ...GATED, sources: { things: complete } }))]);
   assert.equal(good.code, 0, good.stderr);
-  assert.match(good.stdout, /good definition of dataset things/);
+  assert.match(good.stdout, /good definition of dataset things\n$/);
+  const unbound = await everline(['dataset', 'check', data.file('open.json', JSON.stringify(GATED))]);
+  assert.equal(unbound.code, 0, unbound.stderr);
+  assert.match(unbound.stdout, /good definition of dataset things\nits columns were not looked at: without "columns_complete" in the source things /);
   for (const [definition, place] of [
     [{ ...GATED, checks: [{ expect: 'weight <' }] }, '/checks/0/expect'],
     [{ ...GATED, gates: [{ name: 'g', metric: 'median(x)', min: 1 }] }, '/gates/0/metric'],

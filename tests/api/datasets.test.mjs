@@ -113,6 +113,9 @@ test('what breaks its readers needs force', async () => {
   const { colour, ...record } = THINGS.record;
   await put(named('breaks'));
   const broken = named('breaks', { record, rollups: {} });
+  assert.equal((await put(broken)).status, 200, 'nobody has read what was never served');
+  await put(named('breaks'));
+  await data.ingest('breaks', { things: data.file('breaks.csv', csv(things(3))) });
   assertProblem(await put(broken), 409, 'BREAKING_CHANGE');
   assertProblem(await put(broken, { query: '?force=false' }), 409, 'BREAKING_CHANGE');
   assert.deepEqual((await server.get(at('breaks'), token)).json.definition.record, THINGS.record);
