@@ -1,6 +1,7 @@
 // The page at /docs: whole, cached by its tag, and nothing in it comes from elsewhere.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { Browser } from '../kit/browser.mjs';
 import { Data } from '../kit/everline.mjs';
 
 let server;
@@ -19,7 +20,7 @@ test('the page and its script are given without a token, with a policy that lets
   assert.equal(page.headers['x-content-type-options'], 'nosniff');
 
   const named = [...page.text.matchAll(/(?:src|href|spec-url)="([^"]+)"/g)].map(([, url]) => url);
-  assert.deepEqual(named.sort(), ['/docs/rapidoc.js', '/openapi.json', '/openapi.json', 'data:,']);
+  assert.deepEqual(named.sort(), ['/docs/rapidoc.js', '/openapi.json', '/openapi.json', '/openapi.json', 'data:,']);
   const script = await server.get('/docs/rapidoc.js');
   assert.equal(script.status, 200);
   assert.match(script.headers['content-type'], /^text\/javascript/);
@@ -35,5 +36,30 @@ test('what has not changed is not sent again', async () => {
     assert.equal((await server.get(path, undefined, { 'if-none-match': '"other"' })).status, 200);
     const head = await server.request('HEAD', path);
     assert.deepEqual([head.status, head.text, head.headers.etag], [200, '', etag]);
+  }
+});
+
+/** In the page: what the parts of RapiDoc have for that selector, in their shadows too. */
+function all(selector) {
+  const found = [], look = (root) => {
+    found.push(...root.querySelectorAll(selector));
+    for (const element of root.querySelectorAll('*')) if (element.shadowRoot) look(element.shadowRoot);
+  };
+  look(document);
+  return found;
+}
+
+test('a person sees the example of the contract, and on a phone the list of operations', async () => {
+  const browser = new Browser();
+  try {
+    const page = await browser.page();
+    await page.go(`${server.url}/docs#post-/v1/datasets/-dataset-/lookup`);
+    await page.waitFor('the example is there', new Function(`${all}; return all('textarea').some(({ value }) => value.includes('Lovelace'));`));
+    await page.screen({ width: 390, height: 844 });
+    await page.waitFor('the list is there', new Function(`${all}; return all('.nav-bar-path').some((one) => one.textContent.includes('Look many records up') && one.checkVisibility() && one.getBoundingClientRect().width > 200);`));
+    assert.ok(await page.run(() => document.documentElement.scrollWidth <= innerWidth));
+    assert.deepEqual([page.complaints, page.elsewhere(server.url)], [[], []]);
+  } finally {
+    await browser.close();
   }
 });
