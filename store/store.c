@@ -126,6 +126,9 @@ enum st opening_check_format(const char *data_dir, bool create)
                      "make one: everline tenant put NAME --data %s", data_dir);
     } else if (!st) {
         st = check_format_text(path, data_dir, &text);
+    } else if (access(path, R_OK) != 0 && errno == EACCES) {
+        st = st_hint(st, "a data directory is its owner's alone: run this as that user (ls -ld %s)",
+                     data_dir);
     }
     buf_release(&text);
     return st;

@@ -194,6 +194,16 @@ const asOther = process.getuid() === 0
 const tried = asOther.length ? spawnSync(asOther[0], [...asOther.slice(1), 'true'], { encoding: 'utf8' }) : { status: 0 };
 const allReadable = tried.status !== 0 && `root reads everything here: ${tried.error?.message ?? tried.stderr.trim()}`;
 
+test('a data directory of another user', { skip: allReadable }, async () => {
+  const other = await Data.make('dev');
+  chmodSync(other.directory, 0);
+  const [program, ...args] = [...asOther, everlinePath, 'versions', 'csv', '--data', other.directory, '--tenant', 'dev'];
+  const result = await run(program, args);
+  chmodSync(other.directory, 0o700);
+  assert.equal(result.code, 1, result.stdout);
+  assert.match(result.stderr, /FORMAT: Permission denied\n {2}hint: .*run this as that user/);
+});
+
 test('a file that may not be read', { skip: allReadable }, async () => {
   const before = leftovers(data), locked = data.file('locked.csv', CSV);
   chmodSync(locked, 0);
