@@ -35,7 +35,10 @@ test('the commands do what the README says', async () => {
     .replaceAll('/tmp/my-', `${work}/my-`).replaceAll('127.0.0.1:8080', `127.0.0.1:${port}`);
   const result = await run('bash', ['-c', script], { cwd: work });
   assert.equal(result.code, 0, `${result.stderr}\n${result.stdout}`);
-  assert.match(result.stdout, /"outcome":"match","record":\{"active":true,"plan":"gold"\}/);
+  const shown = [...readme.matchAll(/<!-- printed -->\n```\n([\s\S]*?)```/g)].map(([, text]) => text);
+  assert.equal(shown.length, 2);
+  const printed = result.stdout.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, '2026-01-31T08:00:00.000000Z');
+  for (const text of shown) assert.ok(printed.includes(text), printed);
 });
 
 test('the configuration file that is shown is right', async () => {
