@@ -121,8 +121,8 @@ static void print_unbound(const struct store_definition *d)
     while (i < d->source_count && d->sources[i].columns_complete)
         i++;
     if (i < d->source_count)
-        printf("its columns were not looked at: without \"columns_complete\" in the source %s its "
-               "files name them, to the first ingest (--dry-run tries one)\n",
+        printf("which columns the source %s has, its files say: the next ingest looks (--dry-run "
+               "tries it), or a definition whose sources all have \"columns_complete\"\n",
                d->sources[i].name);
 }
 

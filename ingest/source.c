@@ -51,7 +51,12 @@ static enum st check_types(struct duck *d, const struct store_source *s)
         buf_init(&sql, 4096);
         buf_addf(&sql, "SELECT CAST(NULL AS %s)", s->columns[i].type);
         st = buf_status(&sql);
-        if (!st && (st = duck_prepare(&statement, d, sql.data)))
+        st = st ? st : duck_prepare(&statement, d, sql.data);
+        if (st == ST_INVALID)
+            st = st_hint(st_fail(ST_INVALID, "SQL", "%s is not a type", s->columns[i].type),
+                         "types are DuckDB's: BOOLEAN, INTEGER, BIGINT, DOUBLE, DECIMAL(18,2), "
+                         "VARCHAR, DATE, TIMESTAMP, VARCHAR[] ...");
+        if (st)
             st = st_place(st, "%s", pointer);
         duck_statement_free(statement);
         buf_release(&sql);

@@ -66,8 +66,11 @@ enum st definition_name(char out[STORE_NAME_SIZE], const char *pointer, const ch
     if (store_field_name_check(what, name))
         return definition_adopt(pointer);
     if (served && store_field_name_reserved(name))
-        return definition_fail(pointer, "\"%s\" is a reserved word and cannot name a %s", name,
-                               what);
+        return st_hint(
+            definition_fail(pointer, "\"%s\" is a reserved word and cannot name a %s", name, what),
+            "it is a parameter of requests: give it another name in prepare, %s AS "
+            "the_%s",
+            name, name);
     snprintf(out, STORE_NAME_SIZE, "%s", name);
     return ST_OK;
 }

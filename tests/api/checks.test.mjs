@@ -129,11 +129,14 @@ test('a definition can be checked without being put', async () => {
   assert.match(good.stdout, /good definition of dataset things\n$/);
   const unbound = await everline(['dataset', 'check', data.file('open.json', JSON.stringify(GATED))]);
   assert.equal(unbound.code, 0, unbound.stderr);
-  assert.match(unbound.stdout, /good definition of dataset things\nits columns were not looked at: without "columns_complete" in the source things /);
+  assert.match(unbound.stdout, /good definition of dataset things\nwhich columns the source things has, its files say: /);
   for (const [definition, place] of [
     [{ ...GATED, checks: [{ expect: 'weight <' }] }, '/checks/0/expect'],
     [{ ...GATED, gates: [{ name: 'g', metric: 'median(x)', min: 1 }] }, '/gates/0/metric'],
     [{ ...GATED, prepare: 'SELECT 1; SELECT 2' }, '/prepare'],
+    [{ ...GATED, record: { ...GATED.record, version: 'VARCHAR' } }, 'hint: it is a parameter of requests: give it another name in prepare, version AS the_version'],
+    [{ ...GATED, sources: { things: { ...complete, columns: { ...complete.columns, weight: 'INTEGRE' } } } },
+      'INTEGRE is not a type\n  at /sources/things/columns/weight\n  hint: types are DuckDB\'s'],
   ]) {
     const bad = await everline(['dataset', 'check', data.file('bad.json', JSON.stringify(definition))]);
     assert.equal(bad.code, 1);
