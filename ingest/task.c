@@ -1,5 +1,7 @@
 #include "ingest/task.h"
 
+#include "base/utf8.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -151,6 +153,10 @@ enum st task_add_file(struct task *t, size_t source, const char *path, const cha
                              "it",
                              label),
                      "rename it, or its directory");
+    else if (!utf8_is_valid(file.path, strlen(file.path)) ||
+             !utf8_is_valid(file.label, strlen(file.label)))
+        st = st_hint(st_fail(ST_INVALID, "SOURCE_FILE", "%s: a file's path must be UTF-8", label),
+                     "rename it, or its directory");
     else
         st = append(t, source, &file);
 done:
@@ -164,36 +170,52 @@ done:
 
 /* ---- over a pipe: u32 length and bytes of the key, then JSON to the end ---- */
 
+/* NULL: out of memory. With a file less a version would have less than its batch. */
 static json_t *files_json(const struct task_source *s)
 {
     json_t *files = json_array();
-    for (size_t i = 0; i < s->file_count; i++) {
+    for (size_t i = 0; files && i < s->file_count; i++) {
         const struct task_file *f = &s->files[i];
-        json_array_append_new(
-            files, json_pack("{s:s, s:s, s:[I, I, I, I, I]}", "path", f->path, "label", f->label,
-                             "stamp", (json_int_t)f->stamp.device, (json_int_t)f->stamp.inode,
-                             (json_int_t)f->stamp.bytes, (json_int_t)f->stamp.mtime_ns,
-                             (json_int_t)f->stamp.ctime_ns));
+        json_t *file = json_pack("{s:s, s:s, s:[I, I, I, I, I]}", "path", f->path, "label",
+                                 f->label, "stamp", (json_int_t)f->stamp.device,
+                                 (json_int_t)f->stamp.inode, (json_int_t)f->stamp.bytes,
+                                 (json_int_t)f->stamp.mtime_ns, (json_int_t)f->stamp.ctime_ns);
+        if (json_array_append_new(files, file) != 0) {
+            json_decref(files);
+            files = NULL;
+        }
     }
     return files;
 }
 
+static json_t *sources_json(const struct task *t)
+{
+    json_t *sources = json_array();
+    for (size_t i = 0; sources && i < t->definition->source_count; i++)
+        if (json_array_append_new(sources, files_json(&t->sources[i])) != 0) {
+            json_decref(sources);
+            sources = NULL;
+        }
+    return sources;
+}
+
 static enum st write_json(struct buf *out, const struct task *t)
 {
-    enum st st = ST_OK;
-    json_t *sources = json_array();
-    for (size_t i = 0; i < t->definition->source_count; i++)
-        json_array_append_new(sources, files_json(&t->sources[i]));
+    if (!utf8_is_valid(t->directory, strlen(t->directory)))
+        return st_fail(ST_INVALID, NULL, "%s: the path is not UTF-8", t->directory);
+    json_t *sources = sources_json(t);
+    if (!sources)
+        return st_fail(ST_NOMEM, NULL, "out of memory");
     json_t *task = json_pack("{s:O, s:o, s:s, s:s, s:s, s:I, s:i, s:i}", "definition", t->document,
                              "sources", sources, "tenant", t->tenant, "key_id", t->key_id,
                              "directory", t->directory, "memory_bytes", (json_int_t)t->memory_bytes,
                              "threads", (int)t->threads, "inflate_ratio", (int)t->inflate_ratio);
     if (!task)
-        return st_fail(ST_INVALID, NULL, "a file's name is not valid UTF-8");
+        return st_fail(ST_NOMEM, NULL, "out of memory");
     jx_write(out, task, false);
-    st = buf_status(out);
     json_decref(task);
-    return st ? st_fail(ST_TOO_LARGE, NULL, "the task is too large") : ST_OK;
+    enum st st = buf_status(out);
+    return st == ST_TOO_LARGE ? st_fail(st, NULL, "the task is too large") : st;
 }
 
 static enum st send_bytes(int fd, const void *bytes, size_t len)

@@ -166,6 +166,79 @@ static void a_task_that_is_cut_off_is_refused(void **state)
     }
 }
 
+/* ---- without memory ---- */
+
+static long allocations, failing = -1; /* how many there were, and which one fails */
+
+static bool must_fail(void)
+{
+    return allocations++ == failing;
+}
+
+void *__real_realloc(void *old, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    return must_fail() ? NULL : __real_realloc(old, size);
+}
+
+static void *json_malloc(size_t size)
+{
+    return must_fail() ? NULL : malloc(size);
+}
+
+static enum st send_and_receive(struct task *got, const struct task *t)
+{
+    int fds[2];
+
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    allocations = 0;
+    enum st st = task_send(fds[1], t);
+    failing = -1;
+    fs_close(&fds[1]);
+    if (!st)
+        kit_ok(task_receive(got, fds[0]));
+    fs_close(&fds[0]);
+    return st;
+}
+
+static void without_memory_a_task_is_not_sent_rather_than_with_fewer_files(void **state)
+{
+    struct kit *kit = *state;
+    struct task got = {0};
+    long count = 1;
+
+    define(kit);
+    kit_add(kit, 0, "b.csv", "id\n2\n");
+    json_set_alloc_funcs(json_malloc, free);
+    for (long n = -1; n < count; n++) {
+        failing = n;
+        enum st st = send_and_receive(&got, &kit->task);
+        if (n < 0)
+            count = allocations;
+        if (st)
+            assert_int_equal(st, ST_NOMEM);
+        else
+            assert_int_equal(got.sources[0].file_count, 2);
+        task_release(&got);
+    }
+    json_set_alloc_funcs(malloc, free);
+    assert_true(count > 10);
+}
+
+static void a_path_that_is_no_text_is_refused(void **state)
+{
+    struct kit *kit = *state;
+    char path[FS_PATH_MAX];
+
+    define(kit);
+    kit_write(kit, "b\xff.csv", "id\n2\n");
+    kit_path(path, kit, "b\xff.csv");
+    kit_fails(task_add_file(&kit->task, 0, path, NULL), "SOURCE_FILE", "", NULL);
+    kit_fails(task_add_file(&kit->task, 0, path, "b.csv"), "SOURCE_FILE", "", NULL);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +249,8 @@ int main(int argc, char **argv)
         kit_test(no_copy_of_the_key_stays_in_the_heap),
 #endif
         kit_test(a_task_that_is_cut_off_is_refused),
+        kit_test(without_memory_a_task_is_not_sent_rather_than_with_fewer_files),
+        kit_test(a_path_that_is_no_text_is_refused),
     };
     if (argc == 2 && !strcmp(argv[1], child_mode_word(CHILD_CHECK)))
         return linger();
