@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { after, before, beforeEach, test } from 'node:test';
@@ -62,6 +62,13 @@ const ingest = (text, name = 'bad.csv') => data.ingestCli('people', { people: da
 test('a source that is missing', async () => {
   const result = await data.ingestCli('people', { people: `${data.files}/none.csv` });
   await assertNothingChanged(result, /none\.csv/, { rowsLeft: 0 });
+});
+
+test('a file whose name is not UTF-8 is not left out without a word', async () => {
+  const one = data.file('latin-1.csv', csv(things(10)));
+  writeFileSync(Buffer.concat([Buffer.from(one.slice(0, -5)), Buffer.of(0xe9), Buffer.from('.csv')]), csv(things(12).slice(10)));
+  const result = await data.ingestCli('things', { things: one.replace('1.csv', '*') });
+  await assertNothingChanged(result, /not UTF-8/, { dataset: 'things', rowsLeft: 0 });
 });
 
 test('a source that the definition does not have', async () => {
