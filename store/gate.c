@@ -105,9 +105,13 @@ enum st gate_judge(json_t **report, bool *passed, char why[GATE_WHY_SIZE], const
     why[0] = '\0';
     *passed = true;
     *report = gates ? json_deep_copy(gates) : json_array();
-    if (*report && is_emptied(*report, rows, current))
+    if (*report && is_emptied(*report, rows, current) &&
         json_array_append_new(*report, json_pack("{s:s, s:s, s:i, s:i}", "name", NOT_EMPTY,
-                                                 "metric", "count(*)", "value", 0, "min", 1));
+                                                 "metric", "count(*)", "value", 0, "min", 1)) !=
+            0) {
+        json_decref(*report);
+        *report = NULL;
+    }
     json_array_foreach(*report, i, gate)
     {
         if (!judge(gate, current))

@@ -28,13 +28,18 @@ static void offer_nonce(char out[OFFER_NONCE_SIZE], const struct offer *o)
              (unsigned long long)o->number, (unsigned long long)o->version);
 }
 
+/* NULL: out of memory. Servers open what it names, and say that they have the version. */
 static json_t *segments_json(const struct offer *o)
 {
     json_t *list = json_array();
 
     for (size_t i = 0; i < o->segment_count; i++)
-        json_array_append_new(list, json_pack("{s:s, s:I}", "sha256", o->segments[i].sha256,
-                                              "bytes", (json_int_t)o->segments[i].bytes));
+        if (json_array_append_new(list, json_pack("{s:s, s:I}", "sha256", o->segments[i].sha256,
+                                                  "bytes", (json_int_t)o->segments[i].bytes)) !=
+            0) {
+            json_decref(list);
+            return NULL;
+        }
     return list;
 }
 

@@ -98,8 +98,9 @@ void build_finish_row(struct catalog_txn *t, const struct store_build *b, const 
     json_int_t bytes = 0;
 
     for (size_t i = 0; !error && i < b->segment_count; i++) {
-        json_array_append_new(segments, json_pack("{s:s, s:I}", "sha256", b->segments[i].sha256,
-                                                  "bytes", (json_int_t)b->segments[i].bytes));
+        if (json_array_append_new(segments, json_pack("{s:s, s:I}", "sha256", b->segments[i].sha256,
+                                                      "bytes", (json_int_t)b->segments[i].bytes)))
+            catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
         bytes += (json_int_t)b->segments[i].bytes;
     }
     if (row) {

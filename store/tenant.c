@@ -92,9 +92,13 @@ enum st store_tenant_to_json(json_t **out, const struct store_tenant *t)
 {
     json_t *limits = json_object();
 
+    *out = NULL;
     for (size_t i = 0; i < LIMIT_COUNT; i++)
-        json_object_set_new(limits, LIMITS[i].name,
-                            json_integer((json_int_t)get_limit(t, &LIMITS[i])));
+        if (json_object_set_new(limits, LIMITS[i].name,
+                                json_integer((json_int_t)get_limit(t, &LIMITS[i]))) != 0) {
+            json_decref(limits); /* a limit that is left out is none */
+            return st_fail(ST_NOMEM, NULL, "out of memory");
+        }
     *out = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "tenant", t->name,
                      "enabled", t->enabled ? 1 : 0, "class", store_tenant_classes[t->class],
                      "issuer", t->issuer, "audience", t->audience, "jwks", t->jwks, "webhook",

@@ -82,6 +82,40 @@ static void the_rows_of_a_version_without_gates_are_known(void **state)
                         "{'accepted':5}", "{'rows':{'accepted':9},'gates':[]}"));
 }
 
+static long json_left = -1; /* allocations of jansson that do not fail; -1: all */
+
+static void *json_allocate(size_t size)
+{
+    if (json_left == 0)
+        return NULL;
+    json_left -= json_left > 0;
+    return malloc(size);
+}
+
+/* Whichever allocation fails. */
+static void without_memory_no_gate_is_passed_that_would_not_be(void **state)
+{
+    json_set_alloc_funcs(json_allocate, free);
+    json_t *g = parse("[{'name':'g','metric':'sum(n)','value':1,'min':0}]"),
+           *rows = parse("{'accepted':0}"), *current = parse("{'rows':{'accepted':9}}");
+    enum st st = ST_NOMEM;
+    (void)state;
+    for (long n = 0; n < 100; n++) {
+        json_t *report = NULL;
+        char why[GATE_WHY_SIZE];
+        bool passed = false;
+        json_left = n;
+        st = gate_judge(&report, &passed, why, g, rows, current);
+        assert_true(st == ST_NOMEM || (st == ST_OK && !passed));
+        json_decref(report);
+    }
+    json_left = -1;
+    assert_int_equal(st, ST_OK);
+    json_decref(g);
+    json_decref(rows);
+    json_decref(current);
+}
+
 static void nothing_does_not_take_the_place_of_something(void **state)
 {
     char said[32];
@@ -103,6 +137,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_gate_holds_what_is_outside_of_its_limits),
         cmocka_unit_test(the_rows_of_a_version_without_gates_are_known),
+        cmocka_unit_test(without_memory_no_gate_is_passed_that_would_not_be),
         cmocka_unit_test(nothing_does_not_take_the_place_of_something),
     };
     return cmocka_run_group_tests_name("store_gate", tests, NULL, NULL);
