@@ -103,6 +103,17 @@ static void list_methods(char allow[64], const struct span *segments, size_t cou
                                     API_ROUTES[i].method, is_get(&API_ROUTES[i]) ? ", HEAD" : "");
 }
 
+static enum st check_length(const struct api_param *p, size_t len)
+{
+    if (len >= (size_t)p->min && len <= (size_t)p->max)
+        return ST_OK;
+    if (p->min == p->max)
+        return st_fail(ST_INVALID, "INVALID_PARAMETER", "\"%s\" must have %lld bytes", p->name,
+                       (long long)p->min);
+    return st_fail(ST_INVALID, "INVALID_PARAMETER", "\"%s\" must have %lld to %lld bytes", p->name,
+                   (long long)p->min, (long long)p->max);
+}
+
 static enum st check_value(const struct api_param *p, const char *value, size_t len)
 {
     char *end;
@@ -113,10 +124,7 @@ static enum st check_value(const struct api_param *p, const char *value, size_t 
                    : st_fail(ST_INVALID, "INVALID_PARAMETER", "\"%s\" must be true or false",
                              p->name);
     if (p->type == API_TEXT)
-        return len >= (size_t)p->min && len <= (size_t)p->max
-                   ? ST_OK
-                   : st_fail(ST_INVALID, "INVALID_PARAMETER", "\"%s\" must have %lld to %lld bytes",
-                             p->name, (long long)p->min, (long long)p->max);
+        return check_length(p, len);
     errno = 0;
     long long number = strtoll(value, &end, 10);
     bool digits = len > 0 && len < 20 && strspn(value, "0123456789") == len &&

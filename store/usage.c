@@ -186,8 +186,9 @@ enum st store_usage_check_day(const char *day)
     if (!day)
         return ST_OK;
     snprintf(text, sizeof text, "%.11sT00:00:00Z", day);
-    return clock_parse(&at_us, text) ? st_fail(ST_INVALID, NULL, "not a day such as 2026-01-31")
-                                     : ST_OK;
+    return clock_parse(&at_us, text)
+               ? st_fail(ST_INVALID, "INVALID_TIME", "not a day such as 2026-01-31")
+               : ST_OK;
 }
 
 enum st store_usage_list(json_t **items, char next[256], struct store *s, const char *tenant,

@@ -270,8 +270,10 @@ test('an address where another process listens is told with what to do', async (
 });
 
 test('what is wrong with a batch is told whole: a path that is empty, places that are long, columns that no one knows', async () => {
+  const own = await Data.make('dev');
+  await own.put(THINGS);
   const refused = async (...args) => {
-    const result = await data.cli(['ingest', ...args], { tenant: 'dev' });
+    const result = await own.cli(['ingest', ...args], { tenant: 'dev' });
     assert.equal(result.code, 1, result.stdout);
     return result.stderr;
   };
@@ -281,8 +283,8 @@ test('what is wrong with a batch is told whole: a path that is empty, places tha
   const rows = join(directory, 'rows.csv');
   writeFileSync(rows, 'id,colour,weight,made\n1,red,heavy,\n2,red,heavy,\n');
   assert.match(await refused('things', '--source', rows), /\n {2}hint: mend the value, .*; `everline rejects` lists them all\n/);
-  await data.put({ ...THINGS, name: 'lines', sources: { lines: { format: 'csv' } }, prepare: 'SELECT id, coulour AS colour, 1 AS weight, NULL AS made FROM lines' });
-  const wrong = await refused('lines', '--source', data.file('lines.csv', csv(things(2))));
+  await own.put({ ...THINGS, name: 'lines', sources: { lines: { format: 'csv' } }, prepare: 'SELECT id, coulour AS colour, 1 AS weight, NULL AS made FROM lines' });
+  const wrong = await refused('lines', '--source', own.file('lines.csv', csv(things(2))));
   assert.match(wrong, /coulour[^]* at \/prepare, line 1, column 12\n {2}hint: compare it with the columns of the files .*not listed here/);
   assert.doesNotMatch(wrong, /\bmade\b/);
 });

@@ -161,8 +161,9 @@ test('it is CSV for who wants that, in pages, by days, and of the own tenant onl
   assert.ok(seen.length >= 4);
   assert.deepEqual((await first.get('/v1/usage?to=2020-01-01', admin)).json.items, []);
   assert.deepEqual((await first.get('/v1/usage?from=2999-01-01', admin)).json.items, []);
-  for (const wrong of ['from=2026-13-01', 'to=yesterday--', 'cursor=x', 'cursor=2026-01-01%2Fx'])
-    assertProblem(await first.get(`/v1/usage?${wrong}`, admin), 400);
+  for (const [wrong, code, says] of [['from=2026-13-01', 'INVALID_TIME', /not a day such as/], ['to=yesterday-', 'INVALID_TIME', /not a day such as/],
+    ['from=2026-1-1', 'INVALID_PARAMETER', /must have 10 bytes$/], ['cursor=x', 'INVALID_CURSOR', /cursor/], ['cursor=2026-01-01%2Fx', 'INVALID_CURSOR', /cursor/]])
+    assert.match(assertProblem(await first.get(`/v1/usage?${wrong}`, admin), 400, code).detail, says);
   const stranger = await data.token({ tenant: 'other' });
   assert.deepEqual((await rows(first, stranger)).filter((one) => one.subject?.startsWith('ada')), []);
 });
