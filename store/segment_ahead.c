@@ -8,11 +8,13 @@
  * node in the middle, for that node, for the next. So the branch pages, which are mostly in the
  * processor's caches, are gone down once before, and the whole leaf is asked for at once; it is on
  * its way while LMDB goes down to it. The pages are laid out as store/catalog_pages.h says. Nothing
- * is answered from here: a page that is not as it should be is left to LMDB to find. */
+ * is answered from here: a page that is not as it should be is left to LMDB to find, and leads to
+ * no address outside of the file. */
 
 #define LINE_BYTES 64u
 #define NODE_BYTES 8u
 #define NO_PAGE UINT64_MAX
+#define DEPTH_MAX 32 /* that LMDB goes down */
 
 static uint64_t first_word(const void *key)
 {
@@ -22,12 +24,13 @@ static uint64_t first_word(const void *key)
     return be64toh(word);
 }
 
-static const char *node_at(const char *page, unsigned i)
+/* A node of which `len` bytes are read. A damaged offset can say more than the page has. */
+static const char *node_at(const char *page, size_t page_bytes, unsigned i, size_t len)
 {
     uint16_t offset;
 
     memcpy(&offset, page + HEADER_BYTES + i * sizeof offset, sizeof offset);
-    return page + offset;
+    return page + (offset < page_bytes - len ? offset : page_bytes - len);
 }
 
 /* The page below for keys that begin so: that of the last node which is not above them. The first
@@ -39,16 +42,17 @@ static uint64_t child_of(const char *page, size_t page_bytes, uint64_t word)
     unsigned low = 1, high = (unsigned)(places / sizeof(uint16_t));
     uint16_t number[3];
 
-    if (header->flags != PAGE_BRANCH || places > page_bytes)
+    if (header->flags != PAGE_BRANCH || places > page_bytes - HEADER_BYTES)
         return NO_PAGE;
     while (low < high) {
         unsigned middle = (low + high) / 2;
-        if (first_word(node_at(page, middle) + NODE_BYTES) <= word)
+        const char *node = node_at(page, page_bytes, middle, NODE_BYTES + sizeof word);
+        if (first_word(node + NODE_BYTES) <= word)
             low = middle + 1;
         else
             high = middle;
     }
-    memcpy(number, node_at(page, low - 1), sizeof number);
+    memcpy(number, node_at(page, page_bytes, low - 1, NODE_BYTES), sizeof number);
     return number[0] | (uint64_t)number[1] << 16 | (uint64_t)number[2] << 32;
 }
 
@@ -69,6 +73,14 @@ void segment_ask_ahead(const struct store_segment *s, const unsigned char key[ST
         __builtin_prefetch(leaf + at);
 }
 
+/* Where the first page is, as the page of this address tells by its number: which can be any. */
+static uintptr_t first_page(const char *address, size_t page_bytes)
+{
+    const char *page = address - (uintptr_t)address % page_bytes;
+
+    return (uintptr_t)page - ((const struct page_header *)(const void *)page)->number * page_bytes;
+}
+
 int segment_find_pages(struct store_segment *s, MDB_txn *txn)
 {
     MDB_val k = {strlen(SEGMENT_RECORDS), (void *)(uintptr_t)SEGMENT_RECORDS}, v;
@@ -84,9 +96,11 @@ int segment_find_pages(struct store_segment *s, MDB_txn *txn)
     if (rc != 0 || v.mv_size != sizeof tree)
         return rc;
     memcpy(&tree, v.mv_data, sizeof tree);
-    const char *page = (const char *)v.mv_data - (uintptr_t)v.mv_data % stat.ms_psize;
+    uintptr_t pages = first_page(v.mv_data, stat.ms_psize);
+    if (pages != first_page(s->inside, stat.ms_psize) || tree.depth > DEPTH_MAX)
+        return 0; /* one of the two is damaged */
     s->page_bytes = stat.ms_psize;
-    s->pages = page - ((const struct page_header *)(const void *)page)->number * stat.ms_psize;
+    s->pages = (const char *)pages;
     s->root = tree.root;
     s->depth = tree.depth;
     return 0;

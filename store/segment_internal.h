@@ -67,7 +67,8 @@ struct store_segment {
     _Atomic bool unreadable; /* a read met a page that is gone: nothing is read any more */
 };
 
-/* Where the pages of the records are, for segment_ask_ahead. Returns what LMDB does. */
+/* Where the pages of the records are, for segment_ask_ahead; s->inside is of another page than the
+ * list of tables. Returns what LMDB does. */
 int segment_find_pages(struct store_segment *s, MDB_txn *txn);
 /* The leaf page that a key is in, if it is there. Runs inside a guard. */
 const char *segment_leaf_of(const struct store_segment *s,

@@ -154,6 +154,7 @@ static enum st read_meta(struct store_segment *s, MDB_txn *txn)
 
     if (rc == 0)
         rc = mdb_get(txn, db, &k, &v);
+    s->inside = rc == 0 ? v.mv_data : NULL;
     if (rc == 0)
         rc = mdb_dbi_open(txn, SEGMENT_RECORDS, 0, &s->records);
     if (rc == 0)
@@ -164,7 +165,6 @@ static enum st read_meta(struct store_segment *s, MDB_txn *txn)
         return segment_damaged("has no meta or no records");
     if (rc != 0)
         return store_env_fail(rc, "opening a segment");
-    s->inside = v.mv_data;
     enum st st = jx_parse_object(&s->meta, v.mv_data, v.mv_size);
     return st == ST_INVALID ? segment_damaged("has a wrong meta") : st;
 }

@@ -4,12 +4,14 @@
 #include "store_format_kit.h"
 
 #include "base/fs.h"
+#include "store/catalog_pages.h"
 #include "store/seal.h"
 #include "store/segment_internal.h"
 
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -353,6 +355,86 @@ static void a_lookup_asks_for_the_page_that_it_ends_in(void **state)
         mdb_cursor_close(cursor);
         store_segment_close(s);
     }
+}
+
+/* What is behind the page may not be touched. */
+static void a_damaged_branch_page_leads_to_no_address_behind_it(void **state)
+{
+    const size_t page_bytes = 4096, reach = 2 * 65536;
+    char *page = mmap(NULL, page_bytes + reach, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct store_segment s = {
+        .pages = page, .page_bytes = page_bytes, .bytes = page_bytes, .depth = 2};
+    struct page_header header = {.flags = PAGE_BRANCH};
+    unsigned char key[STORE_KEY_BYTES];
+
+    (void)state;
+    assert_ptr_not_equal(page, MAP_FAILED);
+    assert_int_equal(mprotect(page, page_bytes, PROT_READ | PROT_WRITE), 0);
+    memset(key, 0xFF, sizeof key);
+    for (unsigned lower = 0; lower <= UINT16_MAX; lower++) {
+        memset(page, 0xFF, page_bytes); /* offsets of 65535 */
+        header.lower = (uint16_t)lower;
+        memcpy(page, &header, sizeof header);
+        assert_null(segment_leaf_of(&s, key));
+    }
+    for (unsigned offset = 0; offset <= UINT16_MAX; offset++) {
+        for (size_t at = HEADER_BYTES; at < page_bytes; at += sizeof(uint16_t))
+            memcpy(page + at, &(uint16_t){(uint16_t)offset}, sizeof(uint16_t));
+        header.lower = (uint16_t)(HEADER_BYTES + 3 * sizeof(uint16_t));
+        memcpy(page, &header, sizeof header);
+        const char *leaf = segment_leaf_of(&s, key);
+        assert_true(!leaf || leaf == page);
+    }
+    munmap(page, page_bytes + reach);
+}
+
+/* The root of the main tree, as the newer meta page has it. */
+static uint64_t main_root(const char *path)
+{
+    uint64_t root = 0, newest = 0;
+    int fd = open(path, O_RDONLY);
+
+    assert_true(fd >= 0);
+    for (int i = 0; i < 2; i++) {
+        uint64_t found[3]; /* root, last page, transaction */
+        assert_int_equal(pread(fd, found, sizeof found, i * 4096 + 128), sizeof found);
+        if (found[2] >= newest) {
+            newest = found[2];
+            root = found[0];
+        }
+    }
+    close(fd);
+    return root;
+}
+
+static void a_damaged_page_number_leads_to_no_address(void **state)
+{
+    unsigned char key[STORE_KEY_BYTES];
+    struct store_record r;
+    MDB_cursor *cursor;
+
+    (void)state;
+    write_segment("number", 1000, 0);
+    for (size_t byte = 0; byte < 6; byte++) { /* an address has no more */
+        const off_t at = (off_t)(main_root(file("number")) * 4096 + byte);
+        unsigned char number;
+        int fd = open(file("number"), O_RDWR);
+        assert_true(fd >= 0);
+        assert_int_equal(pread(fd, &number, 1, at), 1);
+        assert_int_equal(pwrite(fd, &(unsigned char){number ^ 0x40}, 1, at), 1);
+        struct store_segment *s = open_segment("number", 1);
+        assert_null(s->pages);
+        make_key(key, 500);
+        assert_int_equal(segment_cursor_open(&cursor, s, 0), ST_OK);
+        assert_int_equal(segment_cursor_seek(&r, cursor, s, key, false), ST_OK);
+        mdb_cursor_close(cursor);
+        store_segment_close(s);
+        assert_int_equal(pwrite(fd, &number, 1, at), 1);
+        close(fd);
+    }
+    struct store_segment *s = open_segment("number", 1);
+    assert_non_null(s->pages);
+    store_segment_close(s);
 }
 
 struct visit {
@@ -977,6 +1059,8 @@ int main(void)
         cmocka_unit_test(a_writer_can_be_left_at_any_point),
         cmocka_unit_test(what_was_written_is_found_and_nothing_else),
         cmocka_unit_test(a_lookup_asks_for_the_page_that_it_ends_in),
+        cmocka_unit_test(a_damaged_branch_page_leads_to_no_address_behind_it),
+        cmocka_unit_test(a_damaged_page_number_leads_to_no_address),
         cmocka_unit_test(each_slot_keeps_its_row_until_its_next_get),
         cmocka_unit_test(all_records_come_in_order_until_the_caller_has_enough),
         cmocka_unit_test(cells_come_from_where_they_are_asked_for),
