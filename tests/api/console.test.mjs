@@ -301,19 +301,47 @@ test('a version is retired for a reason, but not the one that is served nor the 
   assertQuiet(page);
 });
 
-test('a job is followed to its end wherever it is in the list', async () => {
+test('a version that is held is exported by who may promote it, and not offered to who only reads', async () => {
+  const rows = Array.from({ length: 9 }, (_, i) => `h${i},held,${i}\n`).join('');
+  const held = await data.ingestCli('plans', { plans: data.file('held.csv', `id,title,people\n${rows}`) });
+  assert.match(held.stdout + held.stderr, /HELD|held/);
+  const directory = tempDir('downloads');
+  await page.go(`${server.url}/console#dataset/plans/versions`);
+  await page.sees('HELD', 'Serves version 3');
+  await page.saveTo(directory);
+  await page.press('Export version 4');
+  await page.sees('Export version 4 of plans', 'All 9 records of version 4');
+  await page.press('Download');
+  await page.sees('Version 4 of plans is downloaded', 'Serves version 3');
+  const { text } = await server.get('/v1/datasets/plans/export?version=4&format=csv', token);
+  await until('the file is there', () => readdirSync(directory).join() === 'plans.4.csv');
+  assert.equal(readFileSync(join(directory, 'plans.4.csv'), 'utf8'), text);
+  const reader = await fresh('#dataset/plans/versions');
+  await enter(await data.token({ scope: 'data:read analytics:read' }), reader);
+  await reader.sees('HELD', 'That is all.');
+  assert.deepEqual((await acts(reader)).filter((act) => act.startsWith('Export')), ['Export version 3', 'Export version 1']);
+  assertQuiet(reader);
+  assertQuiet(page);
+});
+
+test('a job is followed to its end wherever it is in the list, also beside one that is gone', async () => {
   const ingest = async () => {
     const reply = await server.post('/v1/datasets/plans/ingests', token, csv('further'), { 'content-type': 'text/csv' });
     assert.equal(reply.status, 202, reply.text);
     return reply.json.job;
   };
-  const [first, second] = [await ingest(), await ingest()];
+  const [first, second, gone] = [await ingest(), await ingest(), await ingest()];
   await Promise.all(Array.from({ length: 50 }, ingest)); // a page of newer ones
   const other = await fresh('#dataset/plans/jobs');
   const state = (job) => other.run((id) => [...document.querySelectorAll('tbody tr')].find((row) => row.children[0].textContent === id)?.children[1].textContent, job);
   await enter(token, other);
   await other.press('More');
   await until('they are shown', async () => await state(first) === 'queued' && await state(second) === 'queued');
+  await other.run((id) => {
+    const real = window.fetch;
+    window.fetch = (url, ...rest) => (String(url).endsWith(id) ? Promise.resolve(new Response('{"status":404,"code":"NOT_FOUND"}', { status: 404 })) : real(url, ...rest));
+  }, gone);
+  await other.sees('404 NOT_FOUND');
   await server.post(`/v1/jobs/${first}/cancel`, token);
   await until('it is followed', async () => await state(first) === 'canceled');
   await other.press(`Cancel ${second}`);
