@@ -11,6 +11,20 @@
 /* The one gate before dispatch. The keys hang on the view, so that a request sees tenants and keys
  * of one moment. */
 
+/* What a tenant's protected datasets would be built and looked up with. */
+static enum st check_hmac_key(const struct store_tenant *t, const char *keys_dir)
+{
+    struct secret key = {0};
+    enum st st = store_hmac_key_read(&key, keys_dir, t->name, t->hmac_key_id);
+
+    secret_release(&key);
+    return st ? st_hint(st,
+                        "put the file as it was back into %s/%s/hmac, or: everline tenant put %s "
+                        "--disable",
+                        keys_dir, t->name, t->name)
+              : ST_OK;
+}
+
 static enum st load_tenant(struct api_keys *keys, const struct store_tenant *t,
                            const struct api_server *server, bool first)
 {
@@ -25,6 +39,8 @@ static enum st load_tenant(struct api_keys *keys, const struct store_tenant *t,
                              t->name, directory),
                      "put a key file KID.ES256.pem there, or: everline tenant put %s --disable",
                      t->name);
+    if (!st && first && t->enabled && t->hmac_key_id[0] && server->options.production)
+        st = check_hmac_key(t, server->keys_dir);
     return st;
 }
 

@@ -1,6 +1,7 @@
 // The server as a process: health, metrics, contract, stopping, what it refuses to start on.
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { generateKeyPairSync } from 'node:crypto';
+import { chmodSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
 import { join } from 'node:path';
@@ -336,4 +337,35 @@ test('--production refuses keys inside DATA, readable keys and plain HTTP on oth
   const readable = await serve('--keys', keys, '--listen', '127.0.0.1:0');
   assert.equal(readable.code, 1);
   assert.match(readable.stderr, /chmod/);
+});
+
+test('--production refuses keys that are missing or weak, of tokens and of records, with what mends it', async () => {
+  const keys = join(tempDir('keys'), 'keys'), other = new Data();
+  await other.ok(['tenant', 'put', 'dev', '--keys', keys]);
+  const refused = async (says) => {
+    const { code, stderr } = await other.cli(['serve', '--production', '--keys', keys, '--listen', '127.0.0.1:0'], { deadlineMs: 10_000 });
+    assert.equal(code, 1, stderr);
+    for (const text of [].concat(says)) assert.match(stderr, text);
+    assert.match(stderr, /\n {2}hint: /);
+  };
+  const only = (kind) => join(keys, 'dev', kind, readdirSync(join(keys, 'dev', kind))[0]);
+  /** A key file is another one, or none, while it is tried. */
+  const without = async (kind, content, says) => {
+    const path = only(kind), before = readFileSync(path);
+    if (content === null) rmSync(path);
+    else writeFileSync(path, content);
+    await refused(says);
+    writeFileSync(path, before, { mode: 0o600 });
+  };
+  const weak = generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey.export({ type: 'pkcs8', format: 'pem' });
+  await without('tokens', null, [/no token key/, /tenant put dev --disable/]);
+  await without('tokens', weak, [/ES256 needs/, /replace it/]);
+  await without('hmac', null, [/not in the keys directory/, /tenant put dev --disable/]);
+  await without('hmac', 'short', [/shorter than 32 bytes/, /put the file as it was back/]);
+  renameSync(keys, `${keys}.away`);
+  await refused(/everline tenant put/);
+  renameSync(`${keys}.away`, keys);
+  const good = new Server(other, ['--production', '--keys', keys]);
+  await good.ready();
+  assert.equal(await good.stop(), 0);
 });
