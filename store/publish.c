@@ -37,6 +37,7 @@ static void set_new_row(struct catalog_txn *t, json_t *row, const struct store_b
     store_set(t, row, "updated_at", store_time_json(h->event_us));
     store_set(t, row, "job", json_string(b->lease.job));
     store_set(t, row, "definition", json_incref(definition->document));
+    store_set(t, row, "builder", json_string(EVERLINE_VERSION));
     store_set(t, row, "sources", json_deep_copy(sources));
     store_set(t, row, "rows", json_null());
     store_set(t, row, "bytes", json_integer(0));

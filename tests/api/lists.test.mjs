@@ -1,7 +1,7 @@
 // What a tenant can see of itself: datasets, versions, events.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { assertProblem, Data } from '../kit/everline.mjs';
+import { assertProblem, Data, everline } from '../kit/everline.mjs';
 import { csv, THINGS, things } from '../kit/samples.mjs';
 
 let data, server, token;
@@ -60,6 +60,7 @@ test('the version-info table is newest first, and its pages join', async () => {
   assert.deepEqual(whole.map((row) => row.version), [3, 2, 1]);
   assert.deepEqual(await pages('/v1/datasets/things/versions', 2), whole);
   assert.deepEqual(whole.map((row) => row.current), [true, false, false]);
+  const release = (await everline(['version'])).stdout.trim();
   for (const row of whole) {
     assert.equal(row.state, 'SUCCEEDED');
     assert.equal(row.outcome, 'flipped');
@@ -75,6 +76,7 @@ test('the version-info table is newest first, and its pages join', async () => {
     assert.match(row.segments[0].sha256, /^[0-9a-f]{64}$/);
     assert.equal(row.bytes, row.segments[0].bytes);
     assert.deepEqual(row.definition, THINGS);
+    assert.equal(`everline ${row.builder}`, release);
     assert.equal(row.sources[0].name, 'things');
   }
 });

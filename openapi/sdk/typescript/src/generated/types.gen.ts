@@ -172,6 +172,10 @@ export type Version = {
     definition?: {
         [key: string]: unknown;
     };
+    /**
+     * The release of everline that built it; absent of versions before it was kept
+     */
+    builder?: string;
     sources?: Array<{
         [key: string]: unknown;
     }>;
