@@ -8,7 +8,10 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SECOND UINT64_C(1000000000)
 #define COLUMNS_MAX 200
@@ -60,12 +63,59 @@ static void in_a_narrow_window_bar_and_rate_give_way_and_no_line_breaks(void **s
     }
 }
 
+static uint64_t now_ns;
+
+uint64_t __wrap_clock_steady_ns(void);
+uint64_t __wrap_clock_steady_ns(void)
+{
+    return now_ns;
+}
+
+/* What is told on stderr, which is a file, while 1000 rows a second are prepared for so long. */
+static void tell(char *out, size_t size, unsigned seconds)
+{
+    char path[] = "/tmp/everline-progress-XXXXXX";
+    int file = mkstemp(path), before = dup(STDERR_FILENO);
+    struct progress_view v;
+
+    assert_true(file >= 0 && before >= 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(dup2(file, STDERR_FILENO), STDERR_FILENO);
+    now_ns = 0;
+    progress_view_init(&v, "flights");
+    for (unsigned ms = 0; ms <= seconds * 1000; ms += 100) {
+        now_ns = ms * (SECOND / 1000);
+        progress_view_tell(VIEW.phase, ms, 20000, &v);
+    }
+    progress_view_end(&v);
+    assert_int_equal(dup2(before, STDERR_FILENO), STDERR_FILENO);
+    ssize_t len = pread(file, out, size - 1, 0);
+    assert_true(len >= 0);
+    out[len] = '\0';
+    close(before);
+    close(file);
+}
+
+static void where_there_is_no_terminal_a_line_is_told_every_three_seconds(void **state)
+{
+    char told[4096];
+
+    (void)state;
+    tell(told, sizeof told, 2);
+    assert_string_equal(told, "");
+    tell(told, sizeof told, 10);
+    assert_string_equal(told, "flights: preparing, 3000 rows, 1000 rows/s, 18s left\n"
+                              "flights: preparing, 6000 rows, 1000 rows/s, 15s left\n"
+                              "flights: preparing, 9000 rows, 1000 rows/s, 12s left\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_has_phase_rows_rate_and_the_time_that_is_left),
         cmocka_unit_test(what_is_not_known_is_not_said),
         cmocka_unit_test(in_a_narrow_window_bar_and_rate_give_way_and_no_line_breaks),
+        cmocka_unit_test(where_there_is_no_terminal_a_line_is_told_every_three_seconds),
     };
 
     return cmocka_run_group_tests_name("base_progress", tests, NULL, NULL);

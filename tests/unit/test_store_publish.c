@@ -212,6 +212,64 @@ static void the_same_bytes_as_a_quarantined_version_are_held(void **state)
     assert_int_equal(kit_current(kit, "things"), 4);
 }
 
+static void the_same_bytes_as_another_kept_version_flip(void **state)
+{
+    struct kit *kit = *state;
+
+    kit_publish(kit, KIT_THINGS, "red");
+    kit_publish(kit, KIT_THINGS, "blue");
+    assert_int_equal(kit_publish(kit, KIT_THINGS, "red"), STORE_FLIPPED);
+    assert_int_equal(kit_current(kit, "things"), 3);
+    assert_true(kit_state_is(kit, 1, "SUCCEEDED"));
+    assert_int_equal(segments(kit), 2);
+}
+
+/* The gate of a version, as its row has it. */
+static json_t *gate_of(struct kit *kit, uint64_t version)
+{
+    json_t *row = NULL;
+
+    kit_ok(store_version_get(&row, kit->store, "acme", "things", version));
+    json_t *gate = json_incref(json_array_get(json_object_get(row, "gates"), 0));
+    assert_non_null(gate);
+    json_decref(row);
+    return gate;
+}
+
+static enum store_outcome publish_measured(struct kit *kit, struct store_lease *lease,
+                                           struct store_build *b, int rows)
+{
+    json_t *report =
+        json_pack("{s:{s:i}, s:[{s:s, s:s, s:i, s:f}]}", "rows", "accepted", rows, "gates", "name",
+                  "drift", "metric", "count(*)", "value", rows, "max_change_ratio", 0.2);
+
+    store_build_set_report(b, report);
+    enum store_outcome outcome = kit_finish(kit, lease, b);
+    json_decref(report);
+    return outcome;
+}
+
+static void gates_are_judged_against_what_is_current_when_it_would_flip(void **state)
+{
+    struct kit *kit = *state;
+    struct store_lease lease;
+    const int rows[] = {100, 110};
+
+    for (size_t i = 0; i < 2; i++) {
+        kit_lease(&lease, kit, "things");
+        struct store_build *b = kit_build(kit, &lease, KIT_THINGS, i ? "blue" : "red");
+        assert_int_equal(publish_measured(kit, &lease, b, rows[i]), STORE_FLIPPED);
+    }
+    kit_lease(&lease, kit, "things");
+    struct store_build *b = kit_build(kit, &lease, KIT_THINGS, "green");
+    roll_back(kit, 2); /* 125 is near to 110, and not to 100 */
+    assert_int_equal(publish_measured(kit, &lease, b, 125), STORE_HELD_BACK);
+    json_t *gate = gate_of(kit, 3);
+    assert_int_equal(json_integer_value(json_object_get(gate, "previous")), 100);
+    assert_string_equal(json_string_value(json_object_get(gate, "state")), "held");
+    json_decref(gate);
+}
+
 static void a_fenced_lease_publishes_nothing(void **state)
 {
     struct kit *kit = *state;
@@ -391,6 +449,8 @@ int main(void)
         TEST(a_build_older_than_the_current_version_is_superseded),
         TEST(a_job_leased_before_a_rollback_is_held),
         TEST(the_same_bytes_as_a_quarantined_version_are_held),
+        TEST(the_same_bytes_as_another_kept_version_flip),
+        TEST(gates_are_judged_against_what_is_current_when_it_would_flip),
         TEST(a_fenced_lease_publishes_nothing),
         TEST(a_lease_that_ran_out_leaves_no_version_in_progress),
         TEST(a_fenced_lease_seals_and_begins_nothing),
