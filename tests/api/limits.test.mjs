@@ -1,11 +1,11 @@
 // A tenant's SQL reaches nothing but its sources, and is stopped by the limits of the worker, with a
 // reason and one attempt; nobody else notices.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Data } from '../kit/everline.mjs';
-import { buildDir, until } from '../kit/process.mjs';
+import { buildDir, buildersOf, until } from '../kit/process.mjs';
 import { csv, THINGS, things } from '../kit/samples.mjs';
 
 const sanitized = !/^EVERLINE_SANITIZE:\w+=$/m.test(readFileSync(join(buildDir, 'CMakeCache.txt'), 'utf8'));
@@ -83,6 +83,10 @@ const REFUSED = {
   'a regular expression': ["SELECT id, regexp_replace('aaa', '((a{1,100}){1,100}){1,100}b', 'x') AS colour FROM things", /^SQL_RUNTIME$/],
 };
 
+/** Those that any thread of a process has made. */
+const childrenOf = (pid) => readdirSync(`/proc/${pid}/task`)
+  .flatMap((thread) => readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number));
+
 async function stopped(t, limits, cases) {
   const server = await data.serve('--config', data.file('limits.conf', `${LIMITS}${limits}`));
   t.after(() => server.stop());
@@ -107,6 +111,28 @@ test('what outgrows memory or disk is stopped, and the next job runs', async (t)
     ...(sanitized ? [] : Object.entries(LARGE))]); /* sanitizers may use gigabytes, and take long for them */
   const good = await ended(server, await ingest(server, "SELECT id, regexp_matches(repeat('a', 100000), '(a*)*b')::VARCHAR AS colour FROM things"));
   assert.equal(good.state, 'succeeded', JSON.stringify(good.error));
+});
+
+test('the process that runs a tenant\'s SQL is niced, gains no privileges, leaves no core and never has the catalog', async (t) => {
+  const server = await data.serve();
+  t.after(() => server.stop());
+  const job = await ingest(server, ENDLESS.recursion);
+  const proc = (pid, name) => readFileSync(`/proc/${pid}/${name}`, 'utf8');
+  await until('it is at it', async () => (await get(server, job)).progress?.phase === 'preparing');
+  const [[worker, child], ...others] = childrenOf(server.process.pid).flatMap((pid) => buildersOf(pid).map((builder) => [pid, builder]));
+  assert.deepEqual(others, []);
+  assert.equal(proc(child, 'stat').split(') ')[1].split(' ')[16], '10', 'nice');
+  assert.match(proc(child, 'status'), /^NoNewPrivs:\s1$/m);
+  assert.match(proc(child, 'limits'), /^Max core file size +0 +0 /m);
+  const open = (pid) => readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+  assert.ok(open(worker).some((path) => path.endsWith('/catalog.mdb')), 'its parent has');
+  assert.deepEqual(open(child).filter((path) => path.startsWith(data.directory) && !/\/(build|spool)\//.test(path)), []);
+  assert.doesNotMatch(proc(child, 'maps'), /catalog/);
+  const builds = readdirSync(join(data.directory, 'build'));
+  assert.equal(builds.length, 1);
+  assert.equal(statSync(join(data.directory, 'build', builds[0])).mode & 0o777, 0o700);
+  await server.post(`/v1/jobs/${job}/cancel`, token);
+  assert.equal((await ended(server, job)).state, 'canceled');
 });
 
 test('a job whose SQL never answers is cancelled at once', async (t) => {

@@ -1,10 +1,14 @@
 /* How a child is told its task, and how it ends. */
 #include "ingest_kit.h"
 
+#include "ingest/confine.h"
 #include "ingest/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/landlock.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #define KEY "\x01not\0hex\xff, and long enough that freeing it leaves its end as it was"
@@ -239,6 +243,40 @@ static void a_path_that_is_no_text_is_refused(void **state)
     kit_fails(task_add_file(&kit->task, 0, path, "b.csv"), "SOURCE_FILE", "", NULL);
 }
 
+static bool may_open(const struct kit *kit, const char *name, int flags)
+{
+    char path[FS_PATH_MAX];
+    if (fs_path(path, "%s/%s", kit->dir, name))
+        return false;
+    int fd = open(path, flags | O_CLOEXEC, 0600);
+    return fd >= 0 && close(fd) == 0;
+}
+
+static void a_child_sees_no_file_but_its_own(void **state)
+{
+    struct kit *kit = *state;
+    int status = -1;
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) < 1)
+        skip(); /* this kernel has no such wall */
+    define(kit);
+    kit_write(kit, "others.csv", "id\n2\n");
+    kit_path(kit->task.directory, kit, "build");
+    kit_ok(fs_mkdir(kit->task.directory, 0700));
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        confine_files(&kit->task);
+        _exit(!may_open(kit, "a.csv", O_RDONLY) << 0 | may_open(kit, "a.csv", O_WRONLY) << 1 |
+              may_open(kit, "others.csv", O_RDONLY) << 2 |
+              may_open(kit, "new.csv", O_WRONLY | O_CREAT) << 3 |
+              !may_open(kit, "build/x.mdb", O_RDWR | O_CREAT) << 4 |
+              (open("/etc/passwd", O_RDONLY | O_CLOEXEC) >= 0) << 5);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +289,7 @@ int main(int argc, char **argv)
         kit_test(a_task_that_is_cut_off_is_refused),
         kit_test(without_memory_a_task_is_not_sent_rather_than_with_fewer_files),
         kit_test(a_path_that_is_no_text_is_refused),
+        kit_test(a_child_sees_no_file_but_its_own),
     };
     if (argc == 2 && !strcmp(argv[1], child_mode_word(CHILD_CHECK)))
         return linger();
