@@ -55,7 +55,7 @@ test('a running server serves what was ingested', async () => {
 
 test('a rollback is served when its answer arrives, and leaves its version quarantined', async () => {
   const name = await dataset('back', 3);
-  const reply = await move(name, 'rollback', { reason: 'bad batch', from: 3 });
+  const reply = await move(name, 'rollback', { reason: 'bad batch', from: 3, to: null });
   assert.equal(reply.status, 200, reply.text);
   assert.equal(reply.json.dataset, name);
   assert.equal(reply.json.current, 2);
@@ -72,7 +72,8 @@ test('a rollback is served when its answer arrives, and leaves its version quara
 
 test('a rollback that does not say what it leaves is 428 and changes nothing', async () => {
   const name = await dataset('unsaid', 2);
-  assertProblem(await move(name, 'rollback', { reason: 'x' }), 428, 'FROM_REQUIRED');
+  for (const body of [{ reason: 'x' }, { reason: 'x', from: null, to: null }]) /* null and absent mean the same */
+    assertProblem(await move(name, 'rollback', body), 428, 'FROM_REQUIRED');
   assert.equal(await served(server, name), 2);
 });
 

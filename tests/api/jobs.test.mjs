@@ -239,6 +239,9 @@ test('so is one that builds its segment, and one that waits for a server that do
     for (const phase of ['building', 'warming']) {
       const { job: id } = (await ingest('large', csv(things(3)), { headers: CSV })).json;
       await until(`it is ${phase}`, async () => (await job(id)).progress?.phase === phase);
+      const [{ version, state }] = await data.versions('large');
+      assert.equal(state, 'IN_PROGRESS');
+      assertProblem(await server.get(`/v1/datasets/large/records/x?version=${version}`, token), 404, 'UNKNOWN_VERSION');
       const start = performance.now();
       await cancel(id);
       const row = await ended(id);

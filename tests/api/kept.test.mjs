@@ -1,5 +1,6 @@
 // Kept versions: read by number or by moment, opened on demand; retired by count or by hand.
 import assert from 'node:assert/strict';
+import { statSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { ALL_SCOPES, assertProblem, Data } from '../kit/everline.mjs';
 import { filesBelow } from '../kit/files.mjs';
@@ -84,7 +85,9 @@ test('what was served at a moment', async () => {
 });
 
 test('the files of retired versions are gone, and the rest verifies', async () => {
-  assert.equal([...filesBelow(join(data.directory, 'segments'))].length, 4);
+  const files = [...filesBelow(join(data.directory, 'segments'))];
+  assert.equal(files.length, 4);
+  for (const path of files) assert.equal(statSync(path).mode & 0o777, 0o440, path);
   assert.equal((await data.cli(['verify', '--deep'])).code, 0);
 });
 

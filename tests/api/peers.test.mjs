@@ -18,9 +18,9 @@ before(async () => {
 after(() => server?.stop());
 
 /** A connection from an address; `state` becomes open once it is answered, or closed. */
-function connect(localAddress) {
+function connect(localAddress, port = server.port) {
   const link = { received: '', state: 'new' };
-  link.socket = net.connect({ host: '127.0.0.1', port: server.port, localAddress });
+  link.socket = net.connect({ host: '127.0.0.1', port, localAddress });
   link.socket.setEncoding('latin1').on('data', (text) => { link.received += text; if (/\}$/.test(link.received)) link.state = 'open'; })
     .on('error', () => {}).on('close', () => { link.state = 'closed'; });
   link.socket.write(LIVEZ);
@@ -50,6 +50,24 @@ test('an address has as many connections as it may, others are not touched', asy
   });
   for (const link of [...links, other]) link.socket.destroy();
   await until('the log tells of it', () => server.log.includes('"event":"connections_per_address"'));
+});
+
+test('there are as many connections as there may be, and who comes then waits for one that ends', async (t) => {
+  const MOST = 6, other = await data.serve('--connections', String(MOST), '--workers', '1');
+  t.after(() => other.stop('SIGKILL'));
+  const links = Array.from({ length: 3 * MOST }, () => connect('127.0.0.3', other.port));
+  const open = () => links.filter(({ state }) => state === 'open');
+  for (let served = MOST; served <= links.length; served += MOST) {
+    await until('those that may be are answered', () => open().length >= MOST);
+    const [first] = open();
+    first.state = 'new';
+    first.socket.write(LIVEZ);
+    await until('it is answered again', () => first.state === 'open');
+    assert.equal(open().length, MOST);
+    for (const link of open()) link.socket.destroy();
+    await until('they are closed', () => links.filter(({ state }) => state === 'closed').length === served);
+  }
+  assert.equal(await other.stop(), 0);
 });
 
 test('a trusted proxy has any number of connections', async () => {
