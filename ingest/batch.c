@@ -1,6 +1,5 @@
 #include "ingest/batch.h"
 
-#include "base/utf8.h"
 #include "ingest/job.h"
 
 #include <glob.h>
@@ -93,32 +92,14 @@ enum st batch_add_source(struct task *t, const char *argument)
     return st;
 }
 
-/* They go to the child as JSON, and into the version's row. */
-static enum st check_names(const struct task_source *s)
-{
-    for (size_t i = 0; i < s->file_count; i++) {
-        const struct task_file *f = &s->files[i];
-        if (!utf8_is_valid(f->path, strlen(f->path)) || !utf8_is_valid(f->label, strlen(f->label)))
-            return st_hint(st_fail(ST_INVALID, "SOURCE_FILE",
-                                   "%s: its name, or that of its directory, is not UTF-8",
-                                   f->label),
-                           "rename it");
-    }
-    return ST_OK;
-}
-
 enum st batch_check_sources(const struct task *t)
 {
-    enum st st = ST_OK;
-
-    for (size_t i = 0; !st && i < t->definition->source_count; i++) {
-        const char *name = t->definition->sources[i].name;
+    for (size_t i = 0; i < t->definition->source_count; i++)
         if (t->sources[i].file_count == 0)
-            return st_hint(st_fail(ST_INVALID, "MISSING_SOURCE", "source \"%s\" has no file", name),
-                           "add --source %s=PATH", name);
-        st = check_names(&t->sources[i]);
-    }
-    return st;
+            return st_hint(st_fail(ST_INVALID, "MISSING_SOURCE", "source \"%s\" has no file",
+                                   t->definition->sources[i].name),
+                           "add --source %s=PATH", t->definition->sources[i].name);
+    return ST_OK;
 }
 
 /* ---- the job ---- */

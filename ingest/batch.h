@@ -26,8 +26,7 @@ enum st batch_define(struct task *t, struct store *s, const char *tenant,
 /* Adds the files of one --source argument, "[NAME=]PATH-OR-GLOB". */
 enum st batch_add_source(struct task *t, const char *argument) ST_MUST_USE;
 
-/* Every declared source has a file: ST_INVALID, code MISSING_SOURCE; and each of them a name that
- * can be told: SOURCE_FILE. */
+/* Every declared source has a file: ST_INVALID, code MISSING_SOURCE. */
 enum st batch_check_sources(const struct task *t) ST_MUST_USE;
 
 /* Enqueues, leases, binds, builds, seals and publishes. A failure after the row was made leaves it

@@ -68,7 +68,7 @@ test('a file whose name is not UTF-8 is not left out without a word', async () =
   const one = data.file('latin-1.csv', csv(things(10)));
   writeFileSync(Buffer.concat([Buffer.from(one.slice(0, -5)), Buffer.of(0xe9), Buffer.from('.csv')]), csv(things(12).slice(10)));
   const result = await data.ingestCli('things', { things: one.replace('1.csv', '*') });
-  await assertNothingChanged(result, /not UTF-8/, { dataset: 'things', rowsLeft: 0 });
+  await assertNothingChanged(result, /must be UTF-8/, { dataset: 'things', rowsLeft: 0 });
 });
 
 test('a source that the definition does not have', async () => {
