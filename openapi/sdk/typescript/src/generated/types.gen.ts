@@ -212,9 +212,7 @@ export type Version = {
         temporary_bytes?: number;
     };
     outcome: string | null;
-    error: {
-        [key: string]: unknown;
-    } | null;
+    error: Failure;
 };
 
 export type VersionList = {
@@ -631,9 +629,7 @@ export type Job = {
     } | null;
     version: number | null;
     outcome: string | null;
-    error: {
-        [key: string]: unknown;
-    } | null;
+    error: Failure;
     timeline: Array<{
         phase: string;
         ms: number;
@@ -727,12 +723,30 @@ export type Health = {
     catalog?: 'ok' | 'damaged';
 };
 
+/**
+ * Which failure it is; a code keeps its meaning. `x-everline-codes` has all that this release knows, with where it comes (a status of HTTP: in a Problem of that status; job: in the `error` of a job, of the version that it built and of the webhook that tells of it; readyz: in the `reasons` there; list: the `problem` of a listed dataset or tenant; rejects: the `rule` of rejected records), what it means and what to do. A later release may have more: take one that you do not know by the status of the answer, or by the state of the job.
+ */
+export type Code = string;
+
+export type Failure = {
+    code: Code;
+    message: string;
+    /**
+     * Where: FILE:LINE:COLUMN, or a pointer into the definition; can be empty
+     */
+    place?: string;
+    /**
+     * How it is mended; can be empty
+     */
+    hint?: string;
+} | null;
+
 export type Problem = {
     type: string;
     title: string;
     status: number;
     detail: string;
-    code: string;
+    code: Code;
     hint?: string;
     request_id: string;
     errors?: Array<{
