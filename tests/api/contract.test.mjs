@@ -178,3 +178,14 @@ test('an answer that the contract does not have is noticed', () => {
   assert.notDeepEqual(faults(right, { headers: { ...headers, 'everline-version': 'one' } }), []);
   assert.notDeepEqual(contract.faults('GET', '/v1/nothing', { status: 200, headers, text: '{}' }), []);
 });
+
+test('a code that the contract does not explain is noticed, in a problem and in the error of a job', () => {
+  const problem = (code) => contract.faults('GET', '/v1/datasets/none', { status: 404, headers: { 'content-type': 'application/problem+json' },
+    text: JSON.stringify({ type: 'about:blank', title: 'Not found', status: 404, detail: '', code, request_id: 'r' }) });
+  const job = contract.operation('GET', '/v1/jobs/job-1').responses['200'].content['application/json'].example;
+  const failed = (code) => contract.faults('GET', '/v1/jobs/job-1', { status: 200, headers: { 'content-type': 'application/json' },
+    text: JSON.stringify({ ...job, state: 'failed', error: { code, message: '', place: '', hint: '' } }) });
+  assert.deepEqual([problem('UNKNOWN_DATASET'), failed('CSV_HEADER')], [[], []]);
+  assert.deepEqual(problem('UNKNOWN_DATASETS'), ['/code "UNKNOWN_DATASETS" is not in x-everline-codes']);
+  assert.deepEqual(failed('toString'), ['/error/code "toString" is not in x-everline-codes']);
+});

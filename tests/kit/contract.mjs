@@ -22,12 +22,19 @@ function closed(node) {
   return copy;
 }
 
+/** Of a code, which is a string without an enum: is it one that the contract explains? */
+function isListed(codes, value) {
+  isListed.errors = [{ message: `"${value}" is not in x-everline-codes`, params: {} }];
+  return Object.hasOwn(codes, value);
+}
+
 export class Contract {
   constructor(document = readContract()) {
     this.document = closed(document);
     this.ajv = new Ajv({ strict: false, allErrors: true });
     this.ajv.addFormat('date-time', DATE_TIME);
     this.ajv.addFormat('date', /^\d{4}-\d{2}-\d{2}$/);
+    this.ajv.addKeyword({ keyword: 'x-everline-codes', type: 'string', errors: true, validate: isListed });
     this.ajv.addSchema(this.document, 'contract');
     this.operations = Object.entries(this.document.paths).flatMap(([path, item]) =>
       ['get', 'put', 'post', 'delete', 'patch'].filter((method) => item[method]).map((method) => ({
