@@ -63,3 +63,21 @@ test('a person sees the example of the contract, and on a phone the list of oper
     await browser.close();
   }
 });
+
+test('who has a code finds at /docs what it means', async () => {
+  const { info, components } = (await server.get('/openapi.json')).json;
+  for (const [code, said] of Object.entries(components.schemas.Code['x-everline-codes'])) {
+    const at = said.indexOf(': ');
+    assert.ok(info.description.includes(`\n| \`${code}\` | ${said.slice(0, at)} | ${said.slice(at + 2)} |\n`), code);
+  }
+  const browser = new Browser();
+  try {
+    const page = await browser.page();
+    await page.go(`${server.url}/docs`);
+    await page.waitFor('the list names the codes', new Function(`${all}; return all('.nav-bar-h1').some((one) => one.textContent.includes('Codes of failures') && one.checkVisibility());`));
+    await page.waitFor('the table has rows', new Function(`${all}; return all('tr').some((one) => /HEAD_MOVED\\s+412\\s+the dataset is not as/.test(one.textContent) && one.checkVisibility());`));
+    assert.deepEqual([page.complaints, page.elsewhere(server.url)], [[], []]);
+  } finally {
+    await browser.close();
+  }
+});
