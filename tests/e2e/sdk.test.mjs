@@ -70,9 +70,10 @@ test('there is a function for every operation of the contract', () => {
 });
 
 test('the first example: lookups, an error as a value, pages, dimensions', async () => {
-  const [found, wrong, ...cells] = await example(0);
+  const [found, wrong, meaning, ...cells] = await example(0);
   assert.match(found, /^match \{ eligible: (true|false), program: '[\w ]+', state: 'Alabama' \}$/);
   assert.equal(wrong, '404 UNKNOWN_DATASET');
+  assert.match(meaning, /^404: there is no dataset of that name/);
   assert.equal(cells.pop(), '1');
   const token = await data.token();
   const all = (await server.get('/v1/datasets/lifeline/rollups/by_program', token)).json.items;

@@ -1,6 +1,7 @@
 import { createClient, createConfig, type Client } from './generated/client/index.js';
 
 export * from './generated/index.js';
+export * from './generated/codes.gen.js';
 export type { Client } from './generated/client/index.js';
 
 /** A client of one server. `token`: a JWT, or what gives one whenever a request needs it. */
