@@ -14,6 +14,7 @@ export const codes = {
     "CANDIDATE_REFUSED": "job: a server could not open the new version, which is not served; the message says why",
     "CATALOG_BUSY": "503, job: something else writes to the catalog; nothing was changed: try again after Retry-After",
     "CATALOG_DAMAGED": "readyz, list, job: what the catalog says of it is damaged; the operator runs everline catalog rebuild",
+    "CATALOG_OLD": "job: the catalog is an earlier copy, without what was done since; the operator runs everline catalog rebuild",
     "CELL_DAMAGED": "job: a stored cell of a rollup is not what was written; the operator runs everline verify --deep",
     "CHECK_FAILED": "job: a check of the definition did not hold, and nothing was published; mend the data or the check",
     "CHECK_TIMEOUT": "503: the SQL of the definition could not be checked in time; is much computed before there are rows?",
