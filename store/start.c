@@ -53,21 +53,23 @@ void start_remember(struct catalog_txn *t, const struct store_job_request *reque
 /* ---- who starts by itself ---- */
 
 /* [{"source","path"}] of the schedule's {"source": path or [path]}. */
-static json_t *listed_sources(const json_t *document)
+static enum st listed_sources(json_t **out, const json_t *document)
 {
     json_t *given = json_object_get(json_object_get(document, "schedule"), "sources"), *value;
-    json_t *list = json_array();
+    json_t *list = *out = json_array();
+    bool full = list != NULL;
     const char *name;
 
     json_object_foreach(given, name, value)
     {
         size_t count = json_is_array(value) ? json_array_size(value) : 1;
-        for (size_t i = 0; i < count; i++)
-            json_array_append_new(
-                list, json_pack("{s:s, s:O}", "source", name, "path",
-                                json_is_array(value) ? json_array_get(value, i) : value));
+        for (size_t i = 0; full && i < count; i++)
+            full =
+                json_array_append_new(
+                    list, json_pack("{s:s, s:O}", "source", name, "path",
+                                    json_is_array(value) ? json_array_get(value, i) : value)) == 0;
     }
-    return list;
+    return full ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
 }
 
 /* A schedule begins when the definition was put, and goes on from what was started last. */
@@ -108,11 +110,11 @@ static enum st add(struct store_starters *list, struct catalog_txn *t, const cha
     if (d->source_count == 1)
         snprintf(s->source, sizeof s->source, "%s", d->sources[0].name);
     if (d->scheduled) {
-        s->sources = listed_sources(d->document);
+        st = listed_sources(&s->sources, d->document);
         s->due_us = due_after(t, s, stored);
     }
     store_definition_free(d);
-    return ST_OK;
+    return st;
 }
 
 static enum st load(struct store_starters *list, struct store *s)

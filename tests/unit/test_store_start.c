@@ -1,4 +1,5 @@
 /* Ingests that start by themselves: each start is one job, whoever looks and however often. */
+#include "json_memory_kit.h"
 #include "store_kit.h"
 
 #include "base/clock.h"
@@ -165,6 +166,26 @@ static void what_cannot_be_enqueued_is_tried_again(void **state)
     store_starters_free(&list);
 }
 
+/* Whichever allocation fails. */
+static void without_memory_no_schedule_has_fewer_files(void **state)
+{
+    struct kit *kit = *state;
+    struct store_starters list = {0};
+    bool changed;
+
+    put_dataset(kit, DAILY);
+    for (long n = 0, failed = 1; failed; n++) {
+        json_fail_after(n);
+        enum st st = store_starters_refresh(&changed, &list, kit->store);
+        failed = json_heal();
+        assert_int_equal(st, failed ? ST_NOMEM : ST_OK);
+        assert_int_equal(list.count, failed ? 0 : 1);
+        if (!failed)
+            assert_int_equal(json_array_size(list.items[0].sources), 2);
+        store_starters_free(&list);
+    }
+}
+
 static void a_batch_starts_once(void **state)
 {
     struct kit *kit = *state;
@@ -208,6 +229,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_missed_is_started_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_new_definition_begins_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_cannot_be_enqueued_is_tried_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(without_memory_no_schedule_has_fewer_files, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_batch_starts_once, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
