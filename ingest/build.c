@@ -137,8 +137,9 @@ static enum st judge_metrics(struct build *b)
     if (!b->has_judged)
         store_cell_count(&b->judged, &def->judged, b->accepted);
     json_decref(b->checks);
-    b->gates = judge_gate_values(def, &b->judged);
-    return judge_checks(&b->checks, def, &b->counts, &b->judged);
+    b->checks = NULL;
+    enum st st = judge_gate_values(&b->gates, def, &b->judged);
+    return st ? st : judge_checks(&b->checks, def, &b->counts, &b->judged);
 }
 
 /* The plan whose rows say where they come from, if there is such a one: `plan` becomes it. */

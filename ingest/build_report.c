@@ -6,15 +6,22 @@ static json_t *ledger_json(const struct build *b, struct source_ledger *all)
 {
     const struct store_definition *def = b->task->definition;
     json_t *sources = json_array();
+    bool whole = sources != NULL;
     for (size_t i = 0; i < def->source_count; i++) {
         const struct source_ledger *l = &b->sources[i];
         all->read += l->read;
         all->parsed += l->parsed;
         all->unparsable += l->unparsable;
-        json_array_append_new(sources, json_pack("{s:s, s:I, s:I, s:I, s:O*}", "name",
-                                                 def->sources[i].name, "read", (json_int_t)l->read,
-                                                 "parsed", (json_int_t)l->parsed, "unparsable",
-                                                 (json_int_t)l->unparsable, "files", l->files));
+        whole = json_array_append_new(
+                    sources,
+                    json_pack("{s:s, s:I, s:I, s:I, s:O*}", "name", def->sources[i].name, "read",
+                              (json_int_t)l->read, "parsed", (json_int_t)l->parsed, "unparsable",
+                              (json_int_t)l->unparsable, "files", l->files)) == 0 &&
+                whole;
+    }
+    if (!whole) {
+        json_decref(sources);
+        return NULL;
     }
     return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "read", (json_int_t)all->read,
                      "parsed", (json_int_t)all->parsed, "unparsable", (json_int_t)all->unparsable,

@@ -146,26 +146,38 @@ static void tell(const char *phase, uint64_t rows, uint64_t total, void *ctx)
 
 /* ---- the work ---- */
 
-static json_t *sources_json(const struct task *t)
+static enum st sources_json(json_t **out, const struct task *t)
 {
-    json_t *list = json_array();
+    json_t *list = *out = json_array();
+    bool whole = list != NULL;
 
     for (size_t i = 0; i < t->definition->source_count; i++)
-        for (size_t j = 0; j < t->sources[i].file_count; j++)
-            json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "name",
-                                                  t->definition->sources[i].name, "file",
-                                                  task_file_name(&t->sources[i].files[j]), "bytes",
-                                                  (json_int_t)t->sources[i].files[j].stamp.bytes));
-    return list;
+        for (size_t j = 0; whole && j < t->sources[i].file_count; j++)
+            whole = json_array_append_new(
+                        list, json_pack("{s:s, s:s, s:I}", "name", t->definition->sources[i].name,
+                                        "file", task_file_name(&t->sources[i].files[j]), "bytes",
+                                        (json_int_t)t->sources[i].files[j].stamp.bytes)) == 0;
+    return whole ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
 }
 
 /* The job ends with the flip: what it took until then, and the ledger. */
-static void set_job_result(const struct pulse *p, struct store_build *build, const json_t *rows)
+static enum st set_job_result(const struct pulse *p, struct store_build *build, const json_t *rows)
 {
     json_t *result = json_pack("{s:O, s:O}", "timeline", p->timeline, "rows", rows);
+    enum st st = store_build_set_job_result(build, result);
 
-    store_build_set_job_result(build, result);
     json_decref(result);
+    return st;
+}
+
+/* Also that of a failed build has a row to go to. */
+static enum st take_report(struct store_build *build, const json_t *report, enum st st)
+{
+    struct st_report first;
+
+    st_save(&first, st);
+    enum st taken = store_build_set_report(build, report);
+    return st ? st_restore(&first) : taken;
 }
 
 static enum st build(struct pulse *p, struct task *t, struct store_build *build,
@@ -178,7 +190,7 @@ static enum st build(struct pulse *p, struct task *t, struct store_build *build,
     if (!st)
         st = spawn_run(&report, CHILD_BUILD, t, progress, beat, p);
     if (report)
-        store_build_set_report(build, report);
+        st = take_report(build, report, st);
     if (!st) {
         ingest_tell(progress, "verifying", 0, 0);
         st = extend(p); /* the sync of a large file is deaf */
@@ -187,9 +199,10 @@ static enum st build(struct pulse *p, struct task *t, struct store_build *build,
         st = store_build_seal(build, TASK_SEGMENT, beat, p);
     if (!st) {
         ingest_tell(progress, "warming", 0, 0); /* by the servers; the flip is one commit */
-        set_job_result(p, build, json_object_get(report, "rows"));
-        st = store_build_publish(&r->outcome, build, r->adopt_timeout_ms, beat, p);
+        st = set_job_result(p, build, json_object_get(report, "rows"));
     }
+    if (!st)
+        st = store_build_publish(&r->outcome, build, r->adopt_timeout_ms, beat, p);
     json_decref(report);
     return st;
 }
@@ -220,8 +233,9 @@ static enum st run_leased(struct pulse *p, struct task *t)
 
     if (st)
         return st;
-    sources = sources_json(t);
-    st = store_build_begin(&started, r->store, r->lease, t->definition, sources);
+    st = sources_json(&sources, t);
+    if (!st)
+        st = store_build_begin(&started, r->store, r->lease, t->definition, sources);
     json_decref(sources);
     if (st)
         return st;

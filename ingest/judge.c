@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A metric's value as JSON, or null. */
+/* A metric's value as JSON, or null; NULL: out of memory. */
 static json_t *value_json(const struct store_rollup *r, const struct store_cell *cell,
                           size_t metric)
 {
@@ -15,13 +15,12 @@ static json_t *value_json(const struct store_rollup *r, const struct store_cell 
     if (!st)
         st = jx_parse_wide(&value, text.data, text.len);
     buf_release(&text);
-    return st ? json_null() : value;
+    return st && st != ST_NOMEM ? json_null() : value;
 }
 
-static void add_limit(json_t *entry, const char *name, bool has, double limit)
+static bool add_limit(json_t *entry, const char *name, bool has, double limit)
 {
-    if (has)
-        json_object_set_new(entry, name, json_real(limit));
+    return !has || json_object_set_new(entry, name, json_real(limit)) == 0;
 }
 
 /* What has no value is outside. */
@@ -75,16 +74,18 @@ enum st judge_checks(json_t **report, const struct store_definition *def,
         json_t *entry = json_pack("{s:s, s:s, s:s, s:s}", "name", c->name, "check", c->member,
                                   "on_fail", store_effect_name(c->effect), "state",
                                   state_of(c, counts->broken[i] > 0, too_many));
-        if (metric) {
-            json_object_set_new(entry, "value", value_json(&def->judged, cell, c->metric));
-            add_limit(entry, "min", c->limits.has_min, c->limits.min);
-            add_limit(entry, "max", c->limits.has_max, c->limits.max);
-        } else {
-            json_object_set_new(entry, "broken", json_integer((json_int_t)counts->broken[i]));
-            json_object_set_new(entry, "of", json_integer((json_int_t)counts->of[i]));
-            json_object_set_new(entry, "max_ratio", json_real(c->max_ratio));
-        }
-        if (json_array_append_new(*report, entry))
+        bool whole =
+            metric
+                ? json_object_set_new(entry, "value", value_json(&def->judged, cell, c->metric)) ==
+                          0 &&
+                      add_limit(entry, "min", c->limits.has_min, c->limits.min) &&
+                      add_limit(entry, "max", c->limits.has_max, c->limits.max)
+                : json_object_set_new(entry, "broken",
+                                      json_integer((json_int_t)counts->broken[i])) == 0 &&
+                      json_object_set_new(entry, "of", json_integer((json_int_t)counts->of[i])) ==
+                          0 &&
+                      json_object_set_new(entry, "max_ratio", json_real(c->max_ratio)) == 0;
+        if (json_array_append_new(*report, entry) || !whole)
             return st_fail(ST_NOMEM, NULL, "out of memory");
         if (!st && too_many && c->effect != STORE_EFFECT_WARN)
             st = fail_check(def, i, counts);
@@ -92,22 +93,21 @@ enum st judge_checks(json_t **report, const struct store_definition *def,
     return st;
 }
 
-json_t *judge_gate_values(const struct store_definition *def, const struct store_cell *cell)
+enum st judge_gate_values(json_t **out, const struct store_definition *def,
+                          const struct store_cell *cell)
 {
-    json_t *list = json_array(), *gates = json_object_get(def->document, "gates");
+    json_t *list = *out = json_array(), *gates = json_object_get(def->document, "gates");
     bool failed = !list;
     for (size_t i = 0; i < def->gate_count; i++) {
         const struct store_gate *g = &def->gates[i];
-        json_t *entry = json_copy(json_array_get(gates, i));
+        json_t *entry = json_deep_copy(json_array_get(gates, i)); /* json_copy may leave some out */
         json_object_del(entry, "null_rate");
         json_t *metric = NULL;
         failed = jx_parse_wide(&metric, g->text, strlen(g->text)) || failed;
-        json_object_set_new(entry, "metric", metric);
-        json_object_set_new(entry, "value", value_json(&def->judged, cell, g->metric));
+        failed = json_object_set_new(entry, "metric", metric) || failed;
+        failed = json_object_set_new(entry, "value", value_json(&def->judged, cell, g->metric)) ||
+                 failed;
         failed = json_array_append_new(list, entry) || failed;
     }
-    if (!failed)
-        return list;
-    json_decref(list);
-    return NULL;
+    return failed ? st_fail(ST_NOMEM, NULL, "out of memory") : ST_OK;
 }

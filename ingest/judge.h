@@ -18,7 +18,8 @@ enum st judge_checks(json_t **report, const struct store_definition *definition,
                      const struct judge_counts *counts, const struct store_cell *cell) ST_MUST_USE;
 
 /* The gates' values, for who judges them against the current version: the definition's objects,
- * each with its "metric" and "value". A new reference; NULL: out of memory. */
-json_t *judge_gate_values(const struct store_definition *definition, const struct store_cell *cell);
+ * each with its "metric" and "value". A new reference, to be released also after ST_NOMEM. */
+enum st judge_gate_values(json_t **out, const struct store_definition *definition,
+                          const struct store_cell *cell) ST_MUST_USE;
 
 #endif

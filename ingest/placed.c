@@ -165,18 +165,19 @@ static enum st source_columns(struct duck_statement **out, struct duck *d, const
 
 /* ---- the other statement ---- */
 
-static void change(const struct placed *p, json_t *node, bool star)
+static enum st change(const struct placed *p, json_t *node, bool star)
 {
     json_t *from = json_object_get(node, "from_table");
-    if (!*syntax_text(from, "alias"))
-        json_object_set(from, "alias", json_object_get(from, "table_name"));
-    json_object_set_new(from, "schema_name", json_string("#"));
-    json_object_set_new(from, "table_name", json_string("source"));
-    if (!star)
-        json_array_append_new(json_object_get(node, "select_list"),
-                              json_pack("{s:s, s:s, s:s, s:i, s:[s]}", "class", "COLUMN_REF",
-                                        "type", "COLUMN_REF", "alias", "", "query_location", 0,
-                                        "column_names", p->column));
+    bool named = *syntax_text(from, "alias");
+    bool whole = named || !json_object_set(from, "alias", json_object_get(from, "table_name"));
+    whole = whole && !json_object_set_new(from, "schema_name", json_string("#")) &&
+            !json_object_set_new(from, "table_name", json_string("source"));
+    if (whole && !star)
+        whole = !json_array_append_new(json_object_get(node, "select_list"),
+                                       json_pack("{s:s, s:s, s:s, s:i, s:[s]}", "class",
+                                                 "COLUMN_REF", "type", "COLUMN_REF", "alias", "",
+                                                 "query_location", 0, "column_names", p->column));
+    return whole ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
 }
 
 static enum st write_sql(struct buf *out, struct duck *d, const json_t *document)
@@ -247,8 +248,9 @@ static enum st find(struct placed *p, struct duck *d, const struct store_definit
     duck_statement_free(columns);
     if (st)
         return st;
-    change(p, node, star);
-    st = write_sql(&p->sql, d, document);
+    st = change(p, node, star);
+    if (!st)
+        st = write_sql(&p->sql, d, document);
     return st ? st : must_say(d, p->sql.data, document);
 }
 

@@ -153,39 +153,55 @@ const char *store_build_directory(const struct store_build *b)
     return b->directory;
 }
 
-/* Moves the files of the ledger's sources to a list of their own: the version's `sources`. */
-static json_t *take_files(json_t *rows)
+static bool add_file(json_t *all, json_t *name, json_t *file)
 {
-    json_t *all = json_array(), *source, *file;
+    json_t *one = json_pack("{s:O}", "name", name);
+
+    if (one && json_object_update(one, file) == 0)
+        return json_array_append_new(all, one) == 0;
+    json_decref(one);
+    return false;
+}
+
+/* Moves the files of the ledger's sources to a list of their own: the version's `sources`. */
+static bool take_files(json_t *all, json_t *rows)
+{
+    json_t *source, *file;
     size_t i, j;
 
     json_array_foreach(json_object_get(rows, "sources"), i, source)
     {
         json_array_foreach(json_object_get(source, "files"), j, file)
         {
-            json_t *one = json_pack("{s:O}", "name", json_object_get(source, "name"));
-            json_object_update(one, file);
-            json_array_append_new(all, one);
+            if (!add_file(all, json_object_get(source, "name"), file))
+                return false;
         }
         json_object_del(source, "files");
     }
-    return all;
+    return true;
 }
 
-void store_build_set_report(struct store_build *b, const json_t *report)
+enum st store_build_set_report(struct store_build *b, const json_t *report)
 {
     json_decref(b->report);
     b->report = json_deep_copy(report);
-    json_t *files = take_files(json_object_get(b->report, "rows"));
-    if (json_array_size(files))
-        json_object_set(b->report, "sources", files);
+    json_t *files = json_array();
+    bool whole = b->report && files && take_files(files, json_object_get(b->report, "rows"));
+    if (whole && json_array_size(files))
+        whole = json_object_set(b->report, "sources", files) == 0;
     json_decref(files);
+    if (whole)
+        return ST_OK;
+    json_decref(b->report);
+    b->report = NULL;
+    return st_fail(ST_NOMEM, NULL, "out of memory");
 }
 
-void store_build_set_job_result(struct store_build *b, const json_t *result)
+enum st store_build_set_job_result(struct store_build *b, const json_t *result)
 {
     json_decref(b->job_result);
     b->job_result = json_deep_copy(result);
+    return b->job_result ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
 }
 
 /* ---- publish ---- */

@@ -38,10 +38,10 @@ enum st store_build_seal(struct store_build *b, const char *file, enum st (*tick
  * "files" of its sources, with their SHA-256, become the row's own `sources` in place of those that
  * the build began with. `gates` are the definition's, each with its "metric" and "value", and are
  * judged by publish (store/gate.h). Borrowed during the call. */
-void store_build_set_report(struct store_build *b, const json_t *report);
+enum st store_build_set_report(struct store_build *b, const json_t *report) ST_MUST_USE;
 
 /* Members for the job's result, set before publish: they are there when the job has ended. */
-void store_build_set_job_result(struct store_build *b, const json_t *result);
+enum st store_build_set_job_result(struct store_build *b, const json_t *result) ST_MUST_USE;
 
 enum store_outcome {
     STORE_FLIPPED,

@@ -357,6 +357,8 @@ void queue_end(struct catalog_txn *t, const struct store_lease *lease, const cha
     json_t *job = queue_fenced_job(t, lease);
     json_t *made = json_pack("{s:I, s:s}", "version", (json_int_t)version, "outcome", outcome);
 
+    if (!made)
+        catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
     if (job) {
         store_set(t, job, "version", json_integer(0));
         add_result(t, job, result);

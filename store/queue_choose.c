@@ -310,6 +310,8 @@ enum st store_job_lease(struct store_lease *out, json_t **spec, struct store *s,
         take_turn(&t, out->tenant);
         queue_put(&t, row);
         *spec = json_deep_copy(json_object_get(row, "spec"));
+        if (!*spec)
+            catalog_fail(&t, st_fail(ST_NOMEM, NULL, "out of memory"));
     }
     json_decref(row);
     enum st st = catalog_commit(&t);

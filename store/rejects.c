@@ -22,7 +22,8 @@ void store_rejects_save(struct catalog_txn *t, const char *tenant, const char *d
         catalog_put(t, CATALOG_REJECTS, key, value);
         json_decref(value);
     }
-    json_t *counts = json_copy(rejects); /* the report stays as it is: this may be tried again */
+    /* The report stays as it is: this may be tried again. json_copy may leave members out. */
+    json_t *counts = json_deep_copy(rejects);
     store_set(t, counts, "listed", json_integer((json_int_t)json_array_size(places)));
     json_object_del(counts, "places");
     store_set(t, row, "rejects", counts);

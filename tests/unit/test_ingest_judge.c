@@ -1,6 +1,8 @@
 /* Checks, rejected rows and duplicates, from a file to the report of its build. */
 #include "ingest_kit.h"
+#include "json_memory_kit.h"
 
+#include "ingest/build_internal.h"
 #include "store/segment.h"
 
 #define VISITS(rest)                                                                               \
@@ -197,6 +199,66 @@ static void of_duplicates_the_first_or_the_last_counts(void **state)
     }
 }
 
+static void assert_value(const json_t *list, const char *metric)
+{
+    const json_t *entry = json_array_get(list, 0);
+
+    assert_int_equal(json_array_size(list), 1);
+    assert_int_equal(json_integer_value(json_object_get(entry, "value")), 3);
+    assert_int_equal(json_number_value(json_object_get(entry, "min")), 1);
+    if (metric)
+        assert_string_equal(json_string_value(json_object_get(entry, "metric")), metric);
+}
+
+/* Whichever allocation fails. */
+static void without_memory_no_metric_is_left_out(void **state)
+{
+    struct kit *kit = *state;
+    struct judge_counts counts = {0};
+    struct store_cell cell;
+    kit_define(kit, VISITS(",'checks':[{'name':'some','metric':'count(*)','min':1}],"
+                           "'gates':[{'name':'drift','metric':'count(*)','min':1}]"));
+    const struct store_definition *def = kit->task.definition;
+    store_cell_init(&cell);
+    store_cell_count(&cell, &def->judged, 3);
+    for (int gates = 0; gates < 2; gates++)
+        for (long n = 0, failed = 1; failed; n++) {
+            json_t *list = NULL;
+            json_fail_after(n);
+            enum st st = gates ? judge_gate_values(&list, def, &cell)
+                               : judge_checks(&list, def, &counts, &cell);
+            failed = json_heal();
+            assert_int_equal(st, failed ? ST_NOMEM : ST_OK);
+            if (!failed)
+                assert_value(list, gates ? "count(*)" : NULL);
+            json_decref(list);
+        }
+    store_cell_release(&cell, &def->judged);
+}
+
+/* Whichever allocation fails. */
+static void without_memory_a_report_has_all_sources_or_is_none(void **state)
+{
+    struct kit *kit = *state;
+    struct build *b = calloc(1, sizeof *b);
+    json_t *report = NULL;
+    kit_define(kit, VISITS(""));
+    kit_add(kit, 0, "v.csv", HEADER);
+    kit_add(kit, 1, "states.csv", "code\n");
+    assert_non_null(b);
+    b->task = &kit->task;
+    for (long n = 0, failed = 1; failed; n++) {
+        json_fail_after(n);
+        enum st st = build_report(&report, b, true);
+        failed = json_heal();
+        assert_int_equal(st, failed ? ST_NOMEM : ST_OK);
+    }
+    const json_t *rows = json_object_get(report, "rows");
+    assert_int_equal(json_array_size(json_object_get(rows, "sources")), 2);
+    json_decref(report);
+    free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -205,6 +267,8 @@ int main(void)
         kit_test(a_check_that_does_not_bind_is_named),
         kit_test(rows_that_cannot_be_cast_are_rejected_up_to_a_ratio),
         kit_test(of_duplicates_the_first_or_the_last_counts),
+        kit_test(without_memory_no_metric_is_left_out),
+        kit_test(without_memory_a_report_has_all_sources_or_is_none),
     };
     return cmocka_run_group_tests_name("ingest_judge", tests, NULL, NULL);
 }

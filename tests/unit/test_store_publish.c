@@ -1,5 +1,8 @@
 /* Publishing, rolling back and promoting, on a real data directory. */
+#include "json_memory_kit.h"
 #include "store_kit.h"
+
+#include "store/publish_internal.h"
 
 #include <dirent.h>
 
@@ -243,7 +246,7 @@ static enum store_outcome publish_measured(struct kit *kit, struct store_lease *
         json_pack("{s:{s:i}, s:[{s:s, s:s, s:i, s:f}]}", "rows", "accepted", rows, "gates", "name",
                   "drift", "metric", "count(*)", "value", rows, "max_change_ratio", 0.2);
 
-    store_build_set_report(b, report);
+    kit_ok(store_build_set_report(b, report));
     enum store_outcome outcome = kit_finish(kit, lease, b);
     json_decref(report);
     return outcome;
@@ -268,6 +271,34 @@ static void gates_are_judged_against_what_is_current_when_it_would_flip(void **s
     assert_int_equal(json_integer_value(json_object_get(gate, "previous")), 100);
     assert_string_equal(json_string_value(json_object_get(gate, "state")), "held");
     json_decref(gate);
+}
+
+/* Whichever allocation fails. */
+static void without_memory_a_report_is_taken_whole_or_not_at_all(void **state)
+{
+    struct kit *kit = *state;
+    struct store_lease lease;
+    json_t *report = json_pack("{s:{s:i, s:[{s:s, s:[{s:s}, {s:s}]}]}, s:[{s:s}]}", "rows",
+                               "accepted", 9, "sources", "name", "things", "files", "file", "a.csv",
+                               "file", "b.csv", "gates", "name", "drift");
+    enum st st = ST_NOMEM;
+
+    kit_lease(&lease, kit, "things");
+    struct store_build *b = kit_build(kit, &lease, KIT_THINGS, "red");
+    for (long n = 0, failed = 1; failed; n++) {
+        json_fail_after(n);
+        st = store_build_set_report(b, report);
+        failed = json_heal();
+        assert_int_equal(st, failed ? ST_NOMEM : ST_OK);
+        assert_true((b->report == NULL) == failed);
+    }
+    assert_int_equal(json_array_size(json_object_get(b->report, "gates")), 1);
+    const json_t *files = json_object_get(b->report, "sources");
+    assert_int_equal(json_array_size(files), 2);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(json_object_size(json_array_get(files, i)), 2);
+    json_decref(report);
+    store_build_free(b);
 }
 
 static void a_fenced_lease_publishes_nothing(void **state)
@@ -451,6 +482,7 @@ int main(void)
         TEST(the_same_bytes_as_a_quarantined_version_are_held),
         TEST(the_same_bytes_as_another_kept_version_flip),
         TEST(gates_are_judged_against_what_is_current_when_it_would_flip),
+        TEST(without_memory_a_report_is_taken_whole_or_not_at_all),
         TEST(a_fenced_lease_publishes_nothing),
         TEST(a_lease_that_ran_out_leaves_no_version_in_progress),
         TEST(a_fenced_lease_seals_and_begins_nothing),

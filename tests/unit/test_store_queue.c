@@ -1,4 +1,5 @@
 /* The queue: whose turn it is, what the dead leave, and what people may do. */
+#include "json_memory_kit.h"
 #include "store_kit.h"
 
 #include "base/clock.h"
@@ -619,11 +620,32 @@ static void a_damaged_job_keeps_no_other_from_being_leased(void **state)
                      ST_CORRUPT);
 }
 
+/* Whichever allocation fails. */
+static void without_memory_no_job_is_leased_without_its_document(void **state)
+{
+    struct kit *kit = *state;
+    struct store_lease lease;
+    json_t *spec = NULL;
+    enum st st = ST_NOMEM;
+    char job[STORE_JOB_ID_SIZE];
+
+    enqueue(job, kit, "acme", "a", 0);
+    for (long n = 0, failed = 1; st && failed; n++) {
+        json_fail_after(n);
+        st = store_job_lease(&lease, &spec, kit->store, NULL, STORE_LEASE_MS);
+        failed = json_heal();
+    }
+    kit_ok(st);
+    assert_non_null(spec);
+    json_decref(spec);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(without_memory_no_job_is_leased_without_its_document),
         TEST(jobs_of_a_dataset_run_one_at_a_time_and_in_order),
         TEST(a_higher_priority_goes_first_and_takes_its_dataset_along),
         TEST(tenants_take_turns_however_many_jobs_one_has),
