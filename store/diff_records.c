@@ -74,7 +74,7 @@ static enum st same_value(bool *same, struct comparison *c, const struct field_p
         store_value_json(&c->texts[0], a_type, a);
         store_value_json(&c->texts[1], b_type, b);
         *same = same_bytes(c->texts[0].data, c->texts[0].len, c->texts[1].data, c->texts[1].len);
-    } else if (a_type == STORE_VARCHAR) {
+    } else if (store_type_is_text(a_type)) {
         *same = same_bytes(a->as.text.bytes, a->as.text.len, b->as.text.bytes, b->as.text.len);
     } else if (a_type == STORE_DOUBLE) {
         *same = memcmp(&a->as.d, &b->as.d, sizeof a->as.d) == 0;
