@@ -46,7 +46,13 @@ static void describe(char out[512], const json_t *job, const char *state)
                  code ? code : "no reason");
 }
 
-static json_t *payload_of(const json_t *job, const char *state)
+static void copy(struct catalog_txn *t, json_t *data, const char *name, json_t *value)
+{
+    if (value)
+        store_set(t, data, name, json_incref(value));
+}
+
+static json_t *payload_of(struct catalog_txn *t, const json_t *job, const char *state)
 {
     static const char *const COPIED[] = {"job",     "tenant",     "dataset",  "state",
                                          "attempt", "created_at", "ended_at", "actor"};
@@ -55,10 +61,10 @@ static json_t *payload_of(const json_t *job, const char *state)
     char text[512], type[64];
 
     for (size_t i = 0; i < sizeof COPIED / sizeof COPIED[0]; i++)
-        json_object_set(data, COPIED[i], json_object_get(job, COPIED[i]));
-    json_object_set(data, "version", json_object_get(result, "version"));
-    json_object_set(data, "outcome", json_object_get(result, "outcome"));
-    json_object_set(data, "error", error ? error : json_object_get(job, "error"));
+        copy(t, data, COPIED[i], json_object_get(job, COPIED[i]));
+    copy(t, data, "version", json_object_get(result, "version"));
+    copy(t, data, "outcome", json_object_get(result, "outcome"));
+    copy(t, data, "error", error ? error : json_object_get(job, "error"));
     describe(text, job, state);
     snprintf(type, sizeof type, "job.%s", state);
     return json_pack("{s:s, s:O, s:o, s:s}", "type", type, "timestamp",
@@ -76,7 +82,7 @@ void hook_add(struct catalog_txn *t, const json_t *job)
     json_decref(row);
     if (!wanted)
         return;
-    json_t *payload = payload_of(job, state), *message = json_object();
+    json_t *payload = payload_of(t, job, state), *message = json_object();
     char *text = payload ? jx_text(payload, false) : NULL;
     snprintf(key, sizeof key, "%s/msg_%s_%lld_%s", tenant, queue_text(job, "job"),
              (long long)queue_number(job, "attempt"), state);

@@ -222,6 +222,12 @@ bool upload_all_there(struct catalog_txn *t, const char *tenant, const json_t *s
 
 /* ---- removal ---- */
 
+static void add_key(struct catalog_txn *t, json_t *list, const char *key)
+{
+    if (json_array_append_new(list, json_string(key)) != 0)
+        catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
+}
+
 /* The keys of those given up, as an array. */
 static enum st list_gone(json_t **out, struct store *s)
 {
@@ -233,7 +239,7 @@ static enum st list_gone(json_t **out, struct store *s)
     catalog_begin_read(&t, &s->catalog);
     while ((row = catalog_after(&t, CATALOG_UPLOADS, "", key))) {
         if (json_is_true(json_object_get(row, "gone")))
-            json_array_append_new(*out, json_string(key));
+            add_key(&t, *out, key);
         json_decref(row);
     }
     return catalog_end(&t);
@@ -332,7 +338,7 @@ enum st store_uploads_expire(struct store *s)
     catalog_begin_read(&t, &s->catalog);
     while ((row = catalog_after(&t, CATALOG_UPLOADS, "", key))) {
         if (is_expired(&t, row, now_us))
-            json_array_append_new(expired, json_string(key));
+            add_key(&t, expired, key);
         json_decref(row);
     }
     enum st st = catalog_end(&t);

@@ -1,4 +1,5 @@
 /* Messages for webhooks: written with the job's end, kept until they are delivered or given up. */
+#include "json_memory_kit.h"
 #include "store_kit.h"
 
 #include "base/clock.h"
@@ -99,6 +100,39 @@ static void a_message_is_there_until_it_is_delivered(void **state)
     assert_string_equal(take(&(struct store_hook){0}, kit, INT64_MAX), "");
     store_hook_release(&hook);
     store_hook_release(&again);
+}
+
+/* Whichever allocation fails. */
+static void without_memory_no_message_says_less(void **state)
+{
+    struct kit *kit = *state;
+    struct store_job_request request = {
+        .tenant = "acme", .dataset = "things", .spec = json_object(), .actor = KIT_ACTOR};
+    json_t *result = json_pack("{s:i, s:{s:s}}", "version", 7, "error", "code", "SOME_CODE"),
+           *unused = NULL;
+    char job[STORE_JOB_ID_SIZE];
+    struct store_lease lease;
+    struct store_hook hook;
+    enum st st = ST_NOMEM;
+
+    kit_ok(store_job_enqueue(job, NULL, NULL, kit->store, &request));
+    kit_ok(store_job_lease(&lease, &unused, kit->store, job, STORE_LEASE_MS));
+    for (long n = 0, failed = 1; st && failed; n++) {
+        json_fail_after(n);
+        st = store_lease_finish(kit->store, &lease, "failed", result);
+        failed = json_heal();
+    }
+    kit_ok(st);
+    assert_string_equal(take(&hook, kit, INT64_MAX - 2 * SECOND_US * 60), "acme");
+    static const char *const SAID[] = {"\"job\":",       "\"dataset\":", "\"actor\":",
+                                       "\"ended_at\":",  "\"attempt\":", "\"version\":7",
+                                       "\"SOME_CODE\"}", "\"text\":"};
+    for (size_t i = 0; i < sizeof SAID / sizeof *SAID; i++)
+        assert_non_null(strstr(hook.payload, SAID[i]));
+    store_hook_release(&hook);
+    json_decref(unused);
+    json_decref(result);
+    json_decref((json_t *)(uintptr_t)request.spec);
 }
 
 /* At once, then after what Standard Webhooks recommends, three days in all. */
@@ -202,6 +236,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_message_is_there_until_it_is_delivered, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(without_memory_no_message_says_less, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_is_tried_for_three_days_and_given_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_does_not_answer_holds_up_nobody_else, set_up,
                                         tear_down),
