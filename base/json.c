@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include "base/number.h"
 #include "base/utf8.h"
 
 #include <string.h>
@@ -142,41 +143,25 @@ enum st jx_array(json_t **out, const json_t *object, const char *pointer, const 
     return *out && !json_is_array(*out) ? wrong_type(pointer, name, "an array") : ST_OK;
 }
 
-static int add_chunk(const char *bytes, size_t len, void *ctx)
-{
-    struct buf *b = ctx;
+struct writing {
+    struct buf *buf;
+    bool in_string, canonical, escapes;
+};
 
-    buf_add(b, bytes, len);
-    return b->status ? -1 : 0;
+/* 5.0 stays a real. */
+static void add_real(struct buf *b, const char *chunk)
+{
+    char text[NUMBER_SIZE];
+
+    buf_addstr(b, number_text(text, number_read(chunk, NULL)));
+    if (!strpbrk(text, ".e"))
+        buf_addstr(b, ".0");
 }
 
-static void write_with(struct buf *b, const json_t *value, json_dump_callback_t add, size_t flags)
-{
-    if (json_dump_callback(value, add, b, flags) != 0 && !b->status)
-        b->status = ST_NOMEM;
-}
-
-void jx_write(struct buf *b, const json_t *value, bool canonical)
-{
-    write_with(b, value, add_chunk,
-               JSON_COMPACT | JSON_ENCODE_ANY | (canonical ? JSON_SORT_KEYS : 0));
-}
-
-char *jx_text(const json_t *value, bool canonical)
-{
-    struct buf b;
-
-    buf_init(&b, SIZE_MAX / 2);
-    jx_write(&b, value, canonical);
-    return buf_take(&b);
-}
-
-/* As add_chunk, with U+007F to U+009F escaped, too: terminals obey them. A chunk has whole
- * characters. */
-static int add_chunk_escaped(const char *text, size_t len, void *ctx)
+/* U+007F to U+009F are escaped: terminals obey them. */
+static void add_escaped(struct buf *b, const char *text, size_t len)
 {
     const unsigned char *c = (const unsigned char *)text;
-    struct buf *b = ctx;
     size_t done = 0;
 
     for (size_t i = 0; i < len; i++) {
@@ -189,11 +174,56 @@ static int add_chunk_escaped(const char *text, size_t len, void *ctx)
         done = i + 1;
     }
     buf_add(b, text + done, len - done);
-    return b->status ? -1 : 0;
+}
+
+/* Of jansson, which gives strings character by whole character, each between two chunks that are a
+ * quotation mark alone, and a number in one chunk, always with 17 digits if it is real. */
+static int add_chunk(const char *chunk, size_t len, void *ctx)
+{
+    struct writing *w = ctx;
+    char number[64];
+
+    if (len == 1 && chunk[0] == '"')
+        w->in_string = !w->in_string;
+    if (!w->in_string && !w->canonical && len && len < sizeof number &&
+        memchr("-0123456789", chunk[0], 11)) {
+        memcpy(number, chunk, len);
+        number[len] = '\0';
+        if (strpbrk(number, ".e"))
+            add_real(w->buf, number);
+        else
+            buf_add(w->buf, chunk, len);
+    } else if (w->escapes) {
+        add_escaped(w->buf, chunk, len);
+    } else {
+        buf_add(w->buf, chunk, len);
+    }
+    return w->buf->status ? -1 : 0;
+}
+
+static void write_with(struct writing w, const json_t *value, size_t flags)
+{
+    if (json_dump_callback(value, add_chunk, &w, flags | JSON_ENCODE_ANY) != 0 && !w.buf->status)
+        w.buf->status = ST_NOMEM;
+}
+
+void jx_write(struct buf *b, const json_t *value, bool canonical)
+{
+    write_with((struct writing){.buf = b, .canonical = canonical}, value,
+               JSON_COMPACT | (canonical ? JSON_SORT_KEYS : 0));
+}
+
+char *jx_text(const json_t *value, bool canonical)
+{
+    struct buf b;
+
+    buf_init(&b, SIZE_MAX / 2);
+    jx_write(&b, value, canonical);
+    return buf_take(&b);
 }
 
 void jx_write_pretty(struct buf *b, const json_t *value)
 {
-    write_with(b, value, add_chunk_escaped, JSON_INDENT(2) | JSON_ENCODE_ANY);
+    write_with((struct writing){.buf = b, .escapes = true}, value, JSON_INDENT(2));
     buf_addch(b, '\n');
 }

@@ -50,8 +50,8 @@ enum st jx_object(json_t **out, const json_t *object, const char *pointer,
 enum st jx_array(json_t **out, const json_t *object, const char *pointer,
                  const char *name) ST_MUST_USE;
 
-/* Appends the value: compact, and with sorted names when `canonical` (equal values, equal bytes).
- */
+/* Appends the value, compact: a real number as the shortest text that reads back. When `canonical`,
+ * with sorted names and 17 digits: equal values, equal bytes, also those that segments have. */
 void jx_write(struct buf *b, const json_t *value, bool canonical);
 /* As a new NUL-terminated string to free(), or NULL when out of memory. */
 char *jx_text(const json_t *value, bool canonical);

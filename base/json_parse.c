@@ -1,11 +1,11 @@
 #include "base/json.h"
 
 #include "base/fs.h"
+#include "base/number.h"
 #include "base/utf8.h"
 
 #include <errno.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* A parser of JSON (RFC 8259) that builds jansson's values. It takes the place of jansson's own,
@@ -197,7 +197,7 @@ static json_t *read_real(struct reader *r, const char *start)
     buf_init(&text, SIZE_MAX / 2);
     buf_add(&text, start, (size_t)(r->at - start));
     if (!text.status) {
-        double number = strtod(text.data, NULL);
+        double number = number_read(text.data, NULL);
         if (isfinite(number))
             value = json_real(number);
         else

@@ -1,10 +1,10 @@
 #include "store/value.h"
 
 #include "base/clock.h"
+#include "base/number.h"
 #include "base/word.h"
 
 #include <errno.h>
-#include <locale.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -138,32 +138,14 @@ bool value_in_decimal_range(enum store_type type, int64_t i)
 
 /* ---- to JSON ---- */
 
-static locale_t plain;
-
-static void make_plain(void)
-{
-    plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-}
-
-/* The shortest of three precisions that reads back, whatever the locale of the program. */
 static void add_double(struct buf *out, double d)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    char text[NUMBER_MAX];
+    char text[NUMBER_SIZE];
 
-    if (fabs(d) < 1e15 && d == (double)(int64_t)d) {
+    if (fabs(d) < 1e15 && d == (double)(int64_t)d)
         buf_addi64(out, (int64_t)d);
-        return;
-    }
-    pthread_once(&once, make_plain);
-    locale_t before = uselocale(plain);
-    for (int precision = 15; precision <= 17; precision++) {
-        snprintf(text, sizeof text, "%.*g", precision, d);
-        if (strtod(text, NULL) == d)
-            break;
-    }
-    uselocale(before);
-    buf_addstr(out, text);
+    else
+        buf_addstr(out, number_text(text, d));
 }
 
 static void add_date(struct buf *out, int64_t days)
@@ -300,11 +282,9 @@ static enum st parse_timestamp(int64_t *us, const char *text, size_t len)
 
 static enum st parse_double(double *out, const char *text)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     char *end;
 
-    pthread_once(&once, make_plain);
-    *out = strtod_l(text, &end, plain);
+    *out = number_read(text, &end);
     if (strspn(text, "0123456789+-.eE") != strlen(text) || end == text || *end || !isfinite(*out))
         return expected("a number");
     return ST_OK;

@@ -122,6 +122,35 @@ static void equal_values_have_equal_canonical_bytes(void **state)
     json_decref(b);
 }
 
+/* What is stored and hashed has the digits that it always had. */
+static void a_real_number_is_written_as_it_was_said(void **state)
+{
+    static const char SAID[] =
+        "{\"a\":[0.2,0.1,5.0,-0.0,1e300,2.5e-7,0.30000000000000004,"
+        "123456789012345680.0],\"0.20000000000000001\":"
+        "\"0.20000000000000001 \\\"0.20000000000000001\",\"n\":20000000000000001}";
+    json_t *json = parse(SAID), *again;
+    struct buf pretty;
+
+    (void)state;
+    char *text = jx_text(json, false), *canonical = jx_text(json, true);
+    assert_string_equal(text,
+                        "{\"a\":[0.2,0.1,5.0,-0.0,1e+300,2.5e-07,0.30000000000000004,"
+                        "1.2345678901234568e+17],\"0.20000000000000001\":"
+                        "\"0.20000000000000001 \\\"0.20000000000000001\",\"n\":20000000000000001}");
+    assert_non_null(strstr(canonical, "[0.20000000000000001,0.10000000000000001,5.0,-0.0,"));
+    again = parse(text);
+    assert_true(json_equal(json, again));
+    buf_init(&pretty, 1000);
+    jx_write_pretty(&pretty, json);
+    assert_non_null(strstr(pretty.data, "\n    0.2,\n    0.1,\n"));
+    buf_release(&pretty);
+    free(canonical);
+    free(text);
+    json_decref(again);
+    json_decref(json);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +159,7 @@ int main(void)
         cmocka_unit_test(members_are_typed_bounded_and_known),
         cmocka_unit_test(places_are_json_pointers),
         cmocka_unit_test(equal_values_have_equal_canonical_bytes),
+        cmocka_unit_test(a_real_number_is_written_as_it_was_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
