@@ -133,6 +133,13 @@ enum st api_hide_name(enum st st)
                : st;
 }
 
+enum st api_reason_in_query(enum st st)
+{
+    return st == ST_INVALID && strcmp(st_place_text(), "/reason") == 0
+               ? st_place(st, "query/reason")
+               : st;
+}
+
 enum st api_body_object(json_t **out, const struct api_request *request)
 {
     return jx_parse_object(out, request->body ? request->body : "", request->body_len);

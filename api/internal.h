@@ -172,6 +172,9 @@ enum st api_visible(const struct api_request *request) ST_MUST_USE;
 /* Makes the report of an unknown dataset the one that everybody gets: nobody learns from the text
  * whether a name is somebody else's. Returns `st`. */
 enum st api_hide_name(enum st st) ST_MUST_USE;
+/* Makes the place of a reason that is missing or none the query's, where others have a body.
+ * Returns `st`. */
+enum st api_reason_in_query(enum st st) ST_MUST_USE;
 
 /* The version that the request reads, ready to be read. When it fails with `request->pin` set, the
  * version has to be opened first, and the handler is run again. */

@@ -267,5 +267,5 @@ enum st api_op_retire_version(struct api_reply *reply, struct api_request *reque
                               .actor.reason = api_query(request, "reason")};
     enum st st = api_visible(request);
 
-    return st ? st : run_move(reply, request, s, wait, store_retire, &move);
+    return st ? st : api_reason_in_query(run_move(reply, request, s, wait, store_retire, &move));
 }

@@ -115,7 +115,7 @@ enum st api_op_delete_dataset(struct api_reply *reply, struct api_request *reque
     if (!st)
         st = api_if_head(&move.if_head, request);
     if (!st)
-        st = api_hide_name(store_dataset_delete(&sequence, s, &move));
+        st = api_reason_in_query(api_hide_name(store_dataset_delete(&sequence, s, &move)));
     if (st)
         return st;
     await(wait, request, sequence);

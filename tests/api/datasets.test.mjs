@@ -210,7 +210,8 @@ test('a dataset that is deleted is served nowhere, and its files go but those th
   assert.equal(segments(), before + 2);
 
   assertProblem(await remove('gone', { query: '' }), 400);
-  assertProblem(await remove('gone', { query: '?reason=%20' }), 400, 'REASON_REQUIRED');
+  const { errors } = assertProblem(await remove('gone', { query: '?reason=%20' }), 400, 'REASON_REQUIRED');
+  assert.equal(errors[0].pointer, 'query/reason');
   assertProblem(await remove('gone', { headers: { 'if-match': '"1"' } }), 412, 'HEAD_MOVED');
   assertProblem(await remove('gone', { who: await data.token({ scope: 'data:read versions:write' }) }), 403, 'SCOPE_MISSING');
   assertProblem(await remove('gone', { who: await data.token({ datasets: ['things'] }) }), 404, 'UNKNOWN_DATASET');

@@ -143,7 +143,8 @@ test('a failed build is no version to read', async () => {
 test('a version is retired by hand, with a reason', async () => {
   const remove = (n, query, who = token, headers = {}) =>
     server.request('DELETE', `/v1/datasets/things/versions/${n}?${query}`, { token: who, headers });
-  assertProblem(await remove(4, ''), 400, 'REASON_REQUIRED');
+  for (const query of ['', 'reason=%20'])
+    assert.deepEqual(assertProblem(await remove(4, query), 400, 'REASON_REQUIRED').errors.map(({ pointer }) => pointer), ['query/reason']);
   assertProblem(await remove(6, 'reason=x'), 409, 'NOT_ALLOWED');
   assertProblem(await remove(5, 'reason=x'), 409, 'NOT_ALLOWED');
   assertProblem(await remove(99, 'reason=x'), 404, 'UNKNOWN_VERSION');
