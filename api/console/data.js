@@ -18,7 +18,7 @@ function outcomeShown(reply, { dataset, version, outcome }) {
   return el('p', {}, toned(outcome, outcome === 'match' ? 'good' : 'warn'), ` in version ${version} of ${dataset}`, state ? toned(` (${state})`, 'bad') : null);
 }
 
-const recordColumns = (items) => Object.keys(items[0] ?? {}).map((name) => ({ head: name, cell: (item) => item[name] }));
+const recordColumns = (items) => Object.keys(items[0] ?? {}).map((name) => ({ head: name, free: true, cell: (item) => item[name] }));
 
 /** The records of one key of a series, by pages. */
 async function seriesShown(path, body, headers) {
@@ -61,7 +61,7 @@ async function showLookup(dataset) {
 const setNames = (rollup, { dimensions, time }) => [...dimensions, ...(time && rollup.time ? [rollup.time.name] : [])];
 
 const cellColumns = (items, metrics) => Object.keys(items[0] ?? {}).filter((name) => name !== 'suppressed').map((name) => ({
-  head: name, number: metrics.includes(name),
+  head: name, free: true, number: metrics.includes(name),
   cell: (item) => (item.suppressed && item[name] === null ? toned('hidden', 'dim') : metrics.includes(name) ? count(item[name]) : item[name]),
 }));
 

@@ -35,7 +35,8 @@ function duration(seconds) {
 function moment(text) {
   if (!text) return shown(null);
   const ago = duration((Date.now() - Date.parse(text)) / 1000);
-  return el('time', { datetime: text, title: text }, `${text.slice(0, 19).replace('T', ' ')} `, el('small', {}, `${ago} ago`));
+  return el('time', { datetime: text, title: text }, el('span', { class: 'whole' }, text.slice(0, 19).replace('T', ' ')), ' ',
+            el('small', { class: 'whole' }, `${ago} ago`));
 }
 
 /** A list of names and values. */
@@ -51,11 +52,14 @@ function field(id, label, control) {
 
 /* ---- tables: on a narrow screen each row is a card, so that roles are said ---- */
 
-/** A column: {head, cell(item), number}. */
+const classOf = (column) => ['number', 'whole', 'free'].filter((name) => column[name]).join(' ') || null;
+
+/** A column: {head, cell(item), number, whole, free}. Heads, numbers and what is whole stay on one line, unless they are
+ *  free: a tenant's own, of any length. All else breaks anywhere. */
 function cells(columns, item) {
-  return columns.map(({ head, cell, number }) => {
-    const value = cell(item);
-    return el('td', { role: 'cell', 'data-head': head, class: number ? 'number' : null },
+  return columns.map((column) => {
+    const { head, cell } = column, value = cell(item);
+    return el('td', { role: 'cell', 'data-head': head, class: classOf(column) },
               value instanceof Node || Array.isArray(value) ? el('div', {}, value) : shown(value));
   });
 }
@@ -63,7 +67,7 @@ function cells(columns, item) {
 /** An empty table, and its body. */
 function tableOf(caption, columns) {
   const body = el('tbody', { role: 'rowgroup' });
-  const heads = columns.map(({ head, number }) => el('th', { role: 'columnheader', scope: 'col', class: number ? 'number' : null }, head));
+  const heads = columns.map((column) => el('th', { role: 'columnheader', scope: 'col', class: classOf(column) }, column.head));
   return [el('table', { role: 'table' }, el('caption', {}, caption),
              el('thead', { role: 'rowgroup' }, el('tr', { role: 'row' }, heads)), body), body];
 }

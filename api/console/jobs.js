@@ -30,7 +30,7 @@ function jobDialog(job, verb, what, text, again) {
 const jobColumns = (dataset, again) => [
   { head: 'Job', cell: ({ job }) => job },
   ...(dataset ? [] : [{ head: 'Dataset', cell: (job) => el('a', { href: datasetHref(job.dataset, 'jobs') }, job.dataset) }]),
-  { head: 'State', cell: ({ state, cancel_requested: stops }) => toned(stops ? `${state}, to be canceled` : state, JOB_TONES[state] ?? 'warn') },
+  { head: 'State', whole: true, cell: ({ state, cancel_requested: stops }) => toned(stops ? `${state}, to be canceled` : state, JOB_TONES[state] ?? 'warn') },
   { head: 'Progress', cell: progressCell },
   { head: 'Asked for', cell: ({ created_at: at, actor }) => [moment(at), ` by ${actor}`] },
   { head: 'Attempt', number: true, cell: ({ attempt }) => attempt },

@@ -15,7 +15,7 @@ const DATASET_COLUMNS = [
   { head: 'Dataset', cell: ({ name }) => el('a', { href: datasetHref(name) }, name) },
   { head: 'Version', number: true, cell: ({ current }) => current },
   { head: 'Since', cell: ({ current_since: since }) => moment(since) },
-  { head: 'State', cell: datasetState },
+  { head: 'State', whole: true, cell: datasetState },
   { head: 'Description', cell: ({ description }) => description },
 ];
 
@@ -96,8 +96,8 @@ function lackingShown() {
 }
 
 const versionColumns = (dataset) => [
-  { head: 'Version', cell: ({ version, current }) => [String(version), current ? toned(' current', 'good') : null] },
-  { head: 'State', cell: ({ state }) => toned(state, STATE_TONES[state]) },
+  { head: 'Version', whole: true, cell: ({ version, current }) => [String(version), current ? toned(' current', 'good') : null] },
+  { head: 'State', whole: true, cell: ({ state }) => toned(state, STATE_TONES[state]) },
   { head: 'Built', cell: ({ created_at: at }) => moment(at) },
   { head: 'Records', number: true, cell: ({ rows }) => count(rows?.accepted) },
   { head: 'Left out', number: true, cell: (row) => count(leftOut(row)) },

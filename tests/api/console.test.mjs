@@ -374,6 +374,31 @@ test('too many requests, a server that stops and one that is gone are told', asy
   }
 });
 
+/* A sentence in one cell takes its room from those that break anywhere, not from the words beside it. */
+test('no state, number, time or head is broken by a sentence in the table, on any wide screen', async () => {
+  await data.ok(['tenant', 'put', 'narrow']);
+  await data.put(PLANS, { tenant: 'narrow' });
+  for (const title of ['one', 'two']) await data.ingest('plans', { plans: data.file('good.csv', csv(title)) }, { tenant: 'narrow' });
+  await data.ok(['rollback', 'plans', '--reason', 'a test'], { tenant: 'narrow' });
+  assert.equal((await data.ingestCli('plans', { plans: data.file('bad.csv', `${csv('x')}"p4`) }, { tenant: 'narrow' })).code, 1);
+  const other = await fresh('#dataset/plans/versions');
+  await enter(await data.token({ tenant: 'narrow', scope: SCOPES }), other);
+  await other.sees('FAILED', 'QUARANTINED', 'That is all.');
+  for (const width of [1280, 1100]) {
+    await other.screen({ width });
+    const heights = await other.run(() => [...document.querySelectorAll('th, td.number div, td.whole div, time .whole')]
+      .filter((one) => one.getClientRects().length).map((one) => {
+        const range = document.createRange();
+        range.selectNodeContents(one);
+        return [one.textContent, new Set([...range.getClientRects()].map(({ bottom }) => Math.round(bottom / 8))).size];
+      }));
+    assert.ok(heights.length > 20);
+    assert.deepEqual(heights.filter(([, lines]) => lines > 1), [], `${width}`);
+    assert.ok(await other.run(() => document.documentElement.scrollWidth <= innerWidth), `${width}`);
+  }
+  assertQuiet(other);
+});
+
 test('nothing that a tenant has written has run', async () => {
   assert.equal(await page.run(() => window.hacked), undefined);
   assertQuiet(page);
