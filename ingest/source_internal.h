@@ -4,6 +4,8 @@
 
 #include "ingest/source.h"
 
+#define SOURCE_LEDGER_HINT "write or transfer the files again; if it stays, it is Everline's fault"
+
 /* As the source declares it, whatever its case; NULL when it does not. */
 const struct store_column *source_declared(const struct store_source *s, const char *name);
 /* Of a CSV column: what is declared, or VARCHAR. */

@@ -266,9 +266,11 @@ enum st source_parquet_load(struct source_ledger *ledger, struct duck *d,
         return st;
     ledger->read = (uint64_t)groups;
     ledger->parsed = (uint64_t)rows;
-    return groups == rows ? ST_OK
-                          : st_fail(ST_INVALID, "LEDGER",
-                                    "the source %s has row groups of %lld rows, but %lld "
-                                    "were read",
-                                    s->name, (long long)groups, (long long)rows);
+    if (groups == rows)
+        return ST_OK;
+    return st_hint(st_fail(ST_INVALID, "LEDGER",
+                           "the source %s has row groups of %lld rows, but %lld were read: rows "
+                           "would be lost",
+                           s->name, (long long)groups, (long long)rows),
+                   SOURCE_LEDGER_HINT);
 }

@@ -264,11 +264,12 @@ static enum st check_ledger(const struct source_ledger *l, const struct store_so
 {
     if (l->read == l->parsed + l->unparsable)
         return ST_OK;
-    return st_fail(ST_INVALID, "LEDGER",
-                   "the source %s has %llu records, but %llu were parsed and %llu refused: rows "
-                   "would be lost",
-                   s->name, (unsigned long long)l->read, (unsigned long long)l->parsed,
-                   (unsigned long long)l->unparsable);
+    return st_hint(st_fail(ST_INVALID, "LEDGER",
+                           "the source %s has %llu records, but %llu were parsed and %llu refused: "
+                           "rows would be lost",
+                           s->name, (unsigned long long)l->read, (unsigned long long)l->parsed,
+                           (unsigned long long)l->unparsable),
+                   SOURCE_LEDGER_HINT);
 }
 
 enum st source_text_finish(struct source_ledger *ledger, struct source_text *t, struct duck *d,

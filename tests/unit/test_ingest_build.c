@@ -2,7 +2,9 @@
  * nothing. */
 #include "ingest_kit.h"
 
-#include "ingest/build.h"
+#include "ingest/build_internal.h"
+#include "ingest/csv.h"
+#include "ingest/duck.h"
 #include "store/segment.h"
 
 #define PEOPLE                                                                                     \
@@ -14,6 +16,10 @@
     "'metrics':{'c':'count(*)','s':'sum(n)','q':{'ratio':['count(n)','count(*)']}}}}}"
 #define THINGS                                                                                     \
     "{'name':'things','sources':{'things':{'format':'csv'}},"                                      \
+    "'prepare':'SELECT id, colour, price FROM things','key':{'fields':['id']},"                    \
+    "'record':{'colour':'VARCHAR','price':'DOUBLE'}}"
+#define PARQUET_THINGS                                                                             \
+    "{'name':'things','sources':{'things':{'format':'parquet'}},"                                  \
     "'prepare':'SELECT id, colour, price FROM things','key':{'fields':['id']},"                    \
     "'record':{'colour':'VARCHAR','price':'DOUBLE'}}"
 
@@ -513,6 +519,93 @@ static void a_phase_that_begins_is_not_said_to_be_done(void **state)
     json_decref(rows);
 }
 
+/* ---- rows that are lost on their way ---- */
+
+static const char *lost_in; /* the counting that gives one more; NULL: none */
+
+enum st __real_csv_scan_finish(struct csv_scan *s);
+enum st __wrap_csv_scan_finish(struct csv_scan *s);
+enum st __wrap_csv_scan_finish(struct csv_scan *s)
+{
+    enum st st = __real_csv_scan_finish(s);
+    s->records += lost_in && strcmp(lost_in, "scan") == 0;
+    return st;
+}
+
+enum st __real_duck_count(int64_t *out, struct duck *d, const char *what, const char *sql);
+enum st __wrap_duck_count(int64_t *out, struct duck *d, const char *what, const char *sql);
+enum st __wrap_duck_count(int64_t *out, struct duck *d, const char *what, const char *sql)
+{
+    enum st st = __real_duck_count(out, d, what, sql);
+    *out += lost_in && strcmp(lost_in, what) == 0;
+    return st;
+}
+
+static void a_row_that_is_lost_on_its_way_fails_the_batch(void **state)
+{
+    static const struct {
+        const char *counting, *says;
+        bool parquet;
+    } cases[] = {
+        {"scan", "the source things has 3 records, but 2 were parsed and 0 refused", false},
+        {"reading Parquet metadata", "row groups of 3 rows, but 2 were read", true},
+        {"counting rows", "row groups of 2 rows, but 3 were read", true},
+        {"running prepare", "prepare gave 3 rows, but 2 came out of the database", false},
+    };
+    struct kit *kit = *state;
+    json_t *rows = NULL;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char path[FS_PATH_MAX];
+        kit_define(kit, cases[i].parquet ? PARQUET_THINGS : THINGS);
+        if (cases[i].parquet)
+            kit_write_parquet(kit, "a.file",
+                              "SELECT * FROM (VALUES ('1','red',1.0::DOUBLE),('2','tea',2.5)) "
+                              "t(id, colour, price)");
+        else
+            kit_write(kit, "a.file", "id,colour,price\n1,red,1\n2,tea,2.5\n");
+        kit_path(path, kit, "a.file");
+        kit_ok(task_add_file(&kit->task, 0, path, NULL));
+        lost_in = cases[i].counting;
+        enum st st = build(&rows, kit);
+        lost_in = NULL;
+        kit_fails(st, "LEDGER", "", NULL);
+        assert_non_null(strstr(st_message(), cases[i].says));
+        kit_ok(build(&rows, kit));
+        counts(rows, "2 2 0 2 2 0 0 ");
+        json_decref(rows);
+    }
+}
+
+/* All sources together, and what came of the rows that were prepared. */
+static void counts_that_do_not_add_up_fail_the_batch(void **state)
+{
+    static const struct build WRONG[] = {
+        {.sources = {{.read = 3, .parsed = 2}}},
+        {.sources = {{.read = 3, .parsed = 3, .unparsable = 1}}},
+        {.collected.prepared = 3, .accepted = 2},
+        {.collected = {.prepared = 3, .rejected = 1}, .accepted = 2, .duplicates = 1},
+    };
+    struct build right = {.sources = {{.read = 4, .parsed = 3, .unparsable = 1}},
+                          .collected = {.prepared = 3, .rejected = 1},
+                          .accepted = 1,
+                          .duplicates = 1};
+    struct kit *kit = *state;
+    json_t *report;
+    kit_define(kit, THINGS);
+    kit_add(kit, 0, "a.csv", "id,colour,price\n");
+    right.task = &kit->task;
+    kit_ok(build_report(&report, &right, true));
+    json_decref(report);
+    for (size_t i = 0; i < sizeof WRONG / sizeof *WRONG; i++) {
+        struct build b = WRONG[i];
+        b.task = &kit->task;
+        kit_fails(build_report(&report, &b, true), "LEDGER", "", NULL);
+        json_decref(report);
+        kit_ok(build_report(&report, &b, false)); /* it failed before: it says how far it came */
+        json_decref(report);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -534,6 +627,8 @@ int main(void)
         kit_test(a_header_is_bound_before_anything_is_read),
         kit_test(parquet_is_read_with_its_own_types),
         kit_test(memory_that_is_not_enough_is_an_error),
+        kit_test(a_row_that_is_lost_on_its_way_fails_the_batch),
+        kit_test(counts_that_do_not_add_up_fail_the_batch),
     };
     return cmocka_run_group_tests_name("ingest_build", tests, NULL, NULL);
 }
