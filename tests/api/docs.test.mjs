@@ -3,10 +3,14 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Browser } from '../kit/browser.mjs';
 import { Data } from '../kit/everline.mjs';
+import { until } from '../kit/process.mjs';
 
-let server;
+let data, server;
 
-before(async () => { server = await (await Data.make('dev')).serve(); });
+before(async () => {
+  data = await Data.make('dev');
+  server = await data.serve();
+});
 after(() => server?.stop());
 
 test('the page and its script are given without a token, with a policy that lets nothing else in', async () => {
@@ -76,6 +80,45 @@ test('who has a code finds at /docs what it means', async () => {
     await page.go(`${server.url}/docs`);
     await page.waitFor('the list names the codes', new Function(`${all}; return all('.nav-bar-h1').some((one) => one.textContent.includes('Codes of failures') && one.checkVisibility());`));
     await page.waitFor('the table has rows', new Function(`${all}; return all('tr').some((one) => /HEAD_MOVED\\s+412\\s+the dataset is not as/.test(one.textContent) && one.checkVisibility());`));
+    assert.deepEqual([page.complaints, page.elsewhere(server.url)], [[], []]);
+  } finally {
+    await browser.close();
+  }
+});
+
+/** Something in the page, with what is in the shadows. */
+const inside = (body) => new Function('...args', `${all}; const seen = (selector) => all(selector).filter((one) => one.checkVisibility()); ${body}`);
+const write = (page, selector, text) => page.waitFor(`${selector} takes a text`, inside(`const [field] = seen(args[0]); if (!field) return false;
+  field.value = args[1]; for (const name of ['input', 'change', 'keyup']) field.dispatchEvent(new Event(name, { bubbles: true, composed: true })); return true;`), selector, text);
+const push = (page, text) => page.waitFor(`${text} is pressed`, inside(`const [button] = seen('button').filter((one) => one.textContent.trim() === args[0]); button?.click(); return Boolean(button);`), text);
+
+test('a person finds an operation by its words, and tries one with a token', async () => {
+  const browser = new Browser();
+  try {
+    const page = await browser.page();
+    await page.screen();
+    await page.go(`${server.url}/docs`);
+    await push(page, 'SEARCH');
+    await write(page, '#input-advanced-search-dialog', 'revo');
+    await page.waitFor('it is found', inside("const found = seen('dialog-box [data-content-id]'); return found.length === 1 && found[0].dataset.contentId === 'post-/v1/revocations';"));
+    await page.go(`${server.url}/docs#get-/v1/datasets`);
+    const listed = () => page.run(inside("return seen('.nav-bar-path').map((one) => one.textContent.trim());"));
+    await page.waitFor('all are listed', inside("return seen('.nav-bar-path').length > 40;"));
+    const has = (list, words) => list.some((text) => text.includes(words));
+    assert.ok(has(await listed(), 'Look many records up'));
+    await write(page, '#nav-bar-search', 'roll');
+    const found = await until('the others are gone', async () => { const now = await listed(); return now.length < 12 && now; });
+    assert.ok(has(found, 'rollup') && !has(found, 'Look many records up'), found.join());
+    const attempt = async (status) => {
+      await page.go(`${server.url}/docs#get-/v1/datasets`);
+      await push(page, 'TRY');
+      await page.waitFor(`it is answered with ${status}`, inside("return seen('.response-message').some((one) => one.textContent.includes(`:${args[0]} `));"), String(status));
+    };
+    await attempt(401);
+    await page.go(`${server.url}/docs#auth`);
+    await write(page, '#http-bearer-api-key-input', await data.token());
+    await push(page, 'SET');
+    await attempt(200);
     assert.deepEqual([page.complaints, page.elsewhere(server.url)], [[], []]);
   } finally {
     await browser.close();
