@@ -6,7 +6,7 @@ import http from 'node:http';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { ALL_SCOPES, assertProblem, Data } from '../kit/everline.mjs';
-import { until } from '../kit/process.mjs';
+import { everlinePath, run, until } from '../kit/process.mjs';
 import { cellsByColour, csv, PEOPLE, PERSONS, THINGS, things, totals } from '../kit/samples.mjs';
 
 const TYPES = {
@@ -214,6 +214,21 @@ test('a Parquet file that takes long holds up neither another tenant nor all of 
     for (const pid of stopped) process.kill(pid, 'SIGCONT');
   }
   assert.deepEqual((await Promise.all(slow)).map((reply) => reply.status), [200, 200]);
+});
+
+test('an export at a terminal shows how far it is, and then how much it was', async () => {
+  for (const format of ['csv', 'parquet']) {
+    const path = join(data.files, `terminal.${format}`);
+    const command = [everlinePath, 'export', 'things', '--format', format, '--output', path, '--data', data.directory, '--tenant', 'dev'];
+    const { code, stdout } = await run('script', ['-qec', command.map((word) => `'${word}'`).join(' '), '/dev/null']);
+    assert.equal(code, 0, stdout);
+    const shown = stdout.split(/[\r\n]+/).filter(Boolean).map((line) => line.replace('\x1b[K', ''));
+    assert.ok(shown.some((line) => /^things exporting +\[#* *\] \d+ rows$|^things exporting +\d+s$/.test(line)), stdout);
+    assert.equal(shown.at(-1), `things version 2: ${second.length} records in ${path}`);
+    assert.ok(existsSync(path));
+  }
+  const quiet = await run(everlinePath, ['export', 'things', '--format', 'csv', '--output', join(data.files, 'quiet.csv'), '--data', data.directory, '--tenant', 'dev']);
+  assert.deepEqual([quiet.code, quiet.stdout, quiet.stderr], [0, '', `things version 2: ${second.length} records in ${join(data.files, 'quiet.csv')}\n`]);
 });
 
 test('an export whose file is cut meanwhile has no end, and the server goes on', async () => {
