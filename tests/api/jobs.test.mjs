@@ -227,6 +227,7 @@ test('a running job is cancelled within a second, and leaves nothing', async () 
   await until('the upload is gone', () => spool().length === 0);
   assert.deepEqual(readdirSync(join(data.directory, 'build')), []);
   assert.deepEqual(newer(before), []);
+  assert.deepEqual((await data.versions('slow')).map((version) => [version.version, version.state, version.job]), [[1, 'FAILED', id]]); /* none of the one that never began */
   assertProblem(await retry((await ended((await ingest('things', csv(things(5)), { headers: CSV })).json.job)).job), 409, 'JOB_NOT_RETRIABLE');
 });
 
@@ -255,6 +256,22 @@ test('so is one that builds its segment, and one that waits for a server that do
     await deaf.stop();
   }
   assert.equal((await server.get('/v1/datasets/large', token)).json.current, null);
+});
+
+test('the progress of a job says how much is done, how fast, and how long the rest takes', async () => {
+  await data.put({ ...SLOW, name: 'large', prepare: SLOW.prepare.replace('20000000', '1000000') }, { force: true });
+  const { job: id } = (await ingest('large', csv(things(3)), { headers: CSV })).json;
+  const seen = await until('it has written some of its records', async () => {
+    const { state, progress } = await job(id);
+    assert.ok(!ENDED.includes(state), 'it ended before');
+    return progress?.phase === 'building' && progress.rows > 0 && progress;
+  });
+  const { rows, total, percent, rows_per_second: rate, seconds_left: left } = seen;
+  assert.ok(rows <= total && total === 3_000_000, JSON.stringify(seen));
+  assert.equal(percent, Math.floor(rows / total * 100));
+  assert.ok(left >= Math.floor((total - rows) / (rate + 1)) && left <= Math.floor((total - rows) / rate), JSON.stringify(seen));
+  await cancel(id);
+  await ended(id);
 });
 
 test('a job is followed by server-sent events to its end', async () => {
@@ -317,6 +334,30 @@ test('a worker that is told to stop hands its job to another one at once', async
   assert.equal(await first.stop(), 0);
 });
 
+test('a job whose worker is killed is run again, and its rows count once', async () => {
+  const own = await Data.make('dev');
+  await own.put({ ...SLOW, prepare: SLOW.prepare.replace('20000000', '200000') });
+  const [front, mine] = [await own.serve('--ingest-workers', '0'), await own.token()];
+  const { job: id } = (await front.post('/v1/datasets/slow/ingests', mine, csv(things(3)), CSV)).json;
+  const at = async () => (await front.get(`/v1/jobs/${id}`, mine)).json;
+  const one = start(ingestPath, ['worker', '--data', own.directory]);
+  await until('it builds', async () => (await at()).progress?.phase === 'building');
+  one.child.kill('SIGKILL');
+  await one.ended;
+  const other = start(ingestPath, ['worker', '--data', own.directory]);
+  const row = await until('it has ended', async () => { const now = await at(); return ENDED.includes(now.state) && now; });
+  assert.deepEqual([row.state, row.attempt], ['succeeded', 2], JSON.stringify(row));
+  const [second, first, ...more] = await own.versions('slow');
+  assert.deepEqual([first.state, first.job, second.version, more], ['FAILED', id, 2, []]);
+  const { sources, ...counts } = second.rows;
+  assert.deepEqual(counts, { read: 3, parsed: 3, unparsable: 0, prepared: 600_000, accepted: 600_000, rejected: 0, duplicates: 0 });
+  assert.equal((await own.ingest('slow', { things: own.file('things.csv', csv(things(3))) })).outcome, 'identical');
+  await until('both are counted, once', async () => (await front.get('/metrics')).text.includes('\neverline_job_rows_total{outcome="accepted"} 1200000\n'));
+  other.child.kill('SIGTERM');
+  assert.equal((await other.ended).code, 0, other.stderr);
+  assert.equal(await front.stop(), 0);
+});
+
 test('the commands: list, show, cancel, retry', async () => {
   const file = join(inbox, 'dev', 'late.csv');
   const { job: id } = (await ingest('things', { sources: [{ path: 'late.csv' }] })).json;
@@ -342,6 +383,11 @@ test('the commands: list, show, cancel, retry', async () => {
 });
 
 test('metrics tell what became of all jobs, in every server, and name nobody', async (t) => {
+  await data.put({ ...THINGS, name: 'strict', checks: [{ name: 'light', expect: 'coalesce(weight, 0) < 50', on_fail: 'reject', max_ratio: 1 }] });
+  const heavy = things(400).filter(({ weight }) => weight >= 50).length;
+  const strict = await ended((await ingest('strict', csv(things(400)), { headers: CSV })).json.job);
+  assert.equal(strict.state, 'succeeded', JSON.stringify(strict));
+  assert.equal((await data.versions('strict'))[0].rows.rejected, heavy);
   const ends = (await server.get('/v1/jobs?limit=1000', token)).json.items;
   const retried = ends.find((row) => row.attempt === 2); /* it had failed before */
   ends.push({ ...retried, state: 'failed' });
@@ -361,6 +407,8 @@ test('metrics tell what became of all jobs, in every server, and name nobody', a
     assert.equal(seen.get('everline_job_seconds_count'), ends.filter((row) => row.started_at).length);
     assert.ok(seen.get('everline_job_seconds_sum') > 0);
     assert.ok(seen.get('everline_job_rows_total{outcome="accepted"}') >= 61_000);
+    assert.ok(heavy > 0);
+    assert.equal(seen.get('everline_job_rows_total{outcome="rejected"}'), heavy);
     const current = (await one.get('/v1/datasets', token)).json.items.filter((row) => row.current).length;
     assert.equal(seen.get('everline_datasets_by_age{age="1h"}'), current);
     assert.doesNotMatch([...seen.keys()].join('\n'), /dev|things|other/);
