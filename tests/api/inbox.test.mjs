@@ -1,6 +1,6 @@
 // The watched inbox: a complete batch becomes one job, of however many servers look at it.
 import assert from 'node:assert/strict';
-import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Data } from '../kit/everline.mjs';
@@ -42,6 +42,28 @@ const jobs = async (dataset) => (await ask().get(`/v1/jobs?dataset=${dataset}`, 
 const allEnded = (dataset, count) => until(`${count} jobs of ${dataset} have ended`, async () => {
   const list = await jobs(dataset);
   return list.length >= count && list.every((job) => job.ended_at) && list;
+});
+
+/* A server looks by itself a second after anything in the catalog has changed, and each half minute: not asked for
+ * anything, and with nothing to do, it has inotify's word alone. */
+test('a batch is found when it is complete, not when everything is looked at next', async () => {
+  const own = await Data.make('dev'), place = join(tempDir('inbox'), 'dev', 'things');
+  await own.put({ ...THINGS, watch_inbox: true });
+  const lay = (batch) => {
+    mkdirSync(join(place, batch), { recursive: true });
+    writeFileSync(join(place, batch, 'x.csv'), csv(things(3)));
+    writeFileSync(join(place, batch, '_SUCCESS'), '');
+  };
+  lay('a');
+  const server = await own.serve('--inbox', dirname(dirname(place)), '--ingest-workers', '0');
+  const started = (batch) => until(`${batch} is started`, () => server.log.includes(`by inbox/${batch}`));
+  await started('a');
+  await until('nothing changes', () => Date.now() - statSync(join(own.directory, 'catalog.mdb')).mtimeMs > 1500);
+  const start = performance.now();
+  lay('b');
+  await started('b');
+  assert.ok(performance.now() - start < 20_000, `${performance.now() - start} ms`);
+  assert.equal(await server.stop(), 0);
 });
 
 test('of what lay there before, the newest batch counts', async () => {
