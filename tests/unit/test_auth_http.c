@@ -1,4 +1,5 @@
 #include "auth/http.h"
+#include "base/clock.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -81,11 +82,35 @@ static void a_name_is_not_public_when_none_of_its_addresses_may_be_asked(void **
     close(bound);
 }
 
+/* It takes the connection, and never says anything. */
+static void who_never_answers_is_given_up_at_the_time_limit(void **state)
+{
+    char url[128];
+    struct buf answer;
+    unsigned port;
+    int listener = bind_port(&port);
+
+    (void)state;
+    assert_int_equal(listen(listener, 4), 0);
+    snprintf(url, sizeof url, "http://127.0.0.1:%u/jwks.json", port);
+    buf_init(&answer, 1024);
+    struct auth_http_call call = {.url = url, .timeout_ms = 200, .stop = &NEVER, .answer = &answer};
+    uint64_t start_ns = clock_steady_ns();
+    assert_int_equal(auth_http_call(&call), ST_UNREACHABLE);
+    uint64_t ms = (clock_steady_ns() - start_ns) / 1000000;
+    assert_true(ms >= 150 && ms < 5000);
+    assert_non_null(strstr(st_message(), "timed out"));
+    assert_int_equal(call.status, 0);
+    buf_release(&answer);
+    close(listener);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_url_that_is_not_taken_is_not_asked_either),
         cmocka_unit_test(a_name_is_not_public_when_none_of_its_addresses_may_be_asked),
+        cmocka_unit_test(who_never_answers_is_given_up_at_the_time_limit),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
