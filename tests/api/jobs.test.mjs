@@ -221,7 +221,7 @@ test('a running job is cancelled within a second, and leaves nothing', async () 
   const start = performance.now();
   assert.equal((await cancel(id)).status, 202);
   const row = await ended(id);
-  assert.ok(performance.now() - start < 3000, `${performance.now() - start} ms`); /* a second, were the machine idle */
+  assert.ok(performance.now() - start < 1000, `${performance.now() - start} ms`);
   assert.equal(row.state, 'canceled');
   assert.equal(row.error.code, 'CANCELED');
   await until('the upload is gone', () => spool().length === 0);
@@ -246,7 +246,7 @@ test('so is one that builds its segment, and one that waits for a server that do
       const start = performance.now();
       await cancel(id);
       const row = await ended(id);
-      assert.ok(performance.now() - start < 3000, `${performance.now() - start} ms`);
+      assert.ok(performance.now() - start < 1000, `${performance.now() - start} ms`);
       assert.deepEqual([row.state, row.error.code], ['canceled', 'CANCELED']);
       assert.equal((await data.versions('large'))[0].state, 'FAILED');
       await until('nothing is left', () => readdirSync(join(data.directory, 'build')).length === 0 && newer(before).length === 0 && spool().length === 0);
