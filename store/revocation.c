@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "store/internal.h"
 #include "store/view_internal.h"
 
@@ -86,12 +87,14 @@ enum st store_revoke(json_t **row, struct store *s, const struct store_revocatio
     if (st)
         return st;
     make_key(key, r->tenant, kind, r->subject ? r->subject : r->token_id);
-    json_t *value = json_pack("{s:I, s:o, s:I, s:s, s:s*}", "until_s",
-                              (json_int_t)(now_us / 1000000), "revoked_at", store_time_json(now_us),
-                              "expires_s", end_s(r), "actor", actor->name, "reason", actor->reason);
+    json_t *value =
+        json_pack("{s:I, s:o, s:I, s:s}", "until_s", (json_int_t)(now_us / 1000000), "revoked_at",
+                  store_time_json(now_us), "expires_s", end_s(r), "actor", actor->name);
     catalog_begin_write(&t, &s->catalog);
-    if (!value)
+    if (actor->reason && !utf8_is_valid(actor->reason, strlen(actor->reason)))
         catalog_fail(&t, st_fail(ST_INVALID, "INVALID_VALUE", "the reason is not UTF-8"));
+    else if (actor->reason)
+        store_set(&t, value, "reason", json_string(actor->reason));
     make_room(&t, r->tenant, now_us / 1000000);
     catalog_put(&t, CATALOG_REVOCATIONS, key, value);
     catalog_next_number(&t, COUNTER);

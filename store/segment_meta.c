@@ -83,8 +83,8 @@ static json_t *metrics_json(const struct store_rollup *r)
         const char *first = AGGREGATES[m->terms[0].aggregate];
         const char *second = m->ratio ? AGGREGATES[m->terms[1].aggregate] : NULL;
 
-        failed |= json_array_append_new(
-            list, json_pack("{s:s, s:[s, s*]}", "name", m->name, "terms", first, second));
+        failed |= json_array_append_new(list, json_pack(second ? "{s:s, s:[s, s]}" : "{s:s, s:[s]}",
+                                                        "name", m->name, "terms", first, second));
     }
     return whole(list, failed);
 }

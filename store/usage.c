@@ -82,12 +82,14 @@ static void add_number(struct catalog_txn *t, json_t *row, const char *name, uin
 
 static json_t *new_row(struct catalog_txn *t, const struct store_usage *u)
 {
-    json_t *row = json_pack("{s:s, s:s*, s:s, s:s*}", "day", u->day, "dataset",
-                            u->dataset[0] ? u->dataset : NULL, "operation", u->operation, "subject",
-                            u->subject[0] ? u->subject : NULL);
+    json_t *row = json_object();
 
-    if (!row)
-        catalog_fail(t, st_fail(ST_NOMEM, NULL, "out of memory"));
+    store_set(t, row, "day", json_string(u->day));
+    if (u->dataset[0])
+        store_set(t, row, "dataset", json_string(u->dataset));
+    store_set(t, row, "operation", json_string(u->operation));
+    if (u->subject[0])
+        store_set(t, row, "subject", json_string(u->subject));
     return row;
 }
 

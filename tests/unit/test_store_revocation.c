@@ -1,5 +1,6 @@
 /* Revocations: who is out, and that there is an end to them. What a view makes of them is tested
  * over HTTP (tests/api/auth.test.mjs). */
+#include "json_memory_kit.h"
 #include "store_kit.h"
 
 #include "base/clock.h"
@@ -149,6 +150,32 @@ static void a_tenant_has_so_many_and_no_more(void **state)
     json_decref(row);
 }
 
+/* Whichever allocation fails. */
+static void without_memory_no_revocation_forgets_its_reason(void **state)
+{
+    const struct store_revocation r = {.tenant = "acme", .token_id = "one"};
+    char key[CATALOG_KEY_SIZE] = "";
+    struct kit *kit = *state;
+    json_t *row = NULL;
+    struct catalog_txn t;
+    enum st st = ST_NOMEM;
+
+    for (long n = 0, failed = 1; st && failed; n++) {
+        json_fail_after(n);
+        st = store_revoke(&row, kit->store, &r, &KIT_ACTOR);
+        failed = json_heal();
+        if (st)
+            assert_int_equal(st, ST_NOMEM);
+    }
+    kit_ok(st);
+    json_decref(row);
+    catalog_begin_read(&t, &kit->store->catalog);
+    row = catalog_after(&t, CATALOG_REVOCATIONS, "", key);
+    kit_ok(catalog_end(&t));
+    assert_string_equal(json_string_value(json_object_get(row, "reason")), "a test");
+    json_decref(row);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -157,6 +184,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_subject_is_out_with_what_was_issued_until_then, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(it_says_what_is_revoked_and_until_a_time_to_come, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(without_memory_no_revocation_forgets_its_reason, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(what_has_expired_goes_when_another_comes, setup, teardown),
         cmocka_unit_test_setup_teardown(a_tenant_has_so_many_and_no_more, setup, teardown),

@@ -1,5 +1,6 @@
 /* Segments: written, read, warmed, refused, verified. One long file, because all of it stands on
  * the same few segments, which the tests above write for those below. */
+#include "json_memory_kit.h"
 #include "segment_kit.h"
 #include "store_format_kit.h"
 
@@ -1047,6 +1048,32 @@ static int tear_down(void **state)
     return fs_remove_tree(directory);
 }
 
+/* Whichever allocation fails. */
+static void without_memory_no_segment_says_less_of_itself(void **state)
+{
+    struct store_definition *d = kit_definition(
+        "{\"name\":\"d\",\"sources\":{\"s\":{\"format\":\"csv\"}},\"prepare\":\"SELECT * FROM s\","
+        "\"key\":{\"fields\":[\"id\"],\"protect\":\"none\",\"sort\":\"n\"},\"record\":{\"n\":"
+        "\"BIGINT\"},"
+        "\"rollups\":{\"r\":{\"dimensions\":[\"n\"],\"metrics\":{\"m\":{\"ratio\":[\"sum(n)\","
+        "\"count(*)\"]}}}}}");
+    const struct store_segment_info about = {.definition = d, .tenant = "acme", .key_id = ""};
+    const uint64_t cells[8] = {0};
+    json_t *whole = segment_meta_new(&about, 1, cells);
+
+    (void)state;
+    assert_non_null(whole);
+    for (long n = 0, failed = 1; failed; n++) {
+        json_fail_after(n);
+        json_t *meta = segment_meta_new(&about, 1, cells);
+        failed = json_heal();
+        assert_true(failed ? meta == NULL : json_equal(meta, whole));
+        json_decref(meta);
+    }
+    json_decref(whole);
+    store_definition_free(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1054,6 +1081,7 @@ int main(void)
         cmocka_unit_test(the_same_records_give_the_same_bytes_over_many_commits),
         cmocka_unit_test(what_names_a_segment_is_in_its_bytes),
         cmocka_unit_test(keys_must_ascend),
+        cmocka_unit_test(without_memory_no_segment_says_less_of_itself),
         cmocka_unit_test(an_existing_file_is_never_written_to),
         cmocka_unit_test(a_file_that_cannot_grow_is_an_error_and_no_signal),
         cmocka_unit_test(a_writer_can_be_left_at_any_point),

@@ -1,4 +1,5 @@
 /* Usage in the catalog: sums are exact, and a tenant's subjects are not told apart without end. */
+#include "json_memory_kit.h"
 #include "store_kit.h"
 
 #include "store/usage.h"
@@ -185,6 +186,29 @@ static void the_last_page_is_known_as_the_last(void **state)
     json_decref(items);
 }
 
+/* Whichever allocation fails. */
+static void without_memory_no_row_forgets_what_it_is_of(void **state)
+{
+    struct kit *kit = *state;
+    struct store_usage u = use("acme", DAY, "ada", "lookup");
+    json_t *items = NULL;
+    char next[256];
+    enum st st = ST_NOMEM;
+
+    snprintf(u.dataset, sizeof u.dataset, "things");
+    for (long n = 0, failed = 1; st && failed; n++) {
+        json_fail_after(n);
+        st = store_usage_add(kit->store, &u, 1);
+        failed = json_heal();
+    }
+    kit_ok(st);
+    kit_ok(store_usage_list(&items, next, kit->store, "acme", DAY, DAY, "", 10));
+    const json_t *row = json_array_get(items, 0);
+    assert_string_equal(json_string_value(json_object_get(row, "dataset")), "things");
+    assert_string_equal(json_string_value(json_object_get(row, "subject")), "ada");
+    json_decref(items);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -192,6 +216,8 @@ int main(void)
             subjects_over_the_tenants_number_share_rows_and_sums_are_exact, kit_set_up,
             kit_tear_down),
         cmocka_unit_test_setup_teardown(a_damaged_row_is_told_of_and_hides_no_other, kit_set_up,
+                                        kit_tear_down),
+        cmocka_unit_test_setup_teardown(without_memory_no_row_forgets_what_it_is_of, kit_set_up,
                                         kit_tear_down),
         cmocka_unit_test_setup_teardown(the_last_page_is_known_as_the_last, kit_set_up,
                                         kit_tear_down),
