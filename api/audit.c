@@ -33,8 +33,9 @@ struct tenant_audit {
     struct audit_chain *chain;
     char key_id[STORE_NAME_SIZE]; /* that hmac is of */
     struct digest_hmac *hmac;     /* NULL: there is no such key */
-    uint64_t anchored;
-    bool key_missing; /* which was told */
+    uint64_t anchored;            /* the last line whose hash is in the catalog, */
+    uint64_t offered;             /* and that whose hash was given to it */
+    bool key_missing;             /* which was told */
 };
 
 struct api_audit {
@@ -56,8 +57,9 @@ struct api_audit {
     pthread_cond_t cond;
     bool hurry, stopping;
 
-    struct store_task task; /* that anchors */
+    struct store_task task; /* that anchors: what follows is the catalog thread's meanwhile */
     _Atomic bool anchoring;
+    bool put;
     struct store_anchor *anchors;
     size_t anchor_count;
 };
@@ -126,7 +128,7 @@ static enum st open_chain(struct tenant_audit *t, struct api_audit *a, const cha
         memcpy(head.hash, call.anchor.hash, sizeof head.hash);
     }
     st = audit_chain_open(&t->chain, a->directory, tenant, a->number, &head, AUDIT_ROTATE_BYTES);
-    t->anchored = head.sequence;
+    t->anchored = t->offered = head.sequence;
     return st;
 }
 
@@ -247,7 +249,8 @@ static void put_anchors(struct store *s, struct store_wait *wait, void *ctx)
     struct api_audit *a = ctx;
 
     (void)wait;
-    if (store_anchor_put(s, a->anchors, a->anchor_count))
+    a->put = store_anchor_put(s, a->anchors, a->anchor_count) == ST_OK;
+    if (!a->put)
         log_failure(LOG_LEVEL_WARN, "audit", "the heads of its chains are not in the catalog");
 }
 
@@ -255,10 +258,18 @@ static void anchors_are_put(enum st status, void *ctx)
 {
     struct api_audit *a = ctx;
 
-    (void)status; /* the next ones are newer */
+    a->put = a->put && status == ST_OK;
+    atomic_store(&a->anchoring, false);
+}
+
+/* What could not be put is offered again, also when no line has come since. */
+static void note_anchored(struct api_audit *a)
+{
+    for (size_t i = 0; a->put && i < a->tenant_count; i++)
+        a->tenants[i]->anchored = a->tenants[i]->offered;
+    a->put = false;
     free(a->anchors);
     a->anchors = NULL;
-    atomic_store(&a->anchoring, false);
 }
 
 static bool collect_anchors(struct api_audit *a)
@@ -274,18 +285,17 @@ static bool collect_anchors(struct api_audit *a)
         *anchor = (struct store_anchor){.chain = a->number, .sequence = head->sequence, .first = 1};
         memcpy(anchor->hash, head->hash, sizeof anchor->hash);
         snprintf(anchor->tenant, sizeof anchor->tenant, "%s", audit_chain_tenant(t->chain));
-        t->anchored = head->sequence;
+        t->offered = head->sequence;
     }
-    if (a->anchor_count)
-        return true;
-    free(a->anchors);
-    a->anchors = NULL;
-    return false;
+    return a->anchor_count > 0;
 }
 
 static void anchor(struct api_audit *a)
 {
-    if (atomic_load(&a->anchoring) || !collect_anchors(a))
+    if (atomic_load(&a->anchoring))
+        return;
+    note_anchored(a);
+    if (!collect_anchors(a))
         return;
     atomic_store(&a->anchoring, true);
     a->task = (struct store_task){.run_fn = put_anchors, .done_fn = anchors_are_put, .ctx = a};
@@ -296,12 +306,10 @@ static void anchor_at_the_end(struct api_audit *a)
 {
     while (atomic_load(&a->anchoring))
         usleep(1000);
-    if (!collect_anchors(a))
-        return;
-    if (store_keeper_call(a->options.keeper, put_anchors, a))
+    note_anchored(a);
+    if (collect_anchors(a) && store_keeper_call(a->options.keeper, put_anchors, a))
         log_failure(LOG_LEVEL_WARN, "audit", "the heads of its chains are not in the catalog");
-    free(a->anchors);
-    a->anchors = NULL;
+    note_anchored(a);
 }
 
 static void prune(struct api_audit *a)

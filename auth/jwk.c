@@ -235,9 +235,11 @@ enum st auth_jwk_for_tenant(struct auth_key **out, const struct auth_key *key, c
 {
     struct auth_key *copy = calloc(1, sizeof *copy);
 
-    *out = copy;
-    if (!copy)
+    *out = NULL;
+    if (!copy || EVP_PKEY_up_ref(key->public_key) != 1) {
+        free(copy);
         return st_fail(ST_NOMEM, NULL, "out of memory for a key");
+    }
     atomic_init(&copy->uses, 1);
     memcpy(copy->kid, key->kid, sizeof copy->kid);
     memcpy(copy->order, key->order, sizeof copy->order);
@@ -245,7 +247,7 @@ enum st auth_jwk_for_tenant(struct auth_key **out, const struct auth_key *key, c
     copy->alg = key->alg;
     copy->fetched = true;
     strncat(copy->tenant, tenant, sizeof copy->tenant - 1);
-    if (EVP_PKEY_up_ref(key->public_key) == 1)
-        copy->public_key = key->public_key;
+    copy->public_key = key->public_key;
+    *out = copy;
     return ST_OK;
 }

@@ -235,7 +235,8 @@ static void refresh(struct auth_jwks *j, struct source *s)
     struct buf document;
 
     buf_init(&document, DOCUMENT_MAX);
-    j->fetching = s; /* its location does not change */
+    s->due_ms = UINT64_MAX; /* unless a reload comes meanwhile */
+    j->fetching = s;        /* its location does not change */
     pthread_mutex_unlock(&j->mutex);
     enum st st =
         auth_fetch(&document, &max_age_s, s->location, ca_file, j->options.outgoing, &j->stopping);
@@ -243,7 +244,8 @@ static void refresh(struct auth_jwks *j, struct source *s)
         st = st_fail(ST_INVALID, "BAD_JWKS", "it is empty");
     pthread_mutex_lock(&j->mutex);
     bool changed = !atomic_load(&j->stopping) && take_in(s, &document, st);
-    s->due_ms = now_ms() + auth_jwks_pause_ms(s->location, max_age_s, s->failures);
+    if (s->due_ms == UINT64_MAX)
+        s->due_ms = now_ms() + auth_jwks_pause_ms(s->location, max_age_s, s->failures);
     buf_release(&document);
     if (changed) {
         pthread_mutex_unlock(&j->mutex);

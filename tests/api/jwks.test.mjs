@@ -118,6 +118,22 @@ test('a new key is fetched when a token names it, old ones go when they are gone
   assert.equal(await status(next), 200);
 });
 
+test('a reload while a set is being fetched has it fetched again', async () => {
+  const key = new Key('slow'), slow = await issuer([key]), held = [];
+  await put('slow', slow.url);
+  const reloaded = () => server.log.split('"reload"').length;
+  slow.answer = (response) => held.push(response);
+  reload();
+  await until('a fetch is under way', () => held.length === 1);
+  const before = reloaded();
+  reload();
+  await until('the reload is done', () => reloaded() > before);
+  slow.works();
+  const requests = slow.requests;
+  held[0].end(JSON.stringify({ keys: [key.jwk] }));
+  await until('it is fetched again', () => slow.requests > requests);
+});
+
 test('unknown key ids do not make the issuer work more than once a minute', async () => {
   const known = new Key('known-here'), busy = await issuer([known]);
   await put('busy', busy.url);

@@ -23,6 +23,16 @@
     "j0Kt\",\"y\":\"AdymlHvOiLxXkEhayXQnNCvDX4h9htZaCJN34kfmC6pV5OhQHiraVySsUdaQkAgDPrwQrJmbnX9cw" \
     "lGfP-HqHZR1\"}"
 
+static bool up_ref_fails;
+
+int __real_EVP_PKEY_up_ref(EVP_PKEY *key);
+int __wrap_EVP_PKEY_up_ref(EVP_PKEY *key);
+
+int __wrap_EVP_PKEY_up_ref(EVP_PKEY *key)
+{
+    return up_ref_fails ? 0 : __real_EVP_PKEY_up_ref(key);
+}
+
 static enum st parse(struct auth_jwk_set *set, const char *jwks)
 {
     char text[8192];
@@ -201,6 +211,20 @@ static void a_key_of_a_set_is_each_tenants_own(void **state)
     auth_keyset_free(keys);
 }
 
+static void a_key_that_cannot_be_shared_is_none(void **state)
+{
+    struct auth_jwk_set set;
+    struct auth_key *key;
+
+    (void)state;
+    assert_int_equal(parse(&set, EC_JWK), ST_OK);
+    up_ref_fails = true;
+    assert_int_equal(auth_jwk_for_tenant(&key, set.keys[0], "dev"), ST_NOMEM);
+    up_ref_fails = false;
+    assert_null(key);
+    auth_jwk_set_release(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +233,7 @@ int main(void)
         cmocka_unit_test(what_is_no_key_for_tokens_is_ignored),
         cmocka_unit_test(what_is_no_set_is_refused_whole),
         cmocka_unit_test(a_key_of_a_set_is_each_tenants_own),
+        cmocka_unit_test(a_key_that_cannot_be_shared_is_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
