@@ -2,6 +2,7 @@
 #include "api/remote.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,7 +24,8 @@ static enum st make_path(char path[REMOTE_PATH_MAX], const struct cmd_args *args
                                                             {0}});
 }
 
-/* Under a temporary name, until it is whole and synced. */
+/* Under a temporary name, until it is whole and synced; its owner's alone: it may be of a protected
+ * dataset. */
 static enum st write_file(struct remote_call *call, const struct cmd_args *args, const char *path)
 {
     char temporary[FS_PATH_MAX];
@@ -32,9 +34,15 @@ static enum st write_file(struct remote_call *call, const struct cmd_args *args,
 
     if (st)
         return st;
-    call->to = fopen(temporary, "wxe");
-    if (!call->to)
-        return st_fail_errno(errno, "%s", path);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    call->to = fd < 0 ? NULL : fdopen(fd, "w");
+    if (!call->to) {
+        st = st_fail_errno(errno, "%s", path);
+        if (fd >= 0)
+            unlink(temporary);
+        fs_close(&fd);
+        return st;
+    }
     st = remote_call(&none, call, args);
     if (!st && fflush(call->to) != 0)
         st = st_fail_errno(errno, "writing %s", path);

@@ -26,9 +26,10 @@ enum st fs_path(char out[FS_PATH_MAX], const char *fmt, ...)
     va_start(args, fmt);
     int n = vsnprintf(out, FS_PATH_MAX, fmt, args);
     va_end(args);
-    return n >= 0 && n < FS_PATH_MAX
-               ? ST_OK
-               : st_fail(ST_TOO_LARGE, NULL, "a path is longer than %d bytes", FS_PATH_MAX - 1);
+    if (n >= 0 && n < FS_PATH_MAX)
+        return ST_OK;
+    out[0] = '\0'; /* the start of a path is another one */
+    return st_fail(ST_TOO_LARGE, NULL, "a path is longer than %d bytes", FS_PATH_MAX - 1);
 }
 
 int fs_open_below(int root, const char *path, int flags)

@@ -55,19 +55,21 @@ static enum st export_file(uint64_t *count, struct store_export *e, const char *
     char temporary[FS_PATH_MAX], absolute[FS_PATH_MAX], directory[FS_PATH_MAX];
     int fd = -1;
     enum st st = fs_temporary(temporary, path);
-    if (!st && temporary[0] == '/')
+    if (st)
+        return st;
+    if (temporary[0] == '/')
         st = fs_path(absolute, "%s", temporary);
-    else if (!st)
+    else
         st = getcwd(directory, sizeof directory) ? fs_path(absolute, "%s/%s", directory, temporary)
                                                  : st_fail_errno(errno, "the working directory");
-    if (!st && parquet)
-        st = export_parquet(count, e, absolute, threads, progress);
-    if (!st) {
-        fd = open(temporary, O_WRONLY | O_CLOEXEC | (parquet ? 0 : O_CREAT | O_EXCL), 0666);
+    if (!st) { /* its owner's alone: it may be of a protected dataset */
+        fd = open(temporary, O_WRONLY | O_CLOEXEC | O_CREAT | O_EXCL, 0600);
         if (fd < 0)
             st = st_fail_errno(errno, "%s", path);
     }
-    if (!st && !parquet)
+    if (!st && parquet)
+        st = export_parquet(count, e, absolute, threads, progress);
+    else if (!st)
         st = export_text(count, e, ndjson ? STORE_EXPORT_NDJSON : STORE_EXPORT_CSV, fd, progress);
     if (!st)
         st = fs_sync_fd(fd, "the export");

@@ -1,11 +1,11 @@
 // A version as a file for analysts: what comes out is what went in, and its recount is what rollups say.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, truncateSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, truncateSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { ALL_SCOPES, assertProblem, Data } from '../kit/everline.mjs';
+import { ALL_SCOPES, assertProblem, Data, everline } from '../kit/everline.mjs';
 import { everlinePath, run, until } from '../kit/process.mjs';
 import { cellsByColour, csv, PEOPLE, PERSONS, THINGS, things, totals } from '../kit/samples.mjs';
 
@@ -103,6 +103,16 @@ test('CSV has the same rows, by the command line as over HTTP', async () => {
   assert.equal(readFileSync(await exported('things', 'csv'), 'utf8'), reply.text);
   assert.equal(await data.ok(['export', 'things'], { tenant: 'dev' }), reply.text);
   assert.equal((await data.ok(['get', url('things')], { tenant: 'dev' })).trimEnd(), reply.text.trimEnd());
+});
+
+test('the file of an export is its owner\'s alone, whatever the umask', async () => {
+  const path = (format) => join(data.files, `remote.${format}`);
+  for (const format of ['csv', 'parquet']) {
+    assert.equal(statSync(await exported('things', format)).mode & 0o777, 0o600, format);
+    const remote = { EVERLINE_URL: server.url, EVERLINE_TOKEN: token };
+    assert.equal((await everline(['export', 'things', '--format', format, '--output', path(format)], { env: remote })).code, 0);
+    assert.equal(statSync(path(format)).mode & 0o777, 0o600, `remote ${format}`);
+  }
 });
 
 test('without a format, Accept says which', async () => {

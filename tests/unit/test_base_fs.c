@@ -38,6 +38,18 @@ static void a_new_file_is_not_written_over_and_an_atomic_one_is(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+static void a_path_that_is_too_long_is_none(void **state)
+{
+    char path[FS_PATH_MAX] = "before", name[FS_PATH_MAX];
+
+    (void)state;
+    memset(name, 'x', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    assert_int_equal(fs_path(path, "%s", name), ST_OK);
+    assert_int_equal(fs_path(path, "/%s", name), ST_TOO_LARGE);
+    assert_string_equal(path, "");
+}
+
 #define SECRET "a secret that nobody may find in memory afterwards"
 #define STACK_BYTES (1u << 20)
 
@@ -118,6 +130,7 @@ int main(void)
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_file_is_not_written_over_and_an_atomic_one_is),
+        cmocka_unit_test(a_path_that_is_too_long_is_none),
         cmocka_unit_test(what_was_read_does_not_stay_on_the_stack),
         cmocka_unit_test(removing_a_tree_does_not_follow_links),
         cmocka_unit_test(a_lock_has_one_holder),
