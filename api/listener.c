@@ -58,8 +58,9 @@ static enum st read_address(struct api_listener *l, const char *text)
     else
         snprintf(host, sizeof host, "%.*s", (int)len, text);
     /* getaddrinfo takes a larger port modulo 65536. */
-    if (strspn(colon + 1, "0123456789") != strlen(colon + 1) || strlen(colon + 1) > 5 ||
-        atoi(colon + 1) > 65535 || getaddrinfo(len ? host : NULL, colon + 1, &hints, &found) != 0)
+    if (!colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
+        strlen(colon + 1) > 5 || atoi(colon + 1) > 65535 ||
+        getaddrinfo(len ? host : NULL, colon + 1, &hints, &found) != 0)
         return st_fail(ST_USAGE, NULL, "\"%.100s\" is not a numeric address and port", text);
     memcpy(&l->address, found->ai_addr, found->ai_addrlen);
     freeaddrinfo(found);

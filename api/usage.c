@@ -168,6 +168,12 @@ void api_usage_count(struct api_usage *u, unsigned slot, struct store_usage *cou
 
 /* ---- the thread ---- */
 
+static void keep(struct api_usage *u, const struct store_usage *row)
+{
+    if (!add(&u->pending, row))
+        log_event(LOG_LEVEL_ERROR, "usage", "requests are not counted: out of memory");
+}
+
 static void take(struct api_usage *u, struct counter *c)
 {
     pthread_mutex_lock(&c->mutex);
@@ -175,8 +181,8 @@ static void take(struct api_usage *u, struct counter *c)
     c->table = (struct table){0};
     pthread_mutex_unlock(&c->mutex);
     for (size_t i = 0; i < taken.room; i++)
-        if (is_usage(&taken.rows[i]) && !add(&u->pending, &taken.rows[i]))
-            log_event(LOG_LEVEL_ERROR, "usage", "requests are not counted: out of memory");
+        if (is_usage(&taken.rows[i]))
+            keep(u, &taken.rows[i]);
     free(taken.rows);
 }
 
@@ -220,7 +226,7 @@ static void flush(struct api_usage *u)
     if (st && st != ST_UNKNOWN_OUTCOME) {
         log_failure(LOG_LEVEL_WARN, "usage", "it is added up later");
         for (size_t i = 0; i < f.count; i++)
-            (void)add(&u->pending, &sorted.rows[i]);
+            keep(u, &sorted.rows[i]);
     }
     free(sorted.rows);
 }

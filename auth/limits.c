@@ -14,6 +14,7 @@
 
 #define MAGIC "everline limit2"
 #define BUCKET_WINDOW 16
+#define HEAD_BYTES ((ssize_t)offsetof(struct limits_file, buckets))
 #define US 1000000u
 #define COUNT_BITS LIMITS_COUNT_BITS
 #define COUNT_MASK ((1ull << COUNT_BITS) - 1)
@@ -23,7 +24,7 @@
 /* All of its blocks, so that a full disk is an error here and no signal later. */
 static enum st fill(int fd)
 {
-    struct limits_file *file = calloc(1, offsetof(struct limits_file, buckets));
+    struct limits_file *file = calloc(1, HEAD_BYTES);
     enum st st = file ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
     int rc = 0;
 
@@ -33,8 +34,9 @@ static enum st fill(int fd)
         memcpy(file->magic, MAGIC, sizeof MAGIC);
         st = digest_random(&file->seed, sizeof file->seed);
     }
-    if (!st && pwrite(fd, file, offsetof(struct limits_file, buckets), 0) < 0)
-        st = st_fail_errno(errno, "making the table of limits");
+    ssize_t written = st ? 0 : pwrite(fd, file, HEAD_BYTES, 0);
+    if (!st && written != HEAD_BYTES)
+        st = st_fail_errno(written < 0 ? errno : ENOSPC, "making the table of limits");
     free(file);
     return st;
 }

@@ -206,6 +206,11 @@ static bool offset(const char **p, int *minutes)
     return h < 24 && m < 60;
 }
 
+static enum st no_time(void)
+{
+    return st_fail(ST_INVALID, "INVALID_TIME", "not an RFC 3339 time such as 2026-01-31T08:00:00Z");
+}
+
 enum st clock_parse(int64_t *wall_us, const char *text)
 {
     int year, month, day, hour, minute, second, minutes;
@@ -218,9 +223,12 @@ enum st clock_parse(int64_t *wall_us, const char *text)
         !literal(&p, ':', ':') || !digits(&p, 2, &second) || !fraction(&p, &us) ||
         !offset(&p, &minutes) || *p || !clock_date_exists(year, (unsigned)month, (unsigned)day) ||
         hour > 23 || minute > 59 || second > 59)
-        return st_fail(ST_INVALID, "INVALID_TIME",
-                       "not an RFC 3339 time such as 2026-01-31T08:00:00Z");
-    *wall_us = clock_days_from_civil(year, (unsigned)month, (unsigned)day) * DAY_US +
-               ((hour * 60 + minute - minutes) * 60LL + second) * 1000000 + us;
+        return no_time();
+    int64_t at_us = clock_days_from_civil(year, (unsigned)month, (unsigned)day) * DAY_US +
+                    ((hour * 60 + minute - minutes) * 60LL + second) * 1000000 + us;
+    if (at_us < clock_days_from_civil(0, 1, 1) * DAY_US ||
+        at_us >= clock_days_from_civil(10000, 1, 1) * DAY_US)
+        return no_time(); /* its offset leads to a year that has no four digits */
+    *wall_us = at_us;
     return ST_OK;
 }

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,6 +11,8 @@
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 8192
+#define MESSAGE_MAX_BYTES 1023
+#define PREFIX_MAX_BYTES 511 /* of a failure, before what it says */
 
 static _Atomic enum log_level log_threshold = LOG_LEVEL_INFO;
 static _Atomic enum log_format log_output = LOG_FORMAT_AUTO;
@@ -127,7 +130,7 @@ static void emit(const struct line *l)
 
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
 {
-    char message[1024];
+    char message[MESSAGE_MAX_BYTES + 2];
     va_list args;
 
     if (!log_is_on(level))
@@ -135,12 +138,13 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(message, sizeof message, fmt, args);
     va_end(args);
+    message[utf8_cut(message, MESSAGE_MAX_BYTES)] = '\0';
     emit(&(struct line){level, event, message, "", ""});
 }
 
 void log_failure(enum log_level level, const char *event, const char *fmt, ...)
 {
-    char prefix[512], message[1100];
+    char prefix[PREFIX_MAX_BYTES + 2], message[1100];
     va_list args;
 
     if (!log_is_on(level))
@@ -148,6 +152,7 @@ void log_failure(enum log_level level, const char *event, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(prefix, sizeof prefix, fmt, args);
     va_end(args);
+    prefix[utf8_cut(prefix, PREFIX_MAX_BYTES)] = '\0';
     snprintf(message, sizeof message, "%s: %s", prefix, st_message());
     emit(&(struct line){level, event, message, st_code(), st_place_text()});
 }

@@ -61,7 +61,8 @@ test('the configuration file gives options, of both programs, and is checked by 
     ['[serve]\nlisten = 127.0.0.1:0\nlog-level = loud\n', 3, /log-level: "loud"/], ['[serve]\nusage-interval = 0s\n', 2, /usage-interval: from 1/],
     ['[serve]\ncors-origin = https://a.example\ncors-origin = b\ncors-origin = https://c.example\n', 3, /"b" is not an origin[^]*hint: /],
     ['[serve]\ntrusted-proxy = unix\n\ntrusted-proxy = nobody\n', 4, /trusted-proxy: /], ['[serve]\noutgoing = 10.0.0.0/99\n', 2, /outgoing: /],
-    ['[serve]\n\nlisten = 127.0.0.1:99999\n', 3, /^everline: --listen: "127/m], ['[serve]\nmetrics-listen = here\n', 2, /^everline: --metrics-listen: ADDRESS:PORT expected/m],
+    ['[serve]\n\nlisten = 127.0.0.1:99999\n', 3, /^everline: --listen: "127/m],
+    ['[serve]\nlisten = 127.0.0.1:\n', 2, /^everline: --listen: "127/m], ['[serve]\nmetrics-listen = here\n', 2, /^everline: --metrics-listen: ADDRESS:PORT expected/m],
     ['[serve]\nmetrics-listen = unix:\n', 2, /^everline: --metrics-listen: the path/m], ['[serve]\nproxy-header = via\n', 2, /proxy-header/],
     ['[ingest]\nmemory = lots\n', 2, /memory/], ['[ingest]\nthreads = 1\ndry-run = true\n', 3, /"dry-run" is of one call/],
     ['[rollback]\nto = 3\n', 2, /"to" is of one call[^]*hint: give it there: everline rollback --to/], ['[nothing]\nx = 1\n', 2, /nothing/]]) {

@@ -54,6 +54,9 @@ static void an_offset_is_taken_into_account(void **state)
     assert_int_equal(clock_parse(&other, "2026-02-01T01:00:00.000+01:30"), ST_OK);
     assert_int_equal(other, utc);
     assert_int_equal(utc, 1769902200000000);
+    assert_int_equal(clock_parse(&utc, "9999-12-31T23:59:59.999999Z"), ST_OK);
+    assert_int_equal(clock_parse(&other, "9999-12-31T22:59:59.999999-01:00"), ST_OK);
+    assert_int_equal(other, utc);
 }
 
 static void what_is_not_a_time_is_refused(void **state)
@@ -69,6 +72,8 @@ static void what_is_not_a_time_is_refused(void **state)
         "2026-01-31T00:00:00Zx",
         "2026-01-31T00:00:00.Z",
         "2026-01-31T00:00:00+25:00",
+        "0000-01-01T00:59:59+01:00",
+        "9999-12-31T23:00:00-01:00",
     };
 
     (void)state;
