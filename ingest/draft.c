@@ -58,19 +58,24 @@ static const char *record_type(const char *type)
     return store_type_parse(&parsed, type) ? "VARCHAR" : type;
 }
 
+/* NULL: out of memory. */
 static json_t *source_json(const struct draft_sample *s)
 {
     static const char *const names[] = {
         [STORE_CSV] = "csv", [STORE_PARQUET] = "parquet", [STORE_NDJSON] = "ndjson"};
     json_t *source = json_pack("{s:s}", "format", names[s->format]);
+    bool failed = !source;
 
     if (s->format == STORE_CSV && s->dialect.delimiter != ',')
-        json_object_set_new(source, "delimiter", json_stringn(&s->dialect.delimiter, 1));
+        failed |= json_object_set_new(source, "delimiter", json_stringn(&s->dialect.delimiter, 1));
     if (s->format != STORE_PARQUET)
-        json_object_set(source, "columns", s->types);
+        failed |= json_object_set(source, "columns", s->types);
     if (s->format == STORE_CSV)
-        json_object_set_new(source, "columns_complete", json_true());
-    return source;
+        failed |= json_object_set_new(source, "columns_complete", json_true());
+    if (!failed)
+        return source;
+    json_decref(source);
+    return NULL;
 }
 
 static enum st add_source(json_t *sources, const struct draft_sample *s)
@@ -90,6 +95,7 @@ static enum st describe(json_t *document, const json_t *types, const char *sourc
     char name[STORE_NAME_SIZE], key[STORE_NAME_SIZE] = "";
     const char *column;
     struct buf sql;
+    bool failed = !record || !taken;
 
     buf_init(&sql, STORE_DEFINITION_MAX);
     json_object_foreach((json_t *)(uintptr_t)types, column, type)
@@ -97,13 +103,14 @@ static enum st describe(json_t *document, const json_t *types, const char *sourc
         if (json_object_size(taken) == STORE_FIELDS_MAX)
             break;
         make_new_name(name, taken, column, strlen(column));
-        json_object_set_new(taken, name, json_true());
+        failed |= json_object_set_new(taken, name, json_true());
         buf_addstr(&sql, *key ? ", " : "SELECT ");
         duck_add_name(&sql, column);
         buf_addstr(&sql, " AS ");
         duck_add_name(&sql, name);
         if (*key)
-            json_object_set_new(record, name, json_string(record_type(json_string_value(type))));
+            failed |= json_object_set_new(record, name,
+                                          json_string(record_type(json_string_value(type))));
         else
             snprintf(key, sizeof key, "%s", name);
     }
@@ -111,18 +118,18 @@ static enum st describe(json_t *document, const json_t *types, const char *sourc
     duck_add_name(&sql, source);
     enum st st = buf_status(&sql);
     if (!st) {
-        json_object_set_new(document, "prepare", json_string(sql.data));
-        json_object_set_new(document, "key",
-                            json_pack("{s:[s], s:s}", "fields", key, "protect", "none"));
-        json_object_set(document, "record", record);
-        json_object_set_new(
+        failed |= json_object_set_new(document, "prepare", json_string(sql.data));
+        failed |= json_object_set_new(document, "key",
+                                      json_pack("{s:[s], s:s}", "fields", key, "protect", "none"));
+        failed |= json_object_set(document, "record", record);
+        failed |= json_object_set_new(
             document, "checks",
             json_pack("[{s:s, s:s, s:i}]", "name", "not_empty", "metric", "count(*)", "min", 1));
     }
     json_decref(record);
     json_decref(taken);
     buf_release(&sql);
-    return st;
+    return !st && failed ? st_fail(ST_NOMEM, NULL, "out of memory") : st;
 }
 
 enum st draft_make(json_t **out, const struct task *t)
@@ -133,8 +140,9 @@ enum st draft_make(json_t **out, const struct task *t)
 
     *out = NULL;
     name_of_file(first, NULL, &t->sources[0].files[0]);
-    json_object_set_new(document, "name", json_string(first));
-    json_object_set(document, "sources", sources);
+    if (json_object_set_new(document, "name", json_string(first)) ||
+        json_object_set(document, "sources", sources))
+        st = st_fail(ST_NOMEM, NULL, "out of memory");
     for (size_t i = 0; !st && i < t->sources[0].file_count; i++) {
         struct draft_sample s;
         st = draft_sample_take(&s, &t->sources[0].files[i]);
