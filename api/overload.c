@@ -10,7 +10,10 @@
 
 #define LOOK_EVERY 16 /* as long as all is well: it is a system call */
 #define INTERVAL_NS 1000000000u
+#define PART 10           /* of the longest wait: what is allowed under overload */
+#define PART_MIN_MS 5     /* the kernel tells it in ticks */
 #define REQUEST_NS 50000u /* what one takes before and after it is run, or when it is refused */
+#define EARNED_MAX_NS 100000000u
 
 /* Since when the last bytes have lain in the socket. */
 static int64_t waited_ms(int socket)
@@ -86,18 +89,26 @@ static bool bears_it(struct api_overload *o, const char *tenant, uint64_t now_ns
     return o->running->took_ns >= most_ns / 2;
 }
 
+static uint64_t limit_ms(const struct api_overload *o, uint64_t max_wait_ms)
+{
+    uint64_t part = max_wait_ms / PART < PART_MIN_MS ? PART_MIN_MS : max_wait_ms / PART;
+
+    return o->is_overloaded && part < max_wait_ms ? part : max_wait_ms;
+}
+
 enum st api_overload_judge(struct api_overload *o, int64_t waited, const char *tenant,
                            uint64_t now_ns, uint64_t max_wait_ms)
 {
-    bool too_long = waited > (int64_t)max_wait_ms;
+    bool too_long = waited > (int64_t)limit_ms(o, max_wait_ms);
 
     o->running = NULL;
     if (waited < 0)
         return ST_OK;
     note(o, too_long, now_ns);
     bool bears = bears_it(o, tenant, now_ns);
-    if (!o->is_overloaded || !bears || !too_long)
+    if (!o->is_overloaded || !bears || !too_long || o->earned_ns < REQUEST_NS)
         return ST_OK;
+    o->earned_ns -= REQUEST_NS;
     o->running = NULL;
     return st_hint(
         st_fail(ST_UNAVAILABLE, "OVERLOADED", "there are more requests than are answered"),
@@ -106,7 +117,12 @@ enum st api_overload_judge(struct api_overload *o, int64_t waited, const char *t
 
 void api_overload_ran(struct api_overload *o, uint64_t now_ns)
 {
-    o->running->took_ns += now_ns - o->began_ns;
+    uint64_t took_ns = now_ns - o->began_ns;
+
+    o->running->took_ns += took_ns;
+    o->earned_ns += took_ns + REQUEST_NS;
+    if (o->earned_ns > EARNED_MAX_NS)
+        o->earned_ns = EARNED_MAX_NS;
     o->running = NULL;
 }
 

@@ -1,8 +1,11 @@
 /* Load shedding. What waits for a worker waits in sockets, where nobody sees the queue; but the
- * kernel knows since when the bytes of a request have lain there. A worker whose requests have
- * waited longer than `max_wait_ms` for a second is overloaded, until none has for a second: then
- * those that did are refused, which costs next to nothing, so that the others are answered in time.
- * A stall of the machine is no overload: what it held up is answered.
+ * kernel knows since when the bytes of a request have lain there. A worker whose requests have all
+ * waited longer than `max_wait_ms` for a second is overloaded, until none has waited longer than a
+ * tenth of it for a second: then those that did are refused, which costs next to nothing, so that
+ * the others are answered about as soon as if there were no more than them. (Were the longest wait
+ * itself the limit, all that is answered would have waited that long.) A stall of the machine is no
+ * overload: what it held up is answered. And refusing takes no more time than answering does: were
+ * clients that ask again at once refused all day, nobody would be answered.
  *
  * Who made the load is asked to bear it: of each tenant it is known how much of the worker's time
  * its requests took lately, and who took less than half of what the first among them did is not
@@ -28,6 +31,7 @@ struct api_overload {
     bool is_overloaded;
     unsigned unseen;             /* requests since the last whose wait was looked at */
     uint64_t above_ns, below_ns; /* since when all have waited too long, or none; 0: not so */
+    uint64_t earned_ns;          /* by answering: how long it may refuse */
     struct api_overload_tenant *running; /* whose request was judged, and is run; or NULL */
     uint64_t began_ns;                   /* when */
     uint64_t halved_ns;                  /* when times were */

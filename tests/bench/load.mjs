@@ -13,10 +13,10 @@ export const quantile = (numbers, q) => { const all = sorted(numbers); return al
 
 /** Asks for each of `bodies` in turn (of a path that ends with a slash: for what the lines name behind it), `rate` times a second (0: as fast as it can). */
 export class Load {
-  constructor(server, path, token, bodies, rate, seconds) {
+  constructor(server, path, token, bodies, rate, seconds, connections = CONNECTIONS) {
     this.result = join(tempDir('load'), 'result');
     this.process = start(join(buildDir, 'tests', 'bench_load'),
-      [server.port, path, token, bodies, CONNECTIONS, rate, seconds, this.result].map(String));
+      [server.port, path, token, bodies, connections, rate, seconds, this.result].map(String));
   }
 
   /** [{due, sent, done, status, version}], times in microseconds, in the order of `due`. */

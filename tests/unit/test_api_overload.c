@@ -24,13 +24,23 @@ static int set_up(void **state)
     return 0;
 }
 
+/* A request, which takes a millisecond when it is answered. */
+static enum st ask_once(int64_t waited_ms, const char *tenant, uint64_t now_ns)
+{
+    enum st st = api_overload_judge(&o, waited_ms, tenant, now_ns, MAX_MS);
+
+    if (o.running)
+        api_overload_ran(&o, now_ns + MS);
+    return st;
+}
+
 /* Requests of "a", one a millisecond, that have each waited so long: how many are refused. */
 static unsigned ask(uint64_t from_ns, uint64_t to_ns, int64_t waited_ms)
 {
     unsigned refused = 0;
 
     for (uint64_t now = from_ns; now < to_ns; now += MS)
-        refused += api_overload_judge(&o, waited_ms, "a", now, MAX_MS) != ST_OK;
+        refused += ask_once(waited_ms, "a", now) != ST_OK;
     return refused;
 }
 
@@ -50,9 +60,22 @@ static void what_has_waited_too_long_is_refused_under_overload(void **state)
     assert_int_equal(ask(2 * S, 3 * S, MAX_MS + 1), 1000);
     assert_int_equal(api_overload_judge(&o, MAX_MS + 1, "a", 3 * S, MAX_MS), ST_UNAVAILABLE);
     assert_string_equal(st_code(), "OVERLOADED");
-    assert_int_equal(ask(3 * S, 3 * S + 10 * MS, MAX_MS), 0); /* in time: answered */
-    assert_int_equal(ask(3 * S + 10 * MS, 3 * S + 20 * MS, MAX_MS + 1), 10);
+    assert_int_equal(ask(3 * S, 3 * S + 10 * MS, MAX_MS / 10), 0); /* in time: answered */
+    assert_int_equal(ask(3 * S + 10 * MS, 3 * S + 20 * MS, MAX_MS / 10 + 1), 10);
     assert_int_equal(api_overload_judge(&o, -1, "a", 4 * S, MAX_MS), ST_OK); /* nobody knows */
+}
+
+/* Of those that ask again at once some are answered, for as long as it takes to refuse the others.
+ */
+static void refusing_takes_no_more_time_than_answering(void **state)
+{
+    unsigned refused = 0;
+
+    (void)state;
+    ask(S, 3 * S, MAX_MS + 1);
+    refused = ask(10 * S, 20 * S, MAX_MS + 1);
+    assert_in_range(refused, 9000, 9800); /* 0.05 ms each; the others take 1 ms */
+    assert_true(o.is_overloaded);
 }
 
 static void it_ends_when_none_has_waited_for_a_second(void **state)
@@ -60,9 +83,11 @@ static void it_ends_when_none_has_waited_for_a_second(void **state)
     (void)state;
     ask(S, 3 * S, MAX_MS + 1);
     assert_true(o.is_overloaded);
-    ask(3 * S, 4 * S + MS, 10);
+    ask(3 * S, 5 * S, MAX_MS / 10 + 1); /* less than what began it */
+    assert_true(o.is_overloaded);
+    ask(5 * S, 6 * S + MS, MAX_MS / 10);
     assert_false(o.is_overloaded);
-    assert_int_equal(ask(5 * S, 5 * S + 900 * MS, MAX_MS + 1), 0);
+    assert_int_equal(ask(7 * S, 7 * S + 900 * MS, MAX_MS + 1), 0);
 }
 
 static void who_asks_little_is_answered(void **state)
@@ -72,7 +97,7 @@ static void who_asks_little_is_answered(void **state)
     (void)state;
     ask(S, 3 * S, MAX_MS + 1);
     for (uint64_t now = 3 * S; now < 4 * S; now += MS) { /* "b" asks once for five of "a" */
-        refused += api_overload_judge(&o, MAX_MS + 1, "a", now, MAX_MS) != ST_OK;
+        refused += ask_once(MAX_MS + 1, "a", now) != ST_OK;
         if (now / MS % 5 == 4)
             assert_int_equal(api_overload_judge(&o, MAX_MS + 1, "b", now, MAX_MS), ST_OK);
     }
@@ -131,7 +156,7 @@ static void any_number_of_tenants_is_known_in_what_there_is(void **state)
     assert_int_equal(o.tenant_count, API_OVERLOAD_TENANTS);
     for (uint64_t now = 60 * S; now < 64 * S; now += MS) { /* all of them flood together */
         snprintf(name, sizeof name, "tenant-%u", (unsigned)(now / MS) % (4 * API_OVERLOAD_TENANTS));
-        refused += api_overload_judge(&o, MAX_MS + 1, name, now, MAX_MS) != ST_OK;
+        refused += ask_once(MAX_MS + 1, name, now) != ST_OK;
     }
     assert_true(refused > 3000);
 }
@@ -141,6 +166,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(a_stall_is_no_overload, set_up),
         cmocka_unit_test_setup(what_has_waited_too_long_is_refused_under_overload, set_up),
+        cmocka_unit_test_setup(refusing_takes_no_more_time_than_answering, set_up),
         cmocka_unit_test_setup(it_ends_when_none_has_waited_for_a_second, set_up),
         cmocka_unit_test_setup(who_asks_little_is_answered, set_up),
         cmocka_unit_test_setup(the_first_request_of_who_asks_little_is_answered, set_up),
