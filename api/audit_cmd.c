@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define VERIFY_TRIES 10 /* of one tenant, while files are put away */
+
 struct report {
     const char *tenant;
     json_t *faults;
@@ -24,28 +26,92 @@ static void note_fault(const char *file, uint64_t line, const char *what, void *
                                                file, "line", (json_int_t)line, "problem", what));
 }
 
-/* Anchors are read before the files: what a server adds meanwhile is more than they say. */
+struct anchors {
+    struct audit_anchor *list;
+    size_t count;
+};
+
+static enum st read_anchors(struct anchors *out, struct store *s, const char *tenant)
+{
+    struct store_anchor *known = NULL;
+    enum st st = store_anchor_list(&known, &out->count, s, tenant);
+
+    out->list = NULL;
+    if (!st)
+        out->list = calloc(out->count + 1, sizeof *out->list);
+    if (!st && !out->list)
+        st = st_fail(ST_NOMEM, NULL, "out of memory");
+    for (size_t i = 0; !st && i < out->count; i++) {
+        out->list[i] = (struct audit_anchor){
+            .chain = known[i].chain, .first = known[i].first, .head.sequence = known[i].sequence};
+        memcpy(out->list[i].head.hash, known[i].hash, sizeof out->list[i].head.hash);
+    }
+    free(known);
+    return st;
+}
+
+/* The oldest line that is kept of a chain. */
+static uint64_t kept_from(const struct anchors *a, unsigned chain)
+{
+    for (size_t i = 0; i < a->count; i++)
+        if (a->list[i].chain == chain)
+            return a->list[i].first;
+    return 1;
+}
+
+/* Were files put away between these two? The catalog hears of it before they go. */
+static bool were_pruned(const struct anchors *before, const struct anchors *after)
+{
+    for (size_t i = 0; i < after->count; i++)
+        if (after->list[i].first != kept_from(before, after->list[i].chain))
+            return true;
+    return false;
+}
+
+static void forget_faults(struct report *r, size_t listed, size_t count)
+{
+    while (json_array_size(r->faults) > listed)
+        json_array_remove(r->faults, json_array_size(r->faults) - 1);
+    r->count = count;
+}
+
+/* Anchors are read before the files: what a server adds meanwhile is more than they say. *pruned:
+ * it put files away meanwhile, which seem to be missing. */
+static enum st verify_once(struct report *r, uint64_t *lines, bool *pruned, struct store *s,
+                           const char *directory)
+{
+    const size_t count = r->count;
+    struct anchors known, now = {0};
+    enum st st = read_anchors(&known, s, r->tenant);
+
+    *pruned = false;
+    if (!st)
+        st = audit_verify(lines, directory, r->tenant, known.list, known.count, note_fault, r);
+    if (st == ST_NOT_FOUND || (!st && r->count > count)) {
+        struct st_report found;
+        st_save(&found, st);
+        *pruned = read_anchors(&now, s, r->tenant) == ST_OK && were_pruned(&known, &now);
+        st = st_restore(&found);
+    }
+    free(known.list);
+    free(now.list);
+    return st;
+}
+
 static enum st verify_tenant(struct report *r, uint64_t *lines, struct store *s,
                              const char *directory)
 {
-    struct store_anchor *known = NULL;
-    struct audit_anchor *anchors = NULL;
-    size_t count = 0;
-    enum st st = store_anchor_list(&known, &count, s, r->tenant);
+    const size_t listed = json_array_size(r->faults), count = r->count;
+    uint64_t read = 0;
+    bool pruned = true;
+    enum st st = ST_OK;
 
-    if (!st)
-        anchors = calloc(count + 1, sizeof *anchors);
-    if (!st && !anchors)
-        st = st_fail(ST_NOMEM, NULL, "out of memory");
-    for (size_t i = 0; !st && i < count; i++) {
-        anchors[i] = (struct audit_anchor){
-            .chain = known[i].chain, .first = known[i].first, .head.sequence = known[i].sequence};
-        memcpy(anchors[i].head.hash, known[i].hash, sizeof anchors[i].head.hash);
+    for (unsigned tries = 0; pruned && tries < VERIFY_TRIES; tries++) {
+        forget_faults(r, listed, count);
+        read = 0;
+        st = verify_once(r, &read, &pruned, s, directory);
     }
-    if (!st)
-        st = audit_verify(lines, directory, r->tenant, anchors, count, note_fault, r);
-    free(known);
-    free(anchors);
+    *lines += read;
     return st;
 }
 

@@ -18,7 +18,7 @@ struct walk {
     char file[64];
     unsigned chain;
     struct audit_head last;
-    bool starts;                       /* whatever comes first is taken */
+    bool starts;                       /* the hash before the next line is not known */
     const struct audit_anchor *anchor; /* of this chain, or NULL */
     bool met;                          /* its head was there */
 };
@@ -38,15 +38,14 @@ static void look(struct walk *w, const struct audit_text *line)
         tell(w, w->last.sequence + 1, "this is no line of the audit");
         return;
     }
-    if (w->starts) {
-        w->starts = false;
-    } else if (sequence != w->last.sequence + 1) {
+    if (sequence != w->last.sequence + 1) {
         tell(w, w->last.sequence + 1,
              sequence > w->last.sequence ? "lines from here on are missing"
                                          : "lines are disordered");
-    } else if (audit_line_check(w->last.hash, sequence, line->bytes, line->len)) {
+    } else if (!w->starts && audit_line_check(w->last.hash, sequence, line->bytes, line->len)) {
         tell(w, sequence, "it was changed, or does not follow the line before it");
     }
+    w->starts = false;
     w->last.sequence = sequence;
     memcpy(w->last.hash, said, sizeof said);
     if (w->anchor && sequence == w->anchor->head.sequence) {
@@ -77,8 +76,8 @@ static void begin_chain(struct walk *w, const char *tenant, unsigned chain, uint
 
     w->chain = chain;
     w->met = false;
-    w->last.sequence = kept - 1;
-    w->starts = kept > 1 && first == kept;
+    w->last.sequence = (first < kept ? first : kept) - 1;
+    w->starts = kept > 1 && first > 0 && first <= kept;
     audit_line_origin(w->last.hash, tenant, chain);
 }
 

@@ -3,10 +3,11 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { assertProblem, Data, everline } from '../kit/everline.mjs';
-import { buildersOf, ingestPath, start, until } from '../kit/process.mjs';
+import { buildersOf, ingestPath, run, start, until } from '../kit/process.mjs';
 import { csv } from '../kit/samples.mjs';
 
 const PEOPLE = {
@@ -391,6 +392,29 @@ test('what is too old is put away, and the oldest when there is too much, and wh
   await until('the newest file of each chain is left', async () => (await left(two)) === 'c1 e1');
   assert.deepEqual(await verify('dev', mine).then(({ code, ok }) => [code, ok]), [0, true]);
   assert.equal((await verify('other', mine)).ok, true);
+});
+
+test('what a server puts away while it is verified is no fault, and a fault beside it is one', async () => {
+  const mine = await Data.make('dev'), directory = join(mine.directory, 'audit', 'dev'), first = join(directory, '5-000000000001.jsonl');
+  writeChain(mine.directory, 5, [{ days: 0, lines: ['a1', 'a2'] }]);
+  const right = readFileSync(first, 'utf8');
+  for (const [chain, text, expected] of [[7, right, [0, true, []]], [8, right.replace('"a2"', '"a3"'), [1, false, ['5-000000000001.jsonl']]]]) {
+    writeChain(mine.directory, chain, [{ days: 20, lines: ['b1'] }, { days: 0, lines: ['b2'] }]);
+    rmSync(first);
+    assert.equal((await run('mkfifo', [first])).code, 0);
+    const verifying = mine.cli(['audit', 'verify', '--output', 'json']);
+    const pipe = await open(first, 'w'); // it knows the files, and waits for this one
+    const server = await mine.serve('--audit-retention', '10d');
+    await until('what is too old is gone', () => !existsSync(join(directory, `${chain}-000000000001.jsonl`)));
+    await server.stop();
+    writeFileSync(`${first}.new`, text, { mode: 0o600 });
+    renameSync(`${first}.new`, first);
+    await pipe.writeFile(text);
+    await pipe.close();
+    const { code, stdout, stderr } = await verifying;
+    const { ok, problems } = JSON.parse(stdout || '{}');
+    assert.deepEqual([code, ok, problems?.map(({ file }) => file)], expected, stdout + stderr);
+  }
 });
 
 test('a copy beside it, and a directory of the file system, are nobody\'s audit', async () => {

@@ -4,6 +4,7 @@
 #include "auth/audit_prune.h"
 #include "auth/audit_search.h"
 #include "auth/audit_verify.h"
+#include "base/fs.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -253,6 +254,47 @@ static void files_that_are_too_old_go_and_the_rest_is_whole(void **state)
 
     anchors[0].head = write_lines(1, anchors[0].head, 5, START_US + 2 * DAY_US);
     assert_int_equal(faults(anchors, 2, &lines), 0);
+}
+
+/* A server that was killed between telling the catalog and removing the file. */
+static void a_file_that_was_to_go_and_is_still_there_is_no_fault(void **state)
+{
+    struct audit_anchor anchor = {.chain = 1, .first = 1};
+    uint64_t lines;
+    (void)state;
+    anchor.head = write_lines(1, anchor.head, 40, START_US);
+    struct audit_names names = list(1);
+    assert_true(names.count > 2);
+    anchor.first = names.list[2].first;
+    audit_names_release(&names);
+    assert_int_equal(faults(&anchor, 1, &lines), 0);
+    anchor.first = anchor.head.sequence + 1; /* the newest was to go, too */
+    assert_int_equal(faults(&anchor, 1, &lines), 0);
+    assert_int_equal(lines, 40);
+}
+
+static void what_is_cut_off_before_the_oldest_line_that_is_kept_is_found(void **state)
+{
+    struct audit_anchor anchor = {.chain = 1, .first = 1};
+    struct audit_file file;
+    struct audit_text line;
+    char path[FS_PATH_MAX];
+    uint64_t lines;
+    (void)state;
+    anchor.head = write_lines(1, anchor.head, 40, START_US);
+    assert_true(prune(&anchor, 0, 2 * ROTATE + 400) > 0);
+    assert_int_equal(faults(&anchor, 1, &lines), 0);
+    assert_int_equal(fs_path(path, "%s/" TENANT, directory), ST_OK);
+    assert_int_equal(audit_file_read(&file, path, 1, anchor.first), ST_OK);
+    assert_true(audit_file_next(&line, &file));
+    assert_int_equal(fs_path(path, "%s/" TENANT "/" AUDIT_FILE_FORMAT, directory, 1,
+                             (unsigned long long)anchor.first),
+                     ST_OK);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(fs_write_new(path, file.text.data + file.at, file.text.len - file.at, 0600),
+                     ST_OK);
+    audit_file_release(&file);
+    assert_int_equal(faults(&anchor, 1, &lines), 1);
 }
 
 static void the_newest_file_of_a_chain_goes_for_its_age_only(void **state)
@@ -540,6 +582,8 @@ int main(void)
         TEST(a_file_gets_no_more_lines_when_it_is_large),
         TEST(a_file_gets_no_more_lines_a_month_after_its_first),
         TEST(files_that_are_too_old_go_and_the_rest_is_whole),
+        TEST(a_file_that_was_to_go_and_is_still_there_is_no_fault),
+        TEST(what_is_cut_off_before_the_oldest_line_that_is_kept_is_found),
         TEST(the_newest_file_of_a_chain_goes_for_its_age_only),
         TEST(a_file_that_rests_may_go_and_the_chain_goes_on_in_another),
         TEST(a_file_that_could_not_be_written_may_go_and_no_line_goes_with_it),
