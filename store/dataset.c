@@ -179,7 +179,7 @@ static void check_jobs(struct catalog_txn *t, const struct head *h)
     char key[CATALOG_KEY_SIZE] = "";
     json_t *entry;
 
-    while ((entry = catalog_after(t, CATALOG_QUEUE, "", key))) {
+    while ((entry = queue_entry_after(t, key))) {
         if (strcmp(queue_text(entry, "tenant"), h->tenant) == 0 &&
             strcmp(queue_text(entry, "dataset"), h->dataset) == 0)
             catalog_fail(t, st_hint(st_fail(ST_CONFLICT, "HAS_JOBS",

@@ -74,23 +74,11 @@ void queue_set_error(struct catalog_txn *t, json_t *job, const char *code, const
     store_set(t, job, "error", json_pack("{s:s, s:s}", "code", code, "message", message));
 }
 
-static const char *owner_of(const json_t *job)
-{
-    return json_is_true(json_object_get(job, "local"))
-               ? queue_text(job, "enqueued_by")
-               : queue_text(json_object_get(job, "lease"), "owner");
-}
-
 void queue_put(struct catalog_txn *t, const json_t *job)
 {
-    static const char *const COPIED[] = {"job", "tenant", "dataset", "priority", "local", "at_us"};
     char key[CATALOG_KEY_SIZE];
-    json_t *entry = json_object();
+    json_t *entry = queue_entry_make(t, job);
 
-    for (size_t i = 0; i < sizeof COPIED / sizeof COPIED[0]; i++)
-        store_set(t, entry, COPIED[i], json_incref(json_object_get(job, COPIED[i])));
-    store_set(t, entry, "owner", json_string(owner_of(job)));
-    store_set(t, entry, "running", json_boolean(queue_is(job, "running")));
     catalog_put(t, CATALOG_JOBS, queue_text(job, "job"), job);
     store_order_key(key, (uint64_t)queue_number(job, "order"));
     catalog_put(t, CATALOG_QUEUE, key, entry);
@@ -113,7 +101,7 @@ static void check_room(struct catalog_txn *t, const struct store_job_request *r)
     json_int_t most = queue_number(json_object_get(row, "limits"), "max_queued_jobs"), count = 0;
     char key[CATALOG_KEY_SIZE] = "";
 
-    while (most && (entry = catalog_after(t, CATALOG_QUEUE, "", key))) {
+    while (most && (entry = queue_entry_after(t, key))) {
         count += strcmp(queue_text(entry, "tenant"), r->tenant) == 0;
         json_decref(entry);
     }
@@ -181,7 +169,7 @@ enum st store_job_enqueue(char job[STORE_JOB_ID_SIZE], json_t **row, bool *repea
     check_dataset(&t, request);
     check_room(&t, request);
     uint64_t order = t.status ? 0 : catalog_next_number(&t, "job_order");
-    snprintf(job, STORE_JOB_ID_SIZE, "job-%012llu", (unsigned long long)order);
+    queue_job_name(job, order);
     upload_claim(&t, request->tenant, request->spec, job);
     put_new_job(&t, s, request, job, order);
     if (request->start)

@@ -224,7 +224,7 @@ static json_t *choose(struct catalog_txn *t, struct store *s, const char *wanted
     char key[CATALOG_KEY_SIZE] = "";
     json_t *entry, *job = NULL;
 
-    while (!w.found && (entry = catalog_after(t, CATALOG_QUEUE, "", key))) {
+    while (!w.found && (entry = queue_entry_after(t, key))) {
         if (settle(t, s, entry)) {
             json_decref(entry);
             entry = catalog_get(t, CATALOG_QUEUE, key);
@@ -334,7 +334,7 @@ static enum st settle_round(bool *any, struct store *s, bool write)
 
     *any = false;
     (write ? catalog_begin_write : catalog_begin_read)(&t, &s->catalog);
-    while ((entry = catalog_after(&t, CATALOG_QUEUE, "", key))) {
+    while ((entry = queue_entry_after(&t, key))) {
         if (may_be_dead(s, &t, entry)) {
             *any = true;
             if (write)
@@ -365,7 +365,7 @@ enum st store_queue_look(struct store_queue_stats *out, struct store *s)
 
     catalog_begin_read(&t, &s->catalog);
     *out = (struct store_queue_stats){.seen = catalog_txn_id(&t)};
-    while ((entry = catalog_after(&t, CATALOG_QUEUE, "", key))) {
+    while ((entry = queue_entry_after(&t, key))) {
         bool running = json_is_true(json_object_get(entry, "running"));
         out->running += running;
         out->queued += !running;

@@ -54,6 +54,14 @@ bool queue_lease_ended(const json_t *job);
 /* Is the process that must run it, or runs it, gone? Of an entry. */
 bool queue_owner_dead(const struct store *s, const json_t *entry);
 
+/* The id of the job that is enqueued as this one. */
+void queue_job_name(char out[STORE_JOB_ID_SIZE], uint64_t order);
+/* An entry of the job. New reference; failure shows in the transaction. */
+json_t *queue_entry_make(struct catalog_txn *t, const json_t *job);
+/* The next entry behind `key` (catalog_after). One that is damaged is as its job's row says, and a
+ * writing transaction puts it so; it is passed over when that cannot be read either. */
+json_t *queue_entry_after(struct catalog_txn *t, char key[CATALOG_KEY_SIZE]);
+
 void queue_set_state(struct catalog_txn *t, json_t *job, const char *state);
 void queue_set_error(struct catalog_txn *t, json_t *job, const char *code, const char *message);
 /* Writes the row and, from it, its entry. */

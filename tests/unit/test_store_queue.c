@@ -640,6 +640,61 @@ static void without_memory_no_job_is_leased_without_its_document(void **state)
     json_decref(spec);
 }
 
+/* The job's entry, not its row. */
+static void damage_entry(const struct kit *kit, const char *job)
+{
+    char key[CATALOG_KEY_SIZE];
+
+    store_order_key(key, strtoull(job + strlen("job-"), NULL, 10));
+    kit_turn(kit, key, strlen(key) + CATALOG_CHECKSUM_BYTES + 1, 0x80);
+}
+
+static void a_damaged_entry_is_made_again_from_its_job(void **state)
+{
+    struct kit *kit = *state;
+    struct store_queue_stats seen;
+    struct store_lease lease, again;
+    job_id first, second, other;
+
+    enqueue(first, kit, "acme", "a", 0);
+    enqueue(second, kit, "acme", "a", 0);
+    enqueue(other, kit, "acme", "b", 5);
+    damage_entry(kit, first);
+    damage_entry(kit, other);
+    kit_ok(store_job_settle(NULL, kit->store));
+    kit_ok(store_queue_look(&seen, kit->store));
+    assert_int_equal(seen.queued, 3);
+    assert_next(kit, &lease, other); /* its priority is what it was */
+    finish(kit, &lease);
+    assert_next(kit, &lease, first);
+    damage_entry(kit, first);
+    assert_nothing_to_lease(kit); /* it runs still: what is behind it waits */
+    kit_ok(store_queue_look(&seen, kit->store));
+    assert_int_equal(seen.running, 1);
+    finish(kit, &lease);
+    assert_next(kit, &again, second);
+}
+
+static void a_damaged_entry_of_a_damaged_job_keeps_no_other_from_being_leased(void **state)
+{
+    struct kit *kit = *state;
+    struct store_queue_stats seen;
+    struct store_lease lease;
+    job_id damaged, other;
+
+    kit_ok(enqueue_with(damaged, NULL, kit, "acme", "a", "{\"a\":\"golf-hotel\"}",
+                        (struct store_job_request){0}));
+    enqueue(other, kit, "acme", "b", 0);
+    damage_entry(kit, damaged);
+    kit_turn(kit, "golf-hotel", 0, 0x80);
+    kit_ok(store_job_settle(NULL, kit->store));
+    assert_next(kit, &lease, other);
+    finish(kit, &lease);
+    assert_nothing_to_lease(kit);
+    kit_ok(store_queue_look(&seen, kit->store));
+    assert_int_equal(seen.queued, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -665,6 +720,8 @@ int main(void)
         TEST(a_job_is_forgotten_long_after_its_end_and_a_key_after_a_day),
         TEST(a_damaged_turn_keeps_nobody_from_working),
         TEST(a_damaged_job_keeps_no_other_from_being_leased),
+        TEST(a_damaged_entry_is_made_again_from_its_job),
+        TEST(a_damaged_entry_of_a_damaged_job_keeps_no_other_from_being_leased),
         TEST(a_damaged_row_keeps_no_other_from_being_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
