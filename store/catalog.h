@@ -111,6 +111,8 @@ json_t *catalog_get(struct catalog_txn *t, enum catalog_table table, const char 
  */
 bool catalog_get_any(json_t **document, struct catalog_txn *t, enum catalog_table table,
                      const char *key) ST_MUST_USE;
+/* The same for whom a damaged value is as good as none: NULL. */
+json_t *catalog_get_whole(struct catalog_txn *t, enum catalog_table table, const char *key);
 void catalog_put(struct catalog_txn *t, enum catalog_table table, const char *key,
                  const json_t *value);
 void catalog_delete(struct catalog_txn *t, enum catalog_table table, const char *key);

@@ -104,6 +104,13 @@ bool catalog_get_any(json_t **document, struct catalog_txn *t, enum catalog_tabl
     return !damaged;
 }
 
+json_t *catalog_get_whole(struct catalog_txn *t, enum catalog_table table, const char *key)
+{
+    json_t *document;
+
+    return catalog_get_any(&document, t, table, key) ? document : NULL;
+}
+
 static int put(void *ctx)
 {
     struct step *s = ctx;

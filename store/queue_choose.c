@@ -182,7 +182,7 @@ static json_t *take_best(const struct walk *w)
     json_t *job = NULL;
 
     while (!job && !w->t->status && (best = best_of(w))) {
-        (void)!catalog_get_any(&job, w->t, CATALOG_JOBS, best->job);
+        job = catalog_get_whole(w->t, CATALOG_JOBS, best->job);
         best->lost = !job;
     }
     return job;
@@ -195,8 +195,7 @@ static bool may_be_dead(const struct store *s, struct catalog_txn *t, const json
         return true;
     if (!json_is_true(json_object_get(entry, "running")))
         return false;
-    json_t *job;
-    (void)!catalog_get_any(&job, t, CATALOG_JOBS, queue_text(entry, "job"));
+    json_t *job = catalog_get_whole(t, CATALOG_JOBS, queue_text(entry, "job"));
     bool ended = job && queue_lease_ended(job);
     json_decref(job);
     return ended;
@@ -210,8 +209,7 @@ static bool settle(struct catalog_txn *t, struct store *s, const json_t *entry)
         return false;
     const char *why =
         queue_owner_dead(s, entry) ? "the process that ran it ended" : "its lease ended";
-    json_t *job;
-    (void)!catalog_get_any(&job, t, CATALOG_JOBS, queue_text(entry, "job"));
+    json_t *job = catalog_get_whole(t, CATALOG_JOBS, queue_text(entry, "job"));
     if (job)
         queue_redeliver(t, s, job, "WORKER_LOST", why);
     json_decref(job);

@@ -74,8 +74,7 @@ static void forget(struct catalog_txn *t, const json_t *jobs, const json_t *repe
 
     json_array_foreach(jobs, i, key)
     {
-        json_t *row;
-        (void)!catalog_get_any(&row, t, CATALOG_JOBS, json_string_value(key));
+        json_t *row = catalog_get_whole(t, CATALOG_JOBS, json_string_value(key));
         if (job_is_over(row, now_us))
             forget_job(t, json_string_value(key), row);
         json_decref(row);

@@ -51,9 +51,7 @@ static struct catalog_sum count_anew(struct catalog_txn *t, const char *counter)
 
 static void count(struct counter *c, struct catalog_txn *t)
 {
-    json_t *row;
-
-    (void)!catalog_get_any(&row, t, CATALOG_REPEATS, c->key);
+    json_t *row = catalog_get_whole(t, CATALOG_REPEATS, c->key);
     const json_t *rows = json_object_get(row, "rows"), *bytes = json_object_get(row, "bytes");
     if (json_is_integer(rows) && json_is_integer(bytes))
         c->kept = (struct catalog_sum){(uint64_t)json_integer_value(rows),
