@@ -43,7 +43,7 @@ static void an_anchor_that_could_not_be_put_is_put_at_the_end(void **state)
         &keeper, &(struct store_keeper_options){.store.data_dir = kit.dir, .slots = 1}));
     struct api_audit_options options = {.data_dir = kit.dir,
                                         .keys_dir = kit.dir,
-                                        .interval_ms = 1,
+                                        .interval_ms = 60000, /* it looks when it is told to stop */
                                         .slots = 1,
                                         .keeper = keeper,
                                         .metrics = metrics};
