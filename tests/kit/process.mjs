@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 export const sourceDir = process.env.EVERLINE_SOURCE_DIR ??
@@ -18,10 +19,17 @@ export const DEADLINE_MS = 60_000;
 const children = new Set();
 const directories = new Set();
 
-process.on('exit', () => {
+function killAll() {
   for (const child of children) {
     try { child.kill('SIGKILL'); } catch { /* it is gone */ }
   }
+}
+
+/* What a test that failed has left running would keep the file from its end. After the file's own hooks: those are there
+ * when this is added. Others than tests, the benchmarks, end by themselves. */
+if (process.env.NODE_TEST_CONTEXT) setImmediate(() => after(killAll));
+process.on('exit', () => {
+  killAll();
   for (const directory of directories) rmSync(directory, { recursive: true, force: true });
 });
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
