@@ -108,6 +108,11 @@ static enum st send_source(json_t *sources, const struct cmd_args *args, const c
         snprintf(source, sizeof source, "%.*s", (int)(equals - argument), argument);
         path = equals + 1;
     }
+    if (!*path)
+        return st_fail(ST_INVALID, "MISSING_SOURCE", "--source %.60s names no file", argument);
+    if (!utf8_is_valid(source, strlen(source)))
+        return st_fail(ST_INVALID, "BAD_SOURCE", "--source %s: the name of a source is UTF-8",
+                       source);
     if (!strpbrk(path, "*?[") || access(path, F_OK) == 0)
         return send_file(sources, args, *source ? source : NULL, path);
     if (glob(path, 0, NULL, &found) != 0)

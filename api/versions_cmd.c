@@ -1,8 +1,10 @@
 #include "api/act.h"
 #include "api/commands.h"
 #include "api/remote.h"
+#include "base/utf8.h"
 
 #include <stdio.h>
+#include <string.h>
 
 /* The version-info table, what a version leaves out, and the two moves that people make. */
 
@@ -143,6 +145,15 @@ static enum st print_head(json_t *head, bool json)
 
 /* ---- moves ---- */
 
+/* It is kept, and shown in JSON. */
+static enum st check_reason(const struct cmd_args *args)
+{
+    const char *reason = cmd_string(args, "reason");
+
+    return utf8_is_valid(reason, strlen(reason)) ? ST_OK
+                                                 : st_fail(ST_USAGE, NULL, "--reason is not UTF-8");
+}
+
 static enum st move_on_server(json_t **head, const struct cmd_args *args, const char *path,
                               json_t *body)
 {
@@ -230,6 +241,8 @@ enum st rollback_cmd(const struct cmd_args *args)
     enum st st = cmd_output_json(&json, args);
 
     if (!st)
+        st = check_reason(args);
+    if (!st)
         st = remote_is_asked(args) ? roll_back_on_server(&head, args) : roll_back_here(&head, args);
     return st ? st : print_head(head, json);
 }
@@ -282,6 +295,8 @@ enum st promote_cmd(const struct cmd_args *args)
 
     if (!st)
         st = commands_version(&version, args, 1, "VERSION");
+    if (!st)
+        st = check_reason(args);
     if (!st)
         st = remote_is_asked(args) ? promote_on_server(&head, args)
                                    : promote_here(&head, args, version);

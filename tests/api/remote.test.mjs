@@ -356,6 +356,21 @@ test('without a token, or with a wrong one, nothing is done, and it is said what
   assert.equal((await data.versions('things')).length, 1);
 });
 
+test('what is no text, or names no file, is told before anything is sent', async () => {
+  const latin = '"$(printf \'caf\\351\')"';
+  for (const [args, code, says] of [['rollback things --from 1 --reason', 2, /^everline: --reason is not UTF-8\n/], ['promote things 1 --reason', 2, /^everline: --reason is not UTF-8\n/],
+    ['ingest things --source', 1, /--source caf\?: the name of a source is UTF-8\n/]]) {
+    const given = args.startsWith('ingest') ? `${latin}=${cwd}/none.csv` : latin;
+    for (const url of args.startsWith('ingest') ? [server.url] : [server.url, null]) {
+      const { code: exit, stderr } = await run('sh', ['-c', `exec "$0" ${args} ${given} ${url ? '' : `--data ${data.directory} --tenant dev`}`, everlinePath],
+        { env: url ? { EVERLINE_URL: url, EVERLINE_TOKEN_FILE: tokenFile } : {}, cwd });
+      assert.deepEqual([exit, says.test(stderr)], [code, true], `${args}: ${stderr}`);
+    }
+  }
+  const empty = await remote(['ingest', 'things', '--source', 'things=']);
+  assert.deepEqual([empty.code, empty.stderr], [1, 'everline: --source things= names no file\n']);
+});
+
 test('a dataset is defined, filled, moved, exported and deleted on a server, with the exit codes of this machine', async () => {
   const definition = { ...THINGS, name: 'far', gates: [{ name: 'drift', metric: 'count(*)', max_change_ratio: 0.5 }],
     checks: [{ name: 'light', expect: 'weight < 1000' }] };
