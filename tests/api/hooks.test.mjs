@@ -101,7 +101,7 @@ test('what is refused is told again, by another server if need be', async () => 
 
 test('a server asks nobody on its own network, whatever name it has there, unless it is told to', async () => {
   let connections = 0;
-  const trap = net.createServer((socket) => { connections++; socket.destroy(); }).listen(0);
+  const trap = net.createServer((socket) => { connections++; socket.destroy(); }).listen(0).unref();
   const own = await Data.make('dev');
   await own.put(THINGS);
   const alone = await own.serve();
@@ -132,8 +132,8 @@ test('a server asks nobody on its own network, whatever name it has there, unles
 
 test('no proxy is asked, whatever the environment names: it would resolve names by itself', async () => {
   let connections = 0, asked = 0;
-  const proxy = net.createServer((socket) => { connections++; socket.destroy(); }).listen(0, '127.0.0.1');
-  const target = http.createServer((request, response) => { asked++; response.end('{"keys":[]}'); }).listen(0, '127.0.0.1');
+  const proxy = net.createServer((socket) => { connections++; socket.destroy(); }).listen(0, '127.0.0.1').unref();
+  const target = http.createServer((request, response) => { asked++; response.end('{"keys":[]}'); }).listen(0, '127.0.0.1').unref();
   const own = await Data.make('dev', 'named');
   const place = `http://127.0.0.1:${proxy.address().port}`;
   const env = Object.fromEntries(['http_proxy', 'https_proxy', 'HTTPS_PROXY', 'all_proxy', 'ALL_PROXY'].map((name) => [name, place]));
