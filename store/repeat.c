@@ -1,6 +1,7 @@
 #include "store/repeat_internal.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "store/internal.h"
 
 #include <stdio.h>
@@ -183,6 +184,13 @@ static void check_room(struct catalog_txn *t, const char *key)
     }
 }
 
+static enum st is_damaged(void)
+{
+    return st_hint(st_fail(ST_UNAVAILABLE, "IDEMPOTENCY_KEY_DAMAGED",
+                           "what was answered to this Idempotency-Key is damaged"),
+                   "look whether it was done; if not, send it with a new key");
+}
+
 static void check_same(struct catalog_txn *t, const json_t *row, const struct store_repeat *r)
 {
     const char *sha256 = json_string_value(json_object_get(row, "sha256"));
@@ -190,26 +198,35 @@ static void check_same(struct catalog_txn *t, const json_t *row, const struct st
 
     digest_hex(hex, r->request, sizeof r->request);
     if (!sha256)
-        catalog_fail(t, st_hint(st_fail(ST_CORRUPT, "CATALOG_DAMAGED",
-                                        "what was answered to this Idempotency-Key is damaged"),
-                                "look whether it was done; if not, send it with a new key"));
+        catalog_fail(t, is_damaged());
     else if (strcmp(sha256, hex) != 0)
         catalog_fail(t, st_hint(st_fail(ST_REUSED, "IDEMPOTENCY_KEY_REUSED",
                                         "the Idempotency-Key came with another request before"),
                                 "use a new key for a new request"));
 }
 
+static json_t *get_row(struct catalog_txn *t, const char *key)
+{
+    json_t *row;
+
+    if (!catalog_get_any(&row, t, CATALOG_REPEATS, key)) {
+        log_failure(LOG_LEVEL_ERROR, "repeat_damaged", "an Idempotency-Key is refused");
+        catalog_fail(t, is_damaged());
+    }
+    return row;
+}
+
 /* The key's row, or the one that it has from before owners were counted. */
 static json_t *find_row(struct catalog_txn *t, const char *key, const struct store_repeat *r)
 {
     char hex[DIGEST_HEX_SIZE], before[CATALOG_KEY_SIZE];
-    json_t *row = catalog_get(t, CATALOG_REPEATS, key);
+    json_t *row = get_row(t, key);
 
     if (row)
         return row;
     digest_hex(hex, r->key, sizeof r->key);
     store_dataset_key(before, r->tenant, hex);
-    return catalog_get(t, CATALOG_REPEATS, before);
+    return get_row(t, before);
 }
 
 /* The transaction writes nothing: it sees what others of its group have written, and has the

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { readContract } from '../kit/contract.mjs';
 import { assertProblem, Data } from '../kit/everline.mjs';
-import { filesBelow } from '../kit/files.mjs';
+import { filesBelow, flipEach } from '../kit/files.mjs';
 import { tempDir, until } from '../kit/process.mjs';
 import { csv, THINGS, things } from '../kit/samples.mjs';
 
@@ -293,4 +293,16 @@ test('a subject uses half of its tenant\'s keys up, at whichever server, and no 
   } finally {
     await second.stop();
   }
+});
+
+test('a key whose answer is damaged is told what to do, and others are not touched', async (t) => {
+  const own = await Data.make('dev'), one = await own.serve();
+  t.after(() => one.stop());
+  const who = await own.token(), revoke = (key) => one.post('/v1/revocations', who, { jti: key }, { 'idempotency-key': key });
+  assert.equal((await revoke('first')).status, 200);
+  flipEach(join(own.directory, 'catalog.mdb'), '"answer":', 1);
+  const { detail, hint } = assertProblem(await revoke('first'), 503, 'IDEMPOTENCY_KEY_DAMAGED');
+  assert.match(`${detail}; ${hint}`, /answered to this Idempotency-Key is damaged; look whether it was done/);
+  await until('the log tells of it', () => one.log.includes('"event":"repeat_damaged"'));
+  assert.equal((await revoke('second')).status, 200);
 });

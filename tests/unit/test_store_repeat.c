@@ -266,13 +266,13 @@ static void a_key_whose_answer_is_damaged_is_refused_for_a_day_and_no_other_is(v
     kit_ok(keep(kit, &other, "two"));
     kit_turn(kit, "zulu-tango", 0, 0x80);
     for (int rounds = 0; rounds < 3; rounds++) {
-        assert_int_equal(store_repeat_find(&answer, kit->store, &FIRST), ST_CORRUPT);
-        assert_string_equal(st_code(), "CATALOG_DAMAGED");
+        assert_int_equal(store_repeat_find(&answer, kit->store, &FIRST), ST_UNAVAILABLE);
+        assert_string_equal(st_code(), "IDEMPOTENCY_KEY_DAMAGED");
         assert_answer(kit, &other, "two");
         forget(kit, FIRST.now_us + DAY_US - 1);
     }
     later.now_us = FIRST.now_us + 2 * DAY_US - 2;
-    assert_int_equal(store_repeat_find(&answer, kit->store, &later), ST_CORRUPT);
+    assert_int_equal(store_repeat_find(&answer, kit->store, &later), ST_UNAVAILABLE);
     later.now_us++;
     assert_answer(kit, &later, NULL);
     forget(kit, later.now_us);
