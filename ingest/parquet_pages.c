@@ -1,192 +1,23 @@
-/* A page of a Parquet file may say the CRC-32 of its bytes; Spark's always do. DuckDB reads a page
- * that is not what it was without a word, so that we compare. The pages of a column chunk follow
- * each other until they have as many values as the chunk; that is how readers find them, too. A
- * header is a struct of Thrift's compact protocol:
+/* DuckDB believes a Parquet file: it takes as many rows from a row group as the footer says, and
+ * reads a page that is not what it was without a word. So all pages are walked here: their values
+ * are counted, and where a page says the CRC-32 of its bytes, as Spark's always do, it is compared.
+ * The pages of a column chunk follow each other, from the first to the last byte of the chunk.
  *
- *   field   id as difference (4 bits), type (4 bits); difference 0: the id follows
- *   number  zigzag varint
- *   binary  length as varint, bytes
- *   list    size (4 bits; 15: it follows as varint), type of the elements (4 bits)
- *   map     size as varint; unless that is 0: types of keys and values (4 bits each)
+ * A page's values are its rows, nulls too, unless the column has lists or is within one; then only
+ * a header of version 2 says the rows. A file with nothing but such columns and headers of version
+ * 1 does not say them outside of its pages' compressed bytes: there the footer's are taken.
  */
 #include "ingest/parquet_pages.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <zlib.h>
 
-#define NESTED_MAX 16
 #define WINDOW_BYTES (64u << 10)
 #define HEADER_MAX (16u << 20) /* it may have the least and the greatest value of the page */
 #define PAGE_FIRST 4           /* behind "PAR1" */
-
-/* ---- headers ---- */
-
-enum {
-    T_STOP,
-    T_TRUE,
-    T_FALSE,
-    T_BYTE,
-    T_I16,
-    T_I32,
-    T_I64,
-    T_DOUBLE,
-    T_BINARY,
-    T_LIST,
-    T_SET,
-    T_MAP,
-    T_STRUCT,
-    T_UUID
-};
-
-struct thrift {
-    const unsigned char *at, *end;
-    bool bad; /* sticky: it ends too early, or is none */
-};
-
-static unsigned read_byte(struct thrift *t)
-{
-    if (t->bad || t->at == t->end) {
-        t->bad = true;
-        return 0;
-    }
-    return *t->at++;
-}
-
-static uint64_t read_varint(struct thrift *t)
-{
-    uint64_t value = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-        unsigned byte = read_byte(t);
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if (!(byte & 0x80))
-            return value;
-    }
-    t->bad = true;
-    return 0;
-}
-
-static int64_t read_number(struct thrift *t)
-{
-    uint64_t value = read_varint(t);
-    return (int64_t)(value >> 1) ^ -(int64_t)(value & 1);
-}
-
-static void skip_bytes(struct thrift *t, uint64_t count)
-{
-    if (t->bad || count > (uint64_t)(t->end - t->at))
-        t->bad = true;
-    else
-        t->at += count;
-}
-
-/* The type of the next field, whose id is *id then; T_STOP: there is none. */
-static unsigned read_field(struct thrift *t, uint64_t *id)
-{
-    unsigned byte = read_byte(t);
-    if (t->bad || (byte & 15) == T_STOP)
-        return T_STOP;
-    *id = byte >> 4 ? *id + (byte >> 4) : (uint64_t)read_number(t);
-    return byte & 15;
-}
-
-static void skip_value(struct thrift *t, unsigned type, unsigned depth);
-
-static void skip_struct(struct thrift *t, unsigned depth)
-{
-    uint64_t id = 0;
-    for (unsigned type; (type = read_field(t, &id)) != T_STOP;)
-        skip_value(t, type, depth);
-}
-
-/* Truths have a byte here, which they have not as fields. */
-static void skip_elements(struct thrift *t, unsigned type, uint64_t count, unsigned depth)
-{
-    for (uint64_t i = 0; i < count && !t->bad; i++)
-        if (type == T_TRUE || type == T_FALSE)
-            skip_bytes(t, 1);
-        else
-            skip_value(t, type, depth);
-}
-
-static void skip_list(struct thrift *t, unsigned depth)
-{
-    unsigned byte = read_byte(t);
-    uint64_t count = byte >> 4 == 15 ? read_varint(t) : byte >> 4;
-    skip_elements(t, byte & 15, count, depth);
-}
-
-static void skip_map(struct thrift *t, unsigned depth)
-{
-    uint64_t count = read_varint(t);
-    unsigned types = count ? read_byte(t) : 0;
-    for (uint64_t i = 0; i < count && !t->bad; i++) {
-        skip_elements(t, types >> 4, 1, depth);
-        skip_elements(t, types & 15, 1, depth);
-    }
-}
-
-static void skip_value(struct thrift *t, unsigned type, unsigned depth)
-{
-    if (depth == NESTED_MAX)
-        t->bad = true;
-    else if (type == T_BYTE)
-        skip_bytes(t, 1);
-    else if (type == T_I16 || type == T_I32 || type == T_I64)
-        (void)read_varint(t);
-    else if (type == T_DOUBLE)
-        skip_bytes(t, 8);
-    else if (type == T_BINARY)
-        skip_bytes(t, read_varint(t));
-    else if (type == T_LIST || type == T_SET)
-        skip_list(t, depth + 1);
-    else if (type == T_MAP)
-        skip_map(t, depth + 1);
-    else if (type == T_STRUCT)
-        skip_struct(t, depth + 1);
-    else if (type == T_UUID)
-        skip_bytes(t, 16);
-    else if (type != T_TRUE && type != T_FALSE)
-        t->bad = true;
-}
-
-/* The first field of a data page's own header. */
-static int64_t read_values(struct thrift *t)
-{
-    uint64_t id = 0;
-    int64_t values = 0;
-    for (unsigned type; (type = read_field(t, &id)) != T_STOP;)
-        if (id == 1 && type == T_I32)
-            values = read_number(t);
-        else
-            skip_value(t, type, 1);
-    return values;
-}
-
-bool parquet_page_read(struct parquet_page *out, const unsigned char *bytes, size_t len)
-{
-    enum { COMPRESSED_SIZE = 3, CRC = 4, DATA = 5, DATA_V2 = 8 };
-    struct thrift t = {bytes, bytes + len, false};
-    uint64_t id = 0;
-    *out = (struct parquet_page){.bytes = -1};
-    for (unsigned type; (type = read_field(&t, &id)) != T_STOP;) {
-        if (id == COMPRESSED_SIZE && type == T_I32) {
-            out->bytes = read_number(&t);
-        } else if (id == CRC && type == T_I32) {
-            out->crc = (uint32_t)read_number(&t);
-            out->has_crc = true;
-        } else if ((id == DATA || id == DATA_V2) && type == T_STRUCT) {
-            out->values = read_values(&t);
-        } else {
-            skip_value(&t, type, 0);
-        }
-    }
-    out->header_bytes = (size_t)(t.at - bytes);
-    return !t.bad && out->bytes >= 0 && out->values >= 0;
-}
-
-/* ---- a file ---- */
 
 /* A piece of it. */
 struct window {
@@ -197,11 +28,15 @@ struct window {
     uint64_t from;
 };
 
+static enum st refuse(const struct task_file *f, enum st st)
+{
+    return st_place(st_hint(st, "write or transfer it again"), "%s", f->label);
+}
+
 static enum st damaged(const struct task_file *f, uint64_t at, const char *what)
 {
-    enum st st = st_fail(ST_INVALID, "PARQUET", "%s is damaged: the page at byte %llu %s", f->label,
-                         (unsigned long long)at, what);
-    return st_place(st_hint(st, "write or transfer it again"), "%s", f->label);
+    return refuse(f, st_fail(ST_INVALID, "PARQUET", "%s is damaged: the page at byte %llu %s",
+                             f->label, (unsigned long long)at, what));
 }
 
 /* As much as there is room for, from `at` on; less at the end of the file. */
@@ -277,10 +112,35 @@ static enum st check_page(const struct parquet_page *page, struct window *w, uin
                : damaged(w->file, end - (uint64_t)page->bytes, "has not the checksum it should");
 }
 
-static enum st check_chunk(struct window *w, int64_t start, int64_t values)
+/* ---- column chunks ---- */
+
+/* As the footer has it. */
+struct chunk {
+    int64_t start, bytes, values, group, group_rows, column;
+};
+
+struct counted {
+    uint64_t values, rows;
+    bool has_rows; /* otherwise the pages do not say */
+};
+
+/* What the threads that walk a file share. */
+struct walk {
+    struct window window; /* as each of theirs begins */
+    bool *lists;          /* by column: it has other values than rows */
+    size_t column_count;
+    size_t counting; /* the column by which the file's rows are counted */
+    atomic_uint_fast64_t rows;
+};
+
+/* Some writers do not count the header of a dictionary among a chunk's bytes: the last page begins
+ * within them nevertheless, because its header is longer. */
+static enum st count_chunk(struct counted *out, const struct chunk *c, struct window *w)
 {
-    uint64_t at = start < PAGE_FIRST ? 0 : (uint64_t)start;
-    while (values > 0) {
+    uint64_t at = c->start < PAGE_FIRST ? 0 : (uint64_t)c->start;
+    uint64_t end = at + (uint64_t)(c->bytes < 0 ? 0 : c->bytes);
+    *out = (struct counted){.has_rows = true};
+    while (at < end) {
         struct parquet_page page;
         enum st st = at && at < w->file->stamp.bytes ? read_header(&page, w, at)
                                                      : damaged(w->file, at, "is not there");
@@ -290,43 +150,176 @@ static enum st check_chunk(struct window *w, int64_t start, int64_t values)
         if (page.has_crc && (st = check_page(&page, w, at)))
             return st;
         at += (uint64_t)page.bytes;
-        values -= page.values;
+        out->values += (uint64_t)page.values;
+        out->rows += (uint64_t)page.rows;
+        if (page.values && !page.has_rows)
+            out->has_rows = false;
     }
     return ST_OK;
 }
 
+static enum st compare(const struct chunk *c, const struct counted *pages,
+                       const struct task_file *f)
+{
+    enum st st = ST_OK;
+    if (pages->values != (uint64_t)c->values)
+        st = st_fail(ST_INVALID, "PARQUET",
+                     "%s is damaged: of row group %lld its footer says %lld values of column %lld, "
+                     "but their pages have %llu",
+                     f->label, (long long)c->group + 1, (long long)c->values,
+                     (long long)c->column + 1, (unsigned long long)pages->values);
+    else if (pages->has_rows && pages->rows != (uint64_t)c->group_rows)
+        st = st_fail(ST_INVALID, "PARQUET",
+                     "%s is damaged: of row group %lld its footer says %lld rows, but the pages of "
+                     "column %lld have %llu",
+                     f->label, (long long)c->group + 1, (long long)c->group_rows,
+                     (long long)c->column + 1, (unsigned long long)pages->rows);
+    return st ? refuse(f, st) : ST_OK;
+}
+
+static enum st check_chunk(struct walk *walk, const struct chunk *c, struct window *w)
+{
+    struct counted pages;
+    size_t column = (size_t)c->column;
+    enum st st = count_chunk(&pages, c, w);
+    if (!st && column < walk->column_count && !walk->lists[column]) {
+        pages.rows = pages.values;
+        pages.has_rows = true;
+    }
+    if (!st)
+        st = compare(c, &pages, w->file);
+    if (!st && column == walk->counting)
+        atomic_fetch_add(&walk->rows, pages.has_rows ? pages.rows : (uint64_t)c->group_rows);
+    return st;
+}
+
 static enum st check_chunks(const struct duck_column *columns, size_t rows, void *ctx)
 {
-    struct window w = *(const struct window *)ctx; /* several threads may be here */
-    const int64_t *starts = columns[0].data, *values = columns[1].data;
+    struct walk *walk = ctx;
+    struct window w = walk->window;
+    const int64_t *of[6];
     enum st st = ST_OK;
+    for (size_t i = 0; i < sizeof of / sizeof *of; i++)
+        of[i] = columns[i].data;
     w.room = WINDOW_BYTES;
     if (!(w.bytes = malloc(w.room)))
         return st_fail(ST_NOMEM, NULL, "out of memory");
     for (size_t i = 0; !st && i < rows; i++)
-        st = check_chunk(&w, starts[i], values[i]);
+        st = check_chunk(walk,
+                         &(struct chunk){.start = of[0][i],
+                                         .bytes = of[1][i],
+                                         .values = of[2][i],
+                                         .group = of[3][i],
+                                         .group_rows = of[4][i],
+                                         .column = of[5][i]},
+                         &w);
     free(w.bytes);
     return st;
 }
 
-enum st parquet_pages_check(struct duck *d, const struct task_file *f, int fd)
+static enum st each_chunk(struct walk *walk, struct duck *d)
 {
-    struct window w = {.file = f, .fd = fd};
     struct duck_statement *chunks = NULL;
     struct buf sql;
     buf_init(&sql, 1u << 16);
     buf_addf(&sql,
              "SELECT CASE WHEN dictionary_page_offset >= %d THEN dictionary_page_offset ELSE "
-             "coalesce(data_page_offset, 0) END, coalesce(num_values, 0) FROM parquet_metadata(",
+             "coalesce(data_page_offset, 0) END, coalesce(total_compressed_size, 0), "
+             "coalesce(num_values, 0), row_group_id, row_group_num_rows, column_id "
+             "FROM parquet_metadata(",
              PAGE_FIRST);
-    duck_add_literal(&sql, f->path);
+    duck_add_literal(&sql, walk->window.file->path);
     buf_addch(&sql, ')');
     enum st st = buf_status(&sql);
     if (!st)
         st = duck_prepare(&chunks, d, sql.data);
     if (!st)
-        st = duck_each(chunks, check_chunks, &w);
+        st = duck_each(chunks, check_chunks, walk);
     duck_statement_free(chunks);
     buf_release(&sql);
+    return st;
+}
+
+/* ---- a file ---- */
+
+/* The tree of columns comes as its nodes, each before its children, the root first; what has no
+ * children is a column of the file. `cells`: of each node how many it has, and "r" if it repeats,
+ * NUL behind either. */
+static enum st find_lists(struct walk *walk, const char *cells, size_t nodes)
+{
+    int64_t within = 0; /* so many nodes to come are in a list */
+    if (!(walk->lists = calloc(nodes + 1, sizeof *walk->lists)))
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    for (size_t i = 0; i < nodes; i++) {
+        int64_t children = strtoll(cells, NULL, 10);
+        cells += strlen(cells) + 1;
+        bool repeats = i && *cells == 'r';
+        cells += strlen(cells) + 1;
+        if (repeats && !within)
+            within = 1;
+        bool lists = within;
+        if (within)
+            within += children - 1;
+        if (!children)
+            walk->lists[walk->column_count++] = lists;
+    }
+    while (walk->counting < walk->column_count && walk->lists[walk->counting])
+        walk->counting++;
+    if (walk->counting == walk->column_count)
+        walk->counting = 0;
+    return ST_OK;
+}
+
+static enum st read_columns(struct walk *walk, struct duck *d)
+{
+    size_t nodes, two;
+    struct buf sql, cells;
+    buf_init(&sql, 1u << 16);
+    buf_init(&cells, 16u << 20);
+    buf_addstr(&sql, "SELECT coalesce(num_children, 0)::VARCHAR, "
+                     "CASE WHEN repetition_type = 'REPEATED' THEN 'r' ELSE '' END "
+                     "FROM parquet_schema(");
+    duck_add_literal(&sql, walk->window.file->path);
+    buf_addch(&sql, ')');
+    enum st st = buf_status(&sql);
+    if (!st)
+        st = duck_text(&cells, &nodes, &two, d, "reading the columns of a Parquet file", sql.data);
+    if (!st)
+        st = find_lists(walk, cells.data, nodes);
+    buf_release(&cells);
+    buf_release(&sql);
+    return st;
+}
+
+/* What the footer says of the whole file. */
+static enum st compare_all(uint64_t rows, struct duck *d, const struct task_file *f)
+{
+    int64_t said;
+    struct buf sql;
+    buf_init(&sql, 1u << 16);
+    buf_addstr(&sql, "SELECT num_rows FROM parquet_file_metadata(");
+    duck_add_literal(&sql, f->path);
+    buf_addch(&sql, ')');
+    enum st st = buf_status(&sql);
+    if (!st)
+        st = duck_count(&said, d, "reading the rows of a Parquet file", sql.data);
+    if (!st && rows != (uint64_t)said)
+        st = refuse(f, st_fail(ST_INVALID, "PARQUET",
+                               "%s is damaged: its footer says %lld rows, but its pages have %llu",
+                               f->label, (long long)said, (unsigned long long)rows));
+    buf_release(&sql);
+    return st;
+}
+
+enum st parquet_pages_check(uint64_t *rows, struct duck *d, const struct task_file *f, int fd)
+{
+    struct walk walk = {.window = {.file = f, .fd = fd}};
+    enum st st = read_columns(&walk, d);
+    if (!st)
+        st = each_chunk(&walk, d);
+    *rows = atomic_load(&walk.rows);
+    if (!st)
+        st = compare_all(*rows, d, f);
+    free(walk.lists);
     return st;
 }

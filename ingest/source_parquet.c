@@ -184,22 +184,24 @@ enum st source_parquet_add_placed(struct buf *sql, struct duck *d, const struct 
     return st;
 }
 
-/* Its checksums are compared, and it is hashed, while it is what its stamp says. `ledger` NULL: no
- * hash is wanted. */
+/* Its pages are compared and counted, and it is hashed, while it is what its stamp says. `ledger`
+ * NULL: no count and no hash is wanted. */
 static enum st check_file(struct source_ledger *ledger, struct duck *d, const struct task_file *f)
 {
     unsigned char sum[DIGEST_BYTES];
-    uint64_t size;
+    uint64_t size, rows;
     int fd;
     enum st st = task_file_open(&fd, f);
     if (!st)
-        st = parquet_pages_check(d, f, fd);
+        st = parquet_pages_check(&rows, d, f, fd);
     if (!st && ledger)
         st = digest_file(sum, &size, fd);
     if (!st)
         st = task_stamp_check(f, fd);
     if (!st && ledger)
         st = source_note_file(ledger, f, sum);
+    if (!st && ledger)
+        ledger->read += rows;
     fs_close(&fd);
     return st;
 }
@@ -237,40 +239,30 @@ enum st source_parquet_load(struct source_ledger *ledger, struct duck *d,
                             const struct store_source *s, const struct task_source *files,
                             const struct ingest_progress *progress)
 {
-    int64_t groups = 0, rows = 0;
+    int64_t rows = 0;
     struct buf sql;
     enum st st = ST_OK;
-    buf_init(&sql, 16u << 20);
-    buf_addstr(&sql, "SELECT coalesce(sum(n), 0)::BIGINT FROM (SELECT DISTINCT file_name, "
-                     "row_group_id, row_group_num_rows AS n FROM ");
-    add_files(&sql, "parquet_metadata", files->files, files->file_count);
-    buf_addstr(&sql, "))");
     for (size_t i = 0; !st && i < files->file_count; i++) {
         st = check_file(ledger, d, &files->files[i]);
         ingest_tell(progress, "reading", 0, 0);
     }
-    if (!st)
-        st = buf_status(&sql);
-    if (!st)
-        st = duck_count(&groups, d, "reading Parquet metadata", sql.data);
-    if (!st) {
-        buf_reset(&sql);
-        buf_addstr(&sql, "SELECT count(*) FROM ");
-        duck_add_name(&sql, s->name);
-        st = buf_status(&sql);
-    }
+    if (st)
+        return st;
+    buf_init(&sql, 4096);
+    buf_addstr(&sql, "SELECT count(*) FROM ");
+    duck_add_name(&sql, s->name);
+    st = buf_status(&sql);
     if (!st)
         st = duck_count(&rows, d, "counting rows", sql.data);
     buf_release(&sql);
     if (st)
         return st;
-    ledger->read = (uint64_t)groups;
     ledger->parsed = (uint64_t)rows;
-    if (groups == rows)
+    if (ledger->read == ledger->parsed)
         return ST_OK;
     return st_hint(st_fail(ST_INVALID, "LEDGER",
-                           "the source %s has row groups of %lld rows, but %lld were read: rows "
-                           "would be lost",
-                           s->name, (long long)groups, (long long)rows),
+                           "the source %s has pages of %llu rows, but %lld were read: rows would "
+                           "be lost",
+                           s->name, (unsigned long long)ledger->read, (long long)rows),
                    SOURCE_LEDGER_HINT);
 }

@@ -1,6 +1,6 @@
 /* Page headers of Parquet from nobody: nothing behind them is read, and what is a header has no
  * part that is one. */
-#include "ingest/parquet_pages.h"
+#include "ingest/parquet_page.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -32,9 +32,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (!size || !read(&page, data, size))
         return 0;
-    require(page.header_bytes && page.header_bytes <= size && page.bytes >= 0 && page.values >= 0);
+    require(page.header_bytes && page.header_bytes <= size && page.bytes >= 0 && page.values >= 0 &&
+            page.rows >= 0);
     require(!read(&part, data, page.header_bytes - 1));
     require(read(&part, data, page.header_bytes));
-    require(part.bytes == page.bytes && part.values == page.values && part.crc == page.crc);
+    require(part.bytes == page.bytes && part.values == page.values && part.rows == page.rows &&
+            part.has_rows == page.has_rows && part.crc == page.crc);
     return 0;
 }

@@ -548,8 +548,7 @@ static void a_row_that_is_lost_on_its_way_fails_the_batch(void **state)
         bool parquet;
     } cases[] = {
         {"scan", "the source things has 3 records, but 2 were parsed and 0 refused", false},
-        {"reading Parquet metadata", "row groups of 3 rows, but 2 were read", true},
-        {"counting rows", "row groups of 2 rows, but 3 were read", true},
+        {"counting rows", "pages of 2 rows, but 3 were read", true},
         {"running prepare", "prepare gave 3 rows, but 2 came out of the database", false},
     };
     struct kit *kit = *state;

@@ -367,7 +367,8 @@ static enum st check_pages(struct duck *d, struct kit *kit)
     const struct task_file *f = &kit->task.sources[0].files[0];
     int fd = open(f->path, O_RDONLY | O_CLOEXEC);
     assert_true(fd >= 0);
-    enum st st = parquet_pages_check(d, f, fd);
+    uint64_t rows;
+    enum st st = parquet_pages_check(&rows, d, f, fd);
     fs_close(&fd);
     return st;
 }
