@@ -16,6 +16,29 @@
 #define TIME_SIZE 32
 #define NUMBERS_SIZE 128
 
+/* Of so many parts, the last one only when it is over. */
+static size_t parts(uint64_t done, uint64_t total, size_t all)
+{
+    return done < total ? (size_t)((double)done / (double)total * (double)all) : all - 1;
+}
+
+unsigned progress_percent(uint64_t done, uint64_t total)
+{
+    return (unsigned)parts(done, total, 100);
+}
+
+uint64_t progress_total(double *share, uint64_t done, uint64_t total)
+{
+    double now = done < total ? (double)done / (double)total : 1;
+
+    if (!total)
+        return 0;
+    if (now < *share)
+        return (uint64_t)((double)done / *share);
+    *share = now;
+    return total;
+}
+
 void progress_view_init(struct progress_view *v, const char *what)
 {
     *v = (struct progress_view){
@@ -74,8 +97,7 @@ void progress_view_line(char *out, size_t size, const struct progress_view *v, u
     taken = strlen(v->what) + PHASE_WIDTH + 2 + strlen(numbers) + strlen("[] ");
     if (columns && total && room >= taken + BAR_LEAST) {
         size_t width = room - taken < BAR_WIDTH ? room - taken : BAR_WIDTH;
-        size_t filled =
-            done < total ? (size_t)((double)done / (double)total * (double)width) : width;
+        size_t filled = parts(done, total, width);
         bar[0] = '[';
         memset(bar + 1, '#', filled);
         memset(bar + 1 + filled, ' ', width - filled);

@@ -7,6 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What goes on is not done: a phase has 99 parts of a hundred, or cells of a bar, until the next
+ * one begins. A total that is reached or passed was an estimate. */
+unsigned progress_percent(uint64_t done, uint64_t total); /* total not 0 */
+/* An estimated total, as it may be shown: of no other is `done` a smaller part than it was. `share`
+ * keeps that part, 0 at first. */
+uint64_t progress_total(double *share, uint64_t done, uint64_t total);
+
 struct progress_view {
     const char *what; /* borrowed: a dataset's name */
     const char *unit; /* a literal; "rows", unless the caller says something else after init */

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/progress.h"
 #include "ingest/dry_run.h"
 #include "ingest/spawn.h"
 
@@ -52,6 +53,7 @@ struct pulse {
     /* the phase that is on, and those that are over */
     const char *phase;
     uint64_t phase_ms, told_ms, rows, total;
+    double share; /* of the phase, as far as it was ever told */
     json_t *timeline;
     json_t *report; /* of a dry run that came that far, or NULL */
 };
@@ -111,10 +113,9 @@ static json_t *progress_json(const struct pulse *p, uint64_t now_ms)
                   "total", "percent", "rows_per_second", (json_int_t)rate, "seconds_left");
 
     if (p->total) {
-        double share = (double)p->rows / (double)p->total;
         json_object_set_new(out, "total", json_integer((json_int_t)p->total));
-        json_object_set_new(out, "percent", json_integer((json_int_t)(share * 100)));
-        if (rate > 0 && p->rows <= p->total)
+        json_object_set_new(out, "percent", json_integer(progress_percent(p->rows, p->total)));
+        if (rate > 0 && p->rows < p->total)
             json_object_set_new(out, "seconds_left",
                                 json_integer((json_int_t)((double)(p->total - p->rows) / rate)));
     }
@@ -131,9 +132,10 @@ static void tell(const char *phase, uint64_t rows, uint64_t total, void *ctx)
         end_phase(p, now_ms);
         p->phase = phase;
         p->phase_ms = now_ms;
+        p->share = 0;
     }
     p->rows = rows;
-    p->total = total;
+    p->total = progress_total(&p->share, rows, total);
     if (changed || now_ms - p->told_ms >= TELL_MS) {
         json_t *progress = progress_json(p, now_ms);
         p->told_ms = now_ms;
@@ -141,7 +143,7 @@ static void tell(const char *phase, uint64_t rows, uint64_t total, void *ctx)
             log_failure(LOG_LEVEL_DEBUG, "progress", "the progress cannot be noted");
         json_decref(progress);
     }
-    ingest_tell(p->run->progress, phase, rows, total);
+    ingest_tell(p->run->progress, phase, rows, p->total);
 }
 
 /* ---- the work ---- */

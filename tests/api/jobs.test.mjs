@@ -274,6 +274,22 @@ test('the progress of a job says how much is done, how fast, and how long the re
   await ended(id);
 });
 
+test('a phase that goes on is not at 100 %, also when all files were read', async () => {
+  await data.put(SLOW);
+  const { job: id } = (await ingest('slow', csv(things(3)), { headers: CSV })).json;
+  const seen = [];
+  await until('more rows came than the files made expect', async () => {
+    const { state, progress } = await job(id);
+    assert.ok(!ENDED.includes(state), 'it ended before');
+    if (progress?.phase === 'preparing' && progress.rows > (seen.at(-1)?.rows ?? 0)) seen.push(progress);
+    return seen.length === 3;
+  });
+  for (const { rows, total, percent, seconds_left: left } of seen)
+    assert.deepEqual([total, percent, left], [rows, 99, null], JSON.stringify(seen));
+  await cancel(id);
+  await ended(id);
+});
+
 test('a job is followed by server-sent events to its end', async () => {
   const { job: id } = (await ingest('slow', csv(things(3)), { headers: CSV })).json;
   const stream = server.get(`/v1/jobs/${id}/events`, token);

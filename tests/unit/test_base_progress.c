@@ -63,6 +63,34 @@ static void in_a_narrow_window_bar_and_rate_give_way_and_no_line_breaks(void **s
     }
 }
 
+static void what_goes_on_is_not_full(void **state)
+{
+    (void)state;
+    for (uint64_t done = 2000; done <= 2001; done++)
+        for (size_t columns = 60; columns <= 100; columns += 40) {
+            char line[512];
+            progress_view_line(line, sizeof line, &VIEW, done, 2000, SECOND / 10, columns);
+            assert_non_null(strstr(line, "# ] "));
+        }
+    assert_int_equal(progress_percent(0, 2000), 0);
+    assert_int_equal(progress_percent(1999, 2000), 99);
+    assert_int_equal(progress_percent(2000, 2000), 99);
+    assert_int_equal(progress_percent(2001, 2000), 99);
+}
+
+/* The rows of some more files than were thought, and what they are estimated at by then. */
+static void an_estimate_goes_never_back(void **state)
+{
+    static const uint64_t told[][3] = {{10, 100, 100}, {20, 100, 100}, {30, 200, 150},
+                                       {40, 200, 200}, {41, 100, 100}, {42, 0, 0},
+                                       {99, 99, 99},   {100, 200, 100}};
+    double share = 0;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+        assert_int_equal(progress_total(&share, told[i][0], told[i][1]), told[i][2]);
+}
+
 static uint64_t now_ns;
 
 uint64_t __wrap_clock_steady_ns(void);
@@ -115,6 +143,8 @@ int main(void)
         cmocka_unit_test(a_line_has_phase_rows_rate_and_the_time_that_is_left),
         cmocka_unit_test(what_is_not_known_is_not_said),
         cmocka_unit_test(in_a_narrow_window_bar_and_rate_give_way_and_no_line_breaks),
+        cmocka_unit_test(what_goes_on_is_not_full),
+        cmocka_unit_test(an_estimate_goes_never_back),
         cmocka_unit_test(where_there_is_no_terminal_a_line_is_told_every_three_seconds),
     };
 

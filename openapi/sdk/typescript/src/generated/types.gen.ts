@@ -622,9 +622,18 @@ export type Job = {
          */
         phase: string;
         rows: number;
+        /**
+         * Of preparing an estimate, by how much of the files was read; when all was, it is as many as rows, and grows with them
+         */
         total: number | null;
+        /**
+         * Of the phase; never less than before, and at most 99: when the phase is done, the next one begins
+         */
         percent: number | null;
         rows_per_second: number;
+        /**
+         * Of the phase; null also when the total is reached and the phase goes on
+         */
         seconds_left: number | null;
     } | null;
     version: number | null;
