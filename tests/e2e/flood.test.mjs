@@ -1,5 +1,5 @@
 // A tenant that floods the queue: nobody else waits longer than its turn, and no job that was
-// acknowledged is lost when every process is killed. EVERLINE_FLOOD=1000 sends the whole flood.
+// acknowledged is lost when every process is killed.
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,8 +8,20 @@ import { Data } from '../kit/everline.mjs';
 import { tempDir, until } from '../kit/process.mjs';
 import { csv, THINGS, things } from '../kit/samples.mjs';
 
-const JOBS = Number(process.env.EVERLINE_FLOOD ?? 12), DATASETS = 3;
-const DEADLINE_MS = 120_000 + JOBS * 10_000;
+const JOBS = 1000, DATASETS = 3;
+const ENDED = 12; /* of them: the first, whose end is waited for */
+/* A 202 is to take less than 10 ms at the median, and takes 1; with fifteen processes at work on two cores it took 9. What
+   is looked for here is one that waits: for a batch that is built, or for the rest of the queue. */
+const MEDIAN_MS = 50;
+const DEADLINE_MS = 240_000;
+
+const median = (times) => times.sort((a, b) => a - b)[times.length >> 1];
+/** What it resolves to; how long that took is added to the times. */
+async function timed(times, ask) {
+  const start = performance.now(), result = await ask();
+  times.push(performance.now() - start);
+  return result;
+}
 
 /** Those that the process made, by any of its threads, and theirs. */
 function descendants(pid) {
@@ -36,9 +48,10 @@ test('a flood is taken, a second tenant gets its turn, and nothing is lost when 
   let server = await data.serve('--inbox', inbox);
   t.after(() => server.stop());
 
-  let asking = true, asked = 0;
+  let asking = true;
+  const asked = [];
   const asks = (async () => {
-    for (; asking; asked++) assert.equal((await server.get('/v1/datasets/d0/records/t00000', token)).status, 200);
+    while (asking) assert.equal((await timed(asked, () => server.get('/v1/datasets/d0/records/t00000', token))).status, 200);
   })();
   const submit = async (dataset, i, as) => {
     const reply = await server.post(`/v1/datasets/${dataset}/ingests`, as, { sources: [{ path: `${i % 3}.csv` }] });
@@ -46,12 +59,10 @@ test('a flood is taken, a second tenant gets its turn, and nothing is lost when 
     return reply.json.job;
   };
   const jobs = [], took = [];
-  for (let i = 0; i < JOBS; i++) {
-    const start = performance.now();
-    jobs.push(await submit(`d${i % DATASETS}`, i, token));
-    took.push(performance.now() - start);
-  }
-  t.diagnostic(`202 after ${took.sort((a, b) => a - b)[JOBS >> 1].toFixed(1)} ms at the median of ${JOBS}`);
+  for (let i = 0; i < JOBS; i++) jobs.push(await timed(took, () => submit(`d${i % DATASETS}`, i, token)));
+  const medians = { accepted: median(took), lookup: median(asked.slice()) };
+  t.diagnostic(`medians in ms: ${JSON.stringify(medians)}`);
+  for (const [what, ms] of Object.entries(medians)) assert.ok(ms < MEDIAN_MS, `${what}: ${ms} ms`);
   const gauge = async (name) => Number((await server.get('/metrics')).text.match(new RegExp(`^${name} (\\d+)`, 'm'))[1]);
   await until('the metrics tell of the flood', async () => await gauge('everline_jobs_queued') > 1 && await gauge('everline_jobs_running') === 1);
 
@@ -61,13 +72,17 @@ test('a flood is taken, a second tenant gets its turn, and nothing is lost when 
     const row = await job(theirs, other);
     return row.started_at && row;
   }, DEADLINE_MS);
-  const rows = await Promise.all(jobs.map((id) => job(id, token)));
+  const all = async () => {
+    const rows = [];
+    for (const id of jobs) rows.push(await job(id, token));
+    return rows;
+  };
+  const rows = await all();
   const between = rows.filter((row) => row.started_at > mine.created_at && row.started_at < mine.started_at);
   assert.ok(between.length <= 1, `${between.length} of the flood were begun while it waited`); /* one may be begun as it comes */
   assert.ok(rows.some((row) => row.state === 'queued'));
   asking = false;
   await asks;
-  assert.ok(asked > 0);
 
   const victims = await until('a batch is being built', () => {
     const found = descendants(server.process.pid);
@@ -78,7 +93,8 @@ test('a flood is taken, a second tenant gets its turn, and nothing is lost when 
   }
   await server.process.ended;
   server = await data.serve('--inbox', inbox);
-  const ends = await Promise.all([...jobs.map((id) => [id, token]), [theirs, other]].map(([id, as]) =>
+  for (const row of await all()) assert.ok(['queued', 'running', 'succeeded'].includes(row.state), JSON.stringify(row));
+  const ends = await Promise.all([...jobs.slice(0, ENDED).map((id) => [id, token]), [theirs, other]].map(([id, as]) =>
     until(`${id} has ended`, async () => {
       const row = await job(id, as);
       return row.ended_at && row;
