@@ -20,10 +20,10 @@ static enum st scan_header(struct csv_scan *scan, const struct task_file *f)
         st = reader_read(&n, reader, piece, PIECE_BYTES);
         if (!st)
             st = n ? csv_scan_feed(scan, piece, n) : csv_scan_finish(scan);
+        /* The header is good; a later record's fault is found when all are read. */
+        if (scan->columns)
+            st = ST_OK;
     }
-    /* The header is good; a later record's fault is found when all are read. */
-    if (scan->columns)
-        st = ST_OK;
     if (!st)
         st = reader_check(reader);
     reader_close(reader);

@@ -172,6 +172,21 @@ static void a_file_without_a_header_line_has_the_names_of_its_source(void **stat
     json_decref(report);
 }
 
+/* Of such files nothing is read before the batch, but that they can be is seen. */
+static void a_file_without_a_header_line_that_cannot_be_opened_is_refused(void **state)
+{
+    struct kit *kit = *state;
+    char path[FS_PATH_MAX];
+    kit_define(kit, SOURCE("'format':'csv','header':false,'names':['id','n','colour']"));
+    kit_add(kit, 0, "a.csv", "1,5,red\n");
+    kit_add(kit, 0, "b.csv", "PK\3\4");
+    kit_fails(build_bind(&kit->task), "COMPRESSION", "b.csv", NULL);
+    kit_path(path, kit, "a.csv");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(build_bind(&kit->task), ST_CONFLICT);
+    assert_string_equal(st_code(), "SOURCE_CHANGED");
+}
+
 static void ndjson_is_a_source_as_csv_is(void **state)
 {
     struct kit *kit = *state;
@@ -268,6 +283,7 @@ int main(void)
         kit_test(threads_and_pieces_change_nothing),
         kit_test(a_quote_that_does_not_end_fails_in_every_number_of_threads),
         kit_test(a_file_without_a_header_line_has_the_names_of_its_source),
+        kit_test(a_file_without_a_header_line_that_cannot_be_opened_is_refused),
         kit_test(ndjson_is_a_source_as_csv_is),
         kit_test(a_nested_value_becomes_the_list_that_is_declared),
         kit_test(sql_of_a_definition_cannot_read_what_is_fed),
