@@ -198,6 +198,18 @@ static const struct {
     [REFERENCES] = {"references", STORE_CHECK_REFERENCE},
 };
 
+/* What was written to `sql`, to free(). */
+static enum st take_sql(char **out, struct buf *sql, const char *pointer)
+{
+    enum st st = buf_status(sql);
+
+    if (st == ST_TOO_LARGE)
+        return definition_fail(pointer, "it is longer than %u bytes", EXPRESSION_MAX);
+    if (!st && !(*out = buf_take(sql)))
+        st = st_fail(ST_NOMEM, NULL, "out of memory");
+    return st;
+}
+
 static enum st parse_subject(struct store_check *c, struct store_definition *d, size_t kind,
                              const json_t *check, const char *pointer)
 {
@@ -218,8 +230,7 @@ static enum st parse_subject(struct store_check *c, struct store_definition *d, 
     case UNIQUE:
         st = add_columns(&sql, value, place, " AND ", " IS NOT NULL");
         if (!st)
-            c->condition = buf_take(&sql);
-        buf_reset(&sql);
+            st = take_sql(&c->condition, &sql, place);
         if (!st)
             st = add_columns(&sql, value, place, ", ", "");
         break;
@@ -235,10 +246,8 @@ static enum st parse_subject(struct store_check *c, struct store_definition *d, 
         else
             buf_addstr(&sql, json_string_value(value));
     }
-    if (!st && buf_status(&sql))
-        st = definition_fail(place, "it is longer than %u bytes", EXPRESSION_MAX);
-    if (!st && sql.len && !(c->expression = buf_take(&sql)))
-        st = st_fail(ST_NOMEM, NULL, "out of memory");
+    if (!st && (sql.len || sql.status))
+        st = take_sql(&c->expression, &sql, place);
     buf_release(&sql);
     return st;
 }
@@ -352,6 +361,8 @@ static enum st null_rate(json_t **metric, const json_t *value, const char *point
     buf_addstr(&sql, "sum((");
     enum st st = json_is_string(value) ? add_columns(&sql, value, pointer, "", " IS NULL)::INT)")
                                        : definition_fail(pointer, "a column's name is expected");
+    if (!st)
+        st = buf_status(&sql);
     if (!st)
         *metric = json_pack("{s:[s, s]}", "ratio", sql.data, "count(*)");
     buf_release(&sql);

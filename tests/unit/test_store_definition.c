@@ -632,6 +632,78 @@ static void the_document_is_kept_as_it_was_given(void **state)
     json_decref(copy);
 }
 
+#define CHECKED(checks)                                                                            \
+    "{\"name\":\"d\",\"sources\":{\"s\":{\"format\":\"csv\",\"columns\":{\"a\":\"INTEGER\"}}},"    \
+    "\"prepare\":\"SELECT 1\",\"key\":{\"fields\":[\"k\"]},\"record\":{},\"checks\":[" checks "]," \
+    "\"rollups\":{\"r\":{\"dimensions\":[\"a\"],\"metrics\":{\"n\":\"sum(x)\"}}},"                 \
+    "\"gates\":[{\"name\":\"h\",\"null_rate\":\"a\",\"max\":0.5}]}"
+
+/* The condition that goes with the columns is longer than they are. */
+static void what_is_too_long_for_a_check_is_refused(void **state)
+{
+    char columns[70000] = "", text[sizeof columns + 1000];
+    size_t at = 0;
+
+    (void)state;
+    for (int i = 0; i < 470; i++)
+        at += (size_t)sprintf(columns + at, "%s\"%0125d\"", i ? "," : "", i);
+    snprintf(text, sizeof text, CHECKED("{\"unique\":[%s]}"), columns);
+    assert_null(kit_parse(text));
+    assert_string_equal(st_code(), "INVALID_DEFINITION");
+    assert_string_equal(st_place_text(), "/checks/0/unique");
+    assert_non_null(strstr(st_message(), "longer than 65536 bytes"));
+}
+
+static long allocations, failing = -1; /* how many there were, and which one fails */
+
+static bool must_fail(void)
+{
+    return allocations++ == failing;
+}
+
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+char *__real_strndup(const char *text, size_t len);
+char *__wrap_strndup(const char *text, size_t len);
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return must_fail() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    return must_fail() ? NULL : __real_realloc(old, size);
+}
+
+char *__wrap_strndup(const char *text, size_t len)
+{
+    return must_fail() ? NULL : __real_strndup(text, len);
+}
+
+static void without_memory_a_definition_is_none_rather_than_one_that_checks_less(void **state)
+{
+    json_t *document =
+        kit_json(CHECKED("{\"expect\":\"n > 0\"},{\"unique\":[\"a\",\"b\"]},{\"not_null\":\"a\"},"
+                         "{\"metric\":\"avg(n)\",\"min\":1},"
+                         "{\"accepted_values\":{\"field\":\"f\",\"values\":[7]}}"));
+    struct store_definition *d = NULL;
+
+    (void)state;
+    for (long i = 0; !d; i++) {
+        allocations = 0;
+        failing = i;
+        enum st st = store_definition_parse(&d, document);
+        failing = -1;
+        assert_int_equal(st, i < allocations ? ST_NOMEM : ST_OK);
+    }
+    assert_string_equal(d->checks[1].condition, "\"a\" IS NOT NULL AND \"b\" IS NOT NULL");
+    store_definition_free(d);
+    json_decref(document);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -645,6 +717,8 @@ int main(void)
         cmocka_unit_test(an_unknown_member_brings_the_known_ones),
         cmocka_unit_test(checks_and_gates_are_taken_apart),
         cmocka_unit_test(a_long_name_is_cut_between_characters),
+        cmocka_unit_test(what_is_too_long_for_a_check_is_refused),
+        cmocka_unit_test(without_memory_a_definition_is_none_rather_than_one_that_checks_less),
         cmocka_unit_test(metrics_are_of_a_closed_list),
         cmocka_unit_test(what_is_not_one_metric_of_the_list_is_refused),
         cmocka_unit_test(the_type_of_time_is_that_of_its_field_or_fits_its_bucket),
