@@ -11,6 +11,7 @@
 #include "store/row.h"
 
 #define STORE_SOURCES_MAX 16
+#define STORE_COLUMNS_MAX 2048 /* of a source; an ingest reads no more */
 #define STORE_KEY_FIELDS_MAX 16
 #define STORE_GUESSES_MAX 70
 #define STORE_ROLLUPS_MAX 32

@@ -49,6 +49,8 @@ static enum st parse_names(struct store_dialect *d, const json_t *names, const c
     size_t i;
 
     definition_pointer(base, pointer, "names");
+    if (json_array_size(names) > STORE_COLUMNS_MAX)
+        return definition_fail(base, "more than %d columns", STORE_COLUMNS_MAX);
     d->names = calloc(json_array_size(names) + 1, sizeof *d->names);
     if (!d->names)
         return st_fail(ST_NOMEM, NULL, "out of memory");
@@ -118,6 +120,8 @@ static enum st parse_columns(struct store_source *s, const char *pointer, const 
     char base[DEFINITION_POINTER_SIZE], place[DEFINITION_POINTER_SIZE];
 
     definition_pointer(base, pointer, "columns");
+    if (json_object_size(columns) > STORE_COLUMNS_MAX)
+        return definition_fail(base, "more than %d columns", STORE_COLUMNS_MAX);
     s->columns = calloc(json_object_size(columns) + 1, sizeof *s->columns);
     if (!s->columns)
         return st_fail(ST_NOMEM, NULL, "out of memory");

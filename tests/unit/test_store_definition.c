@@ -654,6 +654,30 @@ static void what_is_too_long_for_a_check_is_refused(void **state)
     assert_non_null(strstr(st_message(), "longer than 65536 bytes"));
 }
 
+/* Each is compared with those before it. */
+static void columns_are_not_more_than_an_ingest_reads(void **state)
+{
+    static const char *const PLACES[] = {"/sources/s/names", "/sources/s/columns"};
+    char names[40000] = "", types[sizeof names] = "", text[sizeof names + 1000];
+    size_t at = 0, to = 0;
+
+    (void)state;
+    for (int i = 0; i <= STORE_COLUMNS_MAX; i++) {
+        at += (size_t)sprintf(names + at, "%s\"c%d\"", i ? "," : "", i);
+        to += (size_t)sprintf(types + to, "%s\"c%d\":\"INT\"", i ? "," : "", i);
+    }
+    for (int i = 0; i < 2; i++) {
+        snprintf(text, sizeof text,
+                 "{\"name\":\"d\",\"sources\":{\"s\":{\"format\":\"csv\",%s%s%s}},"
+                 "\"prepare\":\"SELECT 1\",\"key\":{\"fields\":[\"k\"]},\"record\":{}}",
+                 i ? "\"columns\":{" : "\"header\":false,\"names\":[", i ? types : names,
+                 i ? "}" : "]");
+        assert_null(kit_parse(text));
+        assert_string_equal(st_place_text(), PLACES[i]);
+        assert_non_null(strstr(st_message(), "more than 2048 columns"));
+    }
+}
+
 static long allocations, failing = -1; /* how many there were, and which one fails */
 
 static bool must_fail(void)
@@ -718,6 +742,7 @@ int main(void)
         cmocka_unit_test(checks_and_gates_are_taken_apart),
         cmocka_unit_test(a_long_name_is_cut_between_characters),
         cmocka_unit_test(what_is_too_long_for_a_check_is_refused),
+        cmocka_unit_test(columns_are_not_more_than_an_ingest_reads),
         cmocka_unit_test(without_memory_a_definition_is_none_rather_than_one_that_checks_less),
         cmocka_unit_test(metrics_are_of_a_closed_list),
         cmocka_unit_test(what_is_not_one_metric_of_the_list_is_refused),
