@@ -325,15 +325,22 @@ static enum st parse_set(struct store_rollup *set, const struct store_rollup *r,
     return st;
 }
 
+static bool is_named(const char *const *names, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
 const struct store_rollup *store_rollup_set(const struct store_rollup *r, const char *const *names,
                                             size_t count, bool timeless)
 {
     for (size_t i = 0; i < r->set_count; i++) {
         const struct store_rollup *set = &r->sets[i];
         size_t found = 0;
-        for (size_t n = 0; n < count; n++)
-            for (size_t d = 0; d < set->dimension_count; d++)
-                found += strcmp(set->dimensions[d].name, names[n]) == 0;
+        for (size_t d = 0; d < set->dimension_count; d++)
+            found += is_named(names, count, set->dimensions[d].name);
         if (found == count && set->dimension_count == count && set->timeless == timeless)
             return set;
     }

@@ -82,7 +82,8 @@ test('a grouping set is read by its dimensions', async () => {
   assert.equal(all.visits, 283);
   assert.ok(!('state' in all));
   assert.equal((await read('by', '?group_by=program,state')).length, 6);
-  assertProblem(await server.get('/v1/datasets/visits/rollups/by?group_by=program', token), 400, 'UNKNOWN_GROUPING');
+  for (const other of ['program', 'state,state', 'program,program'])
+    assertProblem(await server.get(`/v1/datasets/visits/rollups/by?group_by=${other}`, token), 400, 'UNKNOWN_GROUPING');
   const { items } = (await server.get('/v1/datasets/visits/rollups', token)).json;
   assert.deepEqual(items.find((rollup) => rollup.name === 'by').grouping_sets.map((set) => set.dimensions), [['state', 'program'], ['state'], []]);
 });
