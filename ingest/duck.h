@@ -101,7 +101,7 @@ struct duck_feed {
     size_t columns;
     uint64_t rows; /* about so many, for the planner */
     void *ctx;
-    /* Each time that the relation is read: */
+    /* Each time that the relation is read; what cannot be made is NULL: */
     enum st (*begin_fn)(void **reading, void *ctx);
     void (*end_fn)(void *reading); /* after its workers */
     enum st (*open_fn)(void **worker, void *reading);

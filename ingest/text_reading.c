@@ -231,6 +231,7 @@ enum st text_reading_begin(void **out, void *source)
     }
     if (!r || !r->rest) {
         text_reading_end(r);
+        *out = NULL;
         return st_fail(ST_NOMEM, NULL, "out of memory");
     }
     pthread_mutex_lock(&t->lock);
@@ -288,6 +289,7 @@ enum st text_worker_open(void **out, void *reading)
     if (w->piece && w->reader.fields && w->reader.scratch && w->reader.seen)
         return ST_OK;
     text_worker_close(w);
+    *out = NULL;
     return st_fail(ST_NOMEM, NULL, "out of memory");
 }
 

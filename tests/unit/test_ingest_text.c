@@ -254,6 +254,61 @@ static void sql_of_a_definition_cannot_read_what_is_fed(void **state)
     }
 }
 
+static long allocations, failing = -1; /* how many there were, and which one fails */
+
+static bool must_fail(void)
+{
+    return allocations++ == failing;
+}
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    return must_fail() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return must_fail() ? NULL : __real_calloc(count, size);
+}
+
+/* The database ends what it was given, also when that failed. */
+static void without_memory_a_reading_or_worker_is_none(void **state)
+{
+    struct kit *kit = *state;
+    struct source_text *t = NULL;
+    void *reading = NULL, *worker = NULL;
+    struct duck *d = NULL;
+    kit_define(kit, CSV(""));
+    kit_add(kit, 0, "a.csv", "id,n,colour\na,1,red\n");
+    char *files[] = {kit->task.sources[0].files[0].path};
+    kit_ok(duck_open(&d, &(struct duck_options){0, 1, files, 1}));
+    kit_ok(source_bind(d, &kit->task));
+    kit_ok(
+        source_text_open(&t, d, &kit->task.definition->sources[0], &kit->task.sources[0], 0, NULL));
+    for (failing = 0; !reading; failing++) {
+        allocations = 0;
+        enum st st = text_reading_begin(&reading, t);
+        assert_int_equal(st, reading ? ST_OK : ST_NOMEM);
+    }
+    assert_int_equal(failing, allocations + 1);
+    for (failing = 0; !worker; failing++) {
+        allocations = 0;
+        enum st st = text_worker_open(&worker, reading);
+        assert_int_equal(st, worker ? ST_OK : ST_NOMEM);
+    }
+    assert_int_equal(failing, allocations + 1);
+    failing = -1;
+    text_worker_close(worker);
+    text_reading_end(reading);
+    source_text_close(t);
+    duck_close(d);
+}
+
 /* DuckDB puts away what a query used on whichever of its threads comes last. */
 static void a_reading_can_end_when_its_source_is_closed(void **state)
 {
@@ -287,6 +342,7 @@ int main(void)
         kit_test(ndjson_is_a_source_as_csv_is),
         kit_test(a_nested_value_becomes_the_list_that_is_declared),
         kit_test(sql_of_a_definition_cannot_read_what_is_fed),
+        kit_test(without_memory_a_reading_or_worker_is_none),
         kit_test(a_reading_can_end_when_its_source_is_closed),
     };
     return cmocka_run_group_tests_name("ingest_text", tests, NULL, NULL);
