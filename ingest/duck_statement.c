@@ -182,6 +182,70 @@ const char *duck_statement_type(struct duck_statement *s, size_t i)
     return k < sizeof kinds / sizeof *kinds ? kinds[k].name : "another type";
 }
 
+/* ---- types of two columns ---- */
+
+static bool same_logical(duckdb_logical_type a, duckdb_logical_type b);
+
+static bool same_owned(duckdb_logical_type a, duckdb_logical_type b)
+{
+    bool same = same_logical(a, b);
+    duckdb_destroy_logical_type(&a);
+    duckdb_destroy_logical_type(&b);
+    return same;
+}
+
+static bool same_struct(duckdb_logical_type a, duckdb_logical_type b)
+{
+    idx_t count = duckdb_struct_type_child_count(a);
+    bool same = count == duckdb_struct_type_child_count(b);
+    for (idx_t i = 0; same && i < count; i++) {
+        char *of_a = duckdb_struct_type_child_name(a, i);
+        char *of_b = duckdb_struct_type_child_name(b, i);
+        same = of_a && of_b && !strcmp(of_a, of_b) &&
+               same_owned(duckdb_struct_type_child_type(a, i), duckdb_struct_type_child_type(b, i));
+        duckdb_free(of_a);
+        duckdb_free(of_b);
+    }
+    return same;
+}
+
+/* An integer is the same in any of their types, or in none. */
+static bool is_integer(duckdb_type type)
+{
+    return type == DUCKDB_TYPE_TINYINT || type == DUCKDB_TYPE_SMALLINT ||
+           type == DUCKDB_TYPE_INTEGER || type == DUCKDB_TYPE_BIGINT ||
+           type == DUCKDB_TYPE_UTINYINT || type == DUCKDB_TYPE_USMALLINT ||
+           type == DUCKDB_TYPE_UINTEGER || type == DUCKDB_TYPE_UBIGINT;
+}
+
+static bool same_logical(duckdb_logical_type a, duckdb_logical_type b)
+{
+    duckdb_type type = duckdb_get_type_id(a), other = duckdb_get_type_id(b);
+    if (type != other)
+        return is_integer(type) && is_integer(other);
+    switch (type) {
+    case DUCKDB_TYPE_DECIMAL:
+        return duckdb_decimal_width(a) == duckdb_decimal_width(b) &&
+               duckdb_decimal_scale(a) == duckdb_decimal_scale(b);
+    case DUCKDB_TYPE_LIST:
+        return same_owned(duckdb_list_type_child_type(a), duckdb_list_type_child_type(b));
+    case DUCKDB_TYPE_MAP:
+        return same_owned(duckdb_map_type_key_type(a), duckdb_map_type_key_type(b)) &&
+               same_owned(duckdb_map_type_value_type(a), duckdb_map_type_value_type(b));
+    case DUCKDB_TYPE_STRUCT:
+        return same_struct(a, b);
+    default:
+        return true;
+    }
+}
+
+bool duck_statement_same_type(const struct duck_statement *a, size_t i,
+                              const struct duck_statement *b, size_t j)
+{
+    return same_owned(duckdb_prepared_statement_column_logical_type(a->prepared, i),
+                      duckdb_prepared_statement_column_logical_type(b->prepared, j));
+}
+
 void duck_statement_decimal(unsigned *width, unsigned *scale, struct duck_statement *s, size_t i)
 {
     duckdb_logical_type type = duckdb_prepared_statement_column_logical_type(s->prepared, i);

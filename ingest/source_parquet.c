@@ -51,12 +51,18 @@ static enum st open_file(struct duck_statement **out, struct duck *d, const stru
     return st;
 }
 
+/* Its index, or how many columns there are. */
+static size_t find_column(struct duck_statement *s, const char *name)
+{
+    size_t i = 0;
+    while (i < duck_statement_columns(s) && strcasecmp(duck_statement_name(s, i), name) != 0)
+        i++;
+    return i;
+}
+
 static bool has_column(struct duck_statement *s, const char *name)
 {
-    for (size_t i = 0; i < duck_statement_columns(s); i++)
-        if (!strcasecmp(duck_statement_name(s, i), name))
-            return true;
-    return false;
+    return find_column(s, name) < duck_statement_columns(s);
 }
 
 /* Names of a file's columns are its own, and are not said (duck_guard). */
@@ -81,18 +87,30 @@ static enum st check_columns(const struct store_source *s, const struct task_fil
     return ST_OK;
 }
 
+/* DuckDB casts what another file has to the first one's types, and rounds. */
 static enum st same_columns(struct duck_statement *first, struct duck_statement *other,
                             const struct task_file *a, const struct task_file *b)
 {
     bool same = duck_statement_columns(first) == duck_statement_columns(other);
     for (size_t i = 0; same && i < duck_statement_columns(other); i++)
         same = has_column(first, duck_statement_name(other, i));
-    if (same)
-        return ST_OK;
-    return st_hint(st_place(st_fail(ST_INVALID, "PARQUET_COLUMNS", "%s has other columns than %s",
-                                    b->label, a->label),
-                            "%s", b->label),
-                   "the files of a source have the same columns");
+    if (!same)
+        return st_hint(st_place(st_fail(ST_INVALID, "PARQUET_COLUMNS",
+                                        "%s has other columns than %s", b->label, a->label),
+                                "%s", b->label),
+                       "the files of a source have the same columns");
+    for (size_t i = 0; i < duck_statement_columns(other); i++) {
+        size_t j = find_column(first, duck_statement_name(other, i));
+        if (!duck_statement_same_type(other, i, first, j))
+            return st_hint(st_place(st_fail(ST_INVALID, "PARQUET_COLUMNS",
+                                            "column %zu of %s (%s) has another type in %s (%s)",
+                                            i + 1, b->label, duck_statement_type(other, i),
+                                            a->label, duck_statement_type(first, j)),
+                                    "%s", b->label),
+                           "the files of a source have the same types: write them again with one "
+                           "schema");
+    }
+    return ST_OK;
 }
 
 static enum st check_files(struct duck *d, const struct store_source *s,

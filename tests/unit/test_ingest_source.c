@@ -225,6 +225,54 @@ static void parquet_columns_are_those_that_are_declared(void **state)
     }
 }
 
+/* The first one's types would be theirs, too, and 1.5 an INTEGER. */
+static void parquet_files_of_a_source_have_the_same_types(void **state)
+{
+    static const struct {
+        const char *first, *other;
+        bool same;
+    } pairs[] = {
+        {"1::INTEGER", "1.5::DOUBLE", false},
+        {"1::INTEGER", "3::BIGINT", true},
+        {"1::UTINYINT", "3::INTEGER", true},
+        {"1::INTEGER", "`7`", false},
+        {"true", "7", false},
+        {"1.5::DECIMAL(10,1)", "1.55::DECIMAL(10,2)", false},
+        {"[1]", "[1.5::DOUBLE]", false},
+        {"{a: 1}", "{b: 1}", false},
+        {"{a: 1}", "{a: 1.5::DOUBLE}", false},
+        {"MAP {`a`: 1}", "MAP {`a`: 1.5::DOUBLE}", false},
+        {"MAP {`a`: [1]}", "MAP {`b`: [2]}", true},
+    };
+    struct kit *kit = *state;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        for (int k = 0; k < 2; k++) {
+            char first[100], other[100];
+            snprintf(first, sizeof first, "SELECT 1 AS id, %s AS colour",
+                     k ? pairs[i].other : pairs[i].first);
+            snprintf(other, sizeof other, "SELECT %s AS COLOUR, 2 AS id",
+                     k ? pairs[i].first : pairs[i].other);
+            kit_quotes(first);
+            kit_quotes(other);
+            kit_write_parquet(kit, "a.parquet", first);
+            kit_write_parquet(kit, "b.parquet", other);
+            kit_define(kit, THINGS("parquet"));
+            add(kit, "a.parquet");
+            add(kit, "b.parquet");
+            if (pairs[i].same)
+                kit_ok(build_bind(&kit->task));
+            else
+                kit_fails(build_bind(&kit->task), "PARQUET_COLUMNS", "b.parquet", "olour");
+        }
+    kit_write_parquet(kit, "a.parquet", "SELECT 1 AS id, 1::INTEGER AS colour");
+    kit_write_parquet(kit, "b.parquet", "SELECT 2 AS id, 1.5::DOUBLE AS colour");
+    kit_define(kit, THINGS("parquet"));
+    add(kit, "a.parquet");
+    add(kit, "b.parquet");
+    kit_fails(build_bind(&kit->task), "PARQUET_COLUMNS", "b.parquet", "olour");
+    assert_non_null(strstr(st_message(), "b.parquet (DOUBLE) has another type in "));
+}
+
 /* Does something to the kit's a.file when the rows begin to be read. */
 struct meddler {
     const struct kit *kit;
@@ -485,6 +533,7 @@ int main(void)
         kit_test(what_the_definition_names_is_told_when_a_header_lacks_it),
         kit_test(a_faulty_header_is_named_before_any_SQL),
         kit_test(parquet_columns_are_those_that_are_declared),
+        kit_test(parquet_files_of_a_source_have_the_same_types),
         kit_test(a_file_that_changes_is_refused),
         kit_test(a_parquet_file_that_is_cut_or_damaged_is_refused),
         kit_test(a_page_that_is_not_what_its_checksum_says_is_found),

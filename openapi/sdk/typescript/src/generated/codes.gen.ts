@@ -111,7 +111,7 @@ export const codes = {
     "OUT_OF_RANGE": "400, job: a number or date is outside what its type or the contract allows; the pointer or message names it",
     "OVERLOADED": "503: there are more requests than are answered; try again after Retry-After",
     "PARQUET": "job: a file is no Parquet file or is damaged; write or transfer it again",
-    "PARQUET_COLUMNS": "job: the file has other columns than the source declares, or than its other files",
+    "PARQUET_COLUMNS": "job: the file has other columns than the source declares, or other columns or types than its other files",
     "PURPOSE_REQUIRED": "400: lookups in this dataset say what they are for; send X-Purpose",
     "QUOTA": "507: the tenant has as many or as much as it may; remove some, or the operator raises the limit",
     "RATE_LIMIT": "429: the tenant or the subject asks too often; wait for Retry-After",
