@@ -107,7 +107,7 @@ static enum st name_types(struct draft_sample *s, const struct csv_scan *scan,
 
 static enum st sample_csv(struct draft_sample *s)
 {
-    static const bool integers[CSV_COLUMNS_MAX];
+    static const unsigned char any[CSV_COLUMNS_MAX];
     struct store_text *fields = calloc(CSV_COLUMNS_MAX, sizeof *fields);
     char *scratch = malloc(RECORD_MAX);
     unsigned types[CSV_COLUMNS_MAX];
@@ -121,7 +121,7 @@ static enum st sample_csv(struct draft_sample *s)
     if (!st && !scan.columns)
         st = st_fail(ST_INVALID, "CSV_HEADER", "%s has no header line", s->file->label);
     struct record_reader r = {.columns = scan.columns,
-                              .integers = integers,
+                              .numbers = any,
                               .at = s->bytes + scan.body_offset,
                               .end = s->bytes + (s->whole ? s->len : scan.record_offset),
                               .fields = fields,

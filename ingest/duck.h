@@ -72,7 +72,8 @@ enum duck_kind {
 size_t duck_statement_columns(const struct duck_statement *s);
 const char *duck_statement_name(struct duck_statement *s, size_t i); /* borrowed until _free */
 enum duck_kind duck_statement_kind(struct duck_statement *s, size_t i);
-const char *duck_statement_type(struct duck_statement *s, size_t i); /* "DECIMAL"; static */
+const char *duck_statement_type(struct duck_statement *s, size_t i);    /* "DECIMAL"; static */
+const char *duck_statement_element(struct duck_statement *s, size_t i); /* of a list; "": none */
 /* Has every value of the one column the other's type, as it is? Integers do whatever their size, or
  * reading them fails. */
 bool duck_statement_same_type(const struct duck_statement *a, size_t i,

@@ -146,6 +146,7 @@ static const struct {
     {DUCKDB_TYPE_UINTEGER, DUCK_INTEGRAL, "UINTEGER"},
     {DUCKDB_TYPE_UBIGINT, DUCK_OTHER, "UBIGINT"},
     {DUCKDB_TYPE_HUGEINT, DUCK_OTHER, "HUGEINT"},
+    {DUCKDB_TYPE_UHUGEINT, DUCK_OTHER, "UHUGEINT"},
     {DUCKDB_TYPE_FLOAT, DUCK_OTHER, "FLOAT"},
     {DUCKDB_TYPE_DOUBLE, DUCK_OTHER, "DOUBLE"},
     {DUCKDB_TYPE_DECIMAL, DUCK_OTHER, "DECIMAL"},
@@ -161,25 +162,29 @@ static const struct {
     {DUCKDB_TYPE_UNION, DUCK_NESTED, "UNION"},
 };
 
-static size_t kind_of(struct duck_statement *s, size_t i)
+static size_t kind_of(duckdb_type type)
 {
-    duckdb_type type = duckdb_prepared_statement_column_type(s->prepared, i);
     size_t k = 0;
     while (k < sizeof kinds / sizeof *kinds && kinds[k].type != type)
         k++;
     return k;
 }
 
+static const char *name_of(duckdb_type type)
+{
+    size_t k = kind_of(type);
+    return k < sizeof kinds / sizeof *kinds ? kinds[k].name : "another type";
+}
+
 enum duck_kind duck_statement_kind(struct duck_statement *s, size_t i)
 {
-    size_t k = kind_of(s, i);
+    size_t k = kind_of(duckdb_prepared_statement_column_type(s->prepared, i));
     return k < sizeof kinds / sizeof *kinds ? kinds[k].kind : DUCK_OTHER;
 }
 
 const char *duck_statement_type(struct duck_statement *s, size_t i)
 {
-    size_t k = kind_of(s, i);
-    return k < sizeof kinds / sizeof *kinds ? kinds[k].name : "another type";
+    return name_of(duckdb_prepared_statement_column_type(s->prepared, i));
 }
 
 /* ---- types of two columns ---- */
@@ -244,6 +249,17 @@ bool duck_statement_same_type(const struct duck_statement *a, size_t i,
 {
     return same_owned(duckdb_prepared_statement_column_logical_type(a->prepared, i),
                       duckdb_prepared_statement_column_logical_type(b->prepared, j));
+}
+
+const char *duck_statement_element(struct duck_statement *s, size_t i)
+{
+    duckdb_logical_type type = duckdb_prepared_statement_column_logical_type(s->prepared, i);
+    duckdb_logical_type element =
+        duckdb_get_type_id(type) == DUCKDB_TYPE_LIST ? duckdb_list_type_child_type(type) : NULL;
+    const char *name = element ? name_of(duckdb_get_type_id(element)) : "";
+    duckdb_destroy_logical_type(&element);
+    duckdb_destroy_logical_type(&type);
+    return name;
 }
 
 void duck_statement_decimal(unsigned *width, unsigned *scale, struct duck_statement *s, size_t i)

@@ -30,12 +30,12 @@ struct record_reader {
     /* Set by the caller. */
     const struct store_source *source;
     size_t columns;
-    const size_t *order;  /* CSV: the field of the file's i-th column; NULL: they are in order */
-    const bool *integers; /* by field: nothing but an integer will do */
-    const char *at, *end; /* what is left of the piece: whole records */
-    const char *window;   /* CSV: 64 bytes that were looked at; NULL: none are, of this piece */
-    uint64_t next_line;   /* of `at` */
-    bool valid_utf8;      /* all of the piece is */
+    const size_t *order; /* CSV: the field of the file's i-th column; NULL: they are in order */
+    const unsigned char *numbers; /* by field: RECORD_ANY, or what alone will do */
+    const char *at, *end;         /* what is left of the piece: whole records */
+    const char *window; /* CSV: 64 bytes that were looked at; NULL: none are, of this piece */
+    uint64_t next_line; /* of `at` */
+    bool valid_utf8;    /* all of the piece is */
     /* The record. A field without bytes is null; borrowed until the next one. */
     struct store_text *fields;
     uint64_t line; /* where it begins */
@@ -48,6 +48,10 @@ struct record_reader {
     uint64_t marks; /* CSV: where delimiters and line ends are in the window */
 };
 
+#define RECORD_ANY 0u
+#define RECORD_INTEGER 1u
+#define RECORD_DECIMAL 2u /* + digits behind the point */
+
 /* 1.5, 1e3, 0x1F and 1_000 are integers to a reader that rounds and guesses, not to us. */
 static inline bool record_is_integer(const char *bytes, size_t len)
 {
@@ -56,6 +60,16 @@ static inline bool record_is_integer(const char *bytes, size_t len)
             bytes[i] != ' ')
             return false;
     return true;
+}
+
+bool record_is_decimal(const char *bytes, size_t len, unsigned scale);
+
+static inline bool record_is_number(unsigned char number, const char *bytes, size_t len)
+{
+    if (number == RECORD_ANY)
+        return true;
+    return number == RECORD_INTEGER ? record_is_integer(bytes, len)
+                                    : record_is_decimal(bytes, len, number - RECORD_DECIMAL);
 }
 
 #endif

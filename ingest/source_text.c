@@ -67,16 +67,27 @@ static bool is_boolean(const char *type)
            !strcasecmp(type, "LOGICAL");
 }
 
+/* Of DuckDB's own names, whatever the source calls them. */
 static bool is_integer(const char *type)
 {
-    static const char *const TYPES[] = {"TINYINT",  "SMALLINT", "INTEGER",   "INT",      "BIGINT",
-                                        "HUGEINT",  "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT",
-                                        "UHUGEINT", "LONG",     "SHORT",     "INT1",     "INT2",
-                                        "INT4",     "INT8",     "SIGNED"};
+    static const char *const TYPES[] = {"TINYINT",  "SMALLINT",  "INTEGER",  "BIGINT",  "HUGEINT",
+                                        "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"};
     for (size_t i = 0; i < sizeof TYPES / sizeof *TYPES; i++)
-        if (!strcasecmp(type, TYPES[i]))
+        if (!strcmp(type, TYPES[i]))
             return true;
     return false;
+}
+
+static unsigned char number_of(struct duck_statement *columns, size_t i)
+{
+    unsigned width, scale;
+    const char *type = duck_statement_type(columns, i);
+    if (is_integer(type))
+        return RECORD_INTEGER;
+    if (strcmp(type, "DECIMAL") != 0)
+        return RECORD_ANY;
+    duck_statement_decimal(&width, &scale, columns, i);
+    return (unsigned char)(RECORD_DECIMAL + scale);
 }
 
 /* Of NDJSON, in which it is JSON by now. */
@@ -93,12 +104,20 @@ static const char *column_type(const struct source_text *t, size_t i)
 /* A list's cast leaves null where an element's failed. */
 static void add_bad(struct buf *sql, const struct source_text *t, size_t i)
 {
+    bool list = is_list(t, column_type(t, i));
+    char texts[80];
+    snprintf(texts, sizeof texts,
+             list ? "TRY_CAST(TRY_CAST(\"#%zu\" AS JSON) AS VARCHAR[])"
+                  : "TRY_CAST(\"#%zu\" AS VARCHAR[])",
+             i);
     buf_addf(sql, " WHEN \"#%zu\" IS NOT NULL AND (\"#c%zu\" IS NULL", i, i);
-    if (is_list(t, column_type(t, i)))
+    if (list)
+        buf_addf(sql, " OR list_count(\"#c%zu\") <> list_count(%s)", i, texts);
+    if (is_integer(duck_statement_element(t->columns, i))) /* as record_is_integer */
         buf_addf(sql,
-                 " OR list_count(\"#c%zu\") <> "
-                 "list_count(TRY_CAST(TRY_CAST(\"#%zu\" AS JSON) AS VARCHAR[]))",
-                 i, i);
+                 " OR list_contains(list_transform(%s, lambda \"#x\": "
+                 "regexp_full_match(\"#x\", '[-+ 0-9]*')), false)",
+                 texts);
     buf_addf(sql, ") THEN %zu", i + 1);
 }
 
@@ -155,11 +174,11 @@ static enum st find_columns(struct source_text *t, struct duck *d)
     if (st)
         return st;
     t->column_count = duck_statement_columns(t->columns);
-    t->integers = calloc(t->column_count, sizeof *t->integers);
-    if (!t->integers)
+    t->numbers = calloc(t->column_count, sizeof *t->numbers);
+    if (!t->numbers)
         return st_fail(ST_NOMEM, NULL, "out of memory");
-    for (size_t i = 0; i < t->column_count; i++) /* asked for here, by one thread */
-        t->integers[i] = is_integer(column_type(t, i));
+    for (size_t i = 0; i < t->column_count; i++)
+        t->numbers[i] = number_of(t->columns, i);
     return ST_OK;
 }
 
@@ -229,7 +248,7 @@ void source_text_close(struct source_text *t)
     for (size_t i = 0; t->orders && i < t->files->file_count; i++)
         free(t->orders[i]);
     free(t->orders);
-    free(t->integers);
+    free(t->numbers);
     duck_statement_free(t->columns);
     pthread_mutex_destroy(&t->lock);
     free(t);

@@ -279,7 +279,7 @@ enum st text_worker_open(void **out, void *reading)
     w->reader = (struct record_reader){
         .source = t->source,
         .columns = t->column_count,
-        .integers = t->integers,
+        .numbers = t->numbers,
         .at = w->piece,
         .end = w->piece,
         .fields = calloc(t->column_count, sizeof *w->reader.fields),

@@ -52,9 +52,9 @@ struct found {
 /* Scans, splits what was let pass, and counts twice. *rows: good records, one a line, fields in
  * brackets, null as -; *first: the first fault. To be freed. */
 static char *split_dialect(struct found *first, const char *text, size_t len,
-                           const struct store_dialect *dialect, const bool *integers)
+                           const struct store_dialect *dialect, const unsigned char *numbers)
 {
-    static const bool none[CSV_COLUMNS_MAX];
+    static const unsigned char any[CSV_COLUMNS_MAX];
     struct store_text fields[CSV_COLUMNS_MAX];
     struct csv_scan s;
     struct buf rows;
@@ -69,7 +69,7 @@ static char *split_dialect(struct found *first, const char *text, size_t len,
     assert_non_null(copy);
     memcpy(copy, text, len);
     struct record_reader r = {.columns = s.columns,
-                              .integers = integers ? integers : none,
+                              .numbers = numbers ? numbers : any,
                               .at = copy + s.body_offset,
                               .end = copy + len,
                               .next_line = 2,
@@ -281,7 +281,7 @@ static void a_row_that_is_not_UTF_8_is_rejected_with_line_and_column(void **stat
 
 static void what_is_not_written_as_an_integer_is_none(void **state)
 {
-    static const bool second[CSV_COLUMNS_MAX] = {false, true};
+    static const unsigned char second[CSV_COLUMNS_MAX] = {RECORD_ANY, RECORD_INTEGER};
     static const char *const bad[] = {"1.5", "1e3", "0x1F", "1_000", "\"1.0\""};
     struct found first;
     (void)state;
@@ -293,6 +293,28 @@ static void what_is_not_written_as_an_integer_is_none(void **state)
         assert_string_equal(first.place, "2:2");
         assert_string_equal(rows, "[y][-1]\n[z]-\n");
         free(rows);
+    }
+}
+
+static void a_decimal_has_no_more_digits_than_its_type(void **state)
+{
+    static const unsigned char second[CSV_COLUMNS_MAX] = {RECORD_ANY, RECORD_DECIMAL + 2};
+    static const char *const good[] = {"1",      "-1.25",   "+.5",     "1.2500", " 7. ", "1.25e0",
+                                       "125e-2", "1.234E1", "12.5e-1", "0.000",  "0e-9", "1_000.25",
+                                       "1e99",   "1000e-5", "1e",      "x"};
+    static const char *const bad[] = {"1.234", "-0.001", "1.2345e1", "125e-3",
+                                      "1e-3",  ".5e-2",  "1.0050",   "1e-99999999999999999999",
+                                      "1e-3x"};
+    struct found first;
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof *good + sizeof bad / sizeof *bad; i++) {
+        size_t k = i - sizeof good / sizeof *good;
+        bool is_good = i < sizeof good / sizeof *good;
+        char text[64];
+        snprintf(text, sizeof text, "a,b\nx,%s\n", is_good ? good[i] : bad[k]);
+        free(split_dialect(&first, text, strlen(text), &standard, second));
+        if (first.fault != (is_good ? RECORD_GOOD : RECORD_CAST))
+            fail_msg("%s", text);
     }
 }
 
@@ -429,6 +451,7 @@ int main(void)
         cmocka_unit_test(a_long_row_is_rejected_with_line_and_first_surplus_column),
         cmocka_unit_test(a_row_that_is_not_UTF_8_is_rejected_with_line_and_column),
         cmocka_unit_test(what_is_not_written_as_an_integer_is_none),
+        cmocka_unit_test(a_decimal_has_no_more_digits_than_its_type),
         cmocka_unit_test(a_file_that_ends_inside_quotes_says_where_they_began),
         cmocka_unit_test(text_around_a_quoted_field_is_refused),
         cmocka_unit_test(nul_and_a_header_that_is_not_UTF_8_are_refused_with_their_line),

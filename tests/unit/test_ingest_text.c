@@ -215,12 +215,53 @@ static void ndjson_is_a_source_as_csv_is(void **state)
     json_decref(report);
 }
 
+/* DuckDB's casts round. */
+static void numbers_are_not_rounded_whatever_their_type_is_called(void **state)
+{
+    static const struct {
+        const char *type, *good, *bad;
+    } numbers[] = {
+        {"INTEGER", "7", "1.5"},
+        {"INT32", "7", "1.5"},
+        {"int64", "7", "1.5"},
+        {"INTEGRAL", "7", "1e1"},
+        {"UINT8", "7", "1.5"},
+        {"HUGEINT", "7", "1.5"},
+        {"UHUGEINT", "7", "1.5"},
+        {"DECIMAL(4,1)", "1.50", "1.55"},
+        {"numeric(4, 1)", "15e-1", "1.55"},
+        {"DECIMAL", "1.005", "1.0005"},
+        {"INTEGER[]", "[7, NULL]", "[7, 1.5]"},
+    };
+    struct kit *kit = *state;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        for (int k = 0; k < 2; k++) {
+            char text[1000];
+            json_t *report;
+            snprintf(
+                text, sizeof text,
+                "{'name':'t','sources':{'t':{'format':'csv','delimiter':';','columns':{'n':'%s'}"
+                "}},'prepare':'SELECT id, n::VARCHAR AS n FROM t','key':{'fields':['id']},"
+                "'record':{'n':'VARCHAR'}}",
+                numbers[i].type);
+            kit_define(kit, text);
+            snprintf(text, sizeof text, "id;n\na;%s\n", k ? numbers[i].bad : numbers[i].good);
+            kit_add(kit, 0, "a.csv", text);
+            if (k)
+                kit_fails(build(&report, kit, 1), "CSV_CAST", "a.csv:2:2", numbers[i].bad);
+            else
+                kit_ok(build(&report, kit, 1));
+            json_decref(report);
+        }
+}
+
 static void a_nested_value_becomes_the_list_that_is_declared(void **state)
 {
     struct kit *kit = *state;
     json_t *report;
     char text[] = "{'id':'a','tags':['x','y, z'],'sums':[1,2]}\n{'id':'b','tags':[],'sums':null}\n"
-                  "{'id':'c','tags':'no','sums':[1]}\n{'id':'d','tags':['x'],'sums':['no']}\n";
+                  "{'id':'c','tags':'no','sums':[1]}\n{'id':'d','tags':['x'],'sums':['no']}\n"
+                  "{'id':'e','sums':[null, '-3', 4]}\n{'id':'f','sums':[1, 1.5]}\n";
     kit_quotes(text);
     kit_define(kit, "{'name':'t','sources':{'t':{'format':'ndjson','max_reject_ratio':0.5,"
                     "'columns':{'id':'VARCHAR','tags':'VARCHAR[]','sums':'INTEGER[]'}}},"
@@ -229,10 +270,11 @@ static void a_nested_value_becomes_the_list_that_is_declared(void **state)
                     "'second':'VARCHAR'},'checks':[{'expect':'id <> `a` OR second = `y, z`'}]}");
     kit_add(kit, 0, "a.ndjson", text);
     kit_ok(build(&report, kit, 1));
-    assert_rows(report, 4, 2, 2);
+    assert_rows(report, 6, 3, 3);
     assert_json(report, "places",
                 "[{'source':'t','file':'a.ndjson','line':3,'column':2,'rule':'NDJSON_CAST'},"
-                "{'source':'t','file':'a.ndjson','line':4,'column':3,'rule':'NDJSON_CAST'}]");
+                "{'source':'t','file':'a.ndjson','line':4,'column':3,'rule':'NDJSON_CAST'},"
+                "{'source':'t','file':'a.ndjson','line':6,'column':3,'rule':'NDJSON_CAST'}]");
     json_decref(report);
 }
 
@@ -340,6 +382,7 @@ int main(void)
         kit_test(a_file_without_a_header_line_has_the_names_of_its_source),
         kit_test(a_file_without_a_header_line_that_cannot_be_opened_is_refused),
         kit_test(ndjson_is_a_source_as_csv_is),
+        kit_test(numbers_are_not_rounded_whatever_their_type_is_called),
         kit_test(a_nested_value_becomes_the_list_that_is_declared),
         kit_test(sql_of_a_definition_cannot_read_what_is_fed),
         kit_test(without_memory_a_reading_or_worker_is_none),
