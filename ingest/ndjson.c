@@ -39,7 +39,7 @@ enum st ndjson_scan_feed(struct ndjson_scan *s, const void *bytes, size_t len)
     }
     if (s->bom == 3 && !s->body_offset)
         s->record_offset = s->body_offset = 3;
-    else if (p < end && s->bom > 0 && s->bom < 3)
+    else if (p < end && s->bom > 0 && s->offset == s->bom && s->bom < 3)
         s->blank = false;
     while (!st && p < end) {
         const char *line_end = memchr(p, '\n', (size_t)(end - p));

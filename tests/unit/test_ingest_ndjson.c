@@ -203,6 +203,18 @@ static void where_the_columns_are_complete_there_is_no_other_member(void **state
     free(r.rows);
 }
 
+/* In pieces of any size, of which some begin with a blank line. */
+static void a_file_may_begin_like_a_byte_order_mark(void **state)
+{
+    (void)state;
+    static const char text[] = "\xef\n\n\n{}\n\n";
+    struct result result = split_bytes(text, sizeof text - 1, false);
+    assert_int_equal(result.fault, RECORD_UTF8);
+    assert_string_equal(result.place, "1:0");
+    assert_string_equal(result.rows, "----\n");
+    free(result.rows);
+}
+
 static void a_line_that_never_ends_is_refused(void **state)
 {
     struct ndjson_scan s;
@@ -228,6 +240,7 @@ int main(void)
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(a_declared_member_is_there_once),
         cmocka_unit_test(where_the_columns_are_complete_there_is_no_other_member),
+        cmocka_unit_test(a_file_may_begin_like_a_byte_order_mark),
         cmocka_unit_test(a_line_that_never_ends_is_refused),
     };
     return cmocka_run_group_tests_name("ingest_ndjson", tests, NULL, NULL);
