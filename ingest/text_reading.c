@@ -119,17 +119,21 @@ static enum st finish_file(struct reading *r)
 static enum st make_order(size_t **out, const struct reading *r)
 {
     const struct source_text *t = r->text;
-    size_t *order = *out = calloc(t->column_count, sizeof *order);
+    size_t *order = calloc(t->column_count, sizeof *order);
     if (!order)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     for (size_t i = 0; i < t->column_count; i++) {
         while (i < r->csv.columns && order[i] < t->column_count &&
                strcasecmp(csv_scan_name(&r->csv, i), duck_statement_name(t->columns, order[i])))
             order[i]++;
-        if (r->csv.columns != t->column_count || order[i] == t->column_count)
-            return st_fail(ST_CONFLICT, "SOURCE_CHANGED", "%s changed while it was read",
-                           t->files->files[r->file].label);
+        if (r->csv.columns != t->column_count || order[i] == t->column_count) {
+            free(order);
+            return st_hint(st_fail(ST_CONFLICT, "SOURCE_CHANGED", "%s changed while it was read",
+                                   t->files->files[r->file].label),
+                           "ingest files that nobody writes to any more: rename them into place");
+        }
     }
+    *out = order;
     return ST_OK;
 }
 

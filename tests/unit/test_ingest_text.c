@@ -296,6 +296,40 @@ static void sql_of_a_definition_cannot_read_what_is_fed(void **state)
     }
 }
 
+/* Within a tick of the clock a file can change and keep its stamp. */
+static void a_header_that_changed_is_refused_by_every_reading(void **state)
+{
+    struct kit *kit = *state;
+    struct source_text *t = NULL;
+    struct task now = {0};
+    struct duck *d = NULL;
+    char path[FS_PATH_MAX];
+    kit_define(kit, CSV(""));
+    kit_add(kit, 0, "a.csv", "id,n,colour\na,1,red\n");
+    char *files[] = {kit->task.sources[0].files[0].path};
+    kit_ok(duck_open(&d, &(struct duck_options){0, 1, files, 1}));
+    kit_ok(source_bind(d, &kit->task));
+    kit_ok(
+        source_text_open(&t, d, &kit->task.definition->sources[0], &kit->task.sources[0], 0, NULL));
+    kit_write(kit, "a.csv", "id,x,colour\na,1,red\n");
+    kit_path(path, kit, "a.csv");
+    kit_ok(task_add_file(&now, 0, path, NULL));
+    kit->task.sources[0].files[0].stamp = now.sources[0].files[0].stamp;
+    for (int i = 0; i < 2; i++) {
+        void *reading = NULL, *worker = NULL;
+        size_t count;
+        kit_ok(text_reading_begin(&reading, t));
+        kit_ok(text_worker_open(&worker, reading));
+        assert_int_equal(text_worker_fill(&count, NULL, worker), ST_CONFLICT);
+        assert_string_equal(st_code(), "SOURCE_CHANGED");
+        text_worker_close(worker);
+        text_reading_end(reading);
+    }
+    source_text_close(t);
+    duck_close(d);
+    task_release(&now);
+}
+
 static long allocations, failing = -1; /* how many there were, and which one fails */
 
 static bool must_fail(void)
@@ -385,6 +419,7 @@ int main(void)
         kit_test(numbers_are_not_rounded_whatever_their_type_is_called),
         kit_test(a_nested_value_becomes_the_list_that_is_declared),
         kit_test(sql_of_a_definition_cannot_read_what_is_fed),
+        kit_test(a_header_that_changed_is_refused_by_every_reading),
         kit_test(without_memory_a_reading_or_worker_is_none),
         kit_test(a_reading_can_end_when_its_source_is_closed),
     };
