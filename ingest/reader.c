@@ -18,6 +18,7 @@ struct reader;
 struct codec {
     const char *name, *test; /* the command that tells whether a file is whole */
     unsigned char magic[4];
+    unsigned char any; /* bits of the first byte that may be anything */
     size_t magic_len;
     enum st (*open)(struct reader *r); /* NULL: it is not read */
     /* One step: some output, or some input used up. */
@@ -140,20 +141,24 @@ static void zstd_close(struct reader *r)
 
 /* No text begins with these bytes: they are not UTF-8, or have control characters. */
 static const struct codec codecs[] = {
-    {"gzip", "gzip -t", {0x1f, 0x8b}, 2, gzip_open, gzip_step, gzip_close},
-    {"zstd", "zstd -t", {0x28, 0xb5, 0x2f, 0xfd}, 4, zstd_open, zstd_step, zstd_close},
-    {"zip", NULL, {'P', 'K', 3, 4}, 4, NULL, NULL, NULL},
-    {"xz", NULL, {0xfd, '7', 'z', 'X'}, 4, NULL, NULL, NULL},
+    {"gzip", "gzip -t", {0x1f, 0x8b}, 0, 2, gzip_open, gzip_step, gzip_close},
+    {"zstd", "zstd -t", {0x28, 0xb5, 0x2f, 0xfd}, 0, 4, zstd_open, zstd_step, zstd_close},
+    /* A frame to be skipped, which may come first. */
+    {"zstd", "zstd -t", {0x50, 0x2a, 0x4d, 0x18}, 0x0f, 4, zstd_open, zstd_step, zstd_close},
+    {"zip", NULL, {'P', 'K', 3, 4}, 0, 4, NULL, NULL, NULL},
+    {"xz", NULL, {0xfd, '7', 'z', 'X'}, 0, 4, NULL, NULL, NULL},
 };
 
 /* ---- files ---- */
 
 static const struct codec *find_codec(const struct reader *r)
 {
-    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
-        if (r->have >= codecs[i].magic_len &&
-            !memcmp(r->input, codecs[i].magic, codecs[i].magic_len))
-            return &codecs[i];
+    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++) {
+        const struct codec *c = &codecs[i];
+        if (r->have >= c->magic_len && (r->input[0] & ~c->any) == c->magic[0] &&
+            !memcmp(r->input + 1, c->magic + 1, c->magic_len - 1))
+            return c;
+    }
     return NULL;
 }
 

@@ -83,6 +83,32 @@ static void what_is_compressed_is_read_as_what_is_in_it(void **state)
         }
 }
 
+/* Of which pzstd puts one before each frame (RFC 8878 section 3.1.2). */
+static void frames_that_are_to_be_skipped_are(void **state)
+{
+    static const char skipped[] = "\x5f\x2a\x4d\x18\3\0\0\0abc";
+    struct kit *kit = *state;
+    unsigned char packed[1000];
+    for (size_t step = 1; step < 20; step++) {
+        size_t n = 0, len;
+        char *text;
+        for (unsigned i = 0; i < 2; i++) {
+            memcpy(packed + n, skipped, sizeof skipped - 1);
+            packed[n] = (unsigned char)(0x50 + step % 16);
+            n += sizeof skipped - 1;
+            n += zstd(packed + n, sizeof packed - n, lines, sizeof lines - 1);
+        }
+        memcpy(packed + n, skipped, sizeof skipped - 1);
+        n += sizeof skipped - 1;
+        kit_ok(read_back(&text, &len, kit, packed, n, step, 0));
+        assert_int_equal(len, 2 * (sizeof lines - 1));
+        assert_memory_equal(text + sizeof lines - 1, lines, sizeof lines - 1);
+        free(text);
+        kit_fails(read_back(&text, &len, kit, packed, n - 1, step, 0), "COMPRESSION", "a.csv",
+                  NULL);
+    }
+}
+
 static void a_file_that_is_cut_anywhere_is_refused(void **state)
 {
     struct kit *kit = *state;
@@ -156,6 +182,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         kit_test(what_is_compressed_is_read_as_what_is_in_it),
+        kit_test(frames_that_are_to_be_skipped_are),
         kit_test(a_file_that_is_cut_anywhere_is_refused),
         kit_test(a_file_that_is_damaged_is_refused),
         kit_test(what_is_packed_otherwise_is_refused_by_name),
