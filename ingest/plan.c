@@ -234,10 +234,13 @@ static void add_bad_elements(struct binding *b, const struct plan_cast *c)
         duck_add_name(&b->sql, c->field);
         buf_addf(&b->sql, " AS %s))", type);
     }
-    if (STORE_LIST_ELEMENT(c->type) == STORE_DOUBLE) {
+    enum store_type element = STORE_LIST_ELEMENT(c->type);
+    bool time = element == STORE_DATE || element == STORE_TIMESTAMP;
+    if (time || element == STORE_DOUBLE) {
         buf_addstr(&b->sql, " OR list_contains(list_transform(TRY_CAST(");
         duck_add_name(&b->sql, c->field);
-        buf_addf(&b->sql, " AS %s), lambda \"#x\": isfinite(\"#x\")), false)", type);
+        buf_addf(&b->sql, " AS %s), lambda \"#x\": isfinite(\"#x\")%s), false)", type,
+                 time ? " AND year(\"#x\") BETWEEN 1 AND 9999" : "");
     }
 }
 
@@ -255,10 +258,11 @@ static void add_field(struct buf *sql, const struct store_field *field)
     if (base == STORE_DECIMAL)
         buf_addf(sql, " AS DECIMAL(18,%u))", STORE_DECIMAL_SCALE(field->type));
     else if (base == STORE_LIST)
-        buf_addstr(sql,
-                   STORE_LIST_ELEMENT(field->type) == STORE_TIMESTAMP
-                       ? ", lambda \"#x\": strftime(\"#x\", '%Y-%m-%dT%H:%M:%SZ'))) AS VARCHAR)"
-                       : ") AS VARCHAR)");
+        buf_addstr(sql, STORE_LIST_ELEMENT(field->type) == STORE_TIMESTAMP
+                            ? ", lambda \"#x\": CASE WHEN microsecond(\"#x\") % 1000000 = 0 THEN "
+                              "strftime(\"#x\", '%Y-%m-%dT%H:%M:%SZ') ELSE "
+                              "strftime(\"#x\", '%Y-%m-%dT%H:%M:%S.%fZ') END)) AS VARCHAR)"
+                            : ") AS VARCHAR)");
 }
 
 static void add_bad(struct binding *b)

@@ -8,7 +8,7 @@ const ALL = {
   sources: { lines: { format: 'csv' } },
   prepare: "SELECT id, b, u, big, price, string_split(tags, ';') AS tags, string_split(counts, ';') AS counts, "
     + "CASE WHEN days IS NULL THEN NULL ELSE string_split(days, ';')::DATE[] END AS days, "
-    + "CASE WHEN seen IS NULL THEN NULL ELSE [seen::TIMESTAMP] END AS times, string_split(reals, ';') AS reals FROM lines",
+    + "string_split(seen, ';') AS times, string_split(reals, ';') AS reals FROM lines",
   key: { fields: ['id'] },
   record: {
     b: 'BOOLEAN', u: 'UTINYINT', big: 'UINTEGER', price: 'DECIMAL(12,2)', tags: 'VARCHAR[]', counts: 'SMALLINT[]',
@@ -24,12 +24,14 @@ before(async () => {
   data = await Data.make('dev');
   await data.put(ALL);
   row = await data.ingest('all', {
-    lines: data.file('all.csv', `${HEAD}a,true,255,4294967295,1234567890.12,"x;y ""z"";é",1;-2,2024-02-29;2024-03-01,2024-01-01 10:00:00,0.5;2
+    lines: data.file('all.csv', `${HEAD}a,true,255,4294967295,1234567890.12,"x;y ""z"";é",1;-2,2024-02-29;2024-03-01,2024-01-01 10:00:00;2024-01-01 10:00:00.000005,0.5;2
 b,,,,-0.05,,,,,
 c,true,256,,,,,,,
 d,true,1,,12345678901.00,,,,,
 e,true,1,,,,1;many,,,
 f,true,1,,,,,,,1;nan
+g,true,1,,,,,,2024-01-01;infinity,
+h,true,1,,,,,9999-12-31;10000-01-01,,
 `),
   });
   server = await data.serve();
@@ -42,11 +44,12 @@ const record = async (id) => (await server.get(`/v1/datasets/all/records/${id}`,
 test('values come back as they were, and rows that are not of their types are rejected', async () => {
   assert.equal(row.rows.accepted, 2);
   assert.deepEqual(row.rejects.rules, [
-    { rule: 'cast_u', rows: 1 }, { rule: 'cast_price', rows: 1 }, { rule: 'cast_counts', rows: 1 }, { rule: 'cast_reals', rows: 1 },
+    { rule: 'cast_u', rows: 1 }, { rule: 'cast_price', rows: 1 }, { rule: 'cast_counts', rows: 1 },
+    { rule: 'cast_days', rows: 1 }, { rule: 'cast_times', rows: 1 }, { rule: 'cast_reals', rows: 1 },
   ]);
   assert.deepEqual(await record('a'), {
     id: 'a', b: true, u: 255, big: 4294967295, price: 1234567890.12, tags: ['x', 'y "z"', 'é'], counts: [1, -2],
-    days: ['2024-02-29', '2024-03-01'], times: ['2024-01-01T10:00:00Z'], reals: [0.5, 2],
+    days: ['2024-02-29', '2024-03-01'], times: ['2024-01-01T10:00:00Z', '2024-01-01T10:00:00.000005Z'], reals: [0.5, 2],
   });
   assert.deepEqual(await record('b'), {
     id: 'b', b: null, u: null, big: null, price: -0.05, tags: null, counts: null, days: null, times: null, reals: null,
