@@ -33,6 +33,16 @@ static void add_read(struct buf *sql, const struct task_file *files, size_t coun
     add_from(sql, files, count);
 }
 
+static enum st fail_file(enum st st, const struct task_file *f)
+{
+    if (st == ST_INVALID)
+        st = st_hint(st_fail(st, "PARQUET", "%s cannot be read as a Parquet file", f->label),
+                     "is it whole? write or transfer it again");
+    else if (st == ST_TOO_LARGE)
+        st = st_hint(st_wrap(st, "%s", f->label), "leave out what the definition does not use");
+    return st ? st_place(st, "%s", f->label) : ST_OK;
+}
+
 /* The columns of one file. What DuckDB says of a file that is none may quote what is in it. */
 static enum st open_file(struct duck_statement **out, struct duck *d, const struct task_file *f)
 {
@@ -43,10 +53,8 @@ static enum st open_file(struct duck_statement **out, struct duck *d, const stru
     enum st st = task_file_check(f);
     if (!st)
         st = buf_status(&sql);
-    if (!st && duck_prepare(out, d, sql.data)) {
-        st = st_fail(ST_INVALID, "PARQUET", "%s cannot be read as a Parquet file", f->label);
-        st = st_place(st_hint(st, "is it whole? write or transfer it again"), "%s", f->label);
-    }
+    if (!st)
+        st = fail_file(duck_prepare(out, d, sql.data), f);
     buf_release(&sql);
     return st;
 }

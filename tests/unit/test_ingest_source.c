@@ -225,6 +225,23 @@ static void parquet_columns_are_those_that_are_declared(void **state)
     }
 }
 
+static void a_parquet_file_with_too_many_columns_is_not_said_to_be_damaged(void **state)
+{
+    struct kit *kit = *state;
+    char select[900] = "WITH t AS (SELECT 1 AS a";
+    for (int i = 1; i < 64; i++)
+        sprintf(select + strlen(select), ",%d", i);
+    strcat(select, ") SELECT * FROM t t0");
+    for (int i = 1; i <= DUCK_COLUMNS_MAX / 64; i++)
+        sprintf(select + strlen(select), ",t t%d", i);
+    kit_write_parquet(kit, "a.parquet", select);
+    kit_define(kit, THINGS("parquet"));
+    add(kit, "a.parquet");
+    kit_fails(build_bind(&kit->task), "TOO_LARGE", "a.parquet", NULL);
+    assert_non_null(strstr(st_message(), "a.parquet: more than 2048 columns"));
+    assert_non_null(strstr(st_hint_text(), "definition"));
+}
+
 /* The first one's types would be theirs, too, and 1.5 an INTEGER. */
 static void parquet_files_of_a_source_have_the_same_types(void **state)
 {
@@ -533,6 +550,7 @@ int main(void)
         kit_test(what_the_definition_names_is_told_when_a_header_lacks_it),
         kit_test(a_faulty_header_is_named_before_any_SQL),
         kit_test(parquet_columns_are_those_that_are_declared),
+        kit_test(a_parquet_file_with_too_many_columns_is_not_said_to_be_damaged),
         kit_test(parquet_files_of_a_source_have_the_same_types),
         kit_test(a_file_that_changes_is_refused),
         kit_test(a_parquet_file_that_is_cut_or_damaged_is_refused),
