@@ -241,7 +241,9 @@ static enum st read_values(struct duck *d, const struct task_file *f)
     add_read(&sql, f, 1);
     buf_addstr(&sql, ") AS \"#t\"");
     enum st st = buf_status(&sql);
-    if (!st && duck_run(d, "reading a Parquet file", sql.data)) {
+    if (!st)
+        st = duck_run(d, "reading a Parquet file", sql.data);
+    if (st == ST_INVALID || st == ST_IO) { /* not for want of memory, or interrupted */
         st =
             st_fail(ST_INVALID, "PARQUET", "%s is damaged: it cannot be read to its end", f->label);
         st = st_place(st_hint(st, "write or transfer it again"), "%s", f->label);

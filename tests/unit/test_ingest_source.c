@@ -4,6 +4,7 @@
 
 #include "ingest/build.h"
 #include "ingest/parquet_pages.h"
+#include "ingest/source_internal.h"
 
 #include <sys/stat.h>
 
@@ -459,6 +460,23 @@ static void assert_every_byte_counts(struct kit *kit, struct buf *bytes, size_t 
     "{'name':'t','sources':{'t':{'format':'parquet'}},'prepare':'" prepare                         \
     "','key':{'fields':['id']},'record':{}}"
 
+static void without_memory_a_parquet_file_is_not_said_to_be_damaged(void **state)
+{
+    struct kit *kit = *state;
+    struct duck *d;
+    kit_write_parquet(kit, "a.parquet", "SELECT 1 AS id, repeat('red', 5000000) AS colour");
+    kit_define(kit, THINGS("parquet"));
+    add(kit, "a.parquet");
+    const struct task_source *files = &kit->task.sources[0];
+    for (unsigned i = 0; i < 2; i++) {
+        kit_ok(duck_open(
+            &d, &(struct duck_options){(i ? 256u : 8u) << 20, 1, &files->files[0].path, 1}));
+        enum st st = source_parquet_blame(d, files, true);
+        assert_int_equal(st, i ? ST_OK : ST_NOMEM);
+        duck_close(d);
+    }
+}
+
 static void a_page_that_is_not_what_its_checksum_says_is_found(void **state)
 {
     struct kit *kit = *state;
@@ -554,6 +572,7 @@ int main(void)
         kit_test(parquet_files_of_a_source_have_the_same_types),
         kit_test(a_file_that_changes_is_refused),
         kit_test(a_parquet_file_that_is_cut_or_damaged_is_refused),
+        kit_test(without_memory_a_parquet_file_is_not_said_to_be_damaged),
         kit_test(a_page_that_is_not_what_its_checksum_says_is_found),
         kit_test(the_ledger_has_the_sha256_of_every_file),
     };
