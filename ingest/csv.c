@@ -76,8 +76,9 @@ static enum st bad(const struct csv_scan *s, uint64_t line, const char *code, co
 
 static enum st finish_header(struct csv_scan *s)
 {
-    if (buf_status(&s->header))
-        return bad(s, 1, "CSV_HEADER", "the header is too long");
+    enum st st = buf_status(&s->header);
+    if (st)
+        return st == ST_NOMEM ? st : bad(s, 1, "CSV_HEADER", "the header is too long");
     if (!utf8_is_valid(s->header.data, s->header.len))
         return bad(s, 1, "CSV_UTF8", "is not valid UTF-8");
     const char *name = s->header.data;

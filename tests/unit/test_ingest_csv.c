@@ -374,6 +374,36 @@ static void a_header_must_name_every_column_once(void **state)
     fails("a,\"\"\n", "CSV_HEADER", "a.csv:1:2");
 }
 
+static long allocations, failing = -1; /* how many there were, and which one fails */
+
+void *__real_realloc(void *old, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    return allocations++ == failing ? NULL : __real_realloc(old, size);
+}
+
+static void without_memory_a_header_is_not_said_to_be_wrong(void **state)
+{
+    char text[1000];
+    struct csv_scan s;
+    (void)state;
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = '\n';
+    csv_scan_init(&s, "a.csv", &standard);
+    for (failing = 0; !s.columns; failing++) {
+        csv_scan_release(&s);
+        csv_scan_init(&s, "a.csv", &standard);
+        allocations = 0;
+        enum st st = csv_scan_feed(&s, text, sizeof text);
+        assert_int_equal(st, failing < allocations ? ST_NOMEM : ST_OK);
+    }
+    assert_int_equal(failing, allocations + 1);
+    failing = -1;
+    csv_scan_release(&s);
+}
+
 static void a_record_that_never_ends_is_refused(void **state)
 {
     size_t len = 3 * RECORD_MAX;
@@ -457,6 +487,7 @@ int main(void)
         cmocka_unit_test(nul_and_a_header_that_is_not_UTF_8_are_refused_with_their_line),
         cmocka_unit_test(line_ends_that_are_mixed_or_lone_are_refused),
         cmocka_unit_test(a_header_must_name_every_column_once),
+        cmocka_unit_test(without_memory_a_header_is_not_said_to_be_wrong),
         cmocka_unit_test(a_record_that_never_ends_is_refused),
         cmocka_unit_test(a_record_may_have_the_full_length_wherever_the_pieces_end),
     };
