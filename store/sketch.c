@@ -1,5 +1,6 @@
 #include "store/sketch.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #define DIGIT_BITS 32
 #define DIGIT_MASK 0xffffffffll
 #define LOWEST_BIT 1074        /* of a double, 2^-1074 */
+#define HIGHEST_DIGIT 72       /* of 2^64 doubles */
+#define SUM_DIGITS 80          /* merging what is stored never carries beyond */
 #define CARRY_AFTER (1u << 29) /* additions that a digit takes before it must be carried */
 #define BUCKET_SHIFT 45        /* 52 bits of fraction, of which 7 tell buckets apart */
 
@@ -33,7 +36,7 @@ static const struct {
     int32_t min_key, max_key;
     int64_t min_value, max_value;
 } LIMITS[] = {
-    [SKETCH_SUM] = {0, 4096, -1, DIGIT_MASK},
+    [SKETCH_SUM] = {0, HIGHEST_DIGIT, -1, DIGIT_MASK},
     [SKETCH_DISTINCT] = {0, (1 << REGISTER_BITS) - 1, 1, 64 - REGISTER_BITS + 1},
     [SKETCH_QUANTILE] = {-(1 << 19), 1 << 19, 1, INT64_MAX},
 };
@@ -164,23 +167,30 @@ static enum st add_to_sum(struct sketch *s, double value)
     return ++s->uncarried < CARRY_AFTER ? ST_OK : carry(s);
 }
 
+/* Brings all but the highest digit into [0, 2^32): that one then has the sign. */
+static void carry_all(int64_t digits[SUM_DIGITS])
+{
+    for (int i = 0; i + 1 < SUM_DIGITS; i++) {
+        digits[i + 1] += digits[i] >> DIGIT_BITS;
+        digits[i] &= DIGIT_MASK;
+    }
+}
+
 /* The highest 96 bits, and whether there are more below: enough to round to 53. */
-static double to_double(const struct sketch *s)
+static double to_double(const int64_t digits[SUM_DIGITS])
 {
     __extension__ typedef unsigned __int128 wide;
-    wide top = 0;
+    int highest = SUM_DIGITS - 1, shift = 0;
     bool more = false;
+    wide top = 0;
 
-    if (!s->count)
-        return 0;
-    int32_t highest = s->entries[s->count - 1].key, lowest = highest - 2;
-    for (uint32_t i = 0; i < s->count; i++) {
-        if (s->entries[i].key >= lowest)
-            top |= (wide)s->entries[i].value << ((s->entries[i].key - lowest) * DIGIT_BITS);
-        else
-            more = true;
-    }
-    int shift = 0;
+    while (highest > 2 && digits[highest] == 0)
+        highest--;
+    int lowest = highest - 2;
+    for (int i = highest; i >= lowest; i--)
+        top = (top << DIGIT_BITS) + (uint64_t)digits[i];
+    for (int i = 0; i < lowest; i++)
+        more = more || digits[i];
     for (; top >> 64; shift++) {
         more = more || top & 1;
         top >>= 1;
@@ -190,24 +200,19 @@ static double to_double(const struct sketch *s)
 
 double sketch_sum(const struct sketch *s)
 {
-    struct sketch copy = *s;
-    double sum = 0;
+    int64_t digits[SUM_DIGITS] = {0};
 
-    copy.capacity = s->count + 4;
-    copy.entries = malloc(copy.capacity * sizeof *copy.entries);
-    if (!copy.entries)
-        return NAN;
-    if (s->count)
-        memcpy(copy.entries, s->entries, s->count * sizeof *s->entries);
-    bool carried = carry(&copy) == ST_OK;
-    bool negative = carried && copy.count && copy.entries[copy.count - 1].value < 0;
-    for (uint32_t i = 0; negative && i < copy.count; i++)
-        copy.entries[i].value = -copy.entries[i].value;
+    for (uint32_t i = 0; i < s->count; i++) {
+        assert(s->entries[i].key >= 0 && s->entries[i].key < SUM_DIGITS);
+        digits[s->entries[i].key] = s->entries[i].value;
+    }
+    carry_all(digits);
+    bool negative = digits[SUM_DIGITS - 1] < 0;
+    for (int i = 0; negative && i < SUM_DIGITS; i++)
+        digits[i] = -digits[i];
     if (negative)
-        carried = carry(&copy) == ST_OK;
-    sum = carried ? to_double(&copy) : NAN;
-    free(copy.entries);
-    return negative ? -sum : sum;
+        carry_all(digits);
+    return negative ? -to_double(digits) : to_double(digits);
 }
 
 /* ---- quantiles ---- */
