@@ -70,10 +70,8 @@ static void add_gates(struct buf *out, const json_t *gates)
     json_array_foreach(gates, i, gate)
     {
         const char *state = json_string_value(json_object_get(gate, "state"));
-        char *value =
-            json_dumps(json_object_get(gate, "value"), JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-        char *before =
-            json_dumps(json_object_get(gate, "previous"), JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+        char *value = jx_text(json_object_get(gate, "value"), false);
+        char *before = jx_text(json_object_get(gate, "previous"), false);
 
         if (state && strcmp(state, "held") == 0)
             buf_addf(out, "; gate %s: %s, was %s", json_string_value(json_object_get(gate, "name")),

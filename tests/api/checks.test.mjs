@@ -51,6 +51,16 @@ test('a change beyond a gate is held, exit 4, until somebody promotes it with a 
   assert.equal(next.gates[0].previous, 14);
 });
 
+test('values of a gate are told as the row has them', async () => {
+  await data.put({ name: 'exact', sources: { n: { format: 'csv', columns: { x: 'DOUBLE' } } }, prepare: 'SELECT * FROM n',
+    key: { fields: ['id'], protect: 'none' }, record: { x: 'DOUBLE' }, gates: [{ name: 'mean', metric: 'avg(x)', max_change: 0.01 }] });
+  await data.ingest('exact', { n: data.file('m.csv', 'id,x\na,1\nb,1\nc,2\n') });
+  const held = await data.ingestCli('exact', { n: data.file('n.csv', 'id,x\na,1\nb,2\nc,2\n') });
+  assert.equal(held.code, 4, held.stderr);
+  assert.match(held.stderr, /gate mean: 1\.6666666666666667, was 1\.3333333333333333$/m);
+  assert.match(held.stdout, /"value": 1\.6666666666666667\b/);
+});
+
 test('a check that fails the batch: FAILED, exit 4, with its report', async () => {
   const before = await current();
   const failed = await data.ingestCli('things', { things: data.file('e.csv', csv(things(2))) });
