@@ -1,19 +1,22 @@
 #include "base/report.h"
 
+#include "base/utf8.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+/* One that is too long has been cut, maybe in the middle of a character. */
+static const char *valid(const char *text, const char *otherwise)
+{
+    return utf8_is_valid(text, strlen(text)) ? text : otherwise;
+}
+
 json_t *report_to_json(const struct st_report *r)
 {
-    const char *status = st_name(r->status);
-    json_t *whole = json_pack("{s:s, s:s, s:s, s:s, s:s}", "status", status, "code", r->code,
-                              "message", r->message, "place", r->place, "hint", r->hint);
-
-    /* A message can have been cut in the middle of a character. */
-    return whole ? whole
-                 : json_pack("{s:s, s:s, s:s}", "status", status, "code", r->code, "message",
-                             "the message is not valid UTF-8");
+    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "status", st_name(r->status), "code", r->code,
+                     "message", valid(r->message, "the message is not valid UTF-8"), "place",
+                     valid(r->place, ""), "hint", valid(r->hint, ""));
 }
 
 static enum st status_named(const char *name)

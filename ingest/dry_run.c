@@ -51,6 +51,28 @@ static enum st compare(json_t **out, const struct dry_run *d, const struct task 
     return st;
 }
 
+enum st dry_run_compose(json_t *report, const char *dataset, uint64_t current, json_t *gates,
+                        json_t *diff)
+{
+    json_t *checks = json_object_get(report, "checks"); /* NULL: it did not come to them */
+    const struct {
+        const char *name;
+        json_t *value;
+    } MEMBERS[] = {
+        {"dataset", json_string(dataset)},
+        {"dry_run", json_true()},
+        {"current", current ? json_integer((json_int_t)current) : json_null()},
+        {"gates", gates ? gates : json_array()},
+        {"checks", checks ? json_incref(checks) : json_array()},
+        {"diff", diff ? diff : json_null()},
+    };
+    bool whole = true;
+
+    for (size_t i = 0; i < sizeof MEMBERS / sizeof MEMBERS[0]; i++)
+        whole = json_object_set_new(report, MEMBERS[i].name, MEMBERS[i].value) == 0 && whole;
+    return whole ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
+}
+
 /* Judges and compares what was built; *report is filled up. */
 static enum st judge(json_t *report, bool *held, const struct dry_run *d, const struct task *t,
                      bool built)
@@ -61,17 +83,13 @@ static enum st judge(json_t *report, bool *held, const struct dry_run *d, const 
     enum st st =
         store_gates_preview(&gates, &passed, &current, d->store, d->tenant, d->dataset, report);
 
+    *held = !passed;
     if (!st && built)
         st = compare(&diff, d, t, current);
-    *held = !passed;
-    json_object_set_new(report, "dataset", json_string(d->dataset));
-    json_object_set_new(report, "dry_run", json_true());
-    json_object_set_new(report, "current",
-                        current ? json_integer((json_int_t)current) : json_null());
-    json_object_set_new(report, "gates", gates ? gates : json_array());
-    if (!json_object_get(report, "checks")) /* it did not come to them */
-        json_object_set_new(report, "checks", json_array());
-    json_object_set_new(report, "diff", diff ? diff : json_null());
+    if (!st)
+        return dry_run_compose(report, d->dataset, current, gates, diff);
+    json_decref(gates);
+    json_decref(diff);
     return st;
 }
 
@@ -101,19 +119,20 @@ enum st dry_run_make(json_t **report, bool *held, const struct dry_run *d, struc
 
 /* ---- what is kept of it ---- */
 
-static bool fits(const json_t *report)
+static bool fits(bool *out, const json_t *report)
 {
     char *text = jx_text(report, false);
-    bool small = text && strlen(text) <= DRY_RUN_BRIEF_MAX;
 
+    *out = text && strlen(text) <= DRY_RUN_BRIEF_MAX;
     free(text);
-    return small;
+    return text != NULL;
 }
 
 json_t *dry_run_brief(const json_t *report)
 {
     static const char *const LISTS[] = {"diff", "gates", "checks", "rejects", "rows"};
     json_t *brief = json_deep_copy(report), *diff = json_object_get(brief, "diff"), *source;
+    bool fit = false, whole = brief != NULL;
     size_t i;
 
     json_object_del(brief, "used");
@@ -122,9 +141,13 @@ json_t *dry_run_brief(const json_t *report)
     json_object_del(diff, "dataset");
     json_array_foreach(json_object_get(json_object_get(brief, "rows"), "sources"), i, source)
         json_object_del(source, "files");
-    for (i = 0; i < sizeof LISTS / sizeof LISTS[0] && !fits(brief); i++)
-        json_object_set_new(brief, LISTS[i], json_null());
-    return brief;
+    whole = whole && fits(&fit, brief);
+    for (i = 0; i < sizeof LISTS / sizeof LISTS[0] && whole && !fit; i++)
+        whole = json_object_set_new(brief, LISTS[i], json_null()) == 0 && fits(&fit, brief);
+    if (whole)
+        return brief;
+    json_decref(brief);
+    return NULL;
 }
 
 /* ---- the command ---- */

@@ -23,8 +23,14 @@ struct dry_run {
 enum st dry_run_make(json_t **report, bool *held, const struct dry_run *d,
                      struct task *t) ST_MUST_USE;
 
+/* Puts into the report of a build what it does not know. `gates` and `diff` (either may be NULL)
+ * are taken. ST_NOMEM: the report says less than it should. */
+enum st dry_run_compose(json_t *report, const char *dataset, uint64_t current, json_t *gates,
+                        json_t *diff) ST_MUST_USE;
+
 /* What the job's row keeps of a report: neither places of rows nor keys of records, and at most
- * DRY_RUN_BRIEF_MAX: lists for which there is no room are null. A new reference. */
+ * DRY_RUN_BRIEF_MAX: lists for which there is no room are null. A new
+ * reference; NULL: out of memory. */
 json_t *dry_run_brief(const json_t *report);
 
 /* The same for a command, which is no job: prints the report (`json`) or a summary. ST_HELD, code

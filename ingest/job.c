@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "base/report.h"
 #include "ingest/dry_run.h"
 #include "ingest/spawn.h"
 
@@ -257,12 +258,14 @@ static enum st run_leased(struct pulse *p, struct task *t)
 /* ---- the end ---- */
 
 /* What the job's row keeps of a failure. */
-static void add_error(json_t *result, uint64_t version, const struct st_report *report)
+static enum st add_error(json_t *result, uint64_t version, const struct st_report *report)
 {
-    json_object_set_new(result, "version", json_integer((json_int_t)version));
-    json_object_set_new(result, "error",
-                        json_pack("{s:s, s:s, s:s, s:s}", "code", report->code, "message",
-                                  report->message, "place", report->place, "hint", report->hint));
+    json_t *error = report_to_json(report);
+
+    json_object_del(error, "status");
+    bool whole = json_object_set_new(result, "error", error) == 0 &&
+                 json_object_set_new(result, "version", json_integer((json_int_t)version)) == 0;
+    return whole ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
 }
 
 static const char *failed_state(const struct st_report *report)
@@ -284,21 +287,28 @@ static bool is_given_back(const struct job_run *r, const struct st_report *repor
            (interrupted || strcmp(report->code, "CHILD_DIED") == 0);
 }
 
+static enum st result_json(json_t **out, const struct job_run *r, const struct st_report *report,
+                           const json_t *timeline, const json_t *found)
+{
+    json_t *result = *out = json_pack("{s:O}", "timeline", timeline);
+
+    if (!result || (found && json_object_set_new(result, "report", dry_run_brief(found)) != 0))
+        return st_fail(ST_NOMEM, NULL, "out of memory");
+    return report->status ? add_error(result, r->version, report) : ST_OK;
+}
+
+/* Without memory to say why it does not end: its lease does, and it is tried again. */
 static enum st end(const struct job_run *r, const struct st_report *report, const json_t *timeline,
                    const json_t *found)
 {
-    json_t *result = json_pack("{s:O}", "timeline", timeline);
-    enum st st;
+    json_t *result;
 
-    if (found)
-        json_object_set_new(result, "report", dry_run_brief(found));
-    if (report->status)
-        add_error(result, r->version, report);
     if (report->status == ST_FENCED)
-        st = ST_OK; /* it is somebody else's */
-    else if (is_given_back(r, report))
-        st = store_lease_release(r->store, r->lease, interrupted ? NULL : report);
-    else
+        return ST_OK; /* it is somebody else's */
+    if (is_given_back(r, report))
+        return store_lease_release(r->store, r->lease, interrupted ? NULL : report);
+    enum st st = result_json(&result, r, report, timeline, found);
+    if (!st)
         st = store_lease_finish(r->store, r->lease, end_state(r, report), result);
     json_decref(result);
     return st;
@@ -339,9 +349,8 @@ enum st job_give_up(struct store *s, const char *job, enum st status)
     struct st_report report;
 
     st_save(&report, status);
-    add_error(result, 0, &report);
     if (strcmp(report.code, "CATALOG_BUSY") != 0 &&
-        store_job_give_up(s, job, failed_state(&report), result))
+        (add_error(result, 0, &report) || store_job_give_up(s, job, failed_state(&report), result)))
         log_failure(LOG_LEVEL_ERROR, "job", "the job's end could not be recorded");
     json_decref(result);
     return st_restore(&report);

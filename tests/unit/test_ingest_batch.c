@@ -1,4 +1,5 @@
 /* Jobs of the command line, with real children: this program is its own. */
+#include "json_memory_kit.h"
 #include "store_kit.h"
 
 #include "base/clock.h"
@@ -289,6 +290,34 @@ static void a_dry_run_can_be_cancelled_while_it_compares(void **state)
     assert_string_equal(f->phase, "comparing"); /* it did not go on to the rollups */
 }
 
+/* Whichever allocation fails. */
+static void without_memory_a_dry_run_has_no_report_rather_than_half_of_one(void **state)
+{
+    json_t *whole = json_pack("{s:i, s:{s:i, s:i}}", "rows", 3, "rejects", "rules", 1, "places", 2);
+
+    (void)state;
+    assert_non_null(whole);
+    for (long n = 0, failed = 1; failed; n++) {
+        json_t *report = json_deep_copy(whole);
+        json_fail_after(n);
+        enum st st = dry_run_compose(report, "things", 7, NULL, NULL);
+        failed = json_heal();
+        assert_int_equal(st, failed ? ST_NOMEM : ST_OK);
+        assert_int_equal(json_object_size(report) == 8, !failed);
+        json_decref(report);
+    }
+    for (long n = 0, failed = 1; failed; n++) {
+        json_fail_after(n);
+        json_t *brief = dry_run_brief(whole);
+        failed = json_heal();
+        assert_int_equal(brief == NULL, failed);
+        if (brief)
+            assert_int_equal(json_integer_value(json_object_get(brief, "rows")), 3);
+        json_decref(brief);
+    }
+    json_decref(whole);
+}
+
 static void a_dry_run_compares_rollups_where_keys_cannot_be(void **state)
 {
     struct fixture *f = *state;
@@ -353,6 +382,7 @@ int main(int argc, char **argv)
         batch_test(the_lease_is_whole_when_the_segment_is_hashed),
         batch_test(a_dry_run_can_be_cancelled_while_it_compares),
         batch_test(a_dry_run_compares_rollups_where_keys_cannot_be),
+        cmocka_unit_test(without_memory_a_dry_run_has_no_report_rather_than_half_of_one),
         cmocka_unit_test(what_a_job_keeps_of_a_dry_run_is_small_and_names_no_row),
     };
     int exit_code;

@@ -1,7 +1,9 @@
 /* What a worker makes of the job's document that a server wrote. Its children are this program. */
+#include "json_memory_kit.h"
 #include "store_kit.h"
 
 #include "ingest/child.h"
+#include "ingest/job.h"
 #include "ingest/worker.h"
 #include "store/internal.h"
 
@@ -112,11 +114,52 @@ static void a_job_of_this_server_or_an_earlier_one_is_done(void **state)
     assert_int_equal(kit_current(*state, "things"), 1);
 }
 
+static bool runs(struct kit *kit, const char *job)
+{
+    json_t *row = NULL;
+
+    kit_ok(store_job_get(&row, kit->store, "acme", job));
+    bool running = strcmp(json_string_value(json_object_get(row, "state")), "running") == 0;
+    const json_t *error = json_object_get(row, "error");
+    if (!running) {
+        assert_true(json_is_object(error));
+        assert_string_equal(json_string_value(json_object_get(error, "code")), "BAD_SOURCE");
+        assert_string_equal(json_string_value(json_object_get(error, "message")), "it is no file");
+        assert_null(json_object_get(error, "status"));
+    }
+    json_decref(row);
+    return running;
+}
+
+/* Whichever allocation fails: its lease ends, and it is tried again. */
+static void without_memory_no_job_ends_without_its_error(void **state)
+{
+    struct kit *kit = *state;
+    struct store_lease lease;
+    char job[STORE_JOB_ID_SIZE] = "";
+    json_t *spec = NULL;
+
+    for (long n = 0, failed = 1; failed; n++) {
+        if (!*job || !runs(kit, job)) {
+            enqueue(job, kit, SOURCE "}");
+            kit_ok(store_job_lease(&lease, &spec, kit->store, job, STORE_LEASE_MS));
+            json_decref(spec);
+        }
+        enum st st = st_fail(ST_INVALID, "BAD_SOURCE", "it is no file");
+        json_fail_after(n);
+        assert_int_equal(job_refuse(kit->store, &lease, st), ST_INVALID);
+        failed = json_heal();
+    }
+    assert_false(runs(kit, job));
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_job_of_a_later_server_is_refused_and_publishes_nothing,
                                         set_up, kit_tear_down),
+        cmocka_unit_test_setup_teardown(without_memory_no_job_ends_without_its_error, set_up,
+                                        kit_tear_down),
         cmocka_unit_test_setup_teardown(a_job_of_this_server_or_an_earlier_one_is_done, set_up,
                                         kit_tear_down),
     };
