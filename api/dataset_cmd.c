@@ -147,8 +147,8 @@ enum st dataset_check_cmd(const struct cmd_args *args)
 /* Only the worker program can read sources; it prints the definition, or its own error. */
 enum st dataset_init_cmd(const struct cmd_args *args)
 {
-    char path[FS_PATH_MAX], *argv[2 + STORE_SOURCES_MAX + 1] = {
-                                (char *)(uintptr_t) "everline-ingest", (char *)(uintptr_t) "init"};
+    char path[FS_PATH_MAX], *argv[2 + STORE_SOURCES_MAX + 1] = {(char *)(uintptr_t) "everline",
+                                                                (char *)(uintptr_t) "init"};
     int exit_code = 0;
     enum st st = program_sibling(path, "everline-ingest");
 

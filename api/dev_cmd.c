@@ -66,7 +66,7 @@ static enum st load_dataset(const struct store_options *store, const char *sampl
     add(&put, "put");
     add(&put, definition);
     add_place(&put, store);
-    add(&ingest, "everline-ingest");
+    add(&ingest, "everline");
     add(&ingest, "ingest");
     add(&ingest, name);
     add_place(&ingest, store);

@@ -2,6 +2,7 @@
 
 #include "ingest/job.h"
 
+#include <errno.h>
 #include <glob.h>
 #include <poll.h>
 #include <pwd.h>
@@ -118,8 +119,8 @@ static enum st lease_in_turn(struct store_lease *lease, const struct batch *b, c
         if (st != ST_CONFLICT || strcmp(st_code(), "DATASET_BUSY") != 0)
             return st;
         if (!told)
-            fprintf(stderr, "everline-ingest: waiting for an earlier job of dataset %s\n",
-                    b->dataset);
+            fprintf(stderr, "%s: waiting for an earlier job of dataset %s\n",
+                    program_invocation_short_name, b->dataset);
         ingest_tell(b->progress, "waiting", 0, 0);
         poll(NULL, 0, TURN_MS);
     }

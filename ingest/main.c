@@ -13,6 +13,7 @@
 #include "ingest/spawn.h"
 #include "ingest/worker.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +106,8 @@ static enum st report(const struct batch *b, bool json, enum st st)
 
     st_save(&failure, st);
     if (b->version && json && print_row(b))
-        fprintf(stderr, "everline-ingest: the version's row cannot be read: %s\n", st_message());
+        fprintf(stderr, "%s: the version's row cannot be read: %s\n", program_invocation_short_name,
+                st_message());
     if (!st && !json)
         st = print_summary(b);
     else if (st)
@@ -295,19 +297,22 @@ static const struct cmd COMMANDS[] = {
 };
 
 static const struct cmd_program PROGRAM = {
-    .name = "everline-ingest",
     .about = "The worker of Everline: builds versions from files.",
     .commands = COMMANDS,
     .shared = CMD_SHARED,
     .partial = true,
 };
 
+/* It speaks by the name that was typed, here and wherever it says something by itself: `everline`
+ * runs it with its own. */
 int main(int argc, char **argv)
 {
+    struct cmd_program program = PROGRAM;
     int exit_code;
 
     if (child_main(argc, argv, &exit_code))
         return exit_code;
     process_no_core();
-    return cmd_main(&PROGRAM, argc, argv);
+    program.name = program_invocation_short_name;
+    return cmd_main(&program, argc, argv);
 }

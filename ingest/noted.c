@@ -96,7 +96,8 @@ enum st noted_end(struct noted *a, enum st st, uint64_t version)
                                                          : "refused";
     int len = snprintf(text, sizeof text, "%s %llu\n", outcome, (unsigned long long)version);
     if (send(a->fd, text, (size_t)len, MSG_NOSIGNAL) != len)
-        fprintf(stderr, "everline-ingest: the audit has this as begun, its end cannot be noted\n");
+        fprintf(stderr, "%s: the audit has this as begun, its end cannot be noted\n",
+                program_invocation_short_name);
     finish(a);
     return st;
 }

@@ -403,6 +403,17 @@ test('ingest is everline-ingest, with the same output and exit code', async () =
   assert.deepEqual([JSON.parse(first.stdout).outcome, JSON.parse(second.stdout).outcome], ['flipped', 'identical']);
 });
 
+test('what everline-ingest says begins with the name that was typed', async () => {
+  const typed = async (...args) => [(await everline(args)).stderr, (await run(ingestPath, args)).stderr].map((said) => said.split(/[: ]/)[0]);
+  const names = ['everline', 'everline-ingest'], at = ['--data', data.directory, '--tenant', 'dev'];
+  assert.deepEqual(await typed('ingest', 'nothing', ...at, '--source', 'x.csv'), names);
+  assert.deepEqual(await typed('export', 'nothing', ...at, '--format', 'parquet', '--output', 'x.parquet'), names);
+  assert.match((await everline(['ingest', '--help'])).stdout, /^usage: everline ingest DATASET /);
+  assert.match((await run(ingestPath, ['--help'])).stdout, /^usage: everline-ingest COMMAND /m);
+  const sample = await everline(['dataset', 'init', join(data.directory, 'missing.csv')]);
+  assert.deepEqual(sample.stderr.match(/^everline[^:]*:/gm), ['everline:', 'everline:'], sample.stderr);
+});
+
 test('version is one line', async () => {
   assert.match((await everline(['version'])).stdout, /^everline \d+\.\d+\.\d+\b.*\n$/);
 });
