@@ -1,4 +1,5 @@
-/* When a JWK Set is fetched again. That it is then is the business of api_jwks. */
+/* When a JWK Set is fetched again (that it is then is the business of api_jwks), and which are
+ * kept. */
 #include "auth/jwks.h"
 
 #include <setjmp.h>
@@ -7,6 +8,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+
+#include <stdbool.h>
+#include <stdlib.h>
 
 #define URL "https://issuer.test/jwks.json"
 #define MINUTE_MS 60000u
@@ -47,11 +51,53 @@ static void one_that_cannot_be_had_is_tried_less_and_less_often(void **state)
     assert_int_equal(auth_jwks_pause_ms("/etc/keys.json", -1, 1), 10000);
 }
 
+static _Thread_local bool memory_fails; /* not that of the thread that fetches */
+
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return memory_fails ? NULL : __real_calloc(count, size);
+}
+
+static void nothing_changed(void *ctx)
+{
+    (void)ctx;
+}
+
+/* Whose keys are in force would be refused else, although the view with them stays. */
+static void without_memory_for_a_new_set_those_of_before_stay(void **state)
+{
+    static const char *const WANTED[] = {"/none/new.json", "/none/old.json"};
+    const struct auth_jwks_options options = {.changed_fn = nothing_changed};
+    struct auth_jwks_state now;
+    struct auth_jwks *j;
+
+    (void)state;
+    assert_int_equal(auth_jwks_start(&j, &options), ST_OK);
+    assert_int_equal(auth_jwks_want(j, WANTED + 1, 1), ST_OK);
+    do
+        auth_jwks_look(&now, j);
+    while (!now.settled);
+    memory_fails = true;
+    assert_int_equal(auth_jwks_want(j, WANTED, 2), ST_NOMEM);
+    memory_fails = false;
+    auth_jwks_look(&now, j);
+    assert_int_equal(now.sources, 1);
+    assert_int_equal(auth_jwks_want(j, WANTED, 2), ST_OK);
+    auth_jwks_look(&now, j);
+    assert_int_equal(now.sources, 2);
+    auth_jwks_stop(j);
+    auth_jwks_free(j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_set_is_fetched_before_it_expires),
         cmocka_unit_test(one_that_cannot_be_had_is_tried_less_and_less_often),
+        cmocka_unit_test(without_memory_for_a_new_set_those_of_before_stay),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -424,6 +424,41 @@ static void a_dead_letter_keeps_its_uploads_for_who_retries_it(void **state)
     kit_ok(store_job_retry(NULL, kit->store, "acme", job, &KIT_ACTOR));
 }
 
+/* It was sent very long ago. */
+static void age(struct kit *kit, const char *id)
+{
+    char key[CATALOG_KEY_SIZE];
+    struct catalog_txn t;
+
+    store_dataset_key(key, "acme", id);
+    catalog_begin_write(&t, &kit->store->catalog);
+    json_t *row = catalog_get(&t, CATALOG_UPLOADS, key);
+    store_set(&t, row, "at_us", json_integer(1));
+    catalog_put(&t, CATALOG_UPLOADS, key, row);
+    json_decref(row);
+    kit_ok(catalog_commit(&t));
+}
+
+/* Whichever allocation fails. */
+static void without_memory_no_upload_is_passed_over(void **state)
+{
+    struct kit *kit = *state;
+    char spec[200], path[FS_PATH_MAX];
+    enum st st = ST_NOMEM;
+    job_id id;
+
+    upload(kit, spec, id, "id,colour\n");
+    age(kit, id);
+    kit_ok(store_upload_path(path, kit->store, "acme", id));
+    for (long n = 0, failed = 1; st && failed; n++) {
+        json_fail_after(n);
+        st = store_uploads_expire(kit->store);
+        failed = json_heal();
+    }
+    kit_ok(st);
+    assert_int_not_equal(access(path, F_OK), 0);
+}
+
 static void an_upload_over_the_quota_leaves_nothing(void **state)
 {
     struct kit *kit = *state;
@@ -714,6 +749,7 @@ int main(void)
         TEST(a_retried_job_keeps_its_place_in_the_order),
         TEST(uploads_are_one_jobs_and_gone_when_it_has_ended),
         TEST(a_dead_letter_keeps_its_uploads_for_who_retries_it),
+        TEST(without_memory_no_upload_is_passed_over),
         TEST(an_upload_over_the_quota_leaves_nothing),
         TEST(lists_are_the_tenants_own_newest_first),
         TEST(a_page_of_jobs_has_a_bound_however_many_files_they_name),
