@@ -2,6 +2,7 @@
 #include "json_memory_kit.h"
 #include "store_kit.h"
 
+#include "store/offer.h"
 #include "store/publish_internal.h"
 
 #include <dirent.h>
@@ -301,6 +302,68 @@ static void without_memory_a_report_is_taken_whole_or_not_at_all(void **state)
     store_build_free(b);
 }
 
+/* Whichever allocation fails. */
+static void without_memory_no_row_of_a_version_says_less(void **state)
+{
+    const struct head h = {.event_us = 1};
+    struct kit *kit = *state;
+    struct store_lease lease;
+    json_t *report =
+        json_pack("{s:{s:i}, s:{s:i, s:i, s:[s], s:[i]}}", "rows", "accepted", 9, "rejects",
+                  "unparsable", 1, "rejected", 2, "rules", "a", "places", 7);
+
+    kit_lease(&lease, kit, "things");
+    struct store_build *b = kit_build(kit, &lease, KIT_THINGS, "red");
+    kit_ok(store_build_set_report(b, report));
+    for (long n = 0, failed = 1; failed; n++) {
+        struct catalog_txn t;
+        catalog_begin_write(&t, &kit->store->catalog);
+        json_fail_after(n);
+        build_finish_row(&t, b, &h, "flipped", NULL);
+        failed = json_heal();
+        assert_int_equal(t.status, failed ? ST_NOMEM : ST_OK);
+        if (!failed) {
+            json_t *row = store_row_load(&t, "acme", "things", b->version);
+            const json_t *segment = json_array_get(json_object_get(row, "segments"), 0);
+            assert_int_equal(json_object_size(segment), 2);
+            assert_int_equal(json_object_size(json_object_get(row, "rejects")), 4);
+            json_decref(row);
+        }
+        assert_int_equal(catalog_end(&t), failed ? ST_NOMEM : ST_OK);
+    }
+    json_decref(report);
+    store_build_free(b);
+}
+
+/* Whichever allocation fails. */
+static void without_memory_no_offer_names_fewer_files(void **state)
+{
+    struct store_segment_ref files[] = {{.bytes = 1}, {.bytes = 2}};
+    const struct offer o = {.tenant = "acme",
+                            .dataset = "things",
+                            .owner = "job",
+                            .version = 1,
+                            .segments = files,
+                            .segment_count = 2};
+    struct kit *kit = *state;
+
+    for (long n = 0, failed = 1; failed; n++) {
+        char key[CATALOG_KEY_SIZE] = "";
+        struct catalog_txn t;
+        catalog_begin_write(&t, &kit->store->catalog);
+        json_fail_after(n);
+        offer_write(&t, &o);
+        failed = json_heal();
+        assert_int_equal(t.status, failed ? ST_NOMEM : ST_OK);
+        if (!failed) {
+            json_t *row = catalog_after(&t, CATALOG_CANDIDATES, "", key);
+            assert_int_equal(json_array_size(json_object_get(row, "segments")), 2);
+            json_decref(row);
+        }
+        assert_int_equal(catalog_end(&t), failed ? ST_NOMEM : ST_OK);
+    }
+}
+
 static void a_fenced_lease_publishes_nothing(void **state)
 {
     struct kit *kit = *state;
@@ -483,6 +546,8 @@ int main(void)
         TEST(the_same_bytes_as_another_kept_version_flip),
         TEST(gates_are_judged_against_what_is_current_when_it_would_flip),
         TEST(without_memory_a_report_is_taken_whole_or_not_at_all),
+        TEST(without_memory_no_row_of_a_version_says_less),
+        TEST(without_memory_no_offer_names_fewer_files),
         TEST(a_fenced_lease_publishes_nothing),
         TEST(a_lease_that_ran_out_leaves_no_version_in_progress),
         TEST(a_fenced_lease_seals_and_begins_nothing),
