@@ -62,6 +62,19 @@ test('several files are several sources, the first is prepared', async () => {
   assert.match(definition.prepare, / FROM "a"$/);
 });
 
+test('a column that begins with empty cells has the type of the others', async () => {
+  const empty = Array.from({ length: 1000 }, (_, i) => ({ id: `e${i}`, on: null, count: null }));
+  const rows = [...empty, { id: 'a', on: '2020-01-31', count: 7 }];
+  const wanted = { id: 'VARCHAR', on: 'DATE', count: 'BIGINT' };
+  const path = data.file('late.csv', ['id,on,count', ...rows.map(({ id, on, count }) => `${id},${on ?? '""'},${count ?? ''}`)].join('\n'));
+  const definition = await init(path);
+  assert.deepEqual(definition.sources.late.columns, wanted);
+  await data.put(definition);
+  assert.equal((await data.ingest('late', { late: path })).rows.accepted, rows.length);
+  const lines = await init(data.file('later.ndjson', rows.map((row) => JSON.stringify(row)).join('\n')));
+  assert.deepEqual(lines.sources.later.columns, wanted);
+});
+
 test('files of which nothing can be made', async () => {
   for (const [path, place] of [[data.file('empty.csv', ''), /empty\.csv/], [data.file('twice.csv', 'a,A\n1,2\n'), /twice\.csv/],
     [data.file('bad.ndjson', '{"a":1}\n{"a"\n'), /bad\.ndjson:2/], [`${data.files}/none.csv`, /none\.csv/],
