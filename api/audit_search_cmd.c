@@ -4,7 +4,6 @@
 #include "api/remote.h"
 
 #include "auth/audit_search.h"
-#include "base/clock.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +24,7 @@ static const struct commands_column AUDIT[] = {{"AT", "at"},
 
 #define LIMIT_MAX 10000 /* lines that are in memory at once */
 #define KEY_DIGITS 32
+#define OPTION_MAX 32
 
 /* All that a line can have. */
 static const char *const MEMBERS[] = {"at",      "chain",    "seq",     "event",      "dataset",
@@ -32,17 +32,32 @@ static const char *const MEMBERS[] = {"at",      "chain",    "seq",     "event",
                                       "subject", "token_id", "address", "request_id", "purpose",
                                       "reason",  "key_id",   "keys",    "found",      NULL};
 
+/* --token-id is the parameter token_id. */
+static const char *option_name(char out[OPTION_MAX], size_t i)
+{
+    snprintf(out, OPTION_MAX, "%s", audit_parameter(i));
+    for (char *p = out; (p = strchr(p, '_'));)
+        *p = '-';
+    return out;
+}
+
+static const char *asked_for(const struct cmd_args *args, size_t i)
+{
+    char option[OPTION_MAX];
+
+    return cmd_string(args, option_name(option, i));
+}
+
 /* A key that is mistyped is one that nobody has looked up: that must not look like an answer. */
 static enum st check_filters(const struct cmd_args *args)
 {
-    static const char *const FILTERS[] = {"dataset",  "event",      "outcome", "subject",
-                                          "token-id", "request-id", "key",     NULL};
     const char *key = cmd_string(args, "key");
+    char option[OPTION_MAX];
 
-    for (size_t i = 0; FILTERS[i]; i++) {
-        const char *value = cmd_string(args, FILTERS[i]);
+    for (size_t i = 0; i < AUDIT_PARAMETERS; i++) {
+        const char *value = asked_for(args, i);
         if (value && !*value)
-            return st_fail(ST_USAGE, NULL, "--%s is empty", FILTERS[i]);
+            return st_fail(ST_USAGE, NULL, "--%s is empty", option_name(option, i));
     }
     if (key && (strlen(key) != KEY_DIGITS || strspn(key, "0123456789abcdef") != KEY_DIGITS))
         return st_fail(ST_USAGE, NULL, "--key: %d hexadecimal digits expected, as lines have them",
@@ -52,19 +67,12 @@ static enum st check_filters(const struct cmd_args *args)
 
 static enum st search_on_server(json_t **items, const struct cmd_args *args, size_t limit)
 {
+    struct remote_parameter parameters[AUDIT_PARAMETERS + 1] = {{0}};
     char path[REMOTE_PATH_MAX] = "/v1/audit";
-    enum st st = remote_query(
-        path, (const struct remote_parameter[]){{"dataset", cmd_string(args, "dataset")},
-                                                {"event", cmd_string(args, "event")},
-                                                {"outcome", cmd_string(args, "outcome")},
-                                                {"subject", cmd_string(args, "subject")},
-                                                {"token_id", cmd_string(args, "token-id")},
-                                                {"request_id", cmd_string(args, "request-id")},
-                                                {"key", cmd_string(args, "key")},
-                                                {"from", cmd_string(args, "from")},
-                                                {"to", cmd_string(args, "to")},
-                                                {0}});
 
+    for (size_t i = 0; i < AUDIT_PARAMETERS; i++)
+        parameters[i] = (struct remote_parameter){audit_parameter(i), asked_for(args, i)};
+    enum st st = remote_query(path, parameters);
     return st ? st : remote_items(items, args, path, limit);
 }
 
@@ -83,20 +91,17 @@ static enum st go_on(void *ctx)
     return ST_OK;
 }
 
-static enum st take_time(const char **out, char text[CLOCK_TEXT_SIZE], const struct cmd_args *args,
-                         const char *option)
+static enum st take_query(struct audit_query *q, const struct cmd_args *args)
 {
-    const char *value = cmd_string(args, option);
-    int64_t at_us;
+    enum st st = ST_OK;
 
-    if (!value)
-        return ST_OK;
-    enum st st = clock_parse(&at_us, value);
-    if (st)
-        return st_wrap(st, "--%s", option);
-    clock_format(text, at_us);
-    *out = text;
-    return ST_OK;
+    *q = (struct audit_query){.sees_fn = sees_all};
+    for (size_t i = 0; !st && i < AUDIT_PARAMETERS; i++) {
+        st = audit_query_set(q, i, asked_for(args, i));
+        if (st)
+            st = st_wrap(st, "--%s", audit_parameter(i)); /* a time: its name has one word */
+    }
+    return st;
 }
 
 /* A search ends after so many bytes, and is gone on with. */
@@ -121,21 +126,12 @@ static enum st search_files(json_t **items, const char *directory, const char *t
 
 static enum st search_here(json_t **items, const struct cmd_args *args, size_t limit)
 {
-    char from[CLOCK_TEXT_SIZE], to[CLOCK_TEXT_SIZE], directory[FS_PATH_MAX];
-    struct audit_query query = {.event = cmd_string(args, "event"),
-                                .dataset = cmd_string(args, "dataset"),
-                                .outcome = cmd_string(args, "outcome"),
-                                .subject = cmd_string(args, "subject"),
-                                .token_id = cmd_string(args, "token-id"),
-                                .request_id = cmd_string(args, "request-id"),
-                                .key = cmd_string(args, "key"),
-                                .sees_fn = sees_all};
+    char directory[FS_PATH_MAX];
+    struct audit_query query;
     struct store_tenant tenant;
     struct store *s = NULL;
-    enum st st = take_time(&query.from, from, args, "from");
+    enum st st = take_query(&query, args);
 
-    if (!st)
-        st = take_time(&query.to, to, args, "to");
     if (!st)
         st = commands_open(&s, args, false);
     if (!st)

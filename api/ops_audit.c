@@ -12,7 +12,6 @@
 struct search {
     struct audit_query query;
     struct audit_place place;
-    char from[CLOCK_TEXT_SIZE], to[CLOCK_TEXT_SIZE];
 };
 
 static bool sees(const char *dataset, void *ctx)
@@ -44,19 +43,20 @@ static enum st take_cursor(struct audit_place *place, const char *cursor)
                     "query/cursor");
 }
 
-static enum st take_time(const char **out, char text[CLOCK_TEXT_SIZE],
-                         const struct api_request *request, const char *name)
+static enum st take_query(struct audit_query *q, const struct api_request *request)
 {
-    const char *value = api_query(request, name);
-    int64_t at_us;
+    enum st st = ST_OK;
 
-    if (!value)
-        return ST_OK;
-    if (clock_parse(&at_us, value))
-        return st_place(st_wrap(ST_INVALID, "\"%s\"", name), "query/%s", name);
-    clock_format(text, at_us);
-    *out = text;
-    return ST_OK;
+    *q = (struct audit_query){.limit = (size_t)api_query_limit(request),
+                              .sees_fn = sees,
+                              .sees_ctx = (void *)(uintptr_t)request->identity};
+    for (size_t i = 0; !st && i < AUDIT_PARAMETERS; i++) {
+        const char *name = audit_parameter(i);
+        st = audit_query_set(q, i, api_query(request, name));
+        if (st)
+            st = st_place(st_wrap(st, "\"%s\"", name), "query/%s", name);
+    }
+    return st;
 }
 
 enum st api_op_list_audit(struct api_reply *reply, struct api_request *request, struct store *s,
@@ -69,19 +69,7 @@ enum st api_op_list_audit(struct api_reply *reply, struct api_request *request, 
     (void)wait;
     if (!search)
         return st_fail(ST_NOMEM, NULL, "out of memory");
-    search->query = (struct audit_query){.event = api_query(request, "event"),
-                                         .dataset = api_query(request, "dataset"),
-                                         .outcome = api_query(request, "outcome"),
-                                         .subject = api_query(request, "subject"),
-                                         .token_id = api_query(request, "token_id"),
-                                         .request_id = api_query(request, "request_id"),
-                                         .key = api_query(request, "key"),
-                                         .limit = (size_t)api_query_limit(request),
-                                         .sees_fn = sees,
-                                         .sees_ctx = (void *)(uintptr_t)request->identity};
-    enum st st = take_time(&search->query.from, search->from, request, "from");
-    if (!st)
-        st = take_time(&search->query.to, search->to, request, "to");
+    enum st st = take_query(&search->query, request);
     if (!st)
         st = take_cursor(&search->place, api_query(request, "cursor"));
     if (st)

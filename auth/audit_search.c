@@ -2,8 +2,47 @@
 
 #include "auth/audit_file.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const struct {
+    const char *name;
+    size_t place; /* in a query: of a text, or of a time */
+    bool is_time;
+} PARAMETERS[AUDIT_PARAMETERS] = {
+    {"dataset", offsetof(struct audit_query, dataset), false},
+    {"event", offsetof(struct audit_query, event), false},
+    {"outcome", offsetof(struct audit_query, outcome), false},
+    {"subject", offsetof(struct audit_query, subject), false},
+    {"token_id", offsetof(struct audit_query, token_id), false},
+    {"request_id", offsetof(struct audit_query, request_id), false},
+    {"key", offsetof(struct audit_query, key), false},
+    {"from", offsetof(struct audit_query, from), true},
+    {"to", offsetof(struct audit_query, to), true},
+};
+
+const char *audit_parameter(size_t i)
+{
+    return PARAMETERS[i].name;
+}
+
+enum st audit_query_set(struct audit_query *query, size_t i, const char *value)
+{
+    char *place = (char *)query + PARAMETERS[i].place;
+    int64_t at_us;
+
+    if (!value)
+        return ST_OK;
+    if (!PARAMETERS[i].is_time) {
+        memcpy(place, &value, sizeof value);
+        return ST_OK;
+    }
+    enum st st = clock_parse(&at_us, value);
+    if (!st)
+        clock_format(place, at_us);
+    return st;
+}
 
 /* One reader per chain walks its files backwards; the one whose line is the newest is next. Equal
  * times are told apart by chain, then by sequence, so that a page has one end. */
@@ -107,8 +146,8 @@ static enum st take(json_t *items, const struct audit_query *q, const struct rea
 {
     json_t *line = NULL;
 
-    if ((q->from && memcmp(r->at, q->from, AUDIT_AT_TEXT) < 0) ||
-        (q->to && memcmp(r->at, q->to, AUDIT_AT_TEXT) >= 0) || !may_match(&r->line, q->dataset) ||
+    if ((*q->from && memcmp(r->at, q->from, AUDIT_AT_TEXT) < 0) ||
+        (*q->to && memcmp(r->at, q->to, AUDIT_AT_TEXT) >= 0) || !may_match(&r->line, q->dataset) ||
         !may_match(&r->line, q->event) || !may_match(&r->line, q->key))
         return ST_OK;
     enum st st = jx_parse_object(&line, r->line.bytes, r->line.len);
@@ -154,7 +193,7 @@ static enum st walk(json_t *items, bool *more, struct audit_place *place, struct
     enum st st = ST_OK;
 
     for (unsigned n = 0; !st && (r = newest(s)); n++) {
-        bool old = q->from && memcmp(r->at, q->from, AUDIT_AT_TEXT) < 0;
+        bool old = *q->from && memcmp(r->at, q->from, AUDIT_AT_TEXT) < 0;
         if (old)
             return ST_OK; /* so is all that follows */
         if (!*s->after->at || is_before(r, s->after->at, s->after->chain, s->after->sequence)) {

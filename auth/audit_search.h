@@ -3,18 +3,26 @@
 #define EVERLINE_AUTH_AUDIT_SEARCH_H
 
 #include "auth/audit_chain.h"
+#include "base/clock.h"
 #include "base/json.h"
 
-/* NULL: whatever it is. */
+/* NULL, or "": whatever it is. */
 struct audit_query {
     const char *event, *dataset, *outcome, *subject, *token_id, *request_id;
-    const char *key;       /* HMAC, as lines have it */
-    const char *from, *to; /* times as lines have them: from (inclusive), to (exclusive) */
+    const char *key;                                 /* HMAC, as lines have it */
+    char from[CLOCK_TEXT_SIZE], to[CLOCK_TEXT_SIZE]; /* as lines have them: from (inclusive), to
+                                                        (exclusive) */
     size_t limit;
     /* May this dataset's lines be seen? NULL: those of none. */
     bool (*sees_fn)(const char *dataset, void *ctx);
     void *sees_ctx;
 };
+
+/* What can be asked for by name, as the contract has it ("dataset", ..., "from", "to"), and what is
+ * asked for: `value` is borrowed, NULL is nothing. ST_INVALID: it is no time. */
+#define AUDIT_PARAMETERS 9
+const char *audit_parameter(size_t i);
+enum st audit_query_set(struct audit_query *query, size_t i, const char *value) ST_MUST_USE;
 
 /* Where a page ends: the next one begins with what is older. */
 struct audit_place {
