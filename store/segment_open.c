@@ -182,7 +182,10 @@ static enum st open_rollups(struct store_segment *s, MDB_txn *txn)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     json_object_foreach(rollups, name, value)
     {
-        if (mdb_dbi_open(txn, name, 0, &s->rollups[s->rollup_count]) != 0)
+        int rc = mdb_dbi_open(txn, name, 0, &s->rollups[s->rollup_count]);
+        if (rc > 0) /* the system's */
+            return store_env_fail(rc, "opening a segment");
+        if (rc != 0)
             return segment_damaged("lacks a rollup that its meta names");
         s->rollup_names[s->rollup_count++] = name;
     }

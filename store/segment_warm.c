@@ -80,9 +80,12 @@ static enum st warm(void *ctx)
         }
         w->room -= missing;
         if (madvise(s->map + at, len, MADV_POPULATE_READ) != 0) {
-            if (errno != EINVAL)
+            if (errno == EFAULT || errno == EHWPOISON)
                 return guard_unreadable();
-            touch(s->map + at, len); /* a kernel before 5.14 */
+            if (errno == EINVAL)
+                touch(s->map + at, len); /* a kernel before 5.14 */
+            else
+                w->cold += len; /* there is no memory for more */
         }
         if (!pace_rest(w->pace))
             break; /* nobody will read it */

@@ -9,6 +9,7 @@
 #include "store/seal.h"
 #include "store/segment_internal.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -565,6 +566,31 @@ static void the_key_it_was_built_with_is_checked(void **state)
     store_segment_close(s);
 }
 
+/* ---- what fails beneath (the linker puts __wrap_ functions in the place of these) ---- */
+
+static int madvise_errno, dbi_open_rc; /* 0: it does not fail */
+static const char *dbi_open_name;      /* fails for this one */
+
+int __real_madvise(void *address, size_t len, int advice);
+int __wrap_madvise(void *address, size_t len, int advice);
+int __real_mdb_dbi_open(MDB_txn *txn, const char *name, unsigned flags, MDB_dbi *db);
+int __wrap_mdb_dbi_open(MDB_txn *txn, const char *name, unsigned flags, MDB_dbi *db);
+
+int __wrap_madvise(void *address, size_t len, int advice)
+{
+    if (!madvise_errno || advice != MADV_POPULATE_READ)
+        return __real_madvise(address, len, advice);
+    errno = madvise_errno;
+    return -1;
+}
+
+int __wrap_mdb_dbi_open(MDB_txn *txn, const char *name, unsigned flags, MDB_dbi *db)
+{
+    if (dbi_open_rc && name && strncmp(name, dbi_open_name, strlen(dbi_open_name)) == 0)
+        return dbi_open_rc;
+    return __real_mdb_dbi_open(txn, name, flags, db);
+}
+
 static size_t resident_pages(const char *name)
 {
     char line[FS_PATH_MAX + 128], *path;
@@ -603,6 +629,27 @@ static void warming_maps_every_page(void **state)
     assert_int_equal(resident_pages("large"), 0);
     assert_int_equal(store_segment_warm(&cold, s, UINT64_MAX, &pace), ST_OK);
     assert_int_equal(resident_pages("large"), sb.st_size / 4096);
+    store_segment_close(s);
+}
+
+static void memory_that_is_short_leaves_a_segment_cold_and_no_worse(void **state)
+{
+    struct store_segment *s = open_segment("read", 1);
+    unsigned char key[STORE_KEY_BYTES];
+    const void *found;
+    uint64_t cold = 0;
+    size_t len;
+
+    (void)state;
+    make_key(key, 1);
+    madvise_errno = ENOMEM;
+    assert_int_equal(store_segment_warm(&cold, s, UINT64_MAX, NULL), ST_OK);
+    assert_int_equal(cold, s->bytes);
+    assert_int_equal(store_segment_get(s, 0, key, &found, &len), ST_OK);
+    madvise_errno = EFAULT; /* of a page that cannot be read */
+    assert_int_equal(store_segment_warm(&cold, s, UINT64_MAX, NULL), ST_UNAVAILABLE);
+    madvise_errno = 0;
+    assert_true(store_segment_is_unreadable(s));
     store_segment_close(s);
 }
 
@@ -730,6 +777,21 @@ static void a_segment_of_another_dataset_is_refused(void **state)
 
 /* A copy of "read" with `len` bytes at `offset` replaced, then cut or grown to `size` (-1: as it
  * is). */
+static void without_memory_no_segment_is_called_damaged(void **state)
+{
+    static const char *const NAMES[] = {SEGMENT_META, SEGMENT_RECORDS, "rollup:"};
+
+    (void)state;
+    dbi_open_rc = ENOMEM;
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        dbi_open_name = NAMES[i];
+        assert_int_equal(open_status("read", "dev", "lifeline"), ST_NOMEM);
+    }
+    dbi_open_rc = MDB_NOTFOUND;
+    assert_int_equal(open_status("read", "dev", "lifeline"), ST_CORRUPT);
+    dbi_open_rc = 0;
+}
+
 static void damage(off_t offset, const void *bytes, size_t len, off_t size)
 {
     struct buf whole;
@@ -1096,9 +1158,11 @@ int main(void)
         cmocka_unit_test(the_key_it_was_built_with_is_checked),
         cmocka_unit_test(warming_maps_every_page),
         cmocka_unit_test(warming_brings_in_no_more_than_there_is_room_for),
+        cmocka_unit_test(memory_that_is_short_leaves_a_segment_cold_and_no_worse),
         cmocka_unit_test(hashing_and_warming_end_at_once_when_the_process_stops),
         cmocka_unit_test(slots_read_at_the_same_time),
         cmocka_unit_test(a_segment_of_another_dataset_is_refused),
+        cmocka_unit_test(without_memory_no_segment_is_called_damaged),
         cmocka_unit_test(cut_and_stray_files_are_errors_and_no_signals),
         cmocka_unit_test(a_wrong_meta_is_refused),
         cmocka_unit_test(a_tombstone_is_an_answer_of_its_own),
