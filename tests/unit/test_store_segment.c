@@ -609,26 +609,36 @@ static size_t resident_pages(const char *name)
     return kib / 4;
 }
 
+/* The kernel takes pages back at any moment when memory is short: then it is tried again. */
+#define TRIES 200
+
+static bool warms_all(struct store_segment *s, struct pace *pace)
+{
+    uint64_t cold = 1;
+
+    for (int i = 0; i < TRIES; i++) {
+        assert_int_equal(store_segment_warm(&cold, s, UINT64_MAX, pace), ST_OK);
+        assert_int_equal(cold, 0);
+        if (resident_pages("large") == s->bytes / 4096)
+            return true;
+    }
+    return false;
+}
+
 static void warming_maps_every_page(void **state)
 {
     const _Atomic bool resting = true, stopping = false;
     struct store_segment *s;
     struct pace pace;
-    struct stat sb;
-    uint64_t cold = 1;
 
     (void)state;
     write_segment("large", 6 * RECORDS, 1000); /* several steps, and more than is read ahead */
     s = open_segment("large", 1);
-    assert_int_equal(stat(file("large"), &sb), 0);
-    assert_int_equal(store_segment_warm(&cold, s, UINT64_MAX, NULL), ST_OK);
-    assert_int_equal(cold, 0);
-    assert_int_equal(resident_pages("large"), sb.st_size / 4096);
+    assert_true(warms_all(s, NULL));
     pace_begin(&pace, &resting, &stopping);
     store_segment_cool(s, &pace);
     assert_int_equal(resident_pages("large"), 0);
-    assert_int_equal(store_segment_warm(&cold, s, UINT64_MAX, &pace), ST_OK);
-    assert_int_equal(resident_pages("large"), sb.st_size / 4096);
+    assert_true(warms_all(s, &pace));
     store_segment_close(s);
 }
 
@@ -697,11 +707,14 @@ static void warming_brings_in_no_more_than_there_is_room_for(void **state)
         skip();
     assert_true(cold < (uint64_t)sb.st_size);
     assert_true(resident_pages("large") < (size_t)sb.st_size / 4096);
-    assert_int_equal(store_segment_warm(&cold, s, UINT64_MAX, NULL), ST_OK);
-    store_segment_cool(s, NULL);
-    assert_int_equal(store_segment_warm(&cold, s, 0, NULL), ST_OK);
-    assert_int_equal(cold, 0);
-    assert_int_equal(resident_pages("large"), sb.st_size / 4096);
+    bool mapped = false;
+    for (int i = 0; i < TRIES && !mapped; i++) {
+        assert_true(warms_all(s, NULL));
+        store_segment_cool(s, NULL);
+        assert_int_equal(store_segment_warm(&cold, s, 0, NULL), ST_OK);
+        mapped = cold == 0 && resident_pages("large") == s->bytes / 4096;
+    }
+    assert_true(mapped);
     store_segment_close(s);
     close(fd);
 }
