@@ -66,6 +66,8 @@ static const struct cmd_option SERVE[] = {
      "where webhooks and JWK Sets may be beside public addresses: 10.0.0.0/8; can be repeated",
      false},
     COMMANDS_JWKS_CA,
+    {"jwks-timeout", CMD_DURATION, "TIME", "10s", "longest time in which an issuer gives its keys",
+     false},
     {"log-level", CMD_STRING, "LEVEL", "info", "least that is logged: debug, info, warn, error",
      false},
     {"log-format", CMD_STRING, "FORMAT", "auto",

@@ -28,12 +28,25 @@ struct reading {
 };
 
 /* What a running server cannot change. */
-static const char *const FIXED[] = {
-    "data",           "keys",       "listen",         "metrics-listen",
-    "port-file",      "workers",    "connections",    "ingest-workers",
-    "inbox",          "scrub-rate", "production",     "scrub-interval",
-    "outgoing",       "jwks-ca",    "audit-interval", "audit-retention",
-    "usage-interval", NULL};
+static const char *const FIXED[] = {"data",
+                                    "keys",
+                                    "listen",
+                                    "metrics-listen",
+                                    "port-file",
+                                    "workers",
+                                    "connections",
+                                    "ingest-workers",
+                                    "inbox",
+                                    "scrub-rate",
+                                    "production",
+                                    "scrub-interval",
+                                    "outgoing",
+                                    "jwks-ca",
+                                    "jwks-timeout",
+                                    "audit-interval",
+                                    "audit-retention",
+                                    "usage-interval",
+                                    NULL};
 
 static enum st read_word(unsigned *out, const struct cmd_args *args, const char *name,
                          const char *const *words)
@@ -194,6 +207,8 @@ static enum st read_options(struct api_options *o, struct reading *r)
         st = cmd_range(&o->audit_interval_ms, args, "audit-interval", 1, AUDIT_INTERVAL_MAX_MS);
     if (!st)
         st = cmd_range(&o->audit_retention_ms, args, "audit-retention", 0, INT64_MAX);
+    if (!st)
+        st = cmd_range(&o->jwks_timeout_ms, args, "jwks-timeout", 1, TIMEOUT_MAX_MS);
     if (!st)
         st = cmd_range(&o->usage_interval_ms, args, "usage-interval", 1, TIMEOUT_MAX_MS);
     o->workers = (unsigned)workers;

@@ -258,6 +258,7 @@ enum st api_start_keeper(struct api_server *server, unsigned slots)
 
     struct auth_jwks_options jwks = {.ca_file = server->options.jwks_ca,
                                      .outgoing = &server->outgoing,
+                                     .timeout_ms = server->options.jwks_timeout_ms,
                                      .changed_fn = api_keys_changed,
                                      .ctx = server};
 

@@ -35,8 +35,9 @@ struct api_options {
     uint64_t audit_interval_ms, audit_retention_ms; /* see api/audit.h */
     uint64_t usage_interval_ms;                     /* see api/usage.h */
     const char *const
-        *outgoing;       /* networks of webhooks and JWK Sets beside public ones; NULL ends */
-    const char *jwks_ca; /* PEM of who may vouch for issuers' servers; NULL: the system's */
+        *outgoing;            /* networks of webhooks and JWK Sets beside public ones; NULL ends */
+    const char *jwks_ca;      /* PEM of who may vouch for issuers' servers; NULL: the system's */
+    uint64_t jwks_timeout_ms; /* of a fetch; 0: auth/jwks.h */
     bool production;
     enum log_level log_level;
     enum log_format log_format;

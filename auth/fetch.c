@@ -10,11 +10,15 @@ bool auth_fetch_takes(const char *location)
     return (location[0] == '/' && location[1]) || auth_http_takes(location);
 }
 
-enum st auth_fetch(struct buf *out, int64_t *max_age_s, const char *location, const char *ca_file,
-                   const struct network_list *outgoing, const _Atomic bool *stop)
+enum st auth_fetch(struct buf *out, int64_t *max_age_s, const char *location,
+                   const struct auth_fetch_options *options)
 {
-    struct auth_http_call call = {
-        .url = location, .ca_file = ca_file, .outgoing = outgoing, .stop = stop, .answer = out};
+    struct auth_http_call call = {.url = location,
+                                  .ca_file = options->ca_file,
+                                  .outgoing = options->outgoing,
+                                  .timeout_ms = options->timeout_ms,
+                                  .stop = options->stop,
+                                  .answer = out};
     struct st_report report;
 
     *max_age_s = -1;

@@ -230,7 +230,10 @@ static bool take_in(struct source *s, const struct buf *document, enum st st)
 /* The mutex is held on entry and on return, not meanwhile. */
 static void refresh(struct auth_jwks *j, struct source *s)
 {
-    const char *ca_file = j->options.ca_file ? j->ca_file : NULL;
+    const struct auth_fetch_options o = {.ca_file = j->options.ca_file ? j->ca_file : NULL,
+                                         .outgoing = j->options.outgoing,
+                                         .timeout_ms = j->options.timeout_ms,
+                                         .stop = &j->stopping};
     int64_t max_age_s = -1;
     struct buf document;
 
@@ -238,8 +241,7 @@ static void refresh(struct auth_jwks *j, struct source *s)
     s->due_ms = UINT64_MAX; /* unless a reload comes meanwhile */
     j->fetching = s;        /* its location does not change */
     pthread_mutex_unlock(&j->mutex);
-    enum st st =
-        auth_fetch(&document, &max_age_s, s->location, ca_file, j->options.outgoing, &j->stopping);
+    enum st st = auth_fetch(&document, &max_age_s, s->location, &o);
     if (!st && document.len == 0)
         st = st_fail(ST_INVALID, "BAD_JWKS", "it is empty");
     pthread_mutex_lock(&j->mutex);
@@ -368,13 +370,13 @@ void auth_jwks_free(struct auth_jwks *j)
 enum st auth_jwks_load(struct auth_keyset *set, const char *tenant, const char *location,
                        const char *ca_file)
 {
-    static const _Atomic bool never = false;
+    const struct auth_fetch_options o = {.ca_file = ca_file};
     struct auth_jwk_set keys = {.count = 0};
     struct buf document;
     int64_t max_age_s;
 
     buf_init(&document, DOCUMENT_MAX);
-    enum st st = auth_fetch(&document, &max_age_s, location, ca_file, NULL, &never);
+    enum st st = auth_fetch(&document, &max_age_s, location, &o);
     if (!st)
         st = auth_jwk_set_parse(&keys, document.data ? document.data : "", document.len);
     for (size_t i = 0; !st && i < keys.count; i++)

@@ -20,6 +20,7 @@ struct auth_jwks_options {
     const char *ca_file; /* PEM of who may vouch for servers; NULL: the system's */
     /* auth/http.h; borrowed */
     const struct network_list *outgoing;
+    uint64_t timeout_ms;           /* of a fetch; 0: ten seconds */
     struct metrics *metrics;       /* may be NULL */
     void (*changed_fn)(void *ctx); /* on the thread: a set has come or is another one now */
     void *ctx;

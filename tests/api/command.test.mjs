@@ -59,6 +59,7 @@ test('the configuration file gives options, of both programs, and is checked by 
 
   for (const [text, line, says] of [['[serve]\nbody-limit = 2MB\n', 2, /body-limit/], ['[serve]\n\nport = 1\n', 3, /port/],
     ['[serve]\nlisten = 127.0.0.1:0\nlog-level = loud\n', 3, /log-level: "loud"/], ['[serve]\nusage-interval = 0s\n', 2, /usage-interval: from 1/],
+    ['[serve]\njwks-timeout = 0s\n', 2, /jwks-timeout: from 1/],
     ['[serve]\ncors-origin = https://a.example\ncors-origin = b\ncors-origin = https://c.example\n', 3, /"b" is not an origin[^]*hint: /],
     ['[serve]\ntrusted-proxy = unix\n\ntrusted-proxy = nobody\n', 4, /trusted-proxy: /], ['[serve]\noutgoing = 10.0.0.0/99\n', 2, /outgoing: /],
     ['[serve]\n\nlisten = 127.0.0.1:99999\n', 3, /^everline: --listen: "127/m],

@@ -213,6 +213,22 @@ test('an issuer that never answers holds nobody up', async () => {
   slow.server.closeAllConnections();
 });
 
+test('--jwks-timeout is how long an issuer has', async () => {
+  const key = new Key('late'), slow = await issuer([key]), token = key.token('dev');
+  slow.answer = () => {};
+  const own = await Data.make();
+  await own.ok(['tenant', 'put', 'dev', '--issuer', ISSUER, '--jwks', slow.url]);
+  const brief = await own.serve('--jwks-timeout', '100ms', ...OUTGOING), begun = performance.now();
+  await until('it is given up', async () => (await brief.get('/readyz?verbose')).json.jwks_failing === 1);
+  assert.ok(performance.now() - begun < 9000, 'before the default');
+  await until('the log says so', () => /timed out after \d+ milliseconds/i.test(brief.log));
+  slow.works();
+  brief.process.child.kill('SIGHUP');
+  await until('it is asked again, and answers', async () => (await brief.get('/v1/datasets', token)).status === 200);
+  assert.equal(await brief.stop(), 0);
+  slow.server.closeAllConnections();
+});
+
 test('a file is a place for keys, and a wrong place is refused', async () => {
   const key = new Key('from-a-file'), path = data.file('jwks.json', JSON.stringify({ keys: [key.jwk] }));
   await put('filed', path);
