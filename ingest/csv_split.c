@@ -83,7 +83,7 @@ static void put(struct record_reader *r, const struct store_dialect *d, size_t n
     r->fields[at] = (struct store_text){null ? NULL : f.bytes, f.len};
     if (!r->valid_utf8 && !utf8_is_valid(f.bytes, f.len))
         fault(r, RECORD_UTF8, i + 1);
-    else if (!null && !record_is_number(r->numbers[at], f.bytes, f.len))
+    else if (!null && !record_has_shape(r->shapes[at], f.bytes, f.len))
         fault(r, RECORD_CAST, i + 1);
 }
 

@@ -121,7 +121,7 @@ static enum st sample_csv(struct draft_sample *s)
     if (!st && !scan.columns)
         st = st_fail(ST_INVALID, "CSV_HEADER", "%s has no header line", s->file->label);
     struct record_reader r = {.columns = scan.columns,
-                              .numbers = any,
+                              .shapes = any,
                               .at = s->bytes + scan.body_offset,
                               .end = s->bytes + (s->whole ? s->len : scan.record_offset),
                               .fields = fields,

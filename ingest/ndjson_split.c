@@ -276,7 +276,7 @@ static bool take_member(size_t *guess, struct record_reader *r, const char *end)
     if (!take_value(&r->fields[i], r, end))
         return false;
     const struct store_text *f = &r->fields[i];
-    if (f->bytes && !record_is_number(r->numbers[i], f->bytes, f->len))
+    if (f->bytes && !record_has_shape(r->shapes[i], f->bytes, f->len))
         return stop(r, RECORD_CAST, i + 1);
     return true;
 }

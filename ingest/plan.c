@@ -220,13 +220,21 @@ enum st plan_place(const struct binding *b, enum st st, const char *pointer, con
                         offset == DUCK_NO_OFFSET || offset < skip ? DUCK_NO_OFFSET : offset - skip);
 }
 
+static size_t prepared_column(struct binding *b, const char *name)
+{
+    size_t i = 0;
+    while (strcasecmp(duck_statement_name(b->prepared, i), name) != 0)
+        i++;
+    return i;
+}
+
+/* Text that is a time of another offset than zero, which the cast would leave away. */
+#define HAS_OFFSET ", ':.*[-+].*[1-9]')"
+
 /* A list's cast leaves null where an element's failed. */
-static void add_bad_elements(struct binding *b, const struct plan_cast *c)
+static void add_bad_elements(struct binding *b, const struct plan_cast *c, size_t i)
 {
     const char *type = store_type_name(c->type);
-    size_t i = 0;
-    while (strcasecmp(duck_statement_name(b->prepared, i), c->field) != 0)
-        i++;
     if (is_list(b, i)) {
         buf_addstr(&b->sql, " OR list_count(");
         duck_add_name(&b->sql, c->field);
@@ -236,6 +244,11 @@ static void add_bad_elements(struct binding *b, const struct plan_cast *c)
     }
     enum store_type element = STORE_LIST_ELEMENT(c->type);
     bool time = element == STORE_DATE || element == STORE_TIMESTAMP;
+    if (element == STORE_TIMESTAMP && !strcmp(duck_statement_element(b->prepared, i), "VARCHAR")) {
+        buf_addstr(&b->sql, " OR list_contains(list_transform(");
+        duck_add_name(&b->sql, c->field);
+        buf_addstr(&b->sql, ", lambda \"#x\": regexp_matches(\"#x\"" HAS_OFFSET "), true)");
+    }
     if (time || element == STORE_DOUBLE) {
         buf_addstr(&b->sql, " OR list_contains(list_transform(TRY_CAST(");
         duck_add_name(&b->sql, c->field);
@@ -282,8 +295,15 @@ static void add_bad(struct binding *b)
             duck_add_name(&b->sql, c->field);
             buf_addf(&b->sql, " AS %s))", type);
         }
+        size_t column = prepared_column(b, c->field);
+        if (c->type == STORE_TIMESTAMP &&
+            !strcmp(duck_statement_type(b->prepared, column), "VARCHAR")) {
+            buf_addstr(&b->sql, " OR regexp_matches(");
+            duck_add_name(&b->sql, c->field);
+            buf_addstr(&b->sql, HAS_OFFSET);
+        }
         if (STORE_TYPE_BASE(c->type) == STORE_LIST)
-            add_bad_elements(b, c);
+            add_bad_elements(b, c, column);
         buf_addf(&b->sql, ") THEN %zu", i);
     }
     buf_addstr(&b->sql, b->plan->cast_count ? " ELSE -1 END" : " WHEN false THEN 0 ELSE -1 END");

@@ -1,5 +1,8 @@
 #include "ingest/records.h"
 
+#include <ctype.h>
+#include <string.h>
+
 #define EXPONENT_MAX 9999 /* no DECIMAL has one that is near it */
 
 static int read_exponent(const char *bytes, size_t len)
@@ -11,8 +14,8 @@ static int read_exponent(const char *bytes, size_t len)
     return len && *bytes == '-' ? -exponent : exponent;
 }
 
-/* Whether it has nothing to be rounded; whether it is a number at all is seen when it is cast. */
-bool record_is_decimal(const char *bytes, size_t len, unsigned scale)
+/* It has nothing to be rounded. */
+static bool is_decimal(const char *bytes, size_t len, unsigned scale)
 {
     long behind = 0, zeros = 0; /* digits behind the point; at the end of all digits */
     bool point = false, some = false;
@@ -29,4 +32,40 @@ bool record_is_decimal(const char *bytes, size_t len, unsigned scale)
         zeros = c == '0' ? zeros + 1 : 0;
     }
     return !some || behind - zeros <= (long)scale;
+}
+
+/* DuckDB leaves an offset away, which stands behind the time. */
+static bool is_utc(const char *bytes, size_t len)
+{
+    bool time = false, offset = false;
+    for (size_t i = 0; i < len; i++) {
+        if (offset && bytes[i] >= '1' && bytes[i] <= '9')
+            return false;
+        time = time || bytes[i] == ':';
+        offset = offset || (time && (bytes[i] == '-' || bytes[i] == '+'));
+    }
+    return true;
+}
+
+/* DuckDB 1.4.4 takes a zone that is named for that of the rows behind it, too. Words such as
+ * "infinity" are no dates with one. */
+static bool has_no_zone(const char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len && (i || isdigit((unsigned char)*bytes)); i++) {
+        if (!isalpha((unsigned char)bytes[i]))
+            continue;
+        bool separates = (bytes[i] == 'T' || bytes[i] == 't') && i + 1 < len &&
+                         isdigit((unsigned char)bytes[i + 1]);
+        if (!separates)
+            return (len - i == 1 && bytes[i] == 'Z') ||
+                   (len - i == 3 && !memcmp(bytes + i, "UTC", 3));
+    }
+    return true;
+}
+
+bool record_has_shape_of(unsigned char shape, const char *bytes, size_t len)
+{
+    if (shape >= RECORD_DECIMAL)
+        return is_decimal(bytes, len, shape - RECORD_DECIMAL);
+    return shape == RECORD_UTC ? is_utc(bytes, len) : has_no_zone(bytes, len);
 }

@@ -31,8 +31,8 @@ struct record_reader {
     const struct store_source *source;
     size_t columns;
     const size_t *order; /* CSV: the field of the file's i-th column; NULL: they are in order */
-    const unsigned char *numbers; /* by field: RECORD_ANY, or what alone will do */
-    const char *at, *end;         /* what is left of the piece: whole records */
+    const unsigned char *shapes; /* by field: RECORD_ANY, or what alone will do */
+    const char *at, *end;        /* what is left of the piece: whole records */
     const char *window; /* CSV: 64 bytes that were looked at; NULL: none are, of this piece */
     uint64_t next_line; /* of `at` */
     bool valid_utf8;    /* all of the piece is */
@@ -50,7 +50,9 @@ struct record_reader {
 
 #define RECORD_ANY 0u
 #define RECORD_INTEGER 1u
-#define RECORD_DECIMAL 2u /* + digits behind the point */
+#define RECORD_UTC 2u     /* of times: none has another offset, */
+#define RECORD_OFFSET 3u  /* or none has a zone's name */
+#define RECORD_DECIMAL 4u /* + digits behind the point */
 
 /* 1.5, 1e3, 0x1F and 1_000 are integers to a reader that rounds and guesses, not to us. */
 static inline bool record_is_integer(const char *bytes, size_t len)
@@ -62,14 +64,14 @@ static inline bool record_is_integer(const char *bytes, size_t len)
     return true;
 }
 
-bool record_is_decimal(const char *bytes, size_t len, unsigned scale);
-
-static inline bool record_is_number(unsigned char number, const char *bytes, size_t len)
+/* Is it shaped as it must be? Whether it is such a value at all is seen when it is cast. */
+bool record_has_shape_of(unsigned char shape, const char *bytes, size_t len);
+static inline bool record_has_shape(unsigned char shape, const char *bytes, size_t len)
 {
-    if (number == RECORD_ANY)
+    if (shape == RECORD_ANY)
         return true;
-    return number == RECORD_INTEGER ? record_is_integer(bytes, len)
-                                    : record_is_decimal(bytes, len, number - RECORD_DECIMAL);
+    return shape == RECORD_INTEGER ? record_is_integer(bytes, len)
+                                   : record_has_shape_of(shape, bytes, len);
 }
 
 #endif

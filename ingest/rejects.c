@@ -17,7 +17,7 @@ static const struct {
     [RECORD_UTF8] = {"CSV_UTF8", "NDJSON_UTF8", "is not valid UTF-8",
                      "convert the file: iconv -f ENCODING -t UTF-8"},
     [RECORD_CAST] = {"CSV_CAST", "NDJSON_CAST", "has a value that is not of its declared type",
-                     "mend the value, or declare VARCHAR and cast it in prepare"},
+                     "mend the value, or declare another type: VARCHAR, TIMESTAMPTZ"},
     [RECORD_JSON] = {NULL, "NDJSON_SYNTAX", "is not valid JSON",
                      "each line is one JSON object: jq -c . writes them so"},
     [RECORD_OBJECT] = {NULL, "NDJSON_OBJECT", "is not a JSON object",

@@ -78,12 +78,22 @@ static bool is_integer(const char *type)
     return false;
 }
 
-static unsigned char number_of(struct duck_statement *columns, size_t i)
+static bool is_utc(const char *type)
+{
+    return !strcmp(type, "TIMESTAMP") || !strcmp(type, "TIMESTAMP_S") ||
+           !strcmp(type, "TIMESTAMP_MS");
+}
+
+static unsigned char shape_of(struct duck_statement *columns, size_t i)
 {
     unsigned width, scale;
     const char *type = duck_statement_type(columns, i);
     if (is_integer(type))
         return RECORD_INTEGER;
+    if (is_utc(type))
+        return RECORD_UTC;
+    if (!strcmp(type, "TIMESTAMP WITH TIME ZONE"))
+        return RECORD_OFFSET;
     if (strcmp(type, "DECIMAL") != 0)
         return RECORD_ANY;
     duck_statement_decimal(&width, &scale, columns, i);
@@ -113,11 +123,11 @@ static void add_bad(struct buf *sql, const struct source_text *t, size_t i)
     buf_addf(sql, " WHEN \"#%zu\" IS NOT NULL AND (\"#c%zu\" IS NULL", i, i);
     if (list)
         buf_addf(sql, " OR list_count(\"#c%zu\") <> list_count(%s)", i, texts);
-    if (is_integer(duck_statement_element(t->columns, i))) /* as record_is_integer */
-        buf_addf(sql,
-                 " OR list_contains(list_transform(%s, lambda \"#x\": "
-                 "regexp_full_match(\"#x\", '[-+ 0-9]*')), false)",
-                 texts);
+    const char *element = duck_statement_element(t->columns, i); /* shaped as by record_has_shape */
+    if (is_integer(element) || is_utc(element))
+        buf_addf(sql, " OR list_contains(list_transform(%s, lambda \"#x\": %s), false)", texts,
+                 is_integer(element) ? "regexp_full_match(\"#x\", '[-+ 0-9]*')"
+                                     : "NOT regexp_matches(\"#x\", ':.*[-+].*[1-9]')");
     buf_addf(sql, ") THEN %zu", i + 1);
 }
 
@@ -174,11 +184,11 @@ static enum st find_columns(struct source_text *t, struct duck *d)
     if (st)
         return st;
     t->column_count = duck_statement_columns(t->columns);
-    t->numbers = calloc(t->column_count, sizeof *t->numbers);
-    if (!t->numbers)
+    t->shapes = calloc(t->column_count, sizeof *t->shapes);
+    if (!t->shapes)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     for (size_t i = 0; i < t->column_count; i++)
-        t->numbers[i] = number_of(t->columns, i);
+        t->shapes[i] = shape_of(t->columns, i);
     return ST_OK;
 }
 
@@ -248,7 +258,7 @@ void source_text_close(struct source_text *t)
     for (size_t i = 0; t->orders && i < t->files->file_count; i++)
         free(t->orders[i]);
     free(t->orders);
-    free(t->numbers);
+    free(t->shapes);
     duck_statement_free(t->columns);
     pthread_mutex_destroy(&t->lock);
     free(t);

@@ -17,7 +17,7 @@ struct source_text {
     struct duck_feed feed;
     struct duck_statement *columns; /* of the relation */
     size_t column_count;
-    unsigned char *numbers; /* as of struct record_reader */
+    unsigned char *shapes; /* as of struct record_reader */
 
     pthread_mutex_t lock; /* of what follows */
     size_t **orders;      /* by file: which column its i-th is; NULL: the i-th */

@@ -283,7 +283,7 @@ enum st text_worker_open(void **out, void *reading)
     w->reader = (struct record_reader){
         .source = t->source,
         .columns = t->column_count,
-        .numbers = t->numbers,
+        .shapes = t->shapes,
         .at = w->piece,
         .end = w->piece,
         .fields = calloc(t->column_count, sizeof *w->reader.fields),

@@ -31,6 +31,7 @@ d,true,1,,12345678901.00,,,,,
 e,true,1,,,,1;many,,,
 f,true,1,,,,,,,1;nan
 g,true,1,,,,,,2024-01-01;infinity,
+i,true,1,,,,,,2024-01-01;2024-01-01 10:00:00+05,
 h,true,1,,,,,9999-12-31;10000-01-01,,
 `),
   });
@@ -45,7 +46,7 @@ test('values come back as they were, and rows that are not of their types are re
   assert.equal(row.rows.accepted, 2);
   assert.deepEqual(row.rejects.rules, [
     { rule: 'cast_u', rows: 1 }, { rule: 'cast_price', rows: 1 }, { rule: 'cast_counts', rows: 1 },
-    { rule: 'cast_days', rows: 1 }, { rule: 'cast_times', rows: 1 }, { rule: 'cast_reals', rows: 1 },
+    { rule: 'cast_days', rows: 1 }, { rule: 'cast_times', rows: 2 }, { rule: 'cast_reals', rows: 1 },
   ]);
   assert.deepEqual(await record('a'), {
     id: 'a', b: true, u: 255, big: 4294967295, price: 1234567890.12, tags: ['x', 'y "z"', 'é'], counts: [1, -2],
@@ -56,6 +57,17 @@ test('values come back as they were, and rows that are not of their types are re
   });
   const text = (await server.get('/v1/datasets/all/records/a', token)).text;
   assert.match(text, /"price":1234567890\.12,/);
+});
+
+test('a time of another offset is none where there are no offsets', async () => {
+  await data.put({
+    name: 'times', sources: { lines: { format: 'csv' } }, prepare: 'SELECT id, seen FROM lines',
+    key: { fields: ['id'] }, record: { seen: 'TIMESTAMP' }, max_reject_ratio: 0.5,
+  });
+  const seen = ['2024-01-01T10:00:00Z', '2024-01-01 10:00:00+00:00', '2024-01-01T10:00:00-08:00'];
+  const { rejects } = await data.ingest('times', { lines: data.file('times.csv', `id,seen\n${seen.map((t, i) => `${i},${t}\n`).join('')}`) });
+  assert.deepEqual(rejects.rules, [{ rule: 'cast_seen', rows: 1 }]);
+  assert.equal((await server.get('/v1/datasets/times/records/1', token)).json.record.seen, '2024-01-01T10:00:00Z');
 });
 
 test('a decimal can be a dimension and a filter', async () => {

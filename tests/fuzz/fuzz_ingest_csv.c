@@ -125,12 +125,13 @@ static uint64_t count_records(const char *p, const char *end, size_t columns)
 
 static void check_split(const struct csv_scan *s, const char *text, size_t len)
 {
-    static const unsigned char numbers[CSV_COLUMNS_MAX] = {RECORD_INTEGER, RECORD_DECIMAL + 2};
+    static const unsigned char shapes[CSV_COLUMNS_MAX] = {RECORD_INTEGER, RECORD_DECIMAL + 2,
+                                                          RECORD_UTC, RECORD_OFFSET};
     static struct store_text fields[CSV_COLUMNS_MAX];
     size_t body = len - (size_t)s->body_offset;
     char *copy = malloc(body ? body : 1), *scratch = malloc(RECORD_MAX);
     struct record_reader r = {.columns = s->columns,
-                              .numbers = numbers,
+                              .shapes = shapes,
                               .at = copy,
                               .end = copy + body,
                               .next_line = 1,

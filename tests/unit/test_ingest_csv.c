@@ -52,7 +52,7 @@ struct found {
 /* Scans, splits what was let pass, and counts twice. *rows: good records, one a line, fields in
  * brackets, null as -; *first: the first fault. To be freed. */
 static char *split_dialect(struct found *first, const char *text, size_t len,
-                           const struct store_dialect *dialect, const unsigned char *numbers)
+                           const struct store_dialect *dialect, const unsigned char *shapes)
 {
     static const unsigned char any[CSV_COLUMNS_MAX];
     struct store_text fields[CSV_COLUMNS_MAX];
@@ -69,7 +69,7 @@ static char *split_dialect(struct found *first, const char *text, size_t len,
     assert_non_null(copy);
     memcpy(copy, text, len);
     struct record_reader r = {.columns = s.columns,
-                              .numbers = numbers ? numbers : any,
+                              .shapes = shapes ? shapes : any,
                               .at = copy + s.body_offset,
                               .end = copy + len,
                               .next_line = 2,
@@ -318,6 +318,34 @@ static void a_decimal_has_no_more_digits_than_its_type(void **state)
     }
 }
 
+static void a_time_has_no_offset_or_no_zone_where_its_type_has_none(void **state)
+{
+    static const struct {
+        const char *text;
+        bool utc, offset;
+    } times[] = {
+        {"2020-01-02T10:00:00Z", true, true},
+        {"2020-01-02 10:00:00.5 UTC", true, true},
+        {"2020-01-02", true, true},
+        {"2020-01-02t10:00:00+00:00", true, true},
+        {"-infinity", true, true},
+        {"epoch", true, true},
+        {"2020-01-02T10:00:00-08:00", false, true},
+        {"2020-01-02 10:00+05", false, true},
+        {"2020-01-02 10:00:00-00:30", false, true},
+        {"2020-01-02 10:00:00 Europe/Berlin", true, false},
+        {"2020-01-02 10:00:00 UTCX", true, false},
+        {"2020-01-02 T", true, false},
+    };
+    static const unsigned char shapes[] = {RECORD_UTC, RECORD_OFFSET};
+    (void)state;
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        for (size_t k = 0; k < 2; k++)
+            if (record_has_shape(shapes[k], times[i].text, strlen(times[i].text)) !=
+                (k ? times[i].offset : times[i].utc))
+                fail_msg("%s, %zu", times[i].text, k);
+}
+
 static void a_file_that_ends_inside_quotes_says_where_they_began(void **state)
 {
     (void)state;
@@ -482,6 +510,7 @@ int main(void)
         cmocka_unit_test(a_row_that_is_not_UTF_8_is_rejected_with_line_and_column),
         cmocka_unit_test(what_is_not_written_as_an_integer_is_none),
         cmocka_unit_test(a_decimal_has_no_more_digits_than_its_type),
+        cmocka_unit_test(a_time_has_no_offset_or_no_zone_where_its_type_has_none),
         cmocka_unit_test(a_file_that_ends_inside_quotes_says_where_they_began),
         cmocka_unit_test(text_around_a_quoted_field_is_refused),
         cmocka_unit_test(nul_and_a_header_that_is_not_UTF_8_are_refused_with_their_line),

@@ -17,7 +17,7 @@ struct result {
 /* Counts in pieces of any size, and splits; the two must agree. */
 static struct result split_bytes(const char *text, size_t len, bool complete)
 {
-    static const unsigned char numbers[COLUMNS] = {RECORD_ANY, RECORD_INTEGER};
+    static const unsigned char shapes[COLUMNS] = {RECORD_ANY, RECORD_INTEGER};
     bool seen[COLUMNS];
     struct store_text fields[COLUMNS];
     struct store_source source = {.columns = (struct store_column *)(uintptr_t)columns,
@@ -43,7 +43,7 @@ static struct result split_bytes(const char *text, size_t len, bool complete)
     memcpy(copy, text + s.body_offset, len - s.body_offset);
     struct record_reader r = {.source = &source,
                               .columns = COLUMNS,
-                              .numbers = numbers,
+                              .shapes = shapes,
                               .at = copy,
                               .end = copy + len - s.body_offset,
                               .next_line = 1,
