@@ -131,10 +131,10 @@ enum st rejects_fail(const struct rejects *r, const struct store_source *s,
                          files->files[first->file].label, (unsigned long long)first->line,
                          buf_status(&text) ? "" : text.data, (unsigned long long)r->count,
                          (unsigned long long)read, s->name);
-    st = buf_status(&hint) /* long paths */
+    st = hint.status /* long paths; to ask for it would be the last failure */
              ? st_hint(st, "%s; `everline rejects` lists them all", faults[first->fault].mend)
              : st_hint(st, "%s", hint.data);
-    st = st_place(st, "%s", buf_status(&place) ? files->files[first->file].label : place.data);
+    st = st_place(st, "%s", place.status ? files->files[first->file].label : place.data);
     buf_release(&place);
     buf_release(&text);
     buf_release(&hint);

@@ -83,6 +83,23 @@ static void records_that_cannot_be_read_are_rejected_up_to_a_ratio(void **state)
     }
 }
 
+static void a_file_with_a_long_name_is_said_to_be_wrong_where_it_is(void **state)
+{
+    struct kit *kit = *state;
+    json_t *report;
+    char name[200];
+    memset(name, 'a', sizeof name);
+    name[sizeof name - 1] = '\0';
+    kit_define(kit, CSV(""));
+    kit_add(kit, 0, name, "n,id,colour\nSecret,a,red\n2,b\n");
+    char place[sizeof name + 10];
+    snprintf(place, sizeof place, "%s:2:1", name);
+    kit_fails(build(&report, kit, 1), "CSV_CAST", place, "Secret");
+    assert_non_null(strstr(st_message(), "line 2: the column \"n\" is not an INTEGER"));
+    assert_non_null(strstr(st_hint_text(), "; `everline rejects` lists them all"));
+    json_decref(report);
+}
+
 /* More than a piece of a file, with a fault in every hundredth record. */
 static void add_large(struct kit *kit, const char *name, unsigned from, unsigned to, bool faults)
 {
@@ -416,6 +433,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         kit_test(records_that_cannot_be_read_are_rejected_up_to_a_ratio),
+        kit_test(a_file_with_a_long_name_is_said_to_be_wrong_where_it_is),
         kit_test(threads_and_pieces_change_nothing),
         kit_test(a_quote_that_does_not_end_fails_in_every_number_of_threads),
         kit_test(a_file_without_a_header_line_has_the_names_of_its_source),
