@@ -207,7 +207,7 @@ enum st collect_check(const struct collect_ledger *ledger,
         st_fail(ST_INVALID, "ROWS_REJECTED", "%llu of %llu prepared rows were rejected: %s",
                 (unsigned long long)ledger->unusable, (unsigned long long)ledger->prepared,
                 buf_status(&text) ? "by several rules" : text.data);
-    bool placed = places.len && !buf_status(&places);
+    bool placed = places.len && !places.status;
     st = st_hint(st,
                  "key_FIELD: null or not what its normaliser takes; cast_FIELD: not of its "
                  "declared type%s; \"max_reject_ratio\" says how many may be%s%s",

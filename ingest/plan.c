@@ -74,7 +74,7 @@ static enum st need_column(struct binding *b, const char *name, const char *fmt,
     enum st st = st_place(
         st_fail(ST_INVALID, "INVALID_DEFINITION", "prepare gives no column named \"%s\"", name),
         "%s", pointer);
-    if (!buf_status(&columns) && duck_may_say(b->duck, columns.data))
+    if (!columns.status && duck_may_say(b->duck, columns.data))
         st = st_hint(st, "its columns: %s", columns.data);
     buf_release(&columns);
     return st;

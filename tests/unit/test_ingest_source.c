@@ -176,6 +176,22 @@ static void what_the_definition_names_is_told_when_a_header_lacks_it(void **stat
     assert_string_equal(st_hint_text(), "its columns: id");
 }
 
+static void a_column_that_prepare_lacks_is_told_however_many_it_has(void **state)
+{
+    struct kit *kit = *state;
+    char columns[10000] = "", definition[sizeof columns + 500];
+    for (int i = 0; i < 300; i++)
+        sprintf(columns + strlen(columns), ",1 AS a_column_of_many_%d", i);
+    snprintf(definition, sizeof definition,
+             "{'name':'t','sources':{'t':{'format':'csv'}},'prepare':'SELECT id%s FROM t',"
+             "'key':{'fields':['id']},'record':{'colour':'VARCHAR'}}",
+             columns);
+    kit_define(kit, definition);
+    kit_add(kit, 0, "a.csv", "id\n1\n");
+    kit_fails(build_bind(&kit->task), "INVALID_DEFINITION", "/record/colour", NULL);
+    assert_string_equal(st_message(), "prepare gives no column named \"colour\"");
+}
+
 static void a_faulty_header_is_named_before_any_SQL(void **state)
 {
     static const char *const bad[][2] = {
@@ -566,6 +582,7 @@ int main(void)
         kit_test(a_path_that_names_other_files_too_is_refused),
         kit_test(a_file_without_a_header_line_is_not_quoted),
         kit_test(what_the_definition_names_is_told_when_a_header_lacks_it),
+        kit_test(a_column_that_prepare_lacks_is_told_however_many_it_has),
         kit_test(a_faulty_header_is_named_before_any_SQL),
         kit_test(parquet_columns_are_those_that_are_declared),
         kit_test(a_parquet_file_with_too_many_columns_is_not_said_to_be_damaged),
