@@ -114,17 +114,16 @@ static const char *column_type(const struct source_text *t, size_t i)
 /* A list's cast leaves null where an element's failed. */
 static void add_bad(struct buf *sql, const struct source_text *t, size_t i)
 {
-    bool list = is_list(t, column_type(t, i));
+    const char *element = duck_statement_element(t->columns, i);
     char texts[80];
     snprintf(texts, sizeof texts,
-             list ? "TRY_CAST(TRY_CAST(\"#%zu\" AS JSON) AS VARCHAR[])"
-                  : "TRY_CAST(\"#%zu\" AS VARCHAR[])",
+             is_list(t, column_type(t, i)) ? "TRY_CAST(TRY_CAST(\"#%zu\" AS JSON) AS VARCHAR[])"
+                                           : "TRY_CAST(\"#%zu\" AS VARCHAR[])",
              i);
     buf_addf(sql, " WHEN \"#%zu\" IS NOT NULL AND (\"#c%zu\" IS NULL", i, i);
-    if (list)
+    if (*element)
         buf_addf(sql, " OR list_count(\"#c%zu\") <> list_count(%s)", i, texts);
-    const char *element = duck_statement_element(t->columns, i); /* shaped as by record_has_shape */
-    if (is_integer(element) || is_utc(element))
+    if (is_integer(element) || is_utc(element)) /* as by record_has_shape */
         buf_addf(sql, " OR list_contains(list_transform(%s, lambda \"#x\": %s), false)", texts,
                  is_integer(element) ? "regexp_full_match(\"#x\", '[-+ 0-9]*')"
                                      : "NOT regexp_matches(\"#x\", ':.*[-+].*[1-9]')");
