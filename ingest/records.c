@@ -51,8 +51,10 @@ static bool is_utc(const char *bytes, size_t len)
  * "infinity" are no dates with one. */
 static bool has_no_zone(const char *bytes, size_t len)
 {
-    for (size_t i = 0; i < len && (i || isdigit((unsigned char)*bytes)); i++) {
-        if (!isalpha((unsigned char)bytes[i]))
+    bool date = false;
+    for (size_t i = 0; i < len; i++) {
+        date = date || isdigit((unsigned char)bytes[i]);
+        if (!date || !isalpha((unsigned char)bytes[i]))
             continue;
         bool separates = (bytes[i] == 'T' || bytes[i] == 't') && i + 1 < len &&
                          isdigit((unsigned char)bytes[i + 1]);

@@ -334,6 +334,8 @@ static void a_time_has_no_offset_or_no_zone_where_its_type_has_none(void **state
         {"2020-01-02 10:00+05", false, true},
         {"2020-01-02 10:00:00-00:30", false, true},
         {"2020-01-02 10:00:00 Europe/Berlin", true, false},
+        {"-2020-01-02 10:00:00 Europe/Berlin", true, false},
+        {" 2020-01-02 10:00:00 EST", true, false},
         {"2020-01-02 10:00:00 UTCX", true, false},
         {"2020-01-02 T", true, false},
     };
