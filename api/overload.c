@@ -10,8 +10,10 @@
 
 #define LOOK_EVERY 16 /* as long as all is well: it is a system call */
 #define INTERVAL_NS 1000000000u
+#define NS_PER_MS 1000000u
 #define PART 10           /* of the longest wait: what is allowed under overload */
 #define PART_MIN_MS 5     /* the kernel tells it in ticks */
+#define USUAL_TIMES 3     /* so often as long as one usually takes, it may wait, too */
 #define REQUEST_NS 50000u /* what one takes before and after it is run, or when it is refused */
 #define EARNED_MAX_NS 100000000u
 
@@ -91,8 +93,10 @@ static bool bears_it(struct api_overload *o, const char *tenant, uint64_t now_ns
 
 static uint64_t limit_ms(const struct api_overload *o, uint64_t max_wait_ms)
 {
-    uint64_t part = max_wait_ms / PART < PART_MIN_MS ? PART_MIN_MS : max_wait_ms / PART;
+    uint64_t part = max_wait_ms / PART, usual = USUAL_TIMES * o->usual_ns / NS_PER_MS;
 
+    part = part < usual ? usual : part;
+    part = part < PART_MIN_MS ? PART_MIN_MS : part;
     return o->is_overloaded && part < max_wait_ms ? part : max_wait_ms;
 }
 
@@ -120,6 +124,7 @@ void api_overload_ran(struct api_overload *o, uint64_t now_ns)
     uint64_t took_ns = now_ns - o->began_ns;
 
     o->running->took_ns += took_ns;
+    o->usual_ns = o->usual_ns - o->usual_ns / 8 + took_ns / 8;
     o->earned_ns += took_ns + REQUEST_NS;
     if (o->earned_ns > EARNED_MAX_NS)
         o->earned_ns = EARNED_MAX_NS;

@@ -3,9 +3,11 @@
  * waited longer than `max_wait_ms` for a second is overloaded, until none has waited longer than a
  * tenth of it for a second: then those that did are refused, which costs next to nothing, so that
  * the others are answered about as soon as if there were no more than them. (Were the longest wait
- * itself the limit, all that is answered would have waited that long.) A stall of the machine is no
- * overload: what it held up is answered. And refusing takes no more time than answering does: were
- * clients that ask again at once refused all day, nobody would be answered.
+ * itself the limit, all that is answered would have waited that long.) Where requests take long,
+ * few of them wait for one another without any overload: it is three times what one usually takes,
+ * then. A stall of the machine is no overload: what it held up is answered. And refusing takes no
+ * more time than answering does: were clients that ask again at once refused all day, nobody would
+ * be answered.
  *
  * Who made the load is asked to bear it: of each tenant it is known how much of the worker's time
  * its requests took lately, and who took less than half of what the first among them did is not
@@ -32,6 +34,7 @@ struct api_overload {
     unsigned unseen;             /* requests since the last whose wait was looked at */
     uint64_t above_ns, below_ns; /* since when all have waited too long, or none; 0: not so */
     uint64_t earned_ns;          /* by answering: how long it may refuse */
+    uint64_t usual_ns;           /* that a request takes: the mean of the last ones */
     struct api_overload_tenant *running; /* whose request was judged, and is run; or NULL */
     uint64_t began_ns;                   /* when */
     uint64_t halved_ns;                  /* when times were */

@@ -90,6 +90,19 @@ static void it_ends_when_none_has_waited_for_a_second(void **state)
     assert_int_equal(ask(7 * S, 7 * S + 900 * MS, MAX_MS + 1), 0);
 }
 
+/* Eight in a second, of which each other one waits for the one before it: half of what there is. */
+static void it_ends_where_requests_take_long_too(void **state)
+{
+    (void)state;
+    ask(S, 3 * S, MAX_MS + 1);
+    assert_true(o.is_overloaded);
+    for (uint64_t now = 3 * S; now < 8 * S; now += 250 * MS)
+        for (int i = 0; i < 2; i++)
+            if (api_overload_judge(&o, i * 60, "a", now + (uint64_t)i * 60 * MS, MAX_MS) == ST_OK)
+                api_overload_ran(&o, now + (uint64_t)(i + 1) * 60 * MS);
+    assert_false(o.is_overloaded);
+}
+
 static void who_asks_little_is_answered(void **state)
 {
     unsigned refused = 0;
@@ -168,6 +181,7 @@ int main(void)
         cmocka_unit_test_setup(what_has_waited_too_long_is_refused_under_overload, set_up),
         cmocka_unit_test_setup(refusing_takes_no_more_time_than_answering, set_up),
         cmocka_unit_test_setup(it_ends_when_none_has_waited_for_a_second, set_up),
+        cmocka_unit_test_setup(it_ends_where_requests_take_long_too, set_up),
         cmocka_unit_test_setup(who_asks_little_is_answered, set_up),
         cmocka_unit_test_setup(the_first_request_of_who_asks_little_is_answered, set_up),
         cmocka_unit_test_setup(few_that_take_long_are_refused_and_many_short_ones_are_not, set_up),
