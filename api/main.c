@@ -48,7 +48,7 @@ static const struct cmd_option SERVE[] = {
     {"request-timeout", CMD_DURATION, "TIME", "30s", "longest time for a request's head and body",
      false},
     {"max-wait", CMD_DURATION, "TIME", "250ms",
-     "under overload, reading that has waited longer is refused; 0: never", false},
+     "when all wait longer, reading that has waited a tenth of it is refused; 0: never", false},
     {"drain-timeout", CMD_DURATION, "TIME", "25s", "longest wait for requests after SIGTERM",
      false},
     {"scrub-rate", CMD_BYTES, "BYTES", "16MiB",
