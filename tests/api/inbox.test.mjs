@@ -1,6 +1,6 @@
 // The watched inbox: a complete batch becomes one job, of however many servers look at it.
 import assert from 'node:assert/strict';
-import { mkdirSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, renameSync, rmSync, statSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Data } from '../kit/everline.mjs';
@@ -66,10 +66,12 @@ test('a batch is found when it is complete, not when everything is looked at nex
   assert.equal(await server.stop(), 0);
 });
 
+/* What is written within one tick of the kernel's clock has the same time, and then the names decide. */
 test('of what lay there before, the newest batch counts', async () => {
   for (const [i, batch] of ['b', 'c', 'a'].entries()) {
     write(`dev/old/${batch}/x.csv`, csv(things(i + 1)));
     complete(`dev/old/${batch}`);
+    utimesSync(join(inbox, `dev/old/${batch}/_SUCCESS`), i, i);
   }
   write('dev/unwatched/a/x.csv', csv(things(3)));
   complete('dev/unwatched/a');
