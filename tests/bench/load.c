@@ -6,11 +6,12 @@
  * usage: bench_load PORT PATH TOKEN BODIES CONNECTIONS RATE SECONDS RESULT
  *
  * Sends POST PATH with a line of the file BODIES each, or, where PATH ends with a slash, GET PATH
- * with the line behind it; RATE a second (0: closed loop, each connection asks again when it is
- * answered), for SECONDS or until SIGTERM. RESULT gets five
- * doubles a request: the moments at which it should have been sent, was sent, and was answered, in
- * microseconds of CLOCK_MONOTONIC; the status (0: the connection broke); and the version that the
- * answer names. Requests take connections in turn, so that every worker of the server has some. */
+ * with the line behind it, of which what follows a space is the ETag that is known; RATE a second
+ * (0: closed loop, each connection asks again when it is answered), for SECONDS or until SIGTERM.
+ * RESULT gets five doubles a request: the moments at which it should have been sent, was sent, and
+ * was answered, in microseconds of CLOCK_MONOTONIC; the status (0: the connection broke); and the
+ * version that the answer names. Requests take connections in turn, so that every worker of the
+ * server has some. */
 #include "base/process.h"
 
 #include <arpa/inet.h>
@@ -132,14 +133,18 @@ static void ask(struct client *c, double due)
     struct connection *n = take_idle(c);
     const char *body = c->bodies[c->body_next++ % c->body_count];
     char text[ANSWER_MAX];
-    int len = c->gets
-                  ? snprintf(text, sizeof text,
-                             "GET %s%s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n\r\n",
-                             c->path, body, c->token)
-                  : snprintf(text, sizeof text,
-                             "POST %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n"
-                             "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
-                             c->path, c->token, strlen(body), body);
+    size_t name = strcspn(body, " ");
+    const char *known = body[name] ? body + name + 1 : NULL;
+    int len =
+        c->gets ? snprintf(text, sizeof text,
+                           "GET %s%.*s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n%s%s"
+                           "%s\r\n",
+                           c->path, (int)name, body, c->token, known ? "If-None-Match: " : "",
+                           known ? known : "", known ? "\r\n" : "")
+                : snprintf(text, sizeof text,
+                           "POST %s HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n"
+                           "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+                           c->path, c->token, strlen(body), body);
 
     n->due = due;
     n->sent = now_us();
