@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Browser } from '../kit/browser.mjs';
 import { Data } from '../kit/everline.mjs';
-import { tempDir, until } from '../kit/process.mjs';
+import { roomInDay, tempDir, until } from '../kit/process.mjs';
 
 const HOSTILE = '<img src=x onerror="window.hacked=1">', MARKUP = '<script>window.hacked=2</script>';
 const SCOPES = 'data:read analytics:read ingest:write versions:write audit:read';
@@ -355,6 +355,7 @@ test('a job is followed to its end wherever it is in the list, also beside one t
 });
 
 test('too many requests, a server that stops and one that is gone are told', async () => {
+  await roomInDay();
   const own = await Data.make('dev');
   await own.put(PLANS);
   await own.ok(['tenant', 'put', 'dev', '--requests-per-day', '1']);

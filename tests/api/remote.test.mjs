@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
-import net from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Data, everline } from '../kit/everline.mjs';
@@ -31,13 +30,8 @@ async function fake(answer) {
   closers.push(() => { listener.closeAllConnections(); listener.close(); });
   return `http://127.0.0.1:${listener.address().port}`;
 }
-/** The URL of a port on which nobody listens. */
-const nobody = () => new Promise((resolve) => {
-  const listener = net.createServer().listen(0, '127.0.0.1', () => {
-    const { port } = listener.address();
-    listener.close(() => resolve(`http://127.0.0.1:${port}`));
-  });
-});
+/** The URL of a port on which nobody listens, and that no test is given. */
+const NOBODY = 'http://127.0.0.1:1';
 
 before(async () => {
   data = await Data.make('dev');
@@ -72,7 +66,7 @@ test('health says the state, and its exit code is for who starts servers', async
     assert.match(health.stderr, says);
     assert.equal(health.stdout, code === 1 && type === 'application/json' ? 'not_ready\n' : '');
   }
-  assert.equal((await everline(['health', '--url', await nobody()])).code, 3);
+  assert.equal((await everline(['health', '--url', NOBODY])).code, 3);
   assert.equal((await everline(['health', '--port-file', join(cwd, 'none')])).code, 3, 'it is not ready yet');
   writeFileSync(join(cwd, 'port'), 'x\n');
   assert.equal((await everline(['health', '--port-file', join(cwd, 'port')])).code, 1);
@@ -126,7 +120,7 @@ test('a token in a file that others may read is warned of, once for a command', 
 });
 
 test('--url and what is of this machine are not mixed: what is said closer to the call counts', async () => {
-  const near = { EVERLINE_DATA: data.directory, EVERLINE_TENANT: 'dev' }, far = { EVERLINE_URL: await nobody(), EVERLINE_TOKEN: token };
+  const near = { EVERLINE_DATA: data.directory, EVERLINE_TENANT: 'dev' }, far = { EVERLINE_URL: NOBODY, EVERLINE_TOKEN: token };
   assert.equal((await everline(['get', '/v1/datasets', '--url', server.url], { env: { ...near, EVERLINE_TOKEN: token } })).code, 0);
   assert.equal((await everline(['get', '/v1/datasets', '--data', data.directory], { env: { EVERLINE_TENANT: 'dev', ...far } })).code, 0);
   assert.equal((await everline(['get', '/v1/datasets'], { env: far })).code, 3);
@@ -168,7 +162,7 @@ test('an address that is none, or is not this machine and without TLS, is refuse
 test('who answers otherwise than a server of ours is not believed, and is not waited for', async () => {
   const document = (text, type = 'application/json', status = 200) => fake((request, response) =>
     response.writeHead(status, { 'content-type': type }).end(text));
-  assert.equal((await remote(['versions', 'things'], { url: await nobody() })).code, 3);
+  assert.equal((await remote(['versions', 'things'], { url: NOBODY })).code, 3);
   for (const url of [await document('<html>'), await document(''), await document('{"items":{}}'), await document('{"items":[],"next":7'),
     await document('[1]'), await document('<html>', 'text/html', 502), await document('{}', 'application/problem+json', 404),
     await document('{"items":[],"next":"again"}')]) {

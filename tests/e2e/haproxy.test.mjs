@@ -5,13 +5,17 @@ import net from 'node:net';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Data, Server } from '../kit/everline.mjs';
-import { sourceDir, start, until } from '../kit/process.mjs';
+import { freePort, sourceDir, start, until } from '../kit/process.mjs';
 import { csv, THINGS, things } from '../kit/samples.mjs';
 
 const BODY = '{"key":{"id":"t00001"}}', CHUNKED = `${BODY.length.toString(16)}\r\n${BODY}\r\n0\r\n\r\n`;
 let data, servers, haproxy, entrance, token;
 
-const serve = () => data.serve('--trusted-proxy', '127.0.0.1', '--log-level', 'debug');
+async function serve(port) {
+  const server = new Server(data, ['--trusted-proxy', '127.0.0.1', '--log-level', 'debug'], { listen: `127.0.0.1:${port}` });
+  await server.ready();
+  return server;
+}
 
 /** The proxy gets a socket that listens already: no other program can have its port meanwhile. */
 async function startProxy() {
@@ -33,7 +37,7 @@ before(async () => {
   await data.put(THINGS);
   await data.ingest('things', { things: data.file('t.csv', csv(things(20))) });
   token = await data.token();
-  servers = [await serve(), await serve()];
+  servers = [await serve(await freePort()), await serve(await freePort())];
   await startProxy();
 });
 after(async () => {
@@ -110,8 +114,7 @@ test('a server that is restarted is not missed', async () => {
     assert.equal(await servers[i].stop(), 0, servers[i].log);
     const without = replies.length + 200;
     await until('the other one answers', () => replies.length >= without);
-    servers[i] = new Server(data, ['--trusted-proxy', '127.0.0.1', '--log-level', 'debug'], { listen: `127.0.0.1:${port}` });
-    await servers[i].ready();
+    servers[i] = await serve(port);
     await until('the proxy asks it again', () => /"message":"lookup: 200/.test(servers[i].log));
   }
   going = false;

@@ -1,23 +1,15 @@
 // The commands of the README are run as they stand there.
 import assert from 'node:assert/strict';
 import { readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { everline } from '../kit/everline.mjs';
-import { buildDir, run, sourceDir, tempDir } from '../kit/process.mjs';
+import { buildDir, freePort, run, sourceDir, tempDir } from '../kit/process.mjs';
 
 const readme = readFileSync(join(sourceDir, 'README.md'), 'utf8');
 
 /** Each block of commands with the marker before it: `run` is run here, `transcript` elsewhere. */
 const blocks = [...readme.matchAll(/(?:<!-- (\w+) -->\n)?```sh\n([\s\S]*?)```/g)].map(([, marker, text]) => ({ marker, text }));
-
-const freePort = () => new Promise((resolve) => {
-  const server = net.createServer().listen(0, '127.0.0.1', () => {
-    const { port } = server.address();
-    server.close(() => resolve(port));
-  });
-});
 
 test('every block of commands is run by a test', () => {
   const others = blocks.filter((block) => block.marker !== 'run');

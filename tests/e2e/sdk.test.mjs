@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url';
 import { ALL_SCOPES, Data } from '../kit/everline.mjs';
 import { segmentPath } from '../kit/files.mjs';
 import { definitionPath, sources, truth } from '../kit/lifeline.mjs';
-import { run, sourceDir, tempDir } from '../kit/process.mjs';
+import { roomInDay, run, sourceDir, tempDir } from '../kit/process.mjs';
 import { csv, THINGS, things } from '../kit/samples.mjs';
 
 const home = join(sourceDir, 'openapi', 'sdk', 'typescript');
@@ -146,6 +146,7 @@ export { code, status, id, hint, places, record };
 `;
 
 test('the statuses of the contract, each as a typed problem', async (t) => {
+  await roomInDay();
   const own = await Data.make('dev', 'slow', 'small');
   await own.ok(['tenant', 'put', 'slow', '--requests-per-day', '1']);
   await own.ok(['tenant', 'put', 'small', '--max-datasets', '1']);
@@ -203,11 +204,11 @@ test('the statuses of the contract, each as a typed problem', async (t) => {
 });
 
 test('a server that is not there is no problem document: the call fails as fetch does', async () => {
-  const gone = net.createServer().listen(0, '127.0.0.1');
-  await once(gone, 'listening');
-  const nowhere = sdk.connect(`http://127.0.0.1:${gone.address().port}`);
-  await new Promise((resolve) => { gone.close(resolve); });
+  const taken = net.connect(server.port, '127.0.0.1'); /* has a port that is nobody else's, and does not listen */
+  await once(taken, 'connect');
+  const nowhere = sdk.connect(`http://127.0.0.1:${taken.localPort}`);
   await assert.rejects(sdk.livez({ client: nowhere }), ({ name, cause }) => name === 'TypeError' && cause.code === 'ECONNREFUSED');
+  taken.destroy();
 });
 
 test('a token that ends is fetched again', async () => {

@@ -2,6 +2,7 @@
 // test process ends, however it ends.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after } from 'node:test';
@@ -13,8 +14,8 @@ export const buildDir = process.env.EVERLINE_BUILD_DIR ?? join(sourceDir, 'build
 export const everlinePath = join(buildDir, 'everline');
 export const ingestPath = join(buildDir, 'everline-ingest');
 
-/** How long a condition may take before the test gives up; sanitized builds are slow. */
-export const DEADLINE_MS = 60_000;
+/** How long a condition may take before the test gives up; sanitized builds are slow, and other work may leave them little. */
+export const DEADLINE_MS = 120_000;
 
 const children = new Set();
 const directories = new Set();
@@ -73,7 +74,7 @@ export function start(program, args, { input, env = {}, cwd, detached = false, f
 /** Runs a program to its end; one that has none is killed at the deadline. */
 export async function run(program, args, options = {}) {
   const handle = start(program, args, options);
-  const deadline = setTimeout(() => handle.child.kill('SIGKILL'), options.deadlineMs ?? 5 * DEADLINE_MS);
+  const deadline = setTimeout(() => handle.child.kill('SIGKILL'), options.deadlineMs ?? 3 * DEADLINE_MS);
   const { code, signal } = await handle.ended;
   clearTimeout(deadline);
   return { code, signal, stdout: handle.stdout, stderr: handle.stderr };
@@ -87,6 +88,21 @@ export function buildersOf(pid) {
   return read(`${pid}/task/${pid}/children`).split(' ').filter(Boolean).map(Number)
     .filter((child) => read(`${child}/cmdline`).split('\0')[1]?.startsWith('child-'));
 }
+
+/** A port for who must name one, or comes back to it. It is none of those that the kernel gives away: others have it
+ *  only if they ask for it. */
+export async function freePort() {
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000), listener = net.createServer();
+    const free = await new Promise((resolve) => { listener.on('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true)); });
+    await new Promise((resolve) => { listener.close(resolve); });
+    if (free) return port;
+  }
+}
+
+const DAY_MS = 86_400_000, ROOM_MS = 120_000;
+/** What is counted by the day, in UTC, is counted anew at midnight: just before, this waits for it. */
+export const roomInDay = () => until('the day has room', () => Date.now() % DAY_MS < DAY_MS - ROOM_MS, 2 * ROOM_MS, 100);
 
 const turn = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 
