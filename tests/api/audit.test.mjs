@@ -48,7 +48,7 @@ async function audit(query, { who = token, limit = 1000, to = server } = {}) {
   }
   return items;
 }
-const line = (query, options) => until(`a line of ${query}`, async () => (await audit(query, options))[0], 10_000);
+const line = (query, options) => until(`a line of ${query}`, async () => (await audit(query, options))[0]);
 const verify = async (tenant = 'dev', directory = data) => {
   const { code, stdout } = await directory.cli(['audit', 'verify', '--tenant', tenant, '--output', 'json']);
   return { code, ...JSON.parse(stdout) };
@@ -382,7 +382,7 @@ test('what is too old is put away, and the oldest when there is too much, and wh
 
   const one = await mine.serve('--audit-retention', '10d');
   await until('what is too old is gone', async () => (await left(one)) === 'b1 c1 d1 e1');
-  assert.match(one.log, /tenant dev: 3 files are put away/);
+  await one.logged('tenant dev: 3 files are put away');
   await one.stop();
   assert.deepEqual(await verify('dev', mine).then(({ code, ok }) => [code, ok]), [0, true]);
 

@@ -134,7 +134,7 @@ for (const [name, damage] of Object.entries(whileOpen))
       assert.equal((await server.get('/readyz')).status, 200);
       assert.match((await server.get('/metrics')).text, /^everline_catalog_damaged 1$/m);
       assert.deepEqual(await answersOf(server, token), answers);
-      assert.ok(server.log.includes(`everline catalog rebuild --data ${data.directory}`), server.log);
+      await server.logged(`everline catalog rebuild --data ${data.directory}`);
       if (name !== 'replaced by a copy') {
         const { code, stderr } = await data.cli(['versions', 'things', '--tenant', 'dev']);
         assert.equal(code, 1);
@@ -204,7 +204,7 @@ async function assertOnlyThatIsOut(server, data, token, answers) {
   const ready = await server.get('/readyz?verbose');
   assert.deepEqual([ready.status, ready.json.late, ready.json.unavailable, ready.json.reasons], [200, 0, 1, { CATALOG_DAMAGED: 1 }]);
   assert.match((await server.get('/metrics')).text, /^everline_datasets_unavailable 1$/m);
-  assert.match(server.log, /"event":"unavailable".*dev\/things: the catalog is damaged/);
+  await server.logged(/"event":"unavailable".*dev\/things: the catalog is damaged/);
   const seen = (list) => list.map(({ name, current, problem }) => [name, current, problem]);
   const listed = [['people', 1, undefined], ['things', null, 'CATALOG_DAMAGED']];
   assert.deepEqual(seen((await server.get('/v1/datasets', token)).json.items), listed);
@@ -266,8 +266,8 @@ async function assertOnlyThatTenantIsOut(server, data, token, theirs) {
   assertProblem(await server.get('/v1/datasets', forged), 401, 'UNAUTHORIZED');
   const ready = await server.get('/readyz?verbose');
   assert.deepEqual([ready.status, ready.json.late, ready.json.unavailable, ready.json.reasons], [200, 0, 1, { CATALOG_DAMAGED: 1 }]);
+  await server.logged(/"event":"tenant_damaged".*tenant other is not served/);
   assert.equal(server.log.match(/"event":"tenant_damaged"/g).length, 1, 'said once');
-  assert.match(server.log, /"event":"tenant_damaged".*tenant other is not served/);
   assert.deepEqual((await server.get('/v1/tenants', token)).json.items.map(({ tenant, problem }) => [tenant, problem]),
     [['dev', undefined], ['other', 'CATALOG_DAMAGED']]);
   assert.match(await data.ok(['tenant', 'list']), /^other .*CATALOG_DAMAGED$/m);
@@ -280,7 +280,7 @@ async function assertOnlyThatTenantIsOut(server, data, token, theirs) {
   const ended = await until('its turn comes', async () => {
     const { json } = await server.get(job.headers.location, token);
     return ['succeeded', 'failed'].includes(json.state) && json;
-  }, 20_000);
+  });
   assert.equal(ended.state, 'succeeded', JSON.stringify(ended));
   await until('the new version is served', async () => (await server.lookup('things', KEYS[0], token)).json.version === ended.version);
 }
@@ -349,7 +349,7 @@ test('a damaged revocation refuses what it may be of, and keeps nothing else fro
     flipEach(catalog, '{"until_s":', 2);
     await revoke('--subject', 'li');
     await until('the next one is known', async () => (await status(server, other)) === 401);
-    assert.match(server.log, /"event":"revocation_damaged","message":"tokens of tenant dev/);
+    await server.logged(/"event":"revocation_damaged","message":"tokens of tenant dev/);
     for (let round = 0; round < 2; round++) {
       const later = await data.token({ subject: 'ada' });
       assert.deepEqual([await status(server, ada), await status(server, later), await status(server, mine)], [401, 401, 200]);
@@ -377,6 +377,7 @@ test('a damaged counter of revocations keeps nothing from being taken in, and th
     await data.put({ ...PEOPLE, description: 'a commit, after which servers look' });
     const { version } = await data.ingest('things', { things: data.file('more.csv', csv(rows.slice(0, 180))) });
     await until('the new version is served', async () => (await server.lookup('things', KEYS[0], mine)).json.version === version);
+    await server.logged('"event":"revocations_damaged"');
     assert.equal(server.log.match(/"event":"revocations_damaged"/g).length, 1, 'said once');
     assert.deepEqual([await status(ada), await status(other), await status(mine)], [401, 200, 200]);
     assert.equal(await server.stop(), 0, server.log);
@@ -407,7 +408,7 @@ test('a damaged tally of jobs keeps no job from ending, and begins again with it
     await until('the job has ended, and is counted', async () => await metric(succeeded) === 1 && await metric('everline_job_tally_damaged') === 0);
     const { stdout } = await data.cli(['jobs', 'show', reply.json.job, '--output', 'json'], { tenant: 'dev' });
     assert.equal(JSON.parse(stdout).state, 'succeeded', stdout);
-    assert.match(server.log, /"event":"tally_damaged"/);
+    await server.logged('"event":"tally_damaged"');
   } finally {
     await server.stop();
   }
@@ -429,7 +430,7 @@ test('damaged counters keep no job from being taken, leased and ended: they go o
     for (const { job } of jobs) assert.deepEqual([(await ended(job)).state, job.length > before.job.length], ['succeeded', true]);
     assert.equal((await ended(jobs[1].job)).version, before.version + 2);
     assert.deepEqual((await server.get('/v1/jobs', token)).json.items.map(({ job }) => job).slice(0, 3), [jobs[1].job, jobs[0].job, before.job]);
-    assert.match(server.log, /"event":"counter_damaged","message":"the counter .*job_order/);
+    await server.logged(/"event":"counter_damaged","message":"the counter .*job_order/);
   } finally {
     await server.stop();
   }

@@ -166,7 +166,7 @@ test('the last good set stays when the issuer fails, and it is said', async () =
     reload();
     await until('it is well again', async () => (await health()).jwks_failing === 0);
   }
-  assert.ok(server.log.includes('the last good ones stay'));
+  await server.logged('the last good ones stay');
   assert.equal((await server.get('/readyz')).status, 200);
 });
 
@@ -250,6 +250,6 @@ test('a certificate that nobody vouches for is refused; --jwks-ca names who may'
   await until('it is fetched', async () => (await trusting.get('/v1/datasets', signer.token('dev'))).status === 200);
   await until('it is refused', async () => (await wary.get('/readyz?verbose')).json.jwks_failing === 1);
   assert.equal((await wary.get('/v1/datasets', signer.token('dev'))).status, 401);
-  assert.match(wary.log, /certificate|SSL/i);
+  await wary.logged(/certificate|SSL/i);
   for (const one of [trusting, wary]) assert.equal(await one.stop(), 0);
 });

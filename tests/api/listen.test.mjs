@@ -34,7 +34,9 @@ before(async () => {
   server = new Server(data, ['--config', config], { listen: null });
   await server.ready();
   token = await data.token();
-  probes = Number(server.log.match(/http:\/\/127\.0\.0\.1:(\d+): probes and metrics/)[1]);
+  const said = /http:\/\/127\.0\.0\.1:(\d+): probes and metrics/;
+  await server.logged(said);
+  probes = Number(said.exec(server.log)[1]);
 });
 after(() => server?.stop());
 
@@ -73,7 +75,7 @@ test('beside as many listeners as there may be, probes have one of their own', a
 });
 
 test('an unix socket that somebody listens on is not taken away', async () => {
-  const other = await data.cli(['serve', '--config', config], { deadlineMs: 10_000 });
+  const other = await data.cli(['serve', '--config', config], { deadlineMs: 60_000 });
   assert.equal(other.code, 1);
   assert.match(other.stderr, /api\.sock/);
   assert.equal((await overSocket('GET', '/livez')).status, 200);
@@ -125,7 +127,7 @@ test('the socket is gone when the server has ended', async () => {
   assert.ok(!existsSync(path));
   for (const [args, why] of [[['--listen', 'unix:'], /path/], [['--listen', `unix:${'x'.repeat(200)}`], /path/], [['--listen', 'localhost'], /unix:PATH/],
     [Array(9).fill(['--listen', '127.0.0.1:0']).flat(), /at most 8/]]) {
-    const result = await data.cli(['serve', ...args], { deadlineMs: 10_000 });
+    const result = await data.cli(['serve', ...args], { deadlineMs: 60_000 });
     assert.equal(result.code, 2, result.stderr);
     assert.match(result.stderr, why);
   }

@@ -32,7 +32,7 @@ test('the excess is refused, the others are not, and when it is over everybody i
   let samples;
   try {
     await until('many are refused', async () => await shed() > 100);
-    assert.match(server.log, /"event":"overload","message":"requests wait too long/);
+    await server.logged('"event":"overload","message":"requests wait too long');
     for (let i = 0; i < 40; i++) assert.equal((await server.lookup('things', { id: 't00001' }, small)).status, 200);
     const move = await server.post('/v1/datasets/things/rollback', token, { reason: 'a test', from: 2 });
     assert.equal(move.status, 200, move.text);

@@ -122,6 +122,12 @@ export class Server {
   }
 
   get log() { return this.process.stderr; }
+
+  /** Waits until the log says that: its lines come by another way than the answers, and may be later. */
+  async logged(what) {
+    const says = () => (what instanceof RegExp ? what.test(this.log) : this.log.includes(what));
+    await until(`the log says ${what}`, says).catch((error) => { throw new Error(`${error.message}\n${this.log}`); });
+  }
   get alive() { return !this.process.exited; }
 
   /** One request. A body that is not a string or buffer is sent as JSON. Every answer must be one that
