@@ -54,7 +54,7 @@ test('an ingest with another key under its id is refused, and nothing changes', 
     assert.equal(code, 1);
     assert.match(stderr, /is not the one that was registered/);
     assert.match(stderr, /put the right key file back/);
-    assert.ok(!stderr.includes('cdcd'));
+    assert.ok(!stderr.includes('cd'.repeat(8)), stderr); // less of it may stand in an id by chance
   } finally {
     writeFileSync(path, right);
   }

@@ -54,7 +54,7 @@ test('API2 authentication: no token, a changed one, a stranger\'s, an expired on
   for (const good of [gone, forge.token()]) assert.equal((await server.get('/v1/datasets', good)).status, 200);
   await data.ok(['token', 'revoke', '--subject', 'gone'], { tenant: 'dev' });
   const expired = forge.token({ claims: { iat: 1700000000, exp: 1700000600 } });
-  await until('it is revoked', async () => (await server.get('/v1/datasets', gone)).status === 401, 10_000);
+  await until('it is revoked', async () => (await server.get('/v1/datasets', gone)).status === 401);
   const texts = new Set();
   for (const bad of [undefined, forge.unsigned(), wider, forge.token({ key: Forge.strangersKey() }), forge.confused(), `${token}x`, expired, gone]) {
     const reply = await server.get('/v1/datasets', bad);
@@ -68,7 +68,7 @@ test('API3 property level authorization: nobody reads or writes a property that 
   const found = await lookup(ADA);
   assert.deepEqual(Object.keys(found.json.record), ['eligible']);
   const text = (await server.get('/v1/datasets/people/versions/1', token)).text + (await server.get('/v1/datasets/people/events', token)).text;
-  assert.ok(!text.includes('Ada') && !text.includes('0042'));
+  assert.doesNotMatch(text, /Ada|(?<![0-9a-f])0042(?![0-9a-f])/); // within times and hashes it may stand by chance
   const put = await server.request('PUT', '/v1/tenants/dev', { token, body: { hmac_key_id: 'mine' } });
   assertProblem(put, 400, 'UNKNOWN_FIELD');
   assert.equal((await server.get('/v1/tenants/dev', token)).json.hmac_key_check, undefined);
@@ -81,7 +81,7 @@ test('API4 resource consumption: bodies, batches, pages, requests and depth have
   assertProblem(await server.get('/v1/datasets?limit=1001', token), 400);
   assertProblem(await server.request('POST', '/v1/datasets/people/lookup', { token, body: `{"key":${'['.repeat(5_000)}${']'.repeat(5_000)}}` }), 400, 'INVALID_JSON');
   await data.ok(['tenant', 'put', 'other', '--requests-per-day', '2']);
-  const over = await until('the limit holds', async () => { const reply = await server.get('/v1/datasets', stranger); return reply.status === 429 && reply; }, 10_000);
+  const over = await until('the limit holds', async () => { const reply = await server.get('/v1/datasets', stranger); return reply.status === 429 && reply; });
   assert.ok(Number(over.headers['retry-after']) > 0);
   await data.ok(['tenant', 'put', 'other', '--requests-per-day', '0']);
   await until('it is lifted', async () => (await server.get('/v1/datasets', stranger)).status !== 429);
@@ -101,7 +101,7 @@ test('API5 function level authorization: an operation takes its own scope and no
 test('API6 sensitive business flows: who tries the values of a key is stopped, and noted', async () => {
   for (let n = 0; n < 5; n++) assert.equal((await lookup({ name: 'Victim', ssn: String(n) })).status, 200);
   assertProblem(await lookup({ name: 'Victim', ssn: '5' }), 429, 'GUESS_LIMIT');
-  await until('it is noted', async () => (await server.get('/v1/audit?event=keyGuessed', token)).json.items.length > 0, 10_000);
+  await until('it is noted', async () => (await server.get('/v1/audit?event=keyGuessed', token)).json.items.length > 0);
 });
 
 test('API7 server side request forgery: no caller makes the server fetch a place of his choice', async () => {
@@ -127,7 +127,7 @@ test('API8 misconfiguration: answers are not kept or sniffed, errors tell nothin
   }
   assert.equal((await server.request('GET', '/v1/datasets', { token, headers: { origin: 'https://evil.example' } })).headers['access-control-allow-origin'], undefined);
   const production = (listen) => everline(['serve', '--data', data.directory, '--listen', listen, '--production', '--port-file', data.file('port', '')],
-                                          { deadlineMs: 10_000 });
+                                          { deadlineMs: 60_000 });
   assert.match((await production('0.0.0.0:0')).stderr, /plain HTTP on/);
   assert.match((await production('127.0.0.1:0')).stderr, /the keys are inside the data directory/);
 });
@@ -155,6 +155,6 @@ test('API10 consumption of other APIs: an issuer or a webhook is taken over http
   const file = data.file('jwks.json', JSON.stringify({ keys: [jwk(publicKey, 'weak'), jwk(good.publicKey, 'good'),
     { kty: 'oct', kid: 'secret', alg: 'HS256', k: 'c2hvcnQ' }] }));
   await data.ok(['tenant', 'put', 'other', '--jwks', file]);
-  await until('the set is read', async () => (await server.get('/v1/datasets', signed('good', good.privateKey))).status === 200, 10_000);
+  await until('the set is read', async () => (await server.get('/v1/datasets', signed('good', good.privateKey))).status === 200);
   assertProblem(await server.get('/v1/datasets', signed('weak', privateKey)), 401, 'UNAUTHORIZED');
 });
