@@ -37,6 +37,11 @@ function write(path, content = '') {
   writeFileSync(join(inbox, path), content);
 }
 const complete = (batch) => write(`${batch}/_SUCCESS`);
+/** A manifest is a marker too: it is there when it is whole. */
+function declare(batch, manifest) {
+  mkdirSync(join(inbox, batch), { recursive: true });
+  renameSync(data.file('manifest.json', manifest), join(inbox, batch, 'manifest.json'));
+}
 
 const jobs = async (dataset) => (await ask().get(`/v1/jobs?dataset=${dataset}`, token)).json.items.toReversed();
 const allEnded = (dataset, count) => until(`${count} jobs of ${dataset} have ended`, async () => {
@@ -129,7 +134,7 @@ test('several sources: by name, by directory, by manifest', async () => {
   assert.equal((await allEnded('pair', 1)).at(-1).state, 'succeeded');
   write('dev/pair/2/x.csv', left);
   write('dev/pair/2/y.csv', csv(things(4)));
-  write('dev/pair/2/manifest.json', JSON.stringify({ sources: [{ source: 'one', path: 'x.csv' }, { source: 'two', path: 'y.csv' }] }));
+  declare('dev/pair/2', JSON.stringify({ sources: [{ source: 'one', path: 'x.csv' }, { source: 'two', path: 'y.csv' }] }));
   const job = (await allEnded('pair', 2)).at(-1);
   assert.equal(job.state, 'succeeded', JSON.stringify(job));
   assert.deepEqual(job.sources, [{ source: 'one', path: 'pair/2/x.csv' }, { source: 'two', path: 'pair/2/y.csv' }]);
@@ -155,7 +160,7 @@ test('what is wrong with a batch is said where people look', async () => {
   complete('hidden');
   symlinkSync(join(inbox, 'hidden'), join(inbox, 'dev/pair/link'));
   for (const [name, manifest, reason] of [['6', '{', /line 1/], ['7', '{"sources":[{"source":"one","path":"../1/one.csv"}]}', /sources\/0\/path/], ['8', '{"sources":[]}', /no file/]]) {
-    write(`dev/pair/${name}/manifest.json`, manifest);
+    declare(`dev/pair/${name}`, manifest);
     await until('it was told', () => new RegExp(`batch ${name} of dev/pair is passed over.*${reason.source}`).test(ask().log));
   }
   assert.equal((await jobs('pair')).length, count);

@@ -146,7 +146,7 @@ test('a link that leads out of the inbox is not followed', async () => {
     assert.match(error.hint, /symbolic links/);
     assert.ok(!JSON.stringify(error).includes(data.files), JSON.stringify(error));
   }
-  assert.deepEqual(leftovers(data), before);
+  await until('nothing is left', () => JSON.stringify(leftovers(data)) === JSON.stringify(before));
 });
 
 test('a byte order mark is no part of the first name, nor of the first member', async () => {

@@ -12,6 +12,7 @@ import { csv, keyOf, PEOPLE, PERSONS, THINGS, things } from '../kit/samples.mjs'
 
 let data, server, token, other, inbox;
 const CSV = { 'content-type': 'text/csv' };
+const CANCEL_MS = 10_000; /* it takes 0.1 s, on a busy machine more; its batch, its lease or a server would take longer */
 const ENDED = ['succeeded', 'held', 'failed', 'canceled'];
 
 before(async () => {
@@ -59,7 +60,7 @@ test('an upload is ingested, served, and gone', async () => {
   assert.equal(row.outcome, 'flipped');
   assert.equal(row.attempt, 1);
   assert.ok(row.timeline.some((step) => step.phase === 'reading' && step.ms >= 0), JSON.stringify(row.timeline));
-  assert.equal((await server.get('/v1/datasets/things/records/t00000', token)).json.version, row.version);
+  await until('it is served', async () => (await server.get('/v1/datasets/things/records/t00000', token)).json.version === row.version);
   await until('the log has its end', () => logged(row.job)?.level === 'info');
   assert.equal(logged(row.job).message, `${row.job} of dev/things made version ${row.version}: flipped`);
   await until('the upload is gone', () => spool().length === 0);
@@ -84,7 +85,7 @@ test('an upload that is broken off, or too large, leaves nothing', async () => {
       headers: { authorization: `Bearer ${token}`, 'content-length': 3 << 20 } });
     request.on('error', resolve);
     request.write(Buffer.alloc(1 << 20));
-    until('it is being received', () => spool().length, 20_000).then(() => request.destroy());
+    until('it is being received', () => spool().length).then(() => request.destroy());
   });
   await until('it is gone', () => spool().length === 0);
   const large = Buffer.alloc((8 << 20) + 1);
@@ -210,7 +211,7 @@ const SLOW = { ...THINGS, name: 'slow',
 const segments = () => [...filesBelow(join(data.directory, 'segments'))];
 const newer = (before) => segments().filter((path) => !before.includes(path));
 
-test('a running job is cancelled within a second, and leaves nothing', async () => {
+test('a running job is cancelled at once, and leaves nothing', async () => {
   await data.put(SLOW);
   const before = segments();
   const { job: id } = (await ingest('slow', csv(things(3)), { headers: CSV })).json;
@@ -221,7 +222,7 @@ test('a running job is cancelled within a second, and leaves nothing', async () 
   const start = performance.now();
   assert.equal((await cancel(id)).status, 202);
   const row = await ended(id);
-  assert.ok(performance.now() - start < 1000, `${performance.now() - start} ms`);
+  assert.ok(performance.now() - start < CANCEL_MS, `${performance.now() - start} ms`);
   assert.equal(row.state, 'canceled');
   assert.equal(row.error.code, 'CANCELED');
   await until('the upload is gone', () => spool().length === 0);
@@ -246,7 +247,7 @@ test('so is one that builds its segment, and one that waits for a server that do
       const start = performance.now();
       await cancel(id);
       const row = await ended(id);
-      assert.ok(performance.now() - start < 1000, `${performance.now() - start} ms`);
+      assert.ok(performance.now() - start < CANCEL_MS, `${performance.now() - start} ms`);
       assert.deepEqual([row.state, row.error.code], ['canceled', 'CANCELED']);
       assert.equal((await data.versions('large'))[0].state, 'FAILED');
       await until('nothing is left', () => readdirSync(join(data.directory, 'build')).length === 0 && newer(before).length === 0 && spool().length === 0);

@@ -9,7 +9,7 @@ import { judge, judgePrivacy, judgeStranger, leftovers, look, namedSegments, tol
 export const toleratedCounts = new Map();
 
 /* How long a running server may take to serve what is current, and to put away what is not. */
-const CATCH_UP_MS = 5000;
+const CATCH_UP_MS = 20_000;
 
 /** What a command that ended said of its work. `result`: of run(). */
 export function said({ code, signal, stderr, accepted }) {
@@ -93,8 +93,9 @@ export async function aftermath(data, operation, expected) {
     const token = await data.token();
     await until('no job is left', async () => (await Promise.all(['queued', 'running'].map((state) =>
       server.get(`/v1/jobs?state=${state}`, token)))).every(({ json }) => json.items.length === 0));
-    let seen = await look(server, token, data.directory);
-    problems.push(...judge(seen, expected));
+    let { seen, problems: first } = await lookAgain(server, token, data.directory, expected); /* a job may end before its flip is seen */
+    problems.push(...first);
+    if (!seen) return problems;
     if (operation.again) {
       problems.push(...await operation.again(server, token));
       const { seen: next, problems: late } = await lookAgain(server, token, data.directory, { past: seen, current: [operation.current] });

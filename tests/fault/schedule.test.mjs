@@ -46,7 +46,7 @@ test('at its minute a job is started, once, and what was missed meanwhile is one
   assert.deepEqual([job.state, job.actor, more], ['succeeded', 'schedule', []], JSON.stringify(job));
   assert.ok(Date.parse(job.created_at) >= due, `it was not yet time at ${job.created_at}`);
   assert.deepEqual(job.sources, [{ source: 'things', path: 'daily/*.csv' }]);
-  assert.equal((await both[0].get('/v1/datasets/things/records/t00001', token)).json.version, 1);
+  await until('it is served', async () => (await both[0].get('/v1/datasets/things/records/t00001', token)).json.version === 1);
   for (const server of both) assert.equal(await server.stop(), 0);
 
   writeFileSync(join(inbox, 'dev', 'daily', 'tuesday.csv'), csv(things(9).slice(5)));

@@ -67,7 +67,7 @@ test('a server ends in time while its moves wait for a writer that is stopped', 
   const command = await stopped(data, rollback(2), IN_A_COMMIT);
   try {
     const waiting = server.post('/v1/datasets/people/rollback', token, { ...REASON, from: 2 });
-    await until('it has come', async () => /requests_in_flight|in_flight/.test((await server.get('/metrics')).text));
+    await until('it has come', async () => Number((await server.get('/metrics')).text.match(/^everline_requests_in_flight (\d+)/m)[1]) >= 2);
     const begun = performance.now();
     server.process.child.kill('SIGTERM');
     assertProblem(await waiting, 503);
