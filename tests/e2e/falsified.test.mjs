@@ -27,7 +27,7 @@ const right = (version, entry) => {
   if (entry.what === 'diff') return { changed: entry.to - entry.from };
   return entry.ids.includes(99) ? undefined : entry.ids.map((id) => ({ id, of: version }));
 };
-const worldOf = (changes = {}) => ({ logs: { d: logOf() }, servers: {}, acks: [], expected: (dataset, version, entry) => right(version, entry), ...changes });
+const worldOf = (changes = {}) => ({ logs: { d: logOf() }, graceMs: 2000, servers: {}, acks: [], expected: (dataset, version, entry) => right(version, entry), ...changes });
 
 /** A read that is right: `ms` since the start, answered within 5 ms. */
 function read(ms, version, changes = {}) {

@@ -11,7 +11,8 @@ import { csv, THINGS, things } from '../kit/samples.mjs';
 const JOBS = 1000, DATASETS = 3;
 const ENDED = 12; /* of them: the first, whose end is waited for */
 /* A 202 is to take less than 10 ms at the median, and takes 1; with fifteen processes at work on two cores it took 9. What
-   is looked for here is one that waits: for a batch that is built, or for the rest of the queue. */
+   is looked for here is one that waits: for a batch that is built, or for the rest of the queue. Where the disk is slow,
+   batches are too, and half of one is the measure. */
 const MEDIAN_MS = 50;
 const DEADLINE_MS = 240_000;
 
@@ -61,8 +62,6 @@ test('a flood is taken, a second tenant gets its turn, and nothing is lost when 
   const jobs = [], took = [];
   for (let i = 0; i < JOBS; i++) jobs.push(await timed(took, () => submit(`d${i % DATASETS}`, i, token)));
   const medians = { accepted: median(took), lookup: median(asked.slice()) };
-  t.diagnostic(`medians in ms: ${JSON.stringify(medians)}`);
-  for (const [what, ms] of Object.entries(medians)) assert.ok(ms < MEDIAN_MS, `${what}: ${ms} ms`);
   const gauge = async (name) => Number((await server.get('/metrics')).text.match(new RegExp(`^${name} (\\d+)`, 'm'))[1]);
   await until('the metrics tell of the flood', async () => await gauge('everline_jobs_queued') > 1 && await gauge('everline_jobs_running') === 1);
 
@@ -78,6 +77,9 @@ test('a flood is taken, a second tenant gets its turn, and nothing is lost when 
     return rows;
   };
   const rows = await all();
+  const built = median(rows.filter((row) => row.ended_at).map((row) => Date.parse(row.ended_at) - Date.parse(row.started_at)));
+  t.diagnostic(`medians in ms: ${JSON.stringify({ ...medians, built })}`);
+  for (const [what, ms] of Object.entries(medians)) assert.ok(ms < Math.max(MEDIAN_MS, built / 2), `${what}: ${ms} ms, a batch ${built}`);
   const between = rows.filter((row) => row.started_at > mine.created_at && row.started_at < mine.started_at);
   assert.ok(between.length <= 1, `${between.length} of the flood were begun while it waited`); /* one may be begun as it comes */
   assert.ok(rows.some((row) => row.state === 'queued'));
