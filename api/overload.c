@@ -29,20 +29,35 @@ static int64_t waited_ms(int socket)
     return info.tcpi_last_data_recv;
 }
 
+static void set(struct api_overload *o, bool is_overloaded)
+{
+    if (o->is_overloaded == is_overloaded)
+        return;
+    o->is_overloaded = is_overloaded;
+    log_event(LOG_LEVEL_WARN, "overload", "%s",
+              is_overloaded ? "requests wait too long: those that did are refused"
+                            : "requests are answered in time again");
+}
+
+/* What was seen before a second in which nobody asked says nothing of now. */
+static void forget_old(struct api_overload *o, uint64_t now_ns)
+{
+    if (now_ns >= o->busy_ns + INTERVAL_NS) {
+        o->above_ns = o->below_ns = 0;
+        set(o, false);
+    }
+    o->busy_ns = now_ns;
+}
+
 static void note(struct api_overload *o, bool waited_too_long, uint64_t now_ns)
 {
-    bool was = o->is_overloaded;
     uint64_t *since = waited_too_long ? &o->above_ns : &o->below_ns;
 
     *(waited_too_long ? &o->below_ns : &o->above_ns) = 0;
     if (!*since)
         *since = now_ns;
     if (now_ns - *since >= INTERVAL_NS)
-        o->is_overloaded = waited_too_long;
-    if (o->is_overloaded != was)
-        log_event(LOG_LEVEL_WARN, "overload", "%s",
-                  was ? "requests are answered in time again"
-                      : "requests wait too long: those that did are refused");
+        set(o, waited_too_long);
 }
 
 static void halve(struct api_overload *o, uint64_t now_ns)
@@ -103,11 +118,11 @@ static uint64_t limit_ms(const struct api_overload *o, uint64_t max_wait_ms)
 enum st api_overload_judge(struct api_overload *o, int64_t waited, const char *tenant,
                            uint64_t now_ns, uint64_t max_wait_ms)
 {
-    bool too_long = waited > (int64_t)limit_ms(o, max_wait_ms);
-
     o->running = NULL;
     if (waited < 0)
         return ST_OK;
+    forget_old(o, now_ns);
+    bool too_long = waited > (int64_t)limit_ms(o, max_wait_ms);
     note(o, too_long, now_ns);
     bool bears = bears_it(o, tenant, now_ns);
     if (!o->is_overloaded || !bears || !too_long || o->earned_ns < REQUEST_NS)
@@ -123,6 +138,7 @@ void api_overload_ran(struct api_overload *o, uint64_t now_ns)
 {
     uint64_t took_ns = now_ns - o->began_ns;
 
+    o->busy_ns = now_ns;
     o->running->took_ns += took_ns;
     o->usual_ns = o->usual_ns - o->usual_ns / 8 + took_ns / 8;
     o->earned_ns += took_ns + REQUEST_NS;

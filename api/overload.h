@@ -5,7 +5,8 @@
  * the others are answered about as soon as if there were no more than them. (Were the longest wait
  * itself the limit, all that is answered would have waited that long.) Where requests take long,
  * few of them wait for one another without any overload: it is three times what one usually takes,
- * then. A stall of the machine is no overload: what it held up is answered. And refusing takes no
+ * then. A stall of the machine is no overload: what it held up is answered. Nor is there one where
+ * nobody has asked for a second. And refusing takes no
  * more time than answering does: were clients that ask again at once refused all day, nobody would
  * be answered.
  *
@@ -33,6 +34,7 @@ struct api_overload {
     bool is_overloaded;
     unsigned unseen;             /* requests since the last whose wait was looked at */
     uint64_t above_ns, below_ns; /* since when all have waited too long, or none; 0: not so */
+    uint64_t busy_ns;            /* when a request was looked at last, or had been run */
     uint64_t earned_ns;          /* by answering: how long it may refuse */
     uint64_t usual_ns;           /* that a request takes: the mean of the last ones */
     struct api_overload_tenant *running; /* whose request was judged, and is run; or NULL */

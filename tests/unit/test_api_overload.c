@@ -73,7 +73,7 @@ static void refusing_takes_no_more_time_than_answering(void **state)
 
     (void)state;
     ask(S, 3 * S, MAX_MS + 1);
-    refused = ask(10 * S, 20 * S, MAX_MS + 1);
+    refused = ask(3 * S, 13 * S, MAX_MS + 1);
     assert_in_range(refused, 9000, 9800); /* 0.05 ms each; the others take 1 ms */
     assert_true(o.is_overloaded);
 }
@@ -88,6 +88,31 @@ static void it_ends_when_none_has_waited_for_a_second(void **state)
     ask(5 * S, 6 * S + MS, MAX_MS / 10);
     assert_false(o.is_overloaded);
     assert_int_equal(ask(7 * S, 7 * S + 900 * MS, MAX_MS + 1), 0);
+}
+
+static void it_ends_when_nobody_asks_for_a_second(void **state)
+{
+    (void)state;
+    ask(S, 3 * S, MAX_MS + 1);
+    assert_true(o.is_overloaded);
+    assert_int_equal(ask(60 * S, 60 * S + 900 * MS, MAX_MS + 1), 0); /* a stall, a minute later */
+}
+
+/* Two stalls, with nobody who asks between them. */
+static void stalls_do_not_add_up(void **state)
+{
+    (void)state;
+    assert_int_equal(ask(S, S + 900 * MS, MAX_MS + 1), 0);
+    assert_int_equal(ask(60 * S, 60 * S + 900 * MS, MAX_MS + 1), 0);
+}
+
+/* Each takes more than a second, and the next one has waited for it. */
+static void overload_is_seen_where_requests_take_seconds(void **state)
+{
+    (void)state;
+    assert_int_equal(api_overload_judge(&o, 5000, "a", S, MAX_MS), ST_OK);
+    api_overload_ran(&o, 4 * S);
+    assert_int_equal(api_overload_judge(&o, 5000, "a", 4 * S + MS, MAX_MS), ST_UNAVAILABLE);
 }
 
 /* Eight in a second, of which each other one waits for the one before it: half of what there is. */
@@ -167,7 +192,7 @@ static void any_number_of_tenants_is_known_in_what_there_is(void **state)
         assert_int_equal(api_overload_judge(&o, MAX_MS + 1, "a", 3 * S, MAX_MS), ST_UNAVAILABLE);
     }
     assert_int_equal(o.tenant_count, API_OVERLOAD_TENANTS);
-    for (uint64_t now = 60 * S; now < 64 * S; now += MS) { /* all of them flood together */
+    for (uint64_t now = 60 * S; now < 65 * S; now += MS) { /* all of them flood together */
         snprintf(name, sizeof name, "tenant-%u", (unsigned)(now / MS) % (4 * API_OVERLOAD_TENANTS));
         refused += ask_once(MAX_MS + 1, name, now) != ST_OK;
     }
@@ -181,6 +206,9 @@ int main(void)
         cmocka_unit_test_setup(what_has_waited_too_long_is_refused_under_overload, set_up),
         cmocka_unit_test_setup(refusing_takes_no_more_time_than_answering, set_up),
         cmocka_unit_test_setup(it_ends_when_none_has_waited_for_a_second, set_up),
+        cmocka_unit_test_setup(it_ends_when_nobody_asks_for_a_second, set_up),
+        cmocka_unit_test_setup(stalls_do_not_add_up, set_up),
+        cmocka_unit_test_setup(overload_is_seen_where_requests_take_seconds, set_up),
         cmocka_unit_test_setup(it_ends_where_requests_take_long_too, set_up),
         cmocka_unit_test_setup(who_asks_little_is_answered, set_up),
         cmocka_unit_test_setup(the_first_request_of_who_asks_little_is_answered, set_up),
