@@ -25,9 +25,9 @@ struct follower {
     struct api_followers *all;
     struct MHD_Connection *connection;
     char tenant[STORE_NAME_SIZE], job[STORE_JOB_ID_SIZE];
-    struct buf pending; /* not sent yet */
-    char *last;         /* the event that was sent last */
-    uint64_t said_ms;
+    struct buf pending;        /* not sent yet */
+    char *last;                /* the event that was sent last */
+    uint64_t said_ms, late_ms; /* late: since when the version is not served here; or 0 */
     bool suspended, ended;
     struct follower *next;
 };
@@ -45,6 +45,21 @@ struct api_followers {
 static uint64_t now_ms(void)
 {
     return clock_steady_ns() / 1000000u;
+}
+
+void api_job_await(struct store_wait *wait, struct store *s, const char *tenant, const json_t *job)
+{
+    const char *state = json_string_value(json_object_get(job, "state"));
+    const char *dataset = json_string_value(json_object_get(job, "dataset"));
+    bool made = state && (strcmp(state, "succeeded") == 0 || strcmp(state, "held") == 0) &&
+                json_is_integer(json_object_get(job, "version"));
+    uint64_t sequence;
+
+    if (!made || store_dataset_sequence(&sequence, s, tenant, dataset))
+        return;
+    snprintf(wait->tenant, sizeof wait->tenant, "%s", tenant);
+    snprintf(wait->dataset, sizeof wait->dataset, "%s", dataset);
+    wait->sequence = sequence;
 }
 
 void api_follower_event(struct buf *out, json_t *job)
@@ -153,6 +168,18 @@ static void wake(struct follower *f)
     }
 }
 
+static bool can_be_told(struct follower *f, struct store *s, const json_t *job)
+{
+    struct store_wait wait = {.sequence = 0};
+
+    api_job_await(&wait, s, f->tenant, job);
+    if (!wait.sequence || store_keeper_serves(f->all->keeper, &wait))
+        return true;
+    if (!f->late_ms)
+        f->late_ms = now_ms();
+    return now_ms() - f->late_ms >= STORE_SERVE_WAIT_MS;
+}
+
 static void look_at(struct follower *f, struct store *s)
 {
     struct buf event;
@@ -161,7 +188,7 @@ static void look_at(struct follower *f, struct store *s)
     if (f->ended || f->pending.len)
         return;
     buf_init(&event, EVENT_MAX);
-    if (store_job_get(&job, s, f->tenant, f->job) == ST_OK)
+    if (store_job_get(&job, s, f->tenant, f->job) == ST_OK && can_be_told(f, s, job))
         api_follower_event(&event, job);
     if (!event.status && event.len && (!f->last || strcmp(f->last, event.data) != 0)) {
         buf_add(&f->pending, event.data, event.len);

@@ -215,7 +215,7 @@ enum st api_op_get_job(struct api_reply *reply, struct api_request *request, str
     enum st st = find_job(&row, request, s);
     json_t *report = json_object_get(row, "report");
 
-    (void)wait;
+    api_job_await(wait, s, request->identity->tenant, row);
     if (json_is_object(report) && !auth_identity_has_scope(request->identity, AUTH_VERSIONS_WRITE))
         hide_served(report);
     return st ? st : api_reply_json(reply, 200, row);
@@ -228,7 +228,7 @@ enum st api_op_watch_job(struct api_reply *reply, struct api_request *request, s
     json_t *job = NULL;
     enum st st = find_job(&job, request, s);
 
-    (void)wait;
+    api_job_await(wait, s, tenant, job);
     if (!st && request->server->followers)
         st = api_followers_check(request->server->followers, tenant);
     if (!st)

@@ -263,6 +263,19 @@ enum st store_dataset_get(json_t **out, struct store *s, const char *tenant, con
     return st;
 }
 
+enum st store_dataset_sequence(uint64_t *out, struct store *s, const char *tenant,
+                               const char *dataset)
+{
+    struct catalog_txn t;
+    struct head h;
+
+    catalog_begin_read(&t, &s->catalog);
+    store_head_load(&h, &t, tenant, dataset);
+    *out = h.sequence;
+    head_release(&h);
+    return catalog_end(&t);
+}
+
 /* What can be told when an entry of the dataset is damaged, as the thread's report says. */
 static json_t *damaged_json(const char *dataset)
 {

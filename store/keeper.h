@@ -87,6 +87,9 @@ enum st store_keeper_call(struct store_keeper *k,
                           void (*run_fn)(struct store *s, struct store_wait *wait, void *ctx),
                           void *ctx) ST_MUST_USE;
 
+/* Does this process serve what `wait` says was moved? On the catalog thread. */
+bool store_keeper_serves(struct store_keeper *k, const struct store_wait *wait);
+
 /* Makes a new view soon even if nothing moved, so that extend_fn runs again (keys were reloaded).
  * Any thread; returns at once. */
 void store_keeper_reload(struct store_keeper *k);

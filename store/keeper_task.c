@@ -4,20 +4,25 @@
 #include "base/log.h"
 #include "store/upload.h"
 
-/* Is there nothing left to wait for? A dataset that is not in a view of all that was committed is
- * deleted, by the task or by somebody else after it. */
+/* A dataset that is not in a view of all that was committed is deleted, by who waits or by somebody
+ * else after that. */
+bool store_keeper_serves(struct store_keeper *k, const struct store_wait *wait)
+{
+    const struct serving *s = view_find(atomic_load(&k->current), wait->tenant, wait->dataset);
+
+    return s ? s->served.sequence >= wait->sequence : !store_changed(k->store);
+}
+
+/* Is there nothing left to wait for? */
 static bool is_served(struct store_keeper *k, const struct store_task *task)
 {
-    const struct store_view *v = atomic_load(&k->current);
     const struct store_wait *wait = &task->wait;
 
-    if (wait->version && !keeper_version_settled(k, v, wait))
+    if (wait->version && !keeper_version_settled(k, atomic_load(&k->current), wait))
         return false;
-    if (wait->sequence == 0 ||
-        clock_steady_ns() / 1000000u - task->accepted_ms >= STORE_SERVE_WAIT_MS)
-        return true;
-    const struct serving *s = view_find(v, wait->tenant, wait->dataset);
-    return s ? s->served.sequence >= wait->sequence : !store_changed(k->store);
+    return wait->sequence == 0 || atomic_load(&k->hurried) ||
+           clock_steady_ns() / 1000000u - task->accepted_ms >= STORE_SERVE_WAIT_MS ||
+           store_keeper_serves(k, wait);
 }
 
 void keeper_finish_waiting(struct store_keeper *k, bool all)

@@ -145,6 +145,9 @@ enum st store_dataset_put(json_t **dataset, bool *created, struct store *s, cons
                           const struct store_definition *definition,
                           const struct store_put *put) ST_MUST_USE;
 
+/* Of its head, which each move and each end of a build raises. ST_NOT_FOUND, UNKNOWN_DATASET. */
+enum st store_dataset_sequence(uint64_t *out, struct store *s, const char *tenant,
+                               const char *dataset) ST_MUST_USE;
 /* {"name","description","definition","current","current_since","sequence","created_at",
  *  "updated_at"}; `current` null before the first version. Unknown: ST_NOT_FOUND, UNKNOWN_DATASET.
  */

@@ -2,9 +2,10 @@
 // that live, and no longer than it was told to.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import net from 'node:net';
 import { test } from 'node:test';
 import { Data } from '../kit/everline.mjs';
-import { until } from '../kit/process.mjs';
+import { everlinePath, start, until } from '../kit/process.mjs';
 import { csv, THINGS } from '../kit/samples.mjs';
 
 const KEY = { id: 'one' };
@@ -90,4 +91,39 @@ test('a stopped server does not hold up the way back', async (t) => {
   assert.ok(performance.now() - start < 20_000, 'it waited as long as for a version that nobody has open');
   stopped.process.child.kill('SIGCONT');
   await until('the other one goes back too', async () => (await version(stopped)) === 1);
+});
+
+/** Requests that are sent at once, each of which is begun when the one before it is answered: their answers so far. */
+function ask(server, token, ...paths) {
+  const socket = net.connect(server.port, '127.0.0.1').setEncoding('utf8'), asked = { socket, text: '' };
+  socket.on('data', (text) => { asked.text += text; });
+  socket.write(paths.map((path) => `GET ${path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer ${token}\r\n\r\n`).join(''));
+  return asked;
+}
+
+test('whoever is told by a server that a job has succeeded gets there what it has made, also where that is opened late', async (t) => {
+  const data = await Data.make('dev'), server = await data.serve(), token = await data.token();
+  const file = data.file('one.csv', csv([{ id: 'one', colour: 'red', weight: 1, made: '2024-01-01' }]));
+  t.after(async () => {
+    server.process.child.kill('SIGCONT');
+    await server.stop();
+  });
+  for (const version of [1, 2]) {
+    await data.put({ ...THINGS, prepare: `SELECT id || n AS id, colour, weight, made FROM things, range(${30000 + version}) t(n)` });
+    const command = start(everlinePath, ['ingest', 'things', '--data', data.directory, '--tenant', 'dev', '--adopt-timeout', '0s', '--source', file]);
+    const { job } = await until('it is running', async () => (await server.get('/v1/jobs?state=running', token)).json.items[0]);
+    const follower = ask(server, token, `/v1/jobs/${job}/events`, '/v1/datasets/things/records/one0');
+    await until('it is followed', () => follower.text.includes('event: '));
+    await suspend(server);
+    const asker = ask(server, token, `/v1/jobs/${job}`, '/v1/datasets/things/records/one0');
+    const { code } = await command.ended;
+    assert.equal(code, 0, command.stderr);
+    server.process.child.kill('SIGCONT');
+    for (const { socket, text } of await until('both have both answers',
+      () => [follower, asker].every((one) => one.text.split('HTTP/1.1 ').length === 3) && [follower, asker])) {
+      socket.destroy();
+      assert.match(text, /"state":"succeeded"[^]*HTTP\/1.1 /);
+      assert.equal(/everline-version: (\d+)/i.exec(text)?.[1], String(version), text);
+    }
+  }
 });
