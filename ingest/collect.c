@@ -209,8 +209,8 @@ enum st collect_check(const struct collect_ledger *ledger,
                 buf_status(&text) ? "by several rules" : text.data);
     bool placed = places.len && !places.status;
     st = st_hint(st,
-                 "key_FIELD: null or not what its normaliser takes; cast_FIELD: not of its "
-                 "declared type%s; \"max_reject_ratio\" says how many may be%s%s",
+                 "key_FIELD: null or refused by its normaliser; cast_FIELD: not of its type, or "
+                 "rounded%s; \"max_reject_ratio\" says how many may be%s%s",
                  placed ? "" : " (in the source's \"columns\", file and line are told)",
                  placed ? "; the first rejected rows: " : "", placed ? places.data : "");
     buf_release(&text);

@@ -72,13 +72,14 @@ enum duck_kind {
 size_t duck_statement_columns(const struct duck_statement *s);
 const char *duck_statement_name(struct duck_statement *s, size_t i); /* borrowed until _free */
 enum duck_kind duck_statement_kind(struct duck_statement *s, size_t i);
+bool duck_statement_is_flat(struct duck_statement *s, size_t i); /* a scalar, or a list of them */
 const char *duck_statement_type(struct duck_statement *s, size_t i);    /* "DECIMAL"; static */
-const char *duck_statement_element(struct duck_statement *s, size_t i); /* of a list; "": none */
+const char *duck_statement_element(struct duck_statement *s, size_t i); /* "": it is no list */
 /* Has every value of the one column the other's type, as it is? Integers do whatever their size, or
  * reading them fails. */
 bool duck_statement_same_type(const struct duck_statement *a, size_t i,
                               const struct duck_statement *b, size_t j);
-/* Of a DECIMAL: digits in all, and behind the point. */
+/* Of a DECIMAL, or a list of them: digits in all, and behind the point. */
 void duck_statement_decimal(unsigned *width, unsigned *scale, struct duck_statement *s, size_t i);
 
 struct duck_column {

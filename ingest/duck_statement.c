@@ -147,6 +147,7 @@ static const struct {
     {DUCKDB_TYPE_UBIGINT, DUCK_OTHER, "UBIGINT"},
     {DUCKDB_TYPE_HUGEINT, DUCK_OTHER, "HUGEINT"},
     {DUCKDB_TYPE_UHUGEINT, DUCK_OTHER, "UHUGEINT"},
+    {DUCKDB_TYPE_BIGNUM, DUCK_OTHER, "BIGNUM"},
     {DUCKDB_TYPE_FLOAT, DUCK_OTHER, "FLOAT"},
     {DUCKDB_TYPE_DOUBLE, DUCK_OTHER, "DOUBLE"},
     {DUCKDB_TYPE_DECIMAL, DUCK_OTHER, "DECIMAL"},
@@ -156,6 +157,7 @@ static const struct {
     {DUCKDB_TYPE_TIMESTAMP, DUCK_OTHER, "TIMESTAMP"},
     {DUCKDB_TYPE_TIMESTAMP_S, DUCK_OTHER, "TIMESTAMP_S"},
     {DUCKDB_TYPE_TIMESTAMP_MS, DUCK_OTHER, "TIMESTAMP_MS"},
+    {DUCKDB_TYPE_TIMESTAMP_NS, DUCK_OTHER, "TIMESTAMP_NS"},
     {DUCKDB_TYPE_TIMESTAMP_TZ, DUCK_OTHER, "TIMESTAMP WITH TIME ZONE"},
     {DUCKDB_TYPE_INTERVAL, DUCK_OTHER, "INTERVAL"},
     {DUCKDB_TYPE_STRUCT, DUCK_NESTED, "STRUCT"},
@@ -177,6 +179,17 @@ static const char *name_of(duckdb_type type)
 {
     size_t k = kind_of(type);
     return k < sizeof kinds / sizeof *kinds ? kinds[k].name : "another type";
+}
+
+bool duck_statement_is_flat(struct duck_statement *s, size_t i)
+{
+    duckdb_logical_type type = duckdb_prepared_statement_column_logical_type(s->prepared, i);
+    duckdb_logical_type element =
+        duckdb_get_type_id(type) == DUCKDB_TYPE_LIST ? duckdb_list_type_child_type(type) : NULL;
+    size_t k = kind_of(duckdb_get_type_id(element ? element : type));
+    duckdb_destroy_logical_type(&element);
+    duckdb_destroy_logical_type(&type);
+    return k == sizeof kinds / sizeof *kinds || kinds[k].kind != DUCK_NESTED;
 }
 
 enum duck_kind duck_statement_kind(struct duck_statement *s, size_t i)
@@ -254,11 +267,23 @@ bool duck_statement_same_type(const struct duck_statement *a, size_t i,
                       duckdb_prepared_statement_column_logical_type(b->prepared, j));
 }
 
+/* NULL: it has none. */
+static duckdb_logical_type element_of(duckdb_logical_type type)
+{
+    switch (duckdb_get_type_id(type)) {
+    case DUCKDB_TYPE_LIST:
+        return duckdb_list_type_child_type(type);
+    case DUCKDB_TYPE_ARRAY:
+        return duckdb_array_type_child_type(type);
+    default:
+        return NULL;
+    }
+}
+
 const char *duck_statement_element(struct duck_statement *s, size_t i)
 {
     duckdb_logical_type type = duckdb_prepared_statement_column_logical_type(s->prepared, i);
-    duckdb_logical_type element =
-        duckdb_get_type_id(type) == DUCKDB_TYPE_LIST ? duckdb_list_type_child_type(type) : NULL;
+    duckdb_logical_type element = element_of(type);
     const char *name = element ? name_of(duckdb_get_type_id(element)) : "";
     duckdb_destroy_logical_type(&element);
     duckdb_destroy_logical_type(&type);
@@ -268,7 +293,9 @@ const char *duck_statement_element(struct duck_statement *s, size_t i)
 void duck_statement_decimal(unsigned *width, unsigned *scale, struct duck_statement *s, size_t i)
 {
     duckdb_logical_type type = duckdb_prepared_statement_column_logical_type(s->prepared, i);
-    *width = duckdb_decimal_width(type);
-    *scale = duckdb_decimal_scale(type);
+    duckdb_logical_type element = element_of(type);
+    *width = duckdb_decimal_width(element ? element : type);
+    *scale = duckdb_decimal_scale(element ? element : type);
+    duckdb_destroy_logical_type(&element);
     duckdb_destroy_logical_type(&type);
 }

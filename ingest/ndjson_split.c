@@ -226,6 +226,59 @@ static bool pass_value(struct record_reader *r, const char *end, unsigned depth)
     }
 }
 
+/* As a JSON string, what is written from `begin` on. */
+static void put_text(struct record_reader *r, const char *begin, size_t len)
+{
+    char *to = r->scratch + r->scratch_len;
+    *to++ = '"';
+    for (size_t i = 0; i < len; i++) {
+        if (begin[i] == '"' || begin[i] == '\\')
+            *to++ = '\\';
+        *to++ = begin[i];
+    }
+    *to++ = '"';
+    r->scratch_len = (size_t)(to - r->scratch);
+}
+
+static void put_raw(struct record_reader *r, const char *begin, size_t len)
+{
+    memcpy(r->scratch + r->scratch_len, begin, len);
+    r->scratch_len += len;
+}
+
+/* A list, with all elements but null as strings: who reads a number as such may take it for a
+ * DOUBLE, which 12345678901234567.89 is not. It is never longer than twice what is written: of
+ * `len` bytes and a comma an element becomes three more, or, with brackets, not all of which can be
+ * quotes, 2 * len + 1. */
+static bool take_list(struct store_text *out, struct record_reader *r, const char *end)
+{
+    const size_t from = r->scratch_len;
+    r->at++;
+    put_raw(r, "[", 1);
+    skip_space(r, end);
+    bool more = r->at == end || *r->at != ']';
+    while (more) {
+        skip_space(r, end);
+        const char *begin = r->at;
+        if (!pass_value(r, end, 1))
+            return false;
+        size_t len = (size_t)(r->at - begin);
+        if (*begin == '"' || *begin == 'n')
+            put_raw(r, begin, len);
+        else
+            put_text(r, begin, len);
+        skip_space(r, end);
+        more = r->at < end && *r->at == ',';
+        if (more)
+            put_raw(r, r->at++, 1);
+    }
+    if (!take(r, end, ']'))
+        return false;
+    put_raw(r, "]", 1);
+    *out = (struct store_text){r->scratch + from, r->scratch_len - from};
+    return true;
+}
+
 /* A value of a declared column: a string by what it says, others as they are written. */
 static bool take_value(struct store_text *out, struct record_reader *r, const char *end)
 {
@@ -273,10 +326,12 @@ static bool take_member(size_t *guess, struct record_reader *r, const char *end)
         return stop(r, RECORD_DUPLICATE, i + 1);
     r->seen[i] = true;
     *guess = i + 1;
-    if (!take_value(&r->fields[i], r, end))
+    skip_space(r, end);
+    struct store_text *f = &r->fields[i];
+    bool list = r->shapes[i] == RECORD_LIST, is_list = r->at < end && *r->at == '[';
+    if (!(list && is_list ? take_list(f, r, end) : take_value(f, r, end)))
         return false;
-    const struct store_text *f = &r->fields[i];
-    if (f->bytes && !record_has_shape(r->shapes[i], f->bytes, f->len))
+    if (f->bytes && (list ? !is_list : !record_has_shape(r->shapes[i], f->bytes, f->len)))
         return stop(r, RECORD_CAST, i + 1);
     return true;
 }

@@ -39,7 +39,7 @@ enum st plan_check(struct duck *d, const struct store_definition *definition)
 
 /* ---- binding ---- */
 
-static const struct store_field *record_field(const struct store_definition *def, const char *name)
+const struct store_field *plan_record_field(const struct store_definition *def, const char *name)
 {
     for (size_t i = 0; i < def->record_count; i++)
         if (!strcasecmp(def->record[i].name, name))
@@ -123,51 +123,6 @@ static enum st check_columns(struct binding *b)
     return st;
 }
 
-static enum st add_cast(struct plan *p, const char *field, enum store_type type)
-{
-    for (size_t i = 0; i < p->cast_count; i++)
-        if (!strcasecmp(p->casts[i].field, field) && p->casts[i].type == type)
-            return ST_OK;
-    struct plan_cast *casts = realloc(p->casts, (p->cast_count + 1) * sizeof *casts);
-    if (!casts)
-        return st_fail(ST_NOMEM, NULL, "out of memory");
-    p->casts = casts;
-    p->casts[p->cast_count].type = type;
-    snprintf(p->casts[p->cast_count++].field, STORE_NAME_SIZE, "%s", field);
-    return ST_OK;
-}
-
-static bool is_list(struct binding *b, size_t i)
-{
-    const char *type = duck_statement_type(b->prepared, i);
-    return !strcmp(type, "LIST") || !strcmp(type, "ARRAY");
-}
-
-/* The casts that can fail. DuckDB binds any of them; a nested value is refused here, because it
- * would only be a null in every row. */
-static enum st collect_casts(struct binding *b)
-{
-    const struct store_definition *def = b->definition;
-    enum st st = ST_OK;
-    for (size_t i = 0; !st && i < duck_statement_columns(b->prepared); i++) {
-        const struct store_field *field = record_field(def, duck_statement_name(b->prepared, i));
-        if (field && field->type != STORE_VARCHAR &&
-            duck_statement_kind(b->prepared, i) == DUCK_NESTED &&
-            !(STORE_TYPE_BASE(field->type) == STORE_LIST && is_list(b, i)))
-            st = st_place(st_fail(ST_INVALID, "INVALID_DEFINITION",
-                                  "prepare gives a %s for \"%s\", which cannot become %s",
-                                  duck_statement_type(b->prepared, i), field->name,
-                                  store_type_name(field->type)),
-                          "/record/%s", field->name);
-    }
-    for (size_t i = 0; !st && i < def->record_count; i++)
-        st = add_cast(b->plan, def->record[i].name, def->record[i].type);
-    for (size_t r = 0; !st && r < def->rollup_count; r++)
-        if (def->rollups[r].bucket != STORE_BUCKET_NONE)
-            st = add_cast(b->plan, def->rollups[r].time.name, def->rollups[r].time.type);
-    return st;
-}
-
 /* The prepared columns as they are cast; those of "#".checked and, without the key columns of a
  * protected dataset, those of "#".visible. */
 static void add_columns(struct binding *b, bool with_keys, bool casts)
@@ -176,7 +131,7 @@ static void add_columns(struct binding *b, bool with_keys, bool casts)
     buf_addstr(&b->sql, "NULL AS \"#none\"");
     for (size_t i = 0; i < duck_statement_columns(b->prepared); i++) {
         const char *name = duck_statement_name(b->prepared, i);
-        const struct store_field *field = record_field(def, name);
+        const struct store_field *field = plan_record_field(def, name);
         if (!with_keys && def->key.protect != STORE_PROTECT_NONE && is_key(def, name))
             continue;
         buf_addstr(&b->sql, field && casts ? ", TRY_CAST(" : ", ");
@@ -220,43 +175,6 @@ enum st plan_place(const struct binding *b, enum st st, const char *pointer, con
                         offset == DUCK_NO_OFFSET || offset < skip ? DUCK_NO_OFFSET : offset - skip);
 }
 
-static size_t prepared_column(struct binding *b, const char *name)
-{
-    size_t i = 0;
-    while (strcasecmp(duck_statement_name(b->prepared, i), name) != 0)
-        i++;
-    return i;
-}
-
-/* Text that is a time of another offset than zero, which the cast would leave away. */
-#define HAS_OFFSET ", ':.*[-+].*[1-9]')"
-
-/* A list's cast leaves null where an element's failed. */
-static void add_bad_elements(struct binding *b, const struct plan_cast *c, size_t i)
-{
-    const char *type = store_type_name(c->type);
-    if (is_list(b, i)) {
-        buf_addstr(&b->sql, " OR list_count(");
-        duck_add_name(&b->sql, c->field);
-        buf_addstr(&b->sql, ") <> list_count(TRY_CAST(");
-        duck_add_name(&b->sql, c->field);
-        buf_addf(&b->sql, " AS %s))", type);
-    }
-    enum store_type element = STORE_LIST_ELEMENT(c->type);
-    bool time = element == STORE_DATE || element == STORE_TIMESTAMP;
-    if (element == STORE_TIMESTAMP && !strcmp(duck_statement_element(b->prepared, i), "VARCHAR")) {
-        buf_addstr(&b->sql, " OR list_contains(list_transform(");
-        duck_add_name(&b->sql, c->field);
-        buf_addstr(&b->sql, ", lambda \"#x\": regexp_matches(\"#x\"" HAS_OFFSET "), true)");
-    }
-    if (time || element == STORE_DOUBLE) {
-        buf_addstr(&b->sql, " OR list_contains(list_transform(TRY_CAST(");
-        duck_add_name(&b->sql, c->field);
-        buf_addf(&b->sql, " AS %s), lambda \"#x\": isfinite(\"#x\")%s), false)", type,
-                 time ? " AND year(\"#x\") BETWEEN 1 AND 9999" : "");
-    }
-}
-
 /* A record's field as the collector takes it. */
 static void add_field(struct buf *sql, const struct store_field *field)
 {
@@ -276,37 +194,6 @@ static void add_field(struct buf *sql, const struct store_field *field)
                               "strftime(\"#x\", '%Y-%m-%dT%H:%M:%SZ') ELSE "
                               "strftime(\"#x\", '%Y-%m-%dT%H:%M:%S.%fZ') END)) AS VARCHAR)"
                             : ") AS VARCHAR)");
-}
-
-static void add_bad(struct binding *b)
-{
-    buf_addstr(&b->sql, "CASE");
-    for (size_t i = 0; i < b->plan->cast_count; i++) {
-        const struct plan_cast *c = &b->plan->casts[i];
-        const char *type = store_type_name(c->type);
-        buf_addstr(&b->sql, " WHEN ");
-        duck_add_name(&b->sql, c->field);
-        buf_addstr(&b->sql, " IS NOT NULL AND (TRY_CAST(");
-        duck_add_name(&b->sql, c->field);
-        buf_addf(&b->sql, " AS %s) IS NULL", type);
-        /* JSON has no word for NaN and infinity, nor has a calendar. */
-        if (c->type == STORE_DOUBLE || c->type == STORE_DATE || c->type == STORE_TIMESTAMP) {
-            buf_addstr(&b->sql, " OR NOT isfinite(TRY_CAST(");
-            duck_add_name(&b->sql, c->field);
-            buf_addf(&b->sql, " AS %s))", type);
-        }
-        size_t column = prepared_column(b, c->field);
-        if (c->type == STORE_TIMESTAMP &&
-            !strcmp(duck_statement_type(b->prepared, column), "VARCHAR")) {
-            buf_addstr(&b->sql, " OR regexp_matches(");
-            duck_add_name(&b->sql, c->field);
-            buf_addstr(&b->sql, HAS_OFFSET);
-        }
-        if (STORE_TYPE_BASE(c->type) == STORE_LIST)
-            add_bad_elements(b, c, column);
-        buf_addf(&b->sql, ") THEN %zu", i);
-    }
-    buf_addstr(&b->sql, b->plan->cast_count ? " ELSE -1 END" : " WHEN false THEN 0 ELSE -1 END");
 }
 
 static enum st make_statement(struct binding *b)
@@ -363,7 +250,7 @@ static enum st make_statement(struct binding *b)
         duck_add_name(sql, def->key.fields[i].name);
         buf_addf(sql, " AS VARCHAR) AS \"#k%zu\", ", i);
     }
-    add_bad(b);
+    plan_add_bad(b);
     buf_addstr(sql, "::INTEGER AS \"#bad\", ");
     add_columns(b, true, true);
     buf_addf(sql, " FROM \"#\".%s) AS \"#cast\") AS \"#rows\"", b->placed ? "placed" : "prepared");
@@ -378,7 +265,7 @@ static enum st make_statement(struct binding *b)
 
 enum st plan_bind_parts(struct binding *b)
 {
-    enum st st = collect_casts(b);
+    enum st st = plan_collect_casts(b);
     if (!st)
         st = plan_bind_terms(b);
     if (!st)

@@ -18,6 +18,15 @@ struct binding {
 /* Everything that the columns of `prepared` become, once the views are there, and the statement. */
 enum st plan_bind_parts(struct binding *b) ST_MUST_USE;
 
+/* The field of `record` with this name; NULL: there is none. */
+const struct store_field *plan_record_field(const struct store_definition *definition,
+                                            const char *name);
+
+/* The casts of prepared columns to declared types, into the plan. */
+enum st plan_collect_casts(struct binding *b) ST_MUST_USE;
+/* "CASE ... END": the number of the cast that fails, or changes the value; -1: none does. */
+void plan_add_bad(struct binding *b);
+
 /* The failure of `sql` = head, the definition's `text`, and something behind, at its place. */
 enum st plan_place(const struct binding *b, enum st st, const char *pointer, const char *text,
                    const char *head);

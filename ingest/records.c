@@ -65,9 +65,28 @@ static bool has_no_zone(const char *bytes, size_t len)
     return true;
 }
 
+/* DuckDB takes no notice of what stands behind a date. */
+static bool is_date(const char *bytes, size_t len)
+{
+    static const char midnight[] = {' ', 'T', 't', ':', '.', '0', 'Z',
+                                    'z', '+', '-', '(', 'B', 'C', ')'};
+    size_t i = 0;
+    for (unsigned numbers = 0; numbers < 3; numbers++) {
+        while (i < len && !isdigit((unsigned char)bytes[i]))
+            i++;
+        while (i < len && isdigit((unsigned char)bytes[i]))
+            i++;
+    }
+    while (i < len && memchr(midnight, bytes[i], sizeof midnight))
+        i++;
+    return i == len;
+}
+
 bool record_has_shape_of(unsigned char shape, const char *bytes, size_t len)
 {
     if (shape >= RECORD_DECIMAL)
         return is_decimal(bytes, len, shape - RECORD_DECIMAL);
+    if (shape == RECORD_DATE)
+        return is_date(bytes, len);
     return shape == RECORD_UTC ? is_utc(bytes, len) : has_no_zone(bytes, len);
 }

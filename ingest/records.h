@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RECORD_MAX (1u << 20) /* bytes of one record */
+#define RECORD_MAX (1u << 20)               /* bytes of one record */
+#define RECORD_SCRATCH_MAX (2 * RECORD_MAX) /* of its texts; as much as a list can become */
 
 /* Why a record cannot be read. */
 enum record_fault {
@@ -41,8 +42,8 @@ struct record_reader {
     uint64_t line; /* where it begins */
     enum record_fault fault;
     size_t column; /* at fault: from 1; of CSV in the file, of NDJSON among the declared; 0: none */
-    /* Memory for texts that are not in the piece as they are: RECORD_MAX bytes. */
-    char *scratch;
+    /* Memory for texts that are not in the piece as they are. */
+    char *scratch; /* RECORD_SCRATCH_MAX bytes */
     size_t scratch_len;
     bool *seen;     /* NDJSON: by field */
     uint64_t marks; /* CSV: where delimiters and line ends are in the window */
@@ -52,7 +53,9 @@ struct record_reader {
 #define RECORD_INTEGER 1u
 #define RECORD_UTC 2u     /* of times: none has another offset, */
 #define RECORD_OFFSET 3u  /* or none has a zone's name */
-#define RECORD_DECIMAL 4u /* + digits behind the point */
+#define RECORD_LIST 4u    /* NDJSON: a list, whose elements become texts */
+#define RECORD_DATE 5u    /* nothing is behind it but midnight */
+#define RECORD_DECIMAL 6u /* + digits behind the point */
 
 /* 1.5, 1e3, 0x1F and 1_000 are integers to a reader that rounds and guesses, not to us. */
 static inline bool record_is_integer(const char *bytes, size_t len)
@@ -64,11 +67,21 @@ static inline bool record_is_integer(const char *bytes, size_t len)
     return true;
 }
 
+/* The same of a text in SQL, or of a JSON string: regular expressions that all of it matches. A
+ * DECIMAL has no exponent here. */
+#define RECORD_SQL_INTEGER "[-+ 0-9]*"
+#define RECORD_SQL_UTC "[^:]*(:[^-+]*([-+][^1-9]*)?)?"
+#define RECORD_SQL_OFFSET "[^0-9]*|[^A-Za-z]*([Tt][^A-Za-z]+)?(Z|UTC)?"
+#define RECORD_SQL_DATE "[^0-9]*|[^0-9]*[0-9]+[^0-9]+[0-9]+[^0-9]+[0-9]+[ Tt:.0Zz+(BC)\"-]*"
+#define RECORD_SQL_DECIMAL                                                                         \
+    "[^.eE]*([.][0-9]{0,%u}0*)?[ \"]*" /* printf: digits behind the point                          \
+                                        */
+
 /* Is it shaped as it must be? Whether it is such a value at all is seen when it is cast. */
 bool record_has_shape_of(unsigned char shape, const char *bytes, size_t len);
 static inline bool record_has_shape(unsigned char shape, const char *bytes, size_t len)
 {
-    if (shape == RECORD_ANY)
+    if (shape == RECORD_ANY || shape == RECORD_LIST)
         return true;
     return shape == RECORD_INTEGER ? record_is_integer(bytes, len)
                                    : record_has_shape_of(shape, bytes, len);

@@ -37,6 +37,31 @@ const char *source_type(const struct store_source *s, const char *name)
     return c ? c->type : "VARCHAR";
 }
 
+static enum st check_type(struct duck *d, const struct store_source *s,
+                          const struct store_column *c)
+{
+    struct duck_statement *statement = NULL;
+    struct buf sql;
+    buf_init(&sql, 4096);
+    buf_addf(&sql, "SELECT CAST(NULL AS %s)", c->type);
+    enum st st = buf_status(&sql);
+    if (!st)
+        st = duck_prepare(&statement, d, sql.data);
+    if (st == ST_INVALID)
+        st = st_hint(st_fail(ST_INVALID, "SQL", "%s is not a type", c->type),
+                     "types are DuckDB's: BOOLEAN, INTEGER, BIGINT, DOUBLE, DECIMAL(18,2), "
+                     "VARCHAR, DATE, TIMESTAMP, VARCHAR[] ...");
+    if (!st && s->format != STORE_PARQUET && !duck_statement_is_flat(statement, 0))
+        st = st_hint(st_fail(ST_INVALID, "INVALID_DEFINITION",
+                             "a column of CSV or NDJSON is a scalar or a list of scalars, and %s "
+                             "is neither",
+                             c->type),
+                     "read it as VARCHAR, and take it apart in prepare");
+    duck_statement_free(statement);
+    buf_release(&sql);
+    return st;
+}
+
 static enum st check_types(struct duck *d, const struct store_source *s)
 {
     char pointer[256];
@@ -44,22 +69,8 @@ static enum st check_types(struct duck *d, const struct store_source *s)
     for (size_t i = 0; !st && i < s->column_count; i++) {
         snprintf(pointer, sizeof pointer, "/sources/%s/columns/%s", s->name, s->columns[i].name);
         st = syntax_check_type(d, s->columns[i].type, pointer);
-        if (st)
-            break;
-        struct duck_statement *statement = NULL;
-        struct buf sql;
-        buf_init(&sql, 4096);
-        buf_addf(&sql, "SELECT CAST(NULL AS %s)", s->columns[i].type);
-        st = buf_status(&sql);
-        st = st ? st : duck_prepare(&statement, d, sql.data);
-        if (st == ST_INVALID)
-            st = st_hint(st_fail(ST_INVALID, "SQL", "%s is not a type", s->columns[i].type),
-                         "types are DuckDB's: BOOLEAN, INTEGER, BIGINT, DOUBLE, DECIMAL(18,2), "
-                         "VARCHAR, DATE, TIMESTAMP, VARCHAR[] ...");
-        if (st)
+        if (!st && (st = check_type(d, s, &s->columns[i])))
             st = st_place(st, "%s", pointer);
-        duck_statement_free(statement);
-        buf_release(&sql);
     }
     return st;
 }

@@ -70,8 +70,9 @@ static bool is_boolean(const char *type)
 /* Of DuckDB's own names, whatever the source calls them. */
 static bool is_integer(const char *type)
 {
-    static const char *const TYPES[] = {"TINYINT",  "SMALLINT",  "INTEGER",  "BIGINT",  "HUGEINT",
-                                        "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"};
+    static const char *const TYPES[] = {"TINYINT", "SMALLINT", "INTEGER",   "BIGINT",
+                                        "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER",
+                                        "UBIGINT", "UHUGEINT", "BIGNUM"};
     for (size_t i = 0; i < sizeof TYPES / sizeof *TYPES; i++)
         if (!strcmp(type, TYPES[i]))
             return true;
@@ -81,29 +82,38 @@ static bool is_integer(const char *type)
 static bool is_utc(const char *type)
 {
     return !strcmp(type, "TIMESTAMP") || !strcmp(type, "TIMESTAMP_S") ||
-           !strcmp(type, "TIMESTAMP_MS");
+           !strcmp(type, "TIMESTAMP_MS") || !strcmp(type, "TIMESTAMP_NS");
 }
 
-static unsigned char shape_of(struct duck_statement *columns, size_t i)
+static bool is_offset(const char *type)
+{
+    return !strcmp(type, "TIMESTAMP WITH TIME ZONE");
+}
+
+/* Of NDJSON, in which it is a JSON array of texts by now. */
+static bool is_list(const struct source_text *t, size_t i)
+{
+    return t->source->format == STORE_NDJSON && *duck_statement_element(t->columns, i);
+}
+
+static unsigned char shape_of(const struct source_text *t, size_t i)
 {
     unsigned width, scale;
-    const char *type = duck_statement_type(columns, i);
+    const char *type = duck_statement_type(t->columns, i);
     if (is_integer(type))
         return RECORD_INTEGER;
     if (is_utc(type))
         return RECORD_UTC;
-    if (!strcmp(type, "TIMESTAMP WITH TIME ZONE"))
+    if (is_offset(type))
         return RECORD_OFFSET;
+    if (!strcmp(type, "DATE"))
+        return RECORD_DATE;
+    if (is_list(t, i))
+        return RECORD_LIST;
     if (strcmp(type, "DECIMAL") != 0)
         return RECORD_ANY;
-    duck_statement_decimal(&width, &scale, columns, i);
+    duck_statement_decimal(&width, &scale, t->columns, i);
     return (unsigned char)(RECORD_DECIMAL + scale);
-}
-
-/* Of NDJSON, in which it is JSON by now. */
-static bool is_list(const struct source_text *t, const char *type)
-{
-    return t->source->format == STORE_NDJSON && strchr(type, '[');
 }
 
 static const char *column_type(const struct source_text *t, size_t i)
@@ -111,22 +121,53 @@ static const char *column_type(const struct source_text *t, size_t i)
     return source_type(t->source, duck_statement_name(t->columns, i));
 }
 
+/* The elements of a list as texts. */
+static void add_texts(struct buf *sql, const struct source_text *t, size_t i)
+{
+    buf_addf(sql,
+             is_list(t, i) ? "TRY_CAST(TRY_CAST(\"#%zu\" AS JSON) AS VARCHAR[])"
+                           : "TRY_CAST(\"#%zu\" AS VARCHAR[])",
+             i);
+}
+
+/* What the text of an element matches as a whole; "": anything will do. */
+static void element_shape(char out[100], const struct source_text *t, size_t i)
+{
+    const char *element = duck_statement_element(t->columns, i);
+    unsigned width, scale;
+    const char *shape = is_integer(element)        ? RECORD_SQL_INTEGER
+                        : is_utc(element)          ? RECORD_SQL_UTC
+                        : is_offset(element)       ? RECORD_SQL_OFFSET
+                        : !strcmp(element, "DATE") ? RECORD_SQL_DATE
+                                                   : "";
+    snprintf(out, 100, "%s", shape);
+    if (strcmp(element, "DECIMAL") != 0)
+        return;
+    duck_statement_decimal(&width, &scale, t->columns, i);
+    snprintf(out, 100, RECORD_SQL_DECIMAL, scale);
+}
+
+static void add_bad_elements(struct buf *sql, const struct source_text *t, size_t i)
+{
+    char shape[100];
+    element_shape(shape, t, i);
+    if (!*shape)
+        return;
+    buf_addstr(sql, " OR list_contains(list_transform(");
+    add_texts(sql, t, i);
+    buf_addf(sql, ", lambda \"#x\": regexp_full_match(\"#x\", '%s')), false)", shape);
+}
+
 /* A list's cast leaves null where an element's failed. */
 static void add_bad(struct buf *sql, const struct source_text *t, size_t i)
 {
-    const char *element = duck_statement_element(t->columns, i);
-    char texts[80];
-    snprintf(texts, sizeof texts,
-             is_list(t, column_type(t, i)) ? "TRY_CAST(TRY_CAST(\"#%zu\" AS JSON) AS VARCHAR[])"
-                                           : "TRY_CAST(\"#%zu\" AS VARCHAR[])",
-             i);
     buf_addf(sql, " WHEN \"#%zu\" IS NOT NULL AND (\"#c%zu\" IS NULL", i, i);
-    if (*element)
-        buf_addf(sql, " OR list_count(\"#c%zu\") <> list_count(%s)", i, texts);
-    if (is_integer(element) || is_utc(element)) /* as by record_has_shape */
-        buf_addf(sql, " OR list_contains(list_transform(%s, lambda \"#x\": %s), false)", texts,
-                 is_integer(element) ? "regexp_full_match(\"#x\", '[-+ 0-9]*')"
-                                     : "NOT regexp_matches(\"#x\", ':.*[-+].*[1-9]')");
+    if (*duck_statement_element(t->columns, i)) {
+        buf_addf(sql, " OR list_count(\"#c%zu\") <> list_count(", i);
+        add_texts(sql, t, i);
+        buf_addch(sql, ')');
+        add_bad_elements(sql, t, i);
+    }
     buf_addf(sql, ") THEN %zu", i + 1);
 }
 
@@ -135,9 +176,11 @@ static void add_cast(struct buf *sql, const struct source_text *t, size_t i)
     const char *type = column_type(t, i);
     if (is_text(type))
         buf_addf(sql, ", \"#%zu\"", i);
-    else if (is_list(t, type))
-        buf_addf(sql, ", TRY_CAST(TRY_CAST(\"#%zu\" AS JSON) AS %s)", i, type);
-    else if (is_boolean(type)) /* the cast looks at each character, several times slower */
+    else if (is_list(t, i)) {
+        buf_addstr(sql, ", TRY_CAST(");
+        add_texts(sql, t, i);
+        buf_addf(sql, " AS %s)", type);
+    } else if (is_boolean(type)) /* the cast looks at each character, several times slower */
         buf_addf(sql,
                  ", CASE \"#%zu\" WHEN 'true' THEN true WHEN 'false' THEN false"
                  " ELSE TRY_CAST(\"#%zu\" AS BOOLEAN) END",
@@ -187,7 +230,7 @@ static enum st find_columns(struct source_text *t, struct duck *d)
     if (!t->shapes)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     for (size_t i = 0; i < t->column_count; i++)
-        t->shapes[i] = shape_of(t->columns, i);
+        t->shapes[i] = shape_of(t, i);
     return ST_OK;
 }
 

@@ -287,7 +287,7 @@ enum st text_worker_open(void **out, void *reading)
         .at = w->piece,
         .end = w->piece,
         .fields = calloc(t->column_count, sizeof *w->reader.fields),
-        .scratch = malloc(RECORD_MAX),
+        .scratch = malloc(RECORD_SCRATCH_MAX),
         .seen = calloc(t->column_count, sizeof *w->reader.seen),
     };
     if (w->piece && w->reader.fields && w->reader.scratch && w->reader.seen)

@@ -49,7 +49,7 @@ static struct result split_bytes(const char *text, size_t len, bool complete)
                               .next_line = 1,
                               .fields = fields,
                               .seen = seen,
-                              .scratch = malloc(RECORD_MAX)};
+                              .scratch = malloc(RECORD_SCRATCH_MAX)};
     assert_non_null(r.scratch);
     for (; ndjson_split(&r); records--) {
         if (r.fault && !result.fault) {

@@ -362,6 +362,44 @@ static void a_type_is_a_type_and_nothing_else(void **state)
     }
 }
 
+/* What is in one would be rounded, or null, without a word. */
+static void a_column_of_text_is_a_scalar_or_a_list_of_scalars(void **state)
+{
+    static const char *const types[] = {"STRUCT(a INTEGER, b DECIMAL(4,2))",
+                                        "INTEGER[][]",
+                                        "MAP(VARCHAR, INTEGER)",
+                                        "INTEGER[3]",
+                                        "UNION(a INTEGER, b VARCHAR)",
+                                        "STRUCT(a INTEGER)[]"};
+    struct kit *kit = *state;
+    char text[1024];
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        snprintf(text, sizeof text,
+                 "{'name':'d','sources':{'people':{'format':'csv','columns':{'id':'%s'}}},"
+                 "'prepare':'SELECT 1 AS id FROM people'," PLAIN ",'record':{}}",
+                 types[i]);
+        kit_define(kit, text);
+        kit_fails(build_check(&kit->task), "INVALID_DEFINITION", "/sources/people/columns/id",
+                  NULL);
+        assert_non_null(strstr(st_message(), "a scalar or a list of scalars"));
+        assert_string_equal(st_hint_text(), "read it as VARCHAR, and take it apart in prepare");
+    }
+}
+
+static void a_number_of_any_size_is_refused_before_its_cast_fails(void **state)
+{
+    struct kit *kit = *state;
+    kit_fails(check(kit, "SELECT id, n::BIGNUM AS n FROM people", PLAIN, "'n':'BIGINT'", ""),
+              "INVALID_DEFINITION", "/record/n", NULL);
+    assert_string_equal(st_message(),
+                        "prepare gives a BIGNUM for \"n\", which cannot become BIGINT");
+    assert_non_null(strstr(st_hint_text(), "VARCHAR"));
+    kit_fails(check(kit, "SELECT id, [n::BIGNUM] AS n FROM people", PLAIN, "'n':'BIGINT[]'", ""),
+              "INVALID_DEFINITION", "/record/n", NULL);
+    kit_ok(check(kit, "SELECT id, n::BIGNUM AS n FROM people", PLAIN, "'n':'VARCHAR'", ""));
+    kit_ok(check(kit, "SELECT id, n::BIGNUM::VARCHAR AS n FROM people", PLAIN, "'n':'BIGINT'", ""));
+}
+
 static void without_all_columns_the_rest_is_checked_still(void **state)
 {
     struct kit *kit = *state;
@@ -392,6 +430,8 @@ int main(void)
         kit_test(a_metric_is_one_scalar_expression),
         kit_test(a_protected_key_cannot_be_reached_from_a_rollup),
         kit_test(a_type_is_a_type_and_nothing_else),
+        kit_test(a_column_of_text_is_a_scalar_or_a_list_of_scalars),
+        kit_test(a_number_of_any_size_is_refused_before_its_cast_fails),
         kit_test(without_all_columns_the_rest_is_checked_still),
     };
     return cmocka_run_group_tests_name("ingest_plan", tests, NULL, NULL);

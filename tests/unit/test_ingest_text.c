@@ -250,12 +250,21 @@ static void values_are_what_they_say_whatever_their_type_is_called(void **state)
         {"DECIMAL", "1.005", "1.0005"},
         {"INTEGER[]", "[7, NULL]", "[7, 1.5]"},
         {"INTEGER[]", "[]", "[7, x]"},
+        {"DECIMAL(4,1)[]", "[1.50, -2, NULL]", "[1.55]"},
         {"DATE[]", "[2020-02-29, NULL]", "[2020-02-29, 2020-02-30]"},
+        {"DATE[]", "[2020-02-29 00:00:00]", "[2020-02-29 and more]"},
+        {"DATE", "2020-02-29", "2020-02-29x"},
+        {"DATE", "2020-02-29T00:00:00Z", "2020-02-29 10:00:00"},
+        {"DATE", "infinity", "2020-02-29,5"},
+        {"BIGNUM", "340282366920938463463374607431768211456", "1.5"},
         {"VARCHAR[]", "[x, NULL]", "Secret"},
         {"TIMESTAMP", "2020-01-02T10:00:00+00:00", "2020-01-02T10:00:00-08:00"},
         {"datetime", "2020-01-02 10:00:00", "2020-01-02 10:00:00+05"},
         {"TIMESTAMP_S", "2020-01-02 10:00:00", "2020-01-02 10:00:00+05"},
+        {"TIMESTAMP_NS", "2020-01-02 10:00:00Z", "2020-01-02 10:00:00+05"},
         {"TIMESTAMP[]", "[2020-01-02 10:00:00Z]", "[2020-01-02 10:00:00+05]"},
+        {"TIMESTAMPTZ[]", "[2020-01-02T10:00:00-08:00, infinity]",
+         "[2020-01-02 10:00:00 Europe/Berlin]"},
         {"TIMESTAMPTZ", "2020-01-02T10:00:00-08:00", "2020-01-02 10:00:00 Europe/Berlin"},
     };
     enum { COUNT = sizeof values / sizeof *values };
@@ -317,6 +326,30 @@ static void a_nested_value_becomes_the_list_that_is_declared(void **state)
                 "[{'source':'t','file':'a.ndjson','line':3,'column':2,'rule':'NDJSON_CAST'},"
                 "{'source':'t','file':'a.ndjson','line':4,'column':3,'rule':'NDJSON_CAST'},"
                 "{'source':'t','file':'a.ndjson','line':6,'column':3,'rule':'NDJSON_CAST'}]");
+    json_decref(report);
+}
+
+/* DuckDB reads 12345678901234567.89 in JSON as a DOUBLE. */
+static void elements_of_a_list_are_what_is_written(void **state)
+{
+    struct kit *kit = *state;
+    json_t *report;
+    char text[] = "{'id':'a','texts':[1.10, true,null , 'x\\'y', {'n': ['\\\\', 1e400]}, []],"
+                  "'sums':[12345678901234567.89, '-1', null]}\n"
+                  "{'id':'b','texts':[ ],'sums':[1.005]}\n{'id':'c','sums':[1e2]}\n"
+                  "{'id':'d','texts':{}}\n{'id':'e','texts':'[1]'}\n{'id':'f','texts':[1,]}\n"
+                  "{'id':'g','texts':[1\n";
+    kit_quotes(text);
+    kit_define(
+        kit, "{'name':'t','sources':{'t':{'format':'ndjson','max_reject_ratio':0.9,"
+             "'columns':{'id':'VARCHAR','texts':'VARCHAR[]','sums':'DECIMAL(19,2)[]'}}},"
+             "'prepare':'SELECT * FROM t','key':{'fields':['id']},'record':{},'checks':["
+             "{'name':'texts','expect':'texts = [`1.10`, `true`, NULL, `x\\\"y`, "
+             "`{\\\"n\\\": [\\\"\\\\\\\\\\\", 1e400]}`, `[]`]'},"
+             "{'name':'sums','expect':'sums::VARCHAR = `[12345678901234567.89, -1.00, NULL]`'}]}");
+    kit_add(kit, 0, "a.ndjson", text);
+    kit_ok(build(&report, kit, 1));
+    assert_rows(report, 7, 1, 6);
     json_decref(report);
 }
 
@@ -461,6 +494,7 @@ int main(void)
         kit_test(ndjson_is_a_source_as_csv_is),
         kit_test(values_are_what_they_say_whatever_their_type_is_called),
         kit_test(a_nested_value_becomes_the_list_that_is_declared),
+        kit_test(elements_of_a_list_are_what_is_written),
         kit_test(sql_of_a_definition_cannot_read_what_is_fed),
         kit_test(a_header_that_changed_is_refused_by_every_reading),
         kit_test(without_memory_a_reading_or_worker_is_none),
