@@ -61,6 +61,9 @@ enum st duck_function(unsigned *traits, struct duck *d, const char *name) ST_MUS
  * duck_error_offset says where in `sql` (bytes), DUCK_NO_OFFSET when DuckDB does not. */
 enum st duck_prepare(struct duck_statement **out, struct duck *d, const char *sql) ST_MUST_USE;
 void duck_statement_free(struct duck_statement *s);
+/* ST_INVALID, code SQL: what DuckDB says of a definition's SQL, but for advice that nobody here can
+ * follow. */
+enum st duck_refuse(const char *message) ST_MUST_USE;
 size_t duck_error_offset(const struct duck *d);
 
 /* What our own code can do with a column's values. */

@@ -32,6 +32,15 @@ static enum st fail_guarded(const struct duck *d, const char *message)
         "are not listed here: without a header line they would be values");
 }
 
+enum st duck_refuse(const char *message)
+{
+    if (!strstr(message, "max_expression_depth"))
+        return st_fail(ST_INVALID, "SQL", "%s", message);
+    return st_hint(st_fail(ST_INVALID, "SQL", "the SQL is nested more than 1000 levels deep"),
+                   "divide it by WITH ... AS (SELECT ...); x IN (...) is one level, and so is "
+                   "concat(a, b, ...), where each OR, + or || is one more");
+}
+
 /* DuckDB's message about a definition: {"exception_message","position"} after errors_as_json. */
 static enum st fail_bind(struct duck *d, const char *text)
 {
@@ -46,7 +55,7 @@ static enum st fail_bind(struct duck *d, const char *text)
         d->error_offset = strtoull(position, NULL, 10);
     if (!message)
         message = text ? text : "unknown";
-    enum st st = d->guard ? fail_guarded(d, message) : st_fail(ST_INVALID, "SQL", "%s", message);
+    enum st st = d->guard ? fail_guarded(d, message) : duck_refuse(message);
     json_decref(document);
     return st;
 }

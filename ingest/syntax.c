@@ -35,10 +35,9 @@ static enum st parse(json_t **statement, json_t **document, struct walk *w, cons
     if (json_is_true(json_object_get(*document, "error"))) {
         const char *position = syntax_text(*document, "position");
         size_t offset = *position ? strtoull(position, NULL, 10) : DUCK_NO_OFFSET;
-        st = st_fail(ST_INVALID, "SQL", "%s",
-                     strcmp(syntax_text(*document, "error_type"), "not implemented")
-                         ? syntax_text(*document, "error_message")
-                         : "only one SELECT is allowed");
+        st = duck_refuse(strcmp(syntax_text(*document, "error_type"), "not implemented")
+                             ? syntax_text(*document, "error_message")
+                             : "only one SELECT is allowed");
         if (offset != DUCK_NO_OFFSET)
             offset = offset < w->skip ? 0 : offset - w->skip;
         return syntax_place(st, w->pointer, w->sql, offset);

@@ -249,6 +249,20 @@ static void errors_of_sql_carry_place_and_message(void **state)
               "/prepare, line 1, column 12", NULL);
 }
 
+/* DuckDB says to raise its limit by SET, which is refused here. */
+static void sql_that_is_nested_too_deeply_is_told_how_to_be_less(void **state)
+{
+    struct kit *kit = *state;
+    char prepare[4000] = "SELECT id, name FROM people WHERE n = 0";
+    for (size_t len = strlen(prepare); len < sizeof prepare - 3; len += 2)
+        memcpy(prepare + len, "+1", 3);
+    assert_int_equal(check_prepare(kit, prepare), ST_INVALID);
+    assert_string_equal(st_code(), "SQL");
+    assert_memory_equal(st_place_text(), "/prepare", 8);
+    assert_string_equal(st_message(), "the SQL is nested more than 1000 levels deep");
+    assert_non_null(strstr(st_hint_text(), "WITH"));
+}
+
 static void a_column_that_prepare_lacks_is_named(void **state)
 {
     struct kit *kit = *state;
@@ -425,6 +439,7 @@ int main(void)
         kit_test(a_name_of_a_common_table_expression_is_known_where_it_is_seen),
         kit_test(what_needs_an_order_that_rows_do_not_have_is_refused),
         kit_test(errors_of_sql_carry_place_and_message),
+        kit_test(sql_that_is_nested_too_deeply_is_told_how_to_be_less),
         kit_test(a_column_that_prepare_lacks_is_named),
         kit_test(a_cast_that_cannot_be_is_refused_at_its_field),
         kit_test(a_metric_is_one_scalar_expression),
