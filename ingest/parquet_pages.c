@@ -79,6 +79,7 @@ static enum st read_header(struct parquet_page *page, struct window *w, uint64_t
     size_t have = left(w, at);
     if (have && parquet_page_read(page, w->bytes + (at - w->from), have))
         return ST_OK;
+    w->room = WINDOW_BYTES; /* after a header that is larger, not as much for each */
     while (!(st = fill(w, at)) && !parquet_page_read(page, w->bytes, w->have)) {
         if (w->have < w->room || w->room >= HEADER_MAX)
             return damaged(w->file, at, "has no header");
@@ -129,13 +130,27 @@ struct walk {
     struct window window; /* as each of theirs begins */
     bool *lists;          /* by column: it has other values than rows */
     size_t column_count;
-    size_t counting; /* the column by which the file's rows are counted */
-    atomic_uint_fast64_t rows;
+    size_t counting;                  /* the column by which the file's rows are counted */
+    atomic_uint_fast64_t rows, bytes; /* bytes: of all pages so far */
 };
+
+/* A page belongs to one chunk. If a footer may give it to a thousand, a small file takes as long as
+ * one that is a thousand times as large. */
+static enum st count_bytes(struct walk *walk, uint64_t bytes, const struct chunk *c)
+{
+    const struct task_file *f = walk->window.file;
+    if (bytes <= f->stamp.bytes && atomic_fetch_add(&walk->bytes, bytes) <= f->stamp.bytes - bytes)
+        return ST_OK;
+    return refuse(f, st_fail(ST_INVALID, "PARQUET",
+                             "%s is damaged: its pages have more bytes than the file, up to row "
+                             "group %lld, column %lld",
+                             f->label, (long long)c->group + 1, (long long)c->column + 1));
+}
 
 /* Some writers do not count the header of a dictionary among a chunk's bytes: the last page begins
  * within them nevertheless, because its header is longer. */
-static enum st count_chunk(struct counted *out, const struct chunk *c, struct window *w)
+static enum st count_chunk(struct counted *out, struct walk *walk, const struct chunk *c,
+                           struct window *w)
 {
     uint64_t at = c->start < PAGE_FIRST ? 0 : (uint64_t)c->start;
     uint64_t end = at + (uint64_t)(c->bytes < 0 ? 0 : c->bytes);
@@ -144,10 +159,12 @@ static enum st count_chunk(struct counted *out, const struct chunk *c, struct wi
         struct parquet_page page;
         enum st st = at && at < w->file->stamp.bytes ? read_header(&page, w, at)
                                                      : damaged(w->file, at, "is not there");
-        if (st)
-            return st;
+        if (!st)
+            st = count_bytes(walk, page.header_bytes + (uint64_t)page.bytes, c);
         at += page.header_bytes;
-        if (page.has_crc && (st = check_page(&page, w, at)))
+        if (!st && page.has_crc)
+            st = check_page(&page, w, at);
+        if (st)
             return st;
         at += (uint64_t)page.bytes;
         out->values += (uint64_t)page.values;
@@ -181,7 +198,7 @@ static enum st check_chunk(struct walk *walk, const struct chunk *c, struct wind
 {
     struct counted pages;
     size_t column = (size_t)c->column;
-    enum st st = count_chunk(&pages, c, w);
+    enum st st = count_chunk(&pages, walk, c, w);
     if (!st && column < walk->column_count && !walk->lists[column]) {
         pages.rows = pages.values;
         pages.has_rows = true;

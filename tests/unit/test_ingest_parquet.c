@@ -205,12 +205,69 @@ static void pages_of_version_2_say_their_rows(void **state)
     buf_release(&file);
 }
 
+/* A number of 64 bits in the footer becomes another one, which takes no more bytes; `field` is what
+ * stands before it. */
+static void replace(struct buf *file, char field, uint64_t from, uint64_t to)
+{
+    char old[12] = {field}, new[12] = {field};
+    size_t len = 1;
+    for (from *= 2, to *= 2; from; from >>= 7, to >>= 7, len++) {
+        old[len] = (char)((from & 0x7f) | 0x80);
+        new[len] = (char)((to & 0x7f) | 0x80);
+    }
+    assert_int_equal(to, 0);
+    old[len - 1] &= 0x7f;
+    new[len - 1] &= 0x7f;
+    memcpy(find(file, old, 0), new, len);
+}
+
+static uint64_t ask(const struct kit *kit, const char *what, unsigned column)
+{
+    char path[FS_PATH_MAX], sql[FS_PATH_MAX + 200];
+    struct duck *d;
+    int64_t number;
+    kit_path(path, kit, "a.parquet");
+    char *files[] = {path};
+    kit_ok(duck_open(&d, &(struct duck_options){0, 1, files, 1}));
+    snprintf(sql, sizeof sql, "SELECT %s FROM parquet_metadata('%s') WHERE column_id = %u", what,
+             path, column);
+    kit_ok(duck_count(&number, d, "asking", sql));
+    duck_close(d);
+    return (uint64_t)number;
+}
+
+/* Otherwise each would be read again for each chunk that has it. */
+static void pages_belong_to_one_column_chunk(void **state)
+{
+    struct kit *kit = *state;
+    struct buf file;
+    uint64_t rows;
+    kit_write_parquet(kit, "a.parquet",
+                      "SELECT hash(i) AS a, (hash(i) % 4000000000)::UINTEGER AS b "
+                      "FROM range(15000) r(i)");
+    define(kit);
+    kit_ok(count_pages(&rows, kit));
+    assert_int_equal(rows, 15000);
+    buf_init(&file, 1u << 20);
+    read_file(&file, kit);
+    replace(&file, 0x16, ask(kit, "total_compressed_size", 1),
+            ask(kit, "total_compressed_size", 0));
+    replace(&file, 0x26, ask(kit, "data_page_offset", 1), ask(kit, "data_page_offset", 0));
+    kit_write_bytes(kit, "a.parquet", file.data, file.len);
+    assert_int_equal(ask(kit, "data_page_offset", 1), ask(kit, "data_page_offset", 0));
+    define(kit);
+    kit_fails(count_pages(&rows, kit), "PARQUET", "a.parquet", NULL);
+    assert_non_null(strstr(st_message(), "its pages have more bytes than the file"));
+    buf_release(&file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         kit_test(a_footer_that_says_other_rows_than_its_pages_fails_the_batch),
         kit_test(rows_are_counted_by_columns_without_lists),
         kit_test(pages_of_version_2_say_their_rows),
+        kit_test(pages_belong_to_one_column_chunk),
     };
     return cmocka_run_group_tests_name("ingest_parquet", tests, NULL, NULL);
 }
