@@ -1,8 +1,11 @@
 /* Which record of which file a rejected row is: told where prepare picks rows and columns of one
  * source, and not told, rather than told wrongly, where it does anything else. */
 #include "ingest_kit.h"
+#include "json_memory_kit.h"
 
 #include "ingest/collect.h"
+#include "ingest/placed.h"
+#include "ingest/source.h"
 #include "ingest/spill.h"
 
 static json_t *build_in(struct kit *kit, unsigned threads)
@@ -289,6 +292,37 @@ static void rows_of_parquet_have_their_number(void **state)
     assert_places(kit, "parquet", "");
 }
 
+/* The statement is the whole one, or there is none. */
+static void without_memory_no_place_is_told(void **state)
+{
+    struct kit *kit = *state;
+    char *wanted = NULL;
+    struct duck *d = NULL;
+    define(kit, "SELECT id, n FROM t WHERE n <> `7`");
+    char *files[] = {kit->task.sources[0].files[0].path, kit->task.sources[0].files[1].path,
+                     kit->task.sources[1].files[0].path};
+    kit_ok(duck_open(&d, &(struct duck_options){0, 1, files, 3}));
+    kit_ok(source_bind(d, &kit->task));
+    for (long n = -1, failed = 1; failed; n++) {
+        struct placed placed;
+        if (n >= 0)
+            json_fail_after(n);
+        enum st st = placed_find(&placed, d, kit->task.definition);
+        failed = n < 0 || json_heal();
+        if (n >= 0 && failed)
+            assert_true(st == ST_NOMEM || st == ST_NOT_FOUND);
+        else
+            kit_ok(st);
+        if (!st)
+            assert_string_equal(placed.sql.data, wanted ? wanted : placed.sql.data);
+        if (!wanted)
+            wanted = strdup(placed.sql.data);
+        placed_release(&placed);
+    }
+    free(wanted);
+    duck_close(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +333,7 @@ int main(void)
         kit_test(any_number_of_threads_lists_the_same),
         kit_test(rows_of_ndjson_have_a_place),
         kit_test(rows_of_parquet_have_their_number),
+        kit_test(without_memory_no_place_is_told),
     };
     return cmocka_run_group_tests_name("ingest_placed", tests, NULL, NULL);
 }
