@@ -25,9 +25,9 @@ struct follower {
     struct api_followers *all;
     struct MHD_Connection *connection;
     char tenant[STORE_NAME_SIZE], job[STORE_JOB_ID_SIZE];
-    struct buf pending;        /* not sent yet */
-    char *last;                /* the event that was sent last */
-    uint64_t said_ms, late_ms; /* late: since when the version is not served here; or 0 */
+    struct buf pending; /* not sent yet */
+    char *last;         /* the event that was sent last */
+    uint64_t said_ms;
     bool suspended, ended;
     struct follower *next;
 };
@@ -47,15 +47,25 @@ static uint64_t now_ms(void)
     return clock_steady_ns() / 1000000u;
 }
 
-void api_job_await(struct store_wait *wait, struct store *s, const char *tenant, const json_t *job)
+/* Has the job made a version, so short a time ago that this may not be served yet? */
+static bool has_just_made(const json_t *job)
 {
     const char *state = json_string_value(json_object_get(job, "state"));
+    const char *ended = json_string_value(json_object_get(job, "ended_at"));
+    int64_t ended_us, now_us = clock_wall_us();
+
+    return state && (strcmp(state, "succeeded") == 0 || strcmp(state, "held") == 0) &&
+           json_is_integer(json_object_get(job, "version")) && ended &&
+           clock_parse(&ended_us, ended) == ST_OK && ended_us <= now_us &&
+           now_us - ended_us < STORE_SERVE_WAIT_MS * INT64_C(1000);
+}
+
+void api_job_await(struct store_wait *wait, struct store *s, const char *tenant, const json_t *job)
+{
     const char *dataset = json_string_value(json_object_get(job, "dataset"));
-    bool made = state && (strcmp(state, "succeeded") == 0 || strcmp(state, "held") == 0) &&
-                json_is_integer(json_object_get(job, "version"));
     uint64_t sequence;
 
-    if (!made || store_dataset_sequence(&sequence, s, tenant, dataset))
+    if (!has_just_made(job) || store_dataset_sequence(&sequence, s, tenant, dataset))
         return;
     snprintf(wait->tenant, sizeof wait->tenant, "%s", tenant);
     snprintf(wait->dataset, sizeof wait->dataset, "%s", dataset);
@@ -173,11 +183,7 @@ static bool can_be_told(struct follower *f, struct store *s, const json_t *job)
     struct store_wait wait = {.sequence = 0};
 
     api_job_await(&wait, s, f->tenant, job);
-    if (!wait.sequence || store_keeper_serves(f->all->keeper, &wait))
-        return true;
-    if (!f->late_ms)
-        f->late_ms = now_ms();
-    return now_ms() - f->late_ms >= STORE_SERVE_WAIT_MS;
+    return !wait.sequence || store_keeper_serves(f->all->keeper, &wait);
 }
 
 static void look_at(struct follower *f, struct store *s)

@@ -25,7 +25,8 @@ struct MHD_Response *api_follow(struct api_followers *f, struct MHD_Connection *
                                 const char *tenant, const char *job, const char *first);
 
 /* What has to be served before anybody is told of the job as it is: the version that it has made.
- * Nothing (`wait` stays as it is) when it has made none, or its dataset is gone. */
+ * Nothing (`wait` stays as it is) when it has made none, has ended for STORE_SERVE_WAIT_MS, or its
+ * dataset is gone. */
 void api_job_await(struct store_wait *wait, struct store *s, const char *tenant, const json_t *job);
 /* One event of the stream, for a job as it is now. */
 void api_follower_event(struct buf *out, json_t *job);
