@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CELL_MAX (MERGE_RECORD_MAX - MERGE_KEY_MAX)
+_Static_assert(STORE_CELL_MAX + MERGE_KEY_MAX <= MERGE_RECORD_MAX, "a run has any cell");
 #define SLOT_COST (2 * sizeof(struct slot)) /* qsort makes a copy */
 #define ALLOCATION_COST 16
 
@@ -55,7 +55,7 @@ enum st cells_new(struct cells **out, const struct store_rollup *rollup, struct 
     c->limit = memory_bytes;
     c->cell_bytes =
         offsetof(struct store_cell, terms) + rollup->term_count * sizeof(struct store_term_state);
-    buf_init(&c->encoded, CELL_MAX);
+    buf_init(&c->encoded, MERGE_RECORD_MAX);
     return ST_OK;
 }
 
@@ -149,6 +149,8 @@ static enum st write_cell(struct spill_writer *w, struct buf *encoded,
     buf_add(encoded, tuple, len);
     store_cell_encode(encoded, rollup, cell);
     enum st st = buf_status(encoded);
+    if (st == ST_TOO_LARGE || encoded->len > len + STORE_CELL_MAX)
+        st = store_cell_too_large(rollup);
     struct record r = {(const unsigned char *)encoded->data, (uint32_t)len, (uint32_t)encoded->len};
     return st ? st : record_write(w, &r);
 }

@@ -258,6 +258,14 @@ void store_cell_encode(struct buf *out, const struct store_rollup *r, struct sto
         (void)each_term(r, cell, encode_term, out);
 }
 
+enum st store_cell_too_large(const struct store_rollup *r)
+{
+    return st_hint(st_fail(ST_TOO_LARGE, "CELL_TOO_LARGE",
+                           "a cell of the rollup %s is larger than %u bytes", r->name,
+                           STORE_CELL_MAX),
+                   "divide its quantiles among several rollups, or make them of DECIMALs");
+}
+
 struct reader {
     const unsigned char *p, *end;
     uint64_t records;

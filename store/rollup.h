@@ -60,6 +60,9 @@ enum st store_cell_merge(struct store_cell *into, const struct store_rollup *rol
                          const struct store_cell *from) ST_MUST_USE;
 size_t store_cell_bytes(const struct store_cell *cell,
                         const struct store_rollup *rollup); /* of memory, beside the struct */
+/* Bytes of an encoded cell: any of integers and DECIMALs has fewer. */
+#define STORE_CELL_MAX ((8u << 20) - 1024)
+enum st store_cell_too_large(const struct store_rollup *rollup) ST_MUST_USE; /* ST_TOO_LARGE */
 /* Canonical: the sketches of `cell` are brought into their one form. */
 void store_cell_encode(struct buf *out, const struct store_rollup *rollup, struct store_cell *cell);
 /* Whatever `out` held is forgotten, not released; the caller releases it after ST_OK. ST_CORRUPT.

@@ -73,7 +73,7 @@ enum st store_segment_writer_open(struct store_segment_writer **out, const char 
     if (!w)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     w->info = *info;
-    buf_init(&w->value, STORE_ROW_MAX + 64);
+    buf_init(&w->value, STORE_CELL_MAX);
     w->fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (w->fd < 0) {
         enum st st = errno == EEXIST
@@ -212,6 +212,8 @@ enum st store_segment_writer_cell(struct store_segment_writer *w, size_t set_ind
     buf_reset(&w->value);
     store_cell_encode(&w->value, &w->info.definition->sets[set_index], cell);
     enum st st = buf_status(&w->value);
+    if (st == ST_TOO_LARGE)
+        st = store_cell_too_large(&w->info.definition->sets[set_index]);
     if (st)
         return failed(w, st);
     int rc = append(&value, w, w->sets[set_index], tuple, tuple_len, w->value.len);

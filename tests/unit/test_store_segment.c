@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -1149,6 +1150,58 @@ static void without_memory_no_segment_says_less_of_itself(void **state)
     store_definition_free(d);
 }
 
+/* With as many quantiles as a rollup may have, over so many powers of two. */
+static enum st write_quantiles(const struct store_definition *d, int powers)
+{
+    const struct store_rollup *r = &d->rollups[0];
+    struct store_segment_info wide = info;
+    struct store_segment_writer *w = NULL;
+    int64_t inputs[2 * STORE_METRICS_MAX];
+    bool nulls[2 * STORE_METRICS_MAX] = {false};
+    unsigned char kinds[2 * STORE_METRICS_MAX];
+    struct store_cell cell;
+
+    wide.definition = d;
+    memset(kinds, STORE_INPUT_DOUBLE, sizeof kinds);
+    store_cell_init(&cell);
+    for (int i = 0; i < 128 * powers; i++) {
+        double x = ldexp(1 + i % 128 / 128.0, i / 128 - powers / 2);
+        for (size_t n = 0; n < r->term_count; n++)
+            memcpy(&inputs[n], &x, sizeof x);
+        assert_int_equal(store_cell_add(&cell, r, inputs, nulls, kinds), ST_OK);
+    }
+    assert_int_equal(store_segment_writer_open(&w, file("quantiles"), &wide), ST_OK);
+    enum st st = store_segment_writer_cell(w, 0, "x", 1, &cell);
+    store_segment_writer_free(w);
+    store_cell_release(&cell, r);
+    unlink(file("quantiles"));
+    return st;
+}
+
+static void a_cell_is_as_large_as_its_quantiles_or_it_is_said_how_to_divide_them(void **state)
+{
+    struct store_definition *d;
+    struct buf text;
+
+    (void)state;
+    buf_init(&text, 1u << 16);
+    buf_addstr(&text, "{\"name\":\"lifeline\",\"sources\":{\"a\":{\"format\":\"csv\"}},"
+                      "\"prepare\":\"SELECT * FROM a\",\"key\":{\"fields\":[\"id\"]},"
+                      "\"record\":{},\"rollups\":{\"all\":{\"dimensions\":[],\"metrics\":{");
+    for (unsigned i = 0; i < STORE_METRICS_MAX; i++)
+        buf_addf(&text, "%s\"m%u\":{\"ratio\":[\"quantile(x, 0.5)\",\"quantile(x, 0.9)\"]}",
+                 i ? "," : "", i);
+    buf_addstr(&text, "}}}}");
+    d = kit_definition(text.data);
+    assert_int_equal(write_quantiles(d, 128), ST_OK); /* 2 MiB */
+    assert_int_equal(write_quantiles(d, 600), ST_TOO_LARGE);
+    assert_string_equal(st_code(), "CELL_TOO_LARGE");
+    assert_string_equal(st_message(), "a cell of the rollup all is larger than 8387584 bytes");
+    assert_non_null(strstr(st_hint_text(), "several rollups"));
+    store_definition_free(d);
+    buf_release(&text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1168,6 +1221,7 @@ int main(void)
         cmocka_unit_test(all_records_come_in_order_until_the_caller_has_enough),
         cmocka_unit_test(cells_come_from_where_they_are_asked_for),
         cmocka_unit_test(an_empty_segment_is_one),
+        cmocka_unit_test(a_cell_is_as_large_as_its_quantiles_or_it_is_said_how_to_divide_them),
         cmocka_unit_test(the_key_it_was_built_with_is_checked),
         cmocka_unit_test(warming_maps_every_page),
         cmocka_unit_test(warming_brings_in_no_more_than_there_is_room_for),

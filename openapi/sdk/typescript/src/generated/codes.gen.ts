@@ -16,6 +16,7 @@ export const codes = {
     "CATALOG_DAMAGED": "readyz, list, job: what the catalog says of it is damaged; the operator runs everline catalog rebuild",
     "CATALOG_OLD": "job: the catalog is an earlier copy, without what was done since; the operator runs everline catalog rebuild",
     "CELL_DAMAGED": "job: a stored cell of a rollup is not what was written; the operator runs everline verify --deep",
+    "CELL_TOO_LARGE": "job: the quantiles of one cell of a rollup take more than 8 MiB; divide them among several rollups",
     "CHECK_FAILED": "job: a check of the definition did not hold, and nothing was published; mend the data or the check",
     "CHECK_TIMEOUT": "503: the SQL of the definition could not be checked in time; is much computed before there are rows?",
     "CHILD_DIED": "job: the process that runs the SQL ended by itself; too little memory? the worker's log says more",
