@@ -68,6 +68,12 @@ enum st version_cmd(const struct cmd_args *args);
         "jwks-ca", CMD_STRING, "FILE", NULL,                                                       \
             "PEM of who may vouch for the servers of --jwks (default: the system's)", false        \
     }
+#define COMMANDS_JWKS_TIMEOUT                                                                      \
+    {                                                                                              \
+        "jwks-timeout", CMD_DURATION, "TIME", "10s",                                               \
+            "longest time in which an issuer gives its keys", false                                \
+    }
+#define COMMANDS_TIMEOUT_MAX_MS (24u * 3600 * 1000)
 struct store_options commands_store_options(const struct cmd_args *args, bool create);
 enum st commands_open(struct store **out, const struct cmd_args *args, bool create) ST_MUST_USE;
 

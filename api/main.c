@@ -66,8 +66,7 @@ static const struct cmd_option SERVE[] = {
      "where webhooks and JWK Sets may be beside public addresses: 10.0.0.0/8; can be repeated",
      false},
     COMMANDS_JWKS_CA,
-    {"jwks-timeout", CMD_DURATION, "TIME", "10s", "longest time in which an issuer gives its keys",
-     false},
+    COMMANDS_JWKS_TIMEOUT,
     {"log-level", CMD_STRING, "LEVEL", "info", "least that is logged: debug, info, warn, error",
      false},
     {"log-format", CMD_STRING, "FORMAT", "auto",
@@ -127,7 +126,7 @@ static const struct cmd_option TOKEN[] = {
     CMD_OPTIONS_END,
 };
 static const struct cmd_option TOKEN_SHOW[] = {CMD_OPTION_DATA, CMD_OPTION_KEYS, COMMANDS_JWKS_CA,
-                                               CMD_OPTIONS_END};
+                                               COMMANDS_JWKS_TIMEOUT, CMD_OPTIONS_END};
 static const struct cmd_option TOKEN_REVOKE[] = {
     CMD_OPTION_DATA,
     CMD_OPTION_KEYS,

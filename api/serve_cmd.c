@@ -13,8 +13,7 @@
 #define TRUSTED_PROXIES_MAX 64
 #define OUTGOING_MAX 64
 #define AUDIT_INTERVAL_MAX_MS 60000
-#define TIMEOUT_MAX_MS (24u * 3600 * 1000)
-#define SCRUB_INTERVAL_MAX_MS (400ull * TIMEOUT_MAX_MS)
+#define SCRUB_INTERVAL_MAX_MS (400ull * COMMANDS_TIMEOUT_MAX_MS)
 
 /* Options as they were read, at the start and by each reload since; the server borrows from all. */
 struct reading {
@@ -147,11 +146,11 @@ static enum st read_settings(struct api_options *o, struct reading *r)
     o->upload_limit_bytes = cmd_bytes(args, "upload-limit");
     o->tls_cert = cmd_string(args, "tls-cert");
     o->tls_key = cmd_string(args, "tls-key");
-    enum st st = cmd_range(&o->drain_timeout_ms, args, "drain-timeout", 1, TIMEOUT_MAX_MS);
+    enum st st = cmd_range(&o->drain_timeout_ms, args, "drain-timeout", 1, COMMANDS_TIMEOUT_MAX_MS);
     if (!st)
-        st = cmd_range(&o->request_timeout_ms, args, "request-timeout", 1, TIMEOUT_MAX_MS);
+        st = cmd_range(&o->request_timeout_ms, args, "request-timeout", 1, COMMANDS_TIMEOUT_MAX_MS);
     if (!st)
-        st = cmd_range(&o->max_wait_ms, args, "max-wait", 0, TIMEOUT_MAX_MS);
+        st = cmd_range(&o->max_wait_ms, args, "max-wait", 0, COMMANDS_TIMEOUT_MAX_MS);
     if (!st)
         st = read_list(r->cors_origins, CORS_ORIGINS_MAX, args, "cors-origin", api_cors_check);
     if (!st)
@@ -208,9 +207,9 @@ static enum st read_options(struct api_options *o, struct reading *r)
     if (!st)
         st = cmd_range(&o->audit_retention_ms, args, "audit-retention", 0, INT64_MAX);
     if (!st)
-        st = cmd_range(&o->jwks_timeout_ms, args, "jwks-timeout", 1, TIMEOUT_MAX_MS);
+        st = cmd_range(&o->jwks_timeout_ms, args, "jwks-timeout", 1, COMMANDS_TIMEOUT_MAX_MS);
     if (!st)
-        st = cmd_range(&o->usage_interval_ms, args, "usage-interval", 1, TIMEOUT_MAX_MS);
+        st = cmd_range(&o->usage_interval_ms, args, "usage-interval", 1, COMMANDS_TIMEOUT_MAX_MS);
     o->workers = (unsigned)workers;
     o->ingest_workers = (unsigned)ingest_workers;
     o->connection_limit = (unsigned)connections;

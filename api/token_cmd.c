@@ -80,20 +80,23 @@ static enum st check_revoked(struct store *s, const struct auth_identity *id)
 /* As a server that serves this directory would, with the keys of the tenant that the token names.
  */
 static enum st judge(struct auth_identity *id, struct store *s, const json_t *claims,
-                     const char *token, const char *ca_file)
+                     const char *token, const struct cmd_args *args)
 {
+    struct auth_jwks_options jwks = {.ca_file = cmd_string(args, "jwks-ca")};
     const char *tenant = json_string_value(json_object_get(claims, "tenant"));
     struct auth_keyset *keys = NULL;
     char directory[FS_PATH_MAX];
     struct store_tenant row;
-    enum st st = auth_keyset_new(&keys);
+    enum st st = cmd_range(&jwks.timeout_ms, args, "jwks-timeout", 1, COMMANDS_TIMEOUT_MAX_MS);
 
+    if (!st)
+        st = auth_keyset_new(&keys);
     if (!st && tenant && store_tenant_get(&row, s, tenant) == ST_OK) {
         st = store_token_keys_dir(directory, store_keys_dir(s), tenant);
         if (!st)
             st = auth_keyset_load(keys, tenant, directory, NULL);
         if (!st && row.jwks[0])
-            st = auth_jwks_load(keys, tenant, row.jwks, ca_file);
+            st = auth_jwks_load(keys, tenant, row.jwks, &jwks);
     }
     if (!st)
         st =
@@ -137,7 +140,7 @@ enum st token_inspect_cmd(const struct cmd_args *args)
 
     if (st)
         goto done;
-    enum st verdict = judge(&id, c.store, c.claims, c.token, cmd_string(args, "jwks-ca"));
+    enum st verdict = judge(&id, c.store, c.claims, c.token, args);
     if (verdict && verdict != ST_UNKNOWN_CALLER) {
         st = verdict;
         goto done;
@@ -170,7 +173,7 @@ enum st token_verify_cmd(const struct cmd_args *args)
     enum st st = open_case(&c, args);
 
     if (!st)
-        st = judge(&id, c.store, c.claims, c.token, cmd_string(args, "jwks-ca"));
+        st = judge(&id, c.store, c.claims, c.token, args);
     if (!st)
         print_verdict(&id);
     close_case(&c);

@@ -368,9 +368,11 @@ void auth_jwks_free(struct auth_jwks *j)
 }
 
 enum st auth_jwks_load(struct auth_keyset *set, const char *tenant, const char *location,
-                       const char *ca_file)
+                       const struct auth_jwks_options *options)
 {
-    const struct auth_fetch_options o = {.ca_file = ca_file};
+    const struct auth_fetch_options o = {.ca_file = options->ca_file,
+                                         .outgoing = options->outgoing,
+                                         .timeout_ms = options->timeout_ms};
     struct auth_jwk_set keys = {.count = 0};
     struct buf document;
     int64_t max_age_s;

@@ -35,9 +35,9 @@ enum st auth_jwks_start(struct auth_jwks **out,
 void auth_jwks_stop(struct auth_jwks *j);
 void auth_jwks_free(struct auth_jwks *j); /* stopped, or NULL */
 
-/* Without a thread: fetches it now, wherever it is, and adds its keys. Blocks. */
+/* Without a thread: fetches it now, and adds its keys. Blocks. */
 enum st auth_jwks_load(struct auth_keyset *set, const char *tenant, const char *location,
-                       const char *ca_file) ST_MUST_USE;
+                       const struct auth_jwks_options *options) ST_MUST_USE;
 
 /* Exactly these locations are wanted from now on; others are forgotten. Any thread. */
 enum st auth_jwks_want(struct auth_jwks *j, const char *const *locations, size_t count) ST_MUST_USE;

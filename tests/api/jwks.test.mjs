@@ -229,6 +229,23 @@ test('--jwks-timeout is how long an issuer has', async () => {
   slow.server.closeAllConnections();
 });
 
+test('--jwks-timeout is that of `token inspect` and `token verify`, too', async () => {
+  const key = new Key('slow'), slow = await issuer([key]), token = key.token('dev');
+  slow.answer = () => {};
+  const own = await Data.make();
+  await own.ok(['tenant', 'put', 'dev', '--issuer', ISSUER, '--jwks', slow.url]);
+  for (const verb of ['inspect', 'verify']) {
+    const begun = performance.now(), refused = await own.cli(['token', verb, token, '--jwks-timeout', '100ms']);
+    assert.equal(refused.code, 3, refused.stderr);
+    assert.match(refused.stderr, /timed out after \d+ milliseconds/i);
+    assert.ok(performance.now() - begun < 9000, 'before the default');
+    assert.equal((await own.cli(['token', verb, token, '--jwks-timeout', '0s'])).code, 2);
+  }
+  slow.works();
+  assert.equal((await own.cli(['token', 'verify', token])).code, 0);
+  slow.server.closeAllConnections();
+});
+
 test('a file is a place for keys, and a wrong place is refused', async () => {
   const key = new Key('from-a-file'), path = data.file('jwks.json', JSON.stringify({ keys: [key.jwk] }));
   await put('filed', path);
