@@ -277,11 +277,12 @@ enum st store_verify(json_t **report, struct store *s, bool deep)
     if (!st && !*report)
         st = st_fail(ST_NOMEM, NULL, "out of memory");
     if (!st && problems)
-        st = st_fail(ST_CORRUPT, "DAMAGED",
-                     "%zu of %lld segments, %zu of %zu head files and %zu entries of the catalog "
-                     "have a problem",
-                     problems - v.head_files - v.entries, (long long)v.segments, v.head_files,
-                     json_array_size(heads) + v.entries, v.entries);
+        st = st_hint(st_fail(ST_CORRUPT, "DAMAGED",
+                             "%zu of %lld segments, %zu of %zu head files and %zu entries of the "
+                             "catalog have a problem",
+                             problems - v.head_files - v.entries, (long long)v.segments,
+                             v.head_files, json_array_size(heads) + v.entries, v.entries),
+                     "below each of the problems stands what mends it");
     json_decref(v.problems);
     json_decref(heads);
     return st;

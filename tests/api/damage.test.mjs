@@ -66,6 +66,7 @@ for (const [name, damage] of Object.entries(damages))
     assert.equal(ok, false);
     assert.deepEqual(problems.map((p) => [p.tenant, p.dataset, p.version]), [['dev', 'things', 2]]);
     assert.ok(problems[0].hint);
+    assert.match(report.stderr, / segments, .* have a problem\n {2}hint: below each of the problems/);
 
     const server = await data.serve();
     try {
