@@ -18,6 +18,7 @@ enum st rejects_cmd(const struct cmd_args *args);
 enum st diff_cmd(const struct cmd_args *args);
 enum st rollback_cmd(const struct cmd_args *args);
 enum st promote_cmd(const struct cmd_args *args);
+enum st retire_cmd(const struct cmd_args *args);
 enum st tenant_put_cmd(const struct cmd_args *args);
 enum st tenant_get_cmd(const struct cmd_args *args);
 enum st tenant_list_cmd(const struct cmd_args *args);

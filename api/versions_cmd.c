@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The version-info table, what a version leaves out, and the two moves that people make. */
+/* The version-info table, what a version leaves out, the two moves that people make, and retiring.
+ */
 
 static const struct commands_column VERSIONS[] = {
     {"VERSION", "version"},    {"STATE", "state"}, {"CURRENT", "current"},
@@ -154,14 +155,15 @@ static enum st check_reason(const struct cmd_args *args)
                                                  : st_fail(ST_USAGE, NULL, "--reason is not UTF-8");
 }
 
+/* Without a body: what is there goes. */
 static enum st move_on_server(json_t **head, const struct cmd_args *args, const char *path,
                               json_t *body)
 {
     char tag[REMOTE_TAG_SIZE];
-    struct remote_call call = {.path = path};
+    struct remote_call call = {.method = body ? NULL : "DELETE", .path = path};
 
     remote_if_head(&call, tag, args);
-    enum st st = remote_send(head, &call, args, body);
+    enum st st = body ? remote_send(head, &call, args, body) : remote_call(head, &call, args);
     if (!st && !json_is_string(json_object_get(*head, "dataset"))) {
         json_decref(*head);
         st = remote_no_server(call.status);
@@ -300,5 +302,59 @@ enum st promote_cmd(const struct cmd_args *args)
     if (!st)
         st = remote_is_asked(args) ? promote_on_server(&head, args)
                                    : promote_here(&head, args, version);
+    return st ? st : print_head(head, json);
+}
+
+static enum st retire_on_server(json_t **head, const struct cmd_args *args)
+{
+    const struct remote_parameter query[] = {{"reason", cmd_string(args, "reason")}, {0}};
+    char path[REMOTE_PATH_MAX];
+    enum st st = remote_path(path, "/v1/datasets/{}/versions/{}", cmd_operand(args, 0),
+                             cmd_operand(args, 1));
+    if (!st)
+        st = remote_query(path, query);
+    return st ? st : move_on_server(head, args, path, NULL);
+}
+
+static enum st retire_here(json_t **head, const struct cmd_args *args, uint64_t version)
+{
+    const struct store_move move = {
+        .tenant = cmd_string(args, "tenant"),
+        .dataset = cmd_operand(args, 0),
+        .to = version,
+        .if_head = commands_if_match(args),
+        .actor = commands_actor(args, cmd_string(args, "reason")),
+    };
+    const struct audit_record record = {.event = "retireVersion",
+                                        .dataset = move.dataset,
+                                        .version = version,
+                                        .reason = move.actor.reason};
+    struct act act = {.lock = -1};
+    struct store *s = NULL;
+    enum st st = commands_open(&s, args, false);
+
+    if (!st)
+        st = act_begin(&act, s, move.tenant, &record);
+    if (!st)
+        st = store_retire(head, s, &move);
+    st = act_end(&act, st);
+    store_close(s);
+    return st;
+}
+
+enum st retire_cmd(const struct cmd_args *args)
+{
+    uint64_t version = 0;
+    json_t *head = NULL;
+    bool json;
+    enum st st = cmd_output_json(&json, args);
+
+    if (!st)
+        st = commands_version(&version, args, 1, "VERSION");
+    if (!st)
+        st = check_reason(args);
+    if (!st)
+        st = remote_is_asked(args) ? retire_on_server(&head, args)
+                                   : retire_here(&head, args, version);
     return st ? st : print_head(head, json);
 }

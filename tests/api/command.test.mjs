@@ -11,7 +11,7 @@ import { everlinePath, ingestPath, run, sourceDir, start, tempDir, until } from 
 import { csv, THINGS, things } from '../kit/samples.mjs';
 
 const COMMANDS = ['dev', 'serve', 'ingest', 'tenant put', 'tenant get', 'tenant list', 'token', 'dataset put',
-  'dataset get', 'dataset list', 'versions', 'diff', 'rollback', 'promote',
+  'dataset get', 'dataset list', 'versions', 'diff', 'rollback', 'promote', 'retire',
   'verify', 'audit search', 'audit verify', 'usage', 'tenant delete', 'backup', 'restore', 'catalog rebuild', 'get', 'health', 'completion', 'export', 'worker', 'config example', 'config check', 'config dump', 'version'];
 let data;
 
@@ -380,6 +380,24 @@ test('a wrong --output is refused before anything is moved', async () => {
     assert.deepEqual((await other.versions('things')).map((row) => row.current), [true, false], args[0]);
   }
   assert.equal((await other.json(['promote', 'things', '1', '--reason', 'x'])).current, 1);
+});
+
+test('retire takes a version away that nobody needs, and no other', async () => {
+  const other = await Data.make('dev');
+  await other.put(THINGS);
+  for (const n of [3, 4, 5]) await other.ingest('things', { things: other.file(`${n}.csv`, csv(things(n))) });
+  const retire = (...args) => other.cli(['retire', 'things', ...args, '--reason', 'not wanted'], { tenant: 'dev' });
+  for (const [args, code, says] of [[['3'], 1, /current/], [['2'], 1, /roll/], [['9'], 1, /9/], [['x'], 2, /VERSION/],
+    [['1', '--if-match', '1'], 1, /HEAD_MOVED|sequence|moved/], [['1', '--output', 'xml'], 2, /--output/]]) {
+    const refused = await retire(...args);
+    assert.equal(refused.code, code, refused.stderr);
+    assert.match(refused.stderr, says);
+  }
+  const done = await retire('1');
+  assert.equal(done.code, 0, done.stderr);
+  assert.match(done.stdout, /^things serves version 3 \(sequence \d+\)\n$/);
+  assert.deepEqual((await other.versions('things')).map(({ state }) => state), ['SUCCEEDED', 'SUCCEEDED', 'RETIRED']);
+  assert.equal((await other.cli(['retire', 'things', '1'], { tenant: 'dev' })).code, 2, 'a reason is needed');
 });
 
 test('versions is a table for people and JSON for programs', async () => {

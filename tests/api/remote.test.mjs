@@ -231,7 +231,7 @@ test('an answer of any shape ends a command, and never by a signal', async () =>
   const rows = data.file('shape.csv', csv(things(3))), definition = data.file('shape.json', JSON.stringify(THINGS));
   const commands = [['dataset', 'list'], ['dataset', 'get', 'x'], ['dataset', 'put', definition], ['dataset', 'delete', 'x', '--reason', 'x'], ['versions', 'x'], ['rejects', 'x', '1'],
     ['jobs', 'list'], ['jobs', 'show', 'x'], ['jobs', 'watch', 'x'], ['jobs', 'cancel', 'x'], ['jobs', 'retry', 'x'], ['rollback', 'x', '--reason', 'x'], ['rollback', 'x', '--reason', 'x', '--from', '2'],
-    ['promote', 'x', '1', '--reason', 'x'], ['usage'], ['audit', 'search'], ['audit', 'search', '--output', 'csv'], ['tenant', 'list'], ['tenant', 'get', 'x'], ['tenant', 'put', 'x'], ['tenant', 'delete', 'x', '--reason', 'x'],
+    ['promote', 'x', '1', '--reason', 'x'], ['retire', 'x', '1', '--reason', 'x'], ['usage'], ['audit', 'search'], ['audit', 'search', '--output', 'csv'], ['tenant', 'list'], ['tenant', 'get', 'x'], ['tenant', 'put', 'x'], ['tenant', 'delete', 'x', '--reason', 'x'],
     ['ingest', 'x', '--source', rows], ['export', 'x'], ['diff', 'x', '1', '2', '--output', 'json'], ['get', '/v1/x'], ['health', '--url']];
   for (const body of ['{}', '[]', '7', '{"items":[7,null,{"version":{}}],"next":null,"state":7,"dataset":7,"current":"x","job":"j","upload":[]}']) {
     const url = await fake((request, response) => { request.resume(); response.writeHead(200, { 'content-type': 'application/json' }).end(body); });
@@ -239,7 +239,7 @@ test('an answer of any shape ends a command, and never by a signal', async () =>
       const result = await (command[0] === 'health' ? everline([...command, url]) : remote(command, { url }));
       assert.ok([0, 1, 3].includes(result.code), `${command.join(' ')} of ${body}: ${result.code} ${result.signal} ${result.stderr}`);
       assert.doesNotMatch(result.stdout + result.stderr, /\(null\)/, `${command.join(' ')} of ${body}`);
-      if (['rollback', 'promote', 'ingest', 'health'].includes(command[0]) || command[1] === 'watch')
+      if (['rollback', 'promote', 'retire', 'ingest', 'health'].includes(command[0]) || command[1] === 'watch')
         assert.equal(result.code, 3, `${command.join(' ')} of ${body}: ${result.stdout}${result.stderr}`);
     }
   }
@@ -426,6 +426,10 @@ test('a dataset is defined, filled, moved, exported and deleted on a server, wit
   assert.equal((await remote(['jobs', 'watch', job])).code, 4);
   assert.equal((await remote(['jobs', 'cancel', job])).code, 1);
   assert.equal((await remote(['jobs', 'retry', job])).code, 1, 'its uploads are gone');
+  assert.match((await remote(['retire', 'far', '3', '--reason', 'no more', '--if-match', '1'])).stderr, /at sequence/);
+  assert.match(await ok(['retire', 'far', '3', '--reason', 'it was & is = "wrong"']), /^far serves version 1 \(sequence \d+\)\n$/);
+  assert.equal((await json(['versions', 'far'])).items.find(({ version }) => version === 3).state, 'RETIRED');
+  assert.ok(JSON.parse(await ok(['get', '/v1/datasets/far/events'])).items.some(({ reason }) => reason === 'it was & is = "wrong"'));
   assert.match((await remote(['dataset', 'delete', 'far', '--reason', 'no more', '--if-match', '1'])).stderr, /at sequence/);
   assert.equal(await ok(['dataset', 'delete', 'far', '--reason', 'no more']), 'dataset far is deleted\n');
   assert.equal((await remote(['dataset', 'get', 'far'])).code, 1);
