@@ -41,6 +41,24 @@ static inline void damage_do(const struct damage *d, const char *path)
     close(fd);
 }
 
+/* What is done at the `point`th of a file's pages, quarters of pages and halves of fillings. */
+static inline struct damage damage_cut_at_page(size_t point)
+{
+    return (struct damage){"cut at a page", (off_t)point, 0, DAMAGE_CUT, 0};
+}
+
+static inline struct damage damage_cut_in_page(size_t point)
+{
+    static const off_t ODD[] = {1, 100, 2048, 4095};
+
+    return (struct damage){"cut in a page", (off_t)(point / 4), ODD[point % 4], DAMAGE_CUT, 0};
+}
+
+static inline struct damage damage_overwritten(size_t point)
+{
+    return (struct damage){"overwritten", (off_t)(point / 2), 0, DAMAGE_FILL, point % 2 ? 0xff : 0};
+}
+
 /* Memory, where there is such a file system: what is damaged here need not be synced. */
 static inline void damage_directory(struct kit *kit)
 {

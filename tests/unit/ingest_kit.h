@@ -104,21 +104,32 @@ static inline void kit_define(struct kit *kit, const char *definition)
     }
 }
 
-/* Writes a file and adds it to a source. */
-static inline void kit_add(struct kit *kit, size_t source, const char *name, const char *text)
+/* Adds a file of the kit, which is there, to a source. */
+static inline void kit_add_file(struct kit *kit, size_t source, const char *name)
 {
     char path[FS_PATH_MAX];
-    kit_write(kit, name, text);
     kit_path(path, kit, name);
     kit_ok(task_add_file(&kit->task, source, path, NULL));
 }
 
-/* build_run, whose ledger is *rows when it succeeds; *report (NULL: not wanted) is kept always. */
-static inline enum st kit_build(json_t **rows, json_t **report, const struct task *t,
+/* Writes a file and adds it to a source. */
+static inline void kit_add(struct kit *kit, size_t source, const char *name, const char *text)
+{
+    kit_write(kit, name, text);
+    kit_add_file(kit, source, name);
+}
+
+/* Builds into a directory of its own, which the task then names. *rows: the ledger when it
+ * succeeds; *report (NULL: not wanted) is kept always. */
+static inline enum st kit_build(json_t **rows, json_t **report, struct kit *kit,
                                 const struct ingest_progress *progress)
 {
+    char name[32];
     json_t *whole = NULL;
-    enum st st = build_run(&whole, t, progress);
+    snprintf(name, sizeof name, "build%u", kit->builds++);
+    kit_path(kit->task.directory, kit, name);
+    kit_ok(fs_mkdir(kit->task.directory, 0700));
+    enum st st = build_run(&whole, &kit->task, progress);
     *rows = st ? NULL : json_incref(json_object_get(whole, "rows"));
     if (report)
         *report = whole;

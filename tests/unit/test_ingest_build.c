@@ -23,14 +23,9 @@
     "'prepare':'SELECT id, colour, price FROM things','key':{'fields':['id']},"                    \
     "'record':{'colour':'VARCHAR','price':'DOUBLE'}}"
 
-/* Builds into a directory of its own; its name is left in `directory`. */
 static enum st build(json_t **rows, struct kit *kit)
 {
-    char name[32];
-    snprintf(name, sizeof name, "build%u", kit->builds++);
-    kit_path(kit->task.directory, kit, name);
-    kit_ok(fs_mkdir(kit->task.directory, 0700));
-    return kit_build(rows, NULL, &kit->task, NULL);
+    return kit_build(rows, NULL, kit, NULL);
 }
 
 static void segment_path(char out[FS_PATH_MAX], const struct kit *kit)
@@ -245,10 +240,7 @@ static void memory_threads_and_order_leave_no_trace(void **state)
         kit_add(kit, 0, "a.csv", text.data);
         buf_release(&text);
         kit->task.memory_bytes = rounds[r].memory;
-        kit_path(kit->task.directory, kit, "build");
-        kit_ok(fs_remove_tree(kit->task.directory));
-        kit_ok(fs_mkdir(kit->task.directory, 0700));
-        kit_ok(kit_build(&rows, &report, &kit->task, NULL));
+        kit_ok(kit_build(&rows, &report, kit, NULL));
         counts(rows, "200000 200000 0 200000 198000 0 2000 ");
         assert_int_equal(json_integer_value(json_object_get(json_object_get(report, "used"),
                                                             "temporary_bytes")) > 0,
@@ -512,9 +504,7 @@ static void a_phase_that_begins_is_not_said_to_be_done(void **state)
     json_t *rows;
     kit_define(kit, THINGS);
     kit_add(kit, 0, "a.csv", "id,colour,price\n1,red,2.5\n2,blue,1\n");
-    kit_path(kit->task.directory, kit, "build");
-    kit_ok(fs_mkdir(kit->task.directory, 0700));
-    kit_ok(kit_build(&rows, NULL, &kit->task, &progress));
+    kit_ok(kit_build(&rows, NULL, kit, &progress));
     assert_non_null(last);
     json_decref(rows);
 }
@@ -554,7 +544,6 @@ static void a_row_that_is_lost_on_its_way_fails_the_batch(void **state)
     struct kit *kit = *state;
     json_t *rows = NULL;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char path[FS_PATH_MAX];
         kit_define(kit, cases[i].parquet ? PARQUET_THINGS : THINGS);
         if (cases[i].parquet)
             kit_write_parquet(kit, "a.file",
@@ -562,8 +551,7 @@ static void a_row_that_is_lost_on_its_way_fails_the_batch(void **state)
                               "t(id, colour, price)");
         else
             kit_write(kit, "a.file", "id,colour,price\n1,red,1\n2,tea,2.5\n");
-        kit_path(path, kit, "a.file");
-        kit_ok(task_add_file(&kit->task, 0, path, NULL));
+        kit_add_file(kit, 0, "a.file");
         lost_in = cases[i].counting;
         enum st st = build(&rows, kit);
         lost_in = NULL;

@@ -16,16 +16,13 @@
 /* Builds from these rows; the report is kept. */
 static enum st build(json_t **report, struct kit *kit, const char *definition, const char *rows)
 {
-    char name[32], text[2048];
+    char text[2048];
     json_t *ledger;
     snprintf(text, sizeof text, HEADER "%s", rows);
     kit_define(kit, definition);
     kit_add(kit, 0, "v.csv", text);
     kit_add(kit, 1, "states.csv", "code\nOH\nIA\n");
-    snprintf(name, sizeof name, "build%u", kit->builds++);
-    kit_path(kit->task.directory, kit, name);
-    kit_ok(fs_mkdir(kit->task.directory, 0700));
-    enum st st = kit_build(&ledger, report, &kit->task, NULL);
+    enum st st = kit_build(&ledger, report, kit, NULL);
     json_decref(ledger);
     return st;
 }

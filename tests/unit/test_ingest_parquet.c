@@ -17,19 +17,13 @@
 
 static enum st build(json_t **rows, struct kit *kit)
 {
-    char name[32];
-    snprintf(name, sizeof name, "build%u", kit->builds++);
-    kit_path(kit->task.directory, kit, name);
-    kit_ok(fs_mkdir(kit->task.directory, 0700));
-    return kit_build(rows, NULL, &kit->task, NULL);
+    return kit_build(rows, NULL, kit, NULL);
 }
 
 static void define(struct kit *kit)
 {
-    char path[FS_PATH_MAX];
     kit_define(kit, THINGS);
-    kit_path(path, kit, "a.parquet");
-    kit_ok(task_add_file(&kit->task, 0, path, NULL));
+    kit_add_file(kit, 0, "a.parquet");
 }
 
 static void read_file(struct buf *out, const struct kit *kit)
@@ -144,9 +138,7 @@ static void rows_are_counted_by_columns_without_lists(void **state)
                     "'record':{}}");
     /* Nothing but lists in pages of version 1: these do not say their rows. */
     kit_write_parquet(kit, "b.parquet", "SELECT [i % 10, 1] AS l FROM range(3000) r(i)");
-    char path[FS_PATH_MAX];
-    kit_path(path, kit, "b.parquet");
-    kit_ok(task_add_file(&kit->task, 0, path, NULL));
+    kit_add_file(kit, 0, "b.parquet");
     kit_ok(build(&rows, kit));
     assert_int_equal(rows_read(rows), 3000);
     json_decref(rows);

@@ -10,13 +10,9 @@
 
 static json_t *build_in(struct kit *kit, unsigned threads)
 {
-    char name[32];
     json_t *rows, *report, *rejects;
     kit->task.threads = threads;
-    snprintf(name, sizeof name, "build%u", kit->builds++);
-    kit_path(kit->task.directory, kit, name);
-    kit_ok(fs_mkdir(kit->task.directory, 0700));
-    kit_ok(kit_build(&rows, &report, &kit->task, NULL));
+    kit_ok(kit_build(&rows, &report, kit, NULL));
     rejects = json_incref(json_object_get(report, "rejects"));
     json_int_t rejected = json_integer_value(json_object_get(rows, "rejected"));
     assert_int_equal(rejected, json_integer_value(json_object_get(rejects, "rejected")));
@@ -271,10 +267,8 @@ static void define_parquet(struct kit *kit, const char *prepare)
 
 static void add_parquet(struct kit *kit, const char *name, const char *select)
 {
-    char path[FS_PATH_MAX];
     kit_write_parquet(kit, name, select);
-    kit_path(path, kit, name);
-    kit_ok(task_add_file(&kit->task, 0, path, NULL));
+    kit_add_file(kit, 0, name);
 }
 
 static void rows_of_parquet_have_their_number(void **state)

@@ -15,19 +15,7 @@ static const char *const cells[] = {"Qwertz", "Asdfgh", "Yxcvb", "1971", "4711",
 
 static enum st build(json_t **rows, struct kit *kit, const struct ingest_progress *progress)
 {
-    char name[32];
-    *rows = NULL;
-    snprintf(name, sizeof name, "build%u", kit->builds++);
-    kit_path(kit->task.directory, kit, name);
-    kit_ok(fs_mkdir(kit->task.directory, 0700));
-    return kit_build(rows, NULL, &kit->task, progress);
-}
-
-static void add(struct kit *kit, const char *name)
-{
-    char path[FS_PATH_MAX];
-    kit_path(path, kit, name);
-    kit_ok(task_add_file(&kit->task, 0, path, NULL));
+    return kit_build(rows, NULL, kit, progress);
 }
 
 #define THINGS(format)                                                                             \
@@ -51,7 +39,7 @@ static void a_directory_named_like_a_column_is_only_a_directory(void **state)
 
     kit_define(kit, THINGS("parquet"));
     kit_write_parquet(kit, "colour=Wrong/a.parquet", "SELECT '1' AS id, 'red' AS colour");
-    add(kit, "colour=Wrong/a.parquet");
+    kit_add_file(kit, 0, "colour=Wrong/a.parquet");
     kit_ok(build(&rows, kit, NULL));
     json_decref(rows);
 
@@ -76,7 +64,7 @@ static void a_directory_named_like_a_column_is_only_a_directory(void **state)
                     "'SELECT id, more FROM t','key':{'fields':['id']},"
                     "'record':{'more':'VARCHAR'}}");
     kit_write_parquet(kit, "more=1/a.parquet", "SELECT '1' AS id, 'red' AS colour");
-    add(kit, "more=1/a.parquet");
+    kit_add_file(kit, 0, "more=1/a.parquet");
     kit_fails(build_bind(&kit->task), "SQL", "/prepare, line 1, column 12", NULL);
 }
 
@@ -220,21 +208,21 @@ static void parquet_columns_are_those_that_are_declared(void **state)
     kit_write_parquet(kit, "c.parquet", "SELECT '2' AS id");
     kit_write_parquet(kit, "d.parquet", "SELECT 'red' AS colour, '2' AS id");
     kit_define(kit, complete);
-    add(kit, "a.parquet");
+    kit_add_file(kit, 0, "a.parquet");
     kit_ok(build_bind(&kit->task));
     kit_define(kit, complete);
-    add(kit, "b.parquet");
+    kit_add_file(kit, 0, "b.parquet");
     kit_fails(build_bind(&kit->task), "PARQUET_COLUMNS", "b.parquet", "Secret");
     assert_non_null(strstr(st_message(), "column 3"));
     kit_define(kit, complete);
-    add(kit, "c.parquet");
+    kit_add_file(kit, 0, "c.parquet");
     kit_fails(build_bind(&kit->task), "PARQUET_COLUMNS", "/sources/t/columns/colour", NULL);
     /* The files of a source are alike, whatever the order of their columns. */
     for (unsigned i = 0; i < 3; i++) {
         static const char *const others[] = {"b.parquet", "c.parquet", "d.parquet"};
         kit_define(kit, THINGS("parquet"));
-        add(kit, "a.parquet");
-        add(kit, others[i]);
+        kit_add_file(kit, 0, "a.parquet");
+        kit_add_file(kit, 0, others[i]);
         if (i < 2)
             kit_fails(build_bind(&kit->task), "PARQUET_COLUMNS", others[i], "Secret");
         else
@@ -253,7 +241,7 @@ static void a_parquet_file_with_too_many_columns_is_not_said_to_be_damaged(void 
         sprintf(select + strlen(select), ",t t%d", i);
     kit_write_parquet(kit, "a.parquet", select);
     kit_define(kit, THINGS("parquet"));
-    add(kit, "a.parquet");
+    kit_add_file(kit, 0, "a.parquet");
     kit_fails(build_bind(&kit->task), "TOO_LARGE", "a.parquet", NULL);
     assert_non_null(strstr(st_message(), "a.parquet: more than 2048 columns"));
     assert_non_null(strstr(st_hint_text(), "definition"));
@@ -291,8 +279,8 @@ static void parquet_files_of_a_source_have_the_same_types(void **state)
             kit_write_parquet(kit, "a.parquet", first);
             kit_write_parquet(kit, "b.parquet", other);
             kit_define(kit, THINGS("parquet"));
-            add(kit, "a.parquet");
-            add(kit, "b.parquet");
+            kit_add_file(kit, 0, "a.parquet");
+            kit_add_file(kit, 0, "b.parquet");
             if (pairs[i].same)
                 kit_ok(build_bind(&kit->task));
             else
@@ -301,8 +289,8 @@ static void parquet_files_of_a_source_have_the_same_types(void **state)
     kit_write_parquet(kit, "a.parquet", "SELECT 1 AS id, 1::INTEGER AS colour");
     kit_write_parquet(kit, "b.parquet", "SELECT 2 AS id, 1.5::DOUBLE AS colour");
     kit_define(kit, THINGS("parquet"));
-    add(kit, "a.parquet");
-    add(kit, "b.parquet");
+    kit_add_file(kit, 0, "a.parquet");
+    kit_add_file(kit, 0, "b.parquet");
     kit_fails(build_bind(&kit->task), "PARQUET_COLUMNS", "b.parquet", "olour");
     assert_non_null(strstr(st_message(), "b.parquet (DOUBLE) has another type in "));
 }
@@ -396,7 +384,7 @@ static void a_file_that_changes_is_refused(void **state)
         write_thing(kit, "other.file", parquet, "tea");
         make_old(path);
         kit_define(kit, parquet ? THINGS("parquet") : THINGS("csv"));
-        add(kit, "a.file");
+        kit_add_file(kit, 0, "a.file");
         if (i % 2) { /* while its rows are read, or before it is opened first */
             kit_fails(build(&rows, kit, &progress), "SOURCE_CHANGED", "", NULL);
             assert_true(m.done);
@@ -421,13 +409,13 @@ static void a_parquet_file_that_is_cut_or_damaged_is_refused(void **state)
     for (size_t eighths = 0; eighths < 8; eighths++) {
         kit_write_bytes(kit, "cut.parquet", text.data, text.len / 8 * eighths + 4);
         kit_define(kit, THINGS("parquet"));
-        add(kit, "cut.parquet");
+        kit_add_file(kit, 0, "cut.parquet");
         kit_fails(build_bind(&kit->task), "PARQUET", "cut.parquet", NULL);
     }
     memset(text.data + 20, 0x5a, 1000); /* in the first page */
     kit_write_bytes(kit, "damaged.parquet", text.data, text.len);
     kit_define(kit, THINGS("parquet"));
-    add(kit, "damaged.parquet");
+    kit_add_file(kit, 0, "damaged.parquet");
     kit_fails(build(&rows, kit, NULL), "PARQUET", "damaged.parquet", NULL);
     buf_release(&text);
 }
@@ -482,7 +470,7 @@ static void without_memory_a_parquet_file_is_not_said_to_be_damaged(void **state
     struct duck *d;
     kit_write_parquet(kit, "a.parquet", "SELECT 1 AS id, repeat('red', 5000000) AS colour");
     kit_define(kit, THINGS("parquet"));
-    add(kit, "a.parquet");
+    kit_add_file(kit, 0, "a.parquet");
     const struct task_source *files = &kit->task.sources[0];
     for (unsigned i = 0; i < 2; i++) {
         kit_ok(duck_open(
@@ -502,7 +490,7 @@ static void a_page_that_is_not_what_its_checksum_says_is_found(void **state)
     buf_init(&bytes, 1u << 20);
     take_sample(&bytes, kit, "plain-dict-uncompressed-checksum.parquet");
     kit_define(kit, SAMPLE("SELECT DISTINCT binary_field AS id FROM t"));
-    add(kit, "a.parquet");
+    kit_add_file(kit, 0, "a.parquet");
     assert_true(parquet_page_read(&page, (unsigned char *)bytes.data + 4, bytes.len - 4));
     assert_true(page.has_crc && page.bytes > 0);
     assert_every_byte_counts(kit, &bytes, 4 + page.header_bytes, (size_t)page.bytes);
@@ -511,7 +499,7 @@ static void a_page_that_is_not_what_its_checksum_says_is_found(void **state)
 
     take_sample(&bytes, kit, "rle-dict-snappy-checksum.parquet");
     kit_define(kit, SAMPLE("SELECT DISTINCT binary_field AS id FROM t"));
-    add(kit, "a.parquet");
+    kit_add_file(kit, 0, "a.parquet");
     kit_ok(build(&rows, kit, NULL));
     json_decref(rows);
 
@@ -522,7 +510,7 @@ static void a_page_that_is_not_what_its_checksum_says_is_found(void **state)
     take_sample(&bytes, kit, "rle-dict-uncompressed-corrupt-checksum.parquet");
     for (size_t i = 0; i < sizeof prepares / sizeof *prepares; i++) {
         kit_define(kit, prepares[i]);
-        add(kit, "a.parquet");
+        kit_add_file(kit, 0, "a.parquet");
         kit_fails(build(&rows, kit, NULL), "PARQUET", "a.parquet", NULL);
         assert_non_null(strstr(st_message(), "checksum"));
     }
@@ -569,7 +557,7 @@ static void the_ledger_has_the_sha256_of_every_file(void **state)
     kit_write_parquet(kit, "a.parquet",
                       "SELECT i::VARCHAR AS id, 'red' AS colour FROM range(1000) r(i)");
     kit_define(kit, THINGS("parquet"));
-    add(kit, "a.parquet");
+    kit_add_file(kit, 0, "a.parquet");
     kit_ok(build(&rows, kit, NULL));
     assert_sum(rows, 0, kit, "a.parquet");
     json_decref(rows);

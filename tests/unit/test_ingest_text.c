@@ -14,13 +14,11 @@
 
 static enum st build(json_t **report, struct kit *kit, unsigned threads)
 {
-    char name[32];
-    *report = NULL;
+    json_t *rows;
     kit->task.threads = threads;
-    snprintf(name, sizeof name, "build%u", kit->builds++);
-    kit_path(kit->task.directory, kit, name);
-    kit_ok(fs_mkdir(kit->task.directory, 0700));
-    return build_run(report, &kit->task, NULL);
+    enum st st = kit_build(&rows, report, kit, NULL);
+    json_decref(rows);
+    return st;
 }
 
 static void assert_json(const json_t *report, const char *member, const char *wanted)
@@ -371,21 +369,28 @@ static void sql_of_a_definition_cannot_read_what_is_fed(void **state)
     }
 }
 
+/* A source of one record, and the database that reads it. */
+static struct source_text *open_text(struct duck **d, struct kit *kit)
+{
+    struct source_text *t = NULL;
+    kit_define(kit, CSV(""));
+    kit_add(kit, 0, "a.csv", "id,n,colour\na,1,red\n");
+    char *files[] = {kit->task.sources[0].files[0].path};
+    kit_ok(duck_open(d, &(struct duck_options){0, 1, files, 1}));
+    kit_ok(source_bind(*d, &kit->task));
+    kit_ok(source_text_open(&t, *d, &kit->task.definition->sources[0], &kit->task.sources[0], 0,
+                            NULL));
+    return t;
+}
+
 /* Within a tick of the clock a file can change and keep its stamp. */
 static void a_header_that_changed_is_refused_by_every_reading(void **state)
 {
     struct kit *kit = *state;
-    struct source_text *t = NULL;
     struct task now = {0};
     struct duck *d = NULL;
     char path[FS_PATH_MAX];
-    kit_define(kit, CSV(""));
-    kit_add(kit, 0, "a.csv", "id,n,colour\na,1,red\n");
-    char *files[] = {kit->task.sources[0].files[0].path};
-    kit_ok(duck_open(&d, &(struct duck_options){0, 1, files, 1}));
-    kit_ok(source_bind(d, &kit->task));
-    kit_ok(
-        source_text_open(&t, d, &kit->task.definition->sources[0], &kit->task.sources[0], 0, NULL));
+    struct source_text *t = open_text(&d, kit);
     kit_write(kit, "a.csv", "id,x,colour\na,1,red\n");
     kit_path(path, kit, "a.csv");
     kit_ok(task_add_file(&now, 0, path, NULL));
@@ -431,16 +436,9 @@ void *__wrap_calloc(size_t count, size_t size)
 static void without_memory_a_reading_or_worker_is_none(void **state)
 {
     struct kit *kit = *state;
-    struct source_text *t = NULL;
     void *reading = NULL, *worker = NULL;
     struct duck *d = NULL;
-    kit_define(kit, CSV(""));
-    kit_add(kit, 0, "a.csv", "id,n,colour\na,1,red\n");
-    char *files[] = {kit->task.sources[0].files[0].path};
-    kit_ok(duck_open(&d, &(struct duck_options){0, 1, files, 1}));
-    kit_ok(source_bind(d, &kit->task));
-    kit_ok(
-        source_text_open(&t, d, &kit->task.definition->sources[0], &kit->task.sources[0], 0, NULL));
+    struct source_text *t = open_text(&d, kit);
     for (failing = 0; !reading; failing++) {
         allocations = 0;
         enum st st = text_reading_begin(&reading, t);
@@ -464,16 +462,9 @@ static void without_memory_a_reading_or_worker_is_none(void **state)
 static void a_reading_can_end_when_its_source_is_closed(void **state)
 {
     struct kit *kit = *state;
-    struct source_text *t = NULL;
     void *reading = NULL, *worker = NULL;
     struct duck *d = NULL;
-    kit_define(kit, CSV(""));
-    kit_add(kit, 0, "a.csv", "id,n,colour\na,1,red\n");
-    char *files[] = {kit->task.sources[0].files[0].path};
-    kit_ok(duck_open(&d, &(struct duck_options){0, 1, files, 1}));
-    kit_ok(source_bind(d, &kit->task));
-    kit_ok(
-        source_text_open(&t, d, &kit->task.definition->sources[0], &kit->task.sources[0], 0, NULL));
+    struct source_text *t = open_text(&d, kit);
     kit_ok(text_reading_begin(&reading, t));
     kit_ok(text_worker_open(&worker, reading));
     source_text_close(t);

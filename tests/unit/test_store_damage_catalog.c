@@ -5,20 +5,13 @@
 #include "store/catalog_check.h"
 #include "store/internal.h"
 
-/* Exit codes of children. */
-enum { SERVES, FAILED, REFUSES };
-
 static struct kit prepared; /* a data directory, closed, that nobody changes */
 
 static int publish_all(struct kit *kit)
 {
     kit_open(kit);
     kit_tenant(kit);
-    kit_dataset(kit, KIT_PEOPLE);
-    kit_publish(kit, KIT_PEOPLE, "red");
-    kit_dataset(kit, KIT_THINGS);
-    for (int i = 0; i < 6; i++)
-        kit_publish(kit, KIT_THINGS, (const char *[]){"red", "blue"}[i % 2]);
+    publish_six(kit);
     kit_close(kit);
     return SERVES;
 }
@@ -40,13 +33,6 @@ static int clean(void **state)
 }
 
 /* ---- done while it is closed ---- */
-
-#define WAY_OUT "everline catalog rebuild --data "
-
-static bool tells_the_way_out(enum st st)
-{
-    return st == ST_CORRUPT && strstr(st_hint_text(), WAY_OUT);
-}
 
 /* What verify finds, its report says: also what was found because of it. */
 static bool reports_the_way_out(const json_t *report)
@@ -99,18 +85,6 @@ static int use(struct kit *kit)
     return st ? REFUSES : SERVES;
 }
 
-/* Rebuilds, and does what could not be done. */
-static int rebuild_and_use(struct kit *kit)
-{
-    rebuild_quietly(kit);
-    kit_open(kit);
-    if (kit_current(kit, "things") != 6 || kit_current(kit, "people") != 1 ||
-        kit_publish(kit, KIT_THINGS, "green") != STORE_FLIPPED || kit_current(kit, "things") != 7 ||
-        !kit_state_is(kit, 5, "SUCCEEDED"))
-        return FAILED;
-    return SERVES;
-}
-
 /* True: it was told. What is not told must have done no harm. */
 static bool try_one(size_t point, void *ctx)
 {
@@ -147,23 +121,6 @@ static size_t pages(void)
     return (size_t)sb.st_size / DAMAGE_PAGE;
 }
 
-static struct damage cut_at_page(size_t point)
-{
-    return (struct damage){"cut at a page", (off_t)point, 0, DAMAGE_CUT, 0};
-}
-
-static struct damage cut_in_page(size_t point)
-{
-    static const off_t ODD[] = {1, 100, 2048, 4095};
-
-    return (struct damage){"cut in a page", (off_t)(point / 4), ODD[point % 4], DAMAGE_CUT, 0};
-}
-
-static struct damage overwritten(size_t point)
-{
-    return (struct damage){"overwritten", (off_t)(point / 2), 0, DAMAGE_FILL, point % 2 ? 0xff : 0};
-}
-
 /* All bits of a page's header and its first offsets of nodes, some of the rest, each another. */
 enum { HEADER_BITS = 24 * 8, BODY_BITS = 64, BITS = HEADER_BITS + BODY_BITS };
 
@@ -190,14 +147,14 @@ static void a_catalog_that_is_cut_is_refused_and_rebuilt(void **state)
 {
     (void)state;
     /* Free pages at the end need not be there. */
-    assert_true(try("cut at a page", pages(), 20, cut_at_page) > 5);
-    assert_true(try("cut in a page", 4 * pages(), 12, cut_in_page) > 3);
+    assert_true(try("cut at a page", pages(), 20, damage_cut_at_page) > 5);
+    assert_true(try("cut in a page", 4 * pages(), 12, damage_cut_in_page) > 3);
 }
 
 static void a_page_that_is_gone_is_told_or_not_needed(void **state)
 {
     (void)state;
-    assert_true(try("overwritten", 2 * pages(), 40, overwritten) > 8);
+    assert_true(try("overwritten", 2 * pages(), 40, damage_overwritten) > 8);
 }
 
 static void a_flipped_bit_is_told_or_does_no_harm(void **state)

@@ -529,23 +529,6 @@ static bool try_one(size_t point, void *ctx)
     return end == TOLD;
 }
 
-static struct damage cut_at_page(size_t point)
-{
-    return (struct damage){"cut at a page", (off_t)point, 0, DAMAGE_CUT, 0};
-}
-
-static struct damage cut_in_page(size_t point)
-{
-    static const off_t ODD[] = {1, 100, 2048, 4095};
-
-    return (struct damage){"cut in a page", (off_t)(point / 4), ODD[point % 4], DAMAGE_CUT, 0};
-}
-
-static struct damage overwritten(size_t point)
-{
-    return (struct damage){"overwritten", (off_t)(point / 2), 0, DAMAGE_FILL, point % 2 ? 0xff : 0};
-}
-
 /* A bit of a page of the class that is tried: all of the first bytes, and some of the rest. */
 enum { HEADER_BITS = 24 * 8, BODY_BITS = 16, BITS = HEADER_BITS + BODY_BITS };
 static enum page_class class_tried;
@@ -574,7 +557,8 @@ static struct damage flipped(size_t point)
 
 static void a_segment_that_is_cut_is_told_and_mended(void **state)
 {
-    struct trial pages = {use_and_mend, cut_at_page}, odd = {use_and_mend, cut_in_page};
+    struct trial pages = {use_and_mend, damage_cut_at_page},
+                 odd = {use_and_mend, damage_cut_in_page};
     size_t count = (size_t)file.pages;
 
     (void)state;
@@ -584,7 +568,7 @@ static void a_segment_that_is_cut_is_told_and_mended(void **state)
 
 static void a_page_that_is_overwritten_is_told_and_mended(void **state)
 {
-    struct trial t = {use_and_mend, overwritten};
+    struct trial t = {use_and_mend, damage_overwritten};
 
     (void)state;
     assert_true(damage_try("overwritten", 2 * (size_t)file.pages, 24, try_one, &t) >= 12);
@@ -605,7 +589,7 @@ static void a_flipped_bit_is_told_and_mended(void **state)
 
 static void rot_kills_nobody_and_a_deep_verification_tells_it(void **state)
 {
-    struct trial flips = {use_rotten, flipped}, fills = {use_rotten, overwritten};
+    struct trial flips = {use_rotten, flipped}, fills = {use_rotten, damage_overwritten};
 
     (void)state;
     damage_try("rotten pages", 2 * (size_t)file.pages, 24, try_one, &fills);
@@ -615,7 +599,7 @@ static void rot_kills_nobody_and_a_deep_verification_tells_it(void **state)
 
 static void a_rollback_serves_what_is_whole(void **state)
 {
-    struct trial t = {roll_back, overwritten};
+    struct trial t = {roll_back, damage_overwritten};
 
     (void)state;
     damage_try("rolled back from", 2 * (size_t)file.pages, 4, try_one, &t);

@@ -4,9 +4,6 @@
 #include "store/head_file.h"
 #include "store/internal.h"
 
-/* Exit codes of children. */
-enum { SERVES, FAILED };
-
 static char prepared[64]; /* a data directory, closed, that nobody changes */
 
 static void shell(const char *fmt, const char *a, const char *b)
@@ -23,11 +20,7 @@ static int prepare(void **state)
 
     (void)state;
     kit_new(&kit);
-    kit_dataset(&kit, KIT_PEOPLE);
-    kit_publish(&kit, KIT_PEOPLE, "red");
-    kit_dataset(&kit, KIT_THINGS);
-    for (int i = 0; i < 6; i++)
-        kit_publish(&kit, KIT_THINGS, (const char *[]){"red", "blue"}[i % 2]);
+    publish_six(&kit);
     kit_close(&kit);
     strcpy(prepared, kit.dir);
     return 0;
@@ -51,23 +44,6 @@ static void copy_of_prepared(struct kit *kit)
 static json_int_t number(const json_t *object, const char *name)
 {
     return json_integer_value(json_object_get(object, name));
-}
-
-static bool tells_the_way_out(enum st st)
-{
-    return st == ST_CORRUPT && strstr(st_hint_text(), "everline catalog rebuild --data ");
-}
-
-/* Rebuilds, and does what could not be done. */
-static int rebuild_and_use(struct kit *kit)
-{
-    rebuild_quietly(kit);
-    kit_open(kit);
-    if (kit_current(kit, "things") != 6 || kit_current(kit, "people") != 1 ||
-        kit_publish(kit, KIT_THINGS, "green") != STORE_FLIPPED || kit_current(kit, "things") != 7 ||
-        !kit_state_is(kit, 5, "SUCCEEDED"))
-        return FAILED;
-    return SERVES;
 }
 
 /* ---- rebuilding ---- */
