@@ -1,7 +1,5 @@
 /* The files of the audit: when a chain begins a new one, which of them go, and that what is left is
  * still whole. */
-#include "json_memory_kit.h"
-
 #include "auth/audit_chain.h"
 #include "auth/audit_prune.h"
 #include "auth/audit_search.h"
@@ -17,7 +15,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -299,6 +296,37 @@ static void what_is_cut_off_before_the_oldest_line_that_is_kept_is_found(void **
     assert_int_equal(faults(&anchor, 1, &lines), 1);
 }
 
+static void a_chain_that_was_written_anew_is_not_the_one_that_the_catalog_knows(void **state)
+{
+    const struct audit_head none = {0};
+    struct audit_anchor anchor = {.chain = 1, .first = 1};
+    char path[FS_PATH_MAX];
+    uint64_t lines;
+    (void)state;
+    anchor.head = write_lines(1, none, 3, START_US);
+    assert_int_equal(faults(&anchor, 1, &lines), 0);
+    assert_int_equal(fs_path(path, "%s/" TENANT, directory), ST_OK);
+    assert_int_equal(fs_remove_tree(path), ST_OK);
+    (void)write_lines(1, none, 3, START_US + 1);
+    assert_int_equal(faults(NULL, 0, &lines), 0); /* each line follows the one before it */
+    assert_int_equal(faults(&anchor, 1, &lines), 1);
+}
+
+static void a_chain_of_which_nothing_is_left_is_missed(void **state)
+{
+    const struct audit_head none = {0};
+    struct audit_anchor anchors[2] = {{.chain = 1, .first = 1}, {.chain = 2, .first = 1}};
+    char path[FS_PATH_MAX];
+    uint64_t lines;
+    (void)state;
+    for (unsigned i = 0; i < 2; i++)
+        anchors[i].head = write_lines(i + 1, none, 3, START_US);
+    assert_int_equal(faults(anchors, 2, &lines), 0);
+    assert_int_equal(fs_path(path, "%s/" TENANT "/" AUDIT_FILE_FORMAT, directory, 2, 1ull), ST_OK);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(faults(anchors, 2, &lines), 1);
+}
+
 static void the_newest_file_of_a_chain_goes_for_its_age_only(void **state)
 {
     struct audit_anchor anchors[2] = {{.chain = 1, .first = 1}, {.chain = 2, .first = 1}};
@@ -503,26 +531,6 @@ static enum st go_on(void *ctx)
     return ST_OK;
 }
 
-/* Whichever allocation fails. */
-static void a_search_without_memory_leaves_no_line_out(void **state)
-{
-    struct audit_query query = {.limit = 100, .sees_fn = sees_all};
-    const struct audit_head none = {0};
-    (void)state;
-    write_lines(1, none, 20, START_US);
-    for (long n = 0, failed = 1; failed; n++) {
-        struct audit_place place = {0};
-        json_t *items = NULL;
-        bool more;
-        json_fail_after(n);
-        enum st st = audit_search(&items, &more, &place, directory, TENANT, &query, go_on, NULL);
-        failed = json_heal();
-        assert_int_equal(st, failed ? ST_NOMEM : ST_OK);
-        assert_true(failed || json_array_size(items) == 20);
-        json_decref(items);
-    }
-}
-
 static void a_search_finds_what_is_left_and_nothing_else(void **state)
 {
     struct audit_anchor anchor = {.chain = 1, .first = 1};
@@ -575,6 +583,8 @@ int main(void)
         TEST(files_that_are_too_old_go_and_the_rest_is_whole),
         TEST(a_file_that_was_to_go_and_is_still_there_is_no_fault),
         TEST(what_is_cut_off_before_the_oldest_line_that_is_kept_is_found),
+        TEST(a_chain_that_was_written_anew_is_not_the_one_that_the_catalog_knows),
+        TEST(a_chain_of_which_nothing_is_left_is_missed),
         TEST(the_newest_file_of_a_chain_goes_for_its_age_only),
         TEST(a_file_that_rests_may_go_and_the_chain_goes_on_in_another),
         TEST(a_file_that_could_not_be_written_may_go_and_no_line_goes_with_it),
@@ -584,7 +594,6 @@ int main(void)
         TEST(a_file_goes_after_those_before_it_whatever_the_clock_said),
         TEST(the_oldest_files_go_until_the_rest_fits_the_tenants_bytes),
         TEST(what_is_on_the_disk_is_let_go_but_for_the_last_page),
-        TEST(a_search_without_memory_leaves_no_line_out),
         TEST(a_search_finds_what_is_left_and_nothing_else),
     };
 

@@ -169,6 +169,71 @@ static void a_tenant_with_many_subjects_takes_nothing_from_another_tenant(void *
     }
 }
 
+/* Each test has days of its own. */
+static bool take_at(struct auth_quota *quota, const struct auth_rate *rate, uint64_t count,
+                    int64_t now_us)
+{
+    return auth_limits_take(quota, limits, "dev", "", rate, count, now_us);
+}
+
+static void what_the_second_refuses_is_not_counted_for_the_day(void **state)
+{
+    const struct auth_rate rate = {.per_second = 1, .burst = 1, .per_day = 3};
+    int64_t now_us = NOON_US + 20 * DAY_US;
+    struct auth_quota quota;
+
+    (void)state;
+    for (unsigned taken = 0; taken < 3; taken++, now_us += 1000000) {
+        assert_true(take_at(&quota, &rate, 1, now_us));
+        for (unsigned i = 0; i < 5; i++) {
+            assert_false(take_at(&quota, &rate, 1, now_us));
+            assert_int_equal(quota.by_day, taken == 2);
+        }
+    }
+    assert_false(take_at(&quota, &rate, 1, now_us));
+    assert_true(quota.by_day);
+}
+
+static void more_than_the_burst_passes_where_nothing_was_taken_and_is_paid_for(void **state)
+{
+    const struct auth_rate rate = {.per_second = 10};
+    int64_t now_us = NOON_US + 21 * DAY_US;
+    struct auth_quota quota;
+
+    (void)state;
+    assert_true(take_at(&quota, &rate, 100, now_us));
+    assert_int_equal(quota.left, 0);
+    assert_int_equal(quota.reset_s, 10);
+    assert_false(take_at(&quota, &rate, 1, now_us));
+    assert_int_equal(quota.retry_s, 10); /* 9.1 s */
+    assert_false(take_at(&quota, &rate, 1, now_us + 9000000));
+    assert_true(take_at(&quota, &rate, 1, now_us + 9100000));
+}
+
+static void what_is_given_back_can_be_taken_again(void **state)
+{
+    const struct auth_rate rate = {.per_second = 1, .burst = 1, .per_day = 1};
+    int64_t now_us = NOON_US + 22 * DAY_US;
+    struct auth_quota quota;
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(take_at(&quota, &rate, 1, now_us));
+        assert_false(take_at(&quota, &rate, 1, now_us));
+        auth_limits_return(limits, "dev", "", &rate, 1, now_us);
+    }
+}
+
+static void a_tenant_and_its_subject_are_two_names(void **state)
+{
+    int64_t now_us = NOON_US + 23 * DAY_US;
+
+    (void)state;
+    assert_true(take("a", "bc", 1, now_us));
+    assert_false(take("a", "bc", 1, now_us));
+    assert_true(take("ab", "c", 1, now_us));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +242,10 @@ int main(void)
         cmocka_unit_test(five_values_of_a_person_pass_and_those_again),
         cmocka_unit_test(a_tenant_that_asks_for_ever_more_people_leaves_room_for_the_others),
         cmocka_unit_test(a_tenant_with_many_subjects_takes_nothing_from_another_tenant),
+        cmocka_unit_test(what_the_second_refuses_is_not_counted_for_the_day),
+        cmocka_unit_test(more_than_the_burst_passes_where_nothing_was_taken_and_is_paid_for),
+        cmocka_unit_test(what_is_given_back_can_be_taken_again),
+        cmocka_unit_test(a_tenant_and_its_subject_are_two_names),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
