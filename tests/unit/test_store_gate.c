@@ -60,6 +60,8 @@ static const struct {
     {GATE("2", "'min':2,'max':2"), NULL, "passed"},
     {GATE("3", "'max':2"), NULL, "held"},
     {GATE("null", "'max':2"), NULL, "held"},
+    {GATE("1", "'min':2,'max_change':9"), BEFORE("1"), "held"},
+    {GATE("3", "'max':2,'max_change_ratio':9"), BEFORE("3"), "held"},
 };
 
 static void a_gate_holds_what_is_outside_of_its_limits(void **state)

@@ -4,6 +4,9 @@
 #include "store/internal.h"
 #include "store/offer.h"
 #include "store/refresh.h"
+#include "store/retention.h"
+
+#include <sys/wait.h>
 
 /* A server that lives, and does nothing by itself. */
 static struct run_entry server;
@@ -139,6 +142,46 @@ static void what_a_process_offered_goes_with_it(void **state)
     assert_int_equal(candidates(kit, NULL), 0);
 }
 
+static size_t count_acks(struct kit *kit)
+{
+    char key[CATALOG_KEY_SIZE] = "";
+    struct catalog_txn t;
+    json_t *ack;
+    size_t count = 0;
+
+    catalog_begin_read(&t, &kit->store->catalog);
+    for (; (ack = catalog_after(&t, CATALOG_ACKS, "", key)); count++)
+        json_decref(ack);
+    kit_ok(catalog_end(&t));
+    return count;
+}
+
+static void what_the_dead_offered_goes_with_its_answers(void **state)
+{
+    struct kit *kit = *state;
+    bool aside;
+    int status;
+
+    kit_close(kit);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct store_move m = to(1);
+        kit_is_child = true;
+        kit_open(kit);
+        _exit(is_ready(kit, &m)); /* without closing the store */
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    kit_open(kit);
+    assert_int_equal(candidates(kit, NULL), 1);
+    acknowledge(kit);
+    assert_int_equal(count_acks(kit), 1);
+    kit_ok(store_sweep(&aside, kit->store));
+    assert_int_equal(candidates(kit, NULL), 0);
+    assert_int_equal(count_acks(kit), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -148,6 +191,7 @@ int main(void)
         TEST(a_server_has_its_time_from_the_first_call_on),
         TEST(what_a_move_does_not_ask_for_any_more_is_withdrawn),
         TEST(what_a_process_offered_goes_with_it),
+        TEST(what_the_dead_offered_goes_with_its_answers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -165,6 +165,23 @@ static void tenants_take_turns_however_many_jobs_one_has(void **state)
     assert_next(kit, &lease, flood[2]); /* theirs still runs, and there is no other */
 }
 
+static void the_tenant_with_the_fewest_running_goes_first_whoever_waits_longest(void **state)
+{
+    struct kit *kit = *state;
+    struct store_lease runs, lease;
+    job_id mine[2], theirs[2];
+
+    enqueue(mine[0], kit, "acme", "a", 0);
+    assert_next(kit, &runs, mine[0]);
+    enqueue(theirs[0], kit, "bravo", "a", 0);
+    assert_next(kit, &lease, theirs[0]);
+    finish(kit, &lease);
+    enqueue(mine[1], kit, "acme", "b", 0);
+    enqueue(theirs[1], kit, "bravo", "b", 0);
+    assert_next(kit, &lease, theirs[1]); /* though its last turn is the later one */
+    assert_next(kit, &lease, mine[1]);
+}
+
 static void a_tenant_runs_no_more_jobs_than_it_may(void **state)
 {
     struct kit *kit = *state;
@@ -405,25 +422,6 @@ static void uploads_are_one_jobs_and_gone_when_it_has_ended(void **state)
     assert_string_equal(st_code(), "UPLOADS_GONE");
 }
 
-static void a_dead_letter_keeps_its_uploads_for_who_retries_it(void **state)
-{
-    struct kit *kit = *state;
-    char spec[200], path[FS_PATH_MAX];
-    job_id id, job;
-
-    upload(kit, spec, id, "id,colour\n");
-    kit_ok(enqueue_with(job, NULL, kit, "acme", "a", spec, (struct store_job_request){0}));
-    for (unsigned i = 0; i < STORE_MAX_ATTEMPTS; i++) {
-        lease_and_die(kit);
-        kit_ok(store_job_settle(NULL, kit->store));
-    }
-    assert_state(kit, job, "failed");
-    kit_ok(store_uploads_expire(kit->store));
-    kit_ok(store_upload_path(path, kit->store, "acme", id));
-    assert_int_equal(access(path, R_OK), 0);
-    kit_ok(store_job_retry(NULL, kit->store, "acme", job, &KIT_ACTOR));
-}
-
 /* It was sent very long ago. */
 static void age(struct kit *kit, const char *id)
 {
@@ -437,6 +435,26 @@ static void age(struct kit *kit, const char *id)
     catalog_put(&t, CATALOG_UPLOADS, key, row);
     json_decref(row);
     kit_ok(catalog_commit(&t));
+}
+
+static void a_dead_letter_keeps_its_uploads_for_who_retries_it(void **state)
+{
+    struct kit *kit = *state;
+    char spec[200], path[FS_PATH_MAX];
+    job_id id, job;
+
+    upload(kit, spec, id, "id,colour\n");
+    kit_ok(enqueue_with(job, NULL, kit, "acme", "a", spec, (struct store_job_request){0}));
+    for (unsigned i = 0; i < STORE_MAX_ATTEMPTS; i++) {
+        lease_and_die(kit);
+        kit_ok(store_job_settle(NULL, kit->store));
+    }
+    assert_state(kit, job, "failed");
+    age(kit, id); /* its day begins when the job ended */
+    kit_ok(store_uploads_expire(kit->store));
+    kit_ok(store_upload_path(path, kit->store, "acme", id));
+    assert_int_equal(access(path, R_OK), 0);
+    kit_ok(store_job_retry(NULL, kit->store, "acme", job, &KIT_ACTOR));
 }
 
 /* Whichever allocation fails. */
@@ -457,6 +475,18 @@ static void without_memory_no_upload_is_passed_over(void **state)
     }
     kit_ok(st);
     assert_int_not_equal(access(path, F_OK), 0);
+}
+
+/* Its row is committed after its files are there. */
+static void an_upload_that_has_no_row_yet_is_not_swept(void **state)
+{
+    struct kit *kit = *state;
+    char path[FS_PATH_MAX];
+
+    kit_ok(fs_path(path, "%s/spool/acme/up-new", kit->dir));
+    kit_ok(fs_mkdir_all(path, 0700));
+    kit_ok(store_uploads_expire(kit->store));
+    assert_int_equal(access(path, R_OK), 0);
 }
 
 static void an_upload_over_the_quota_leaves_nothing(void **state)
@@ -739,6 +769,7 @@ int main(void)
         TEST(jobs_of_a_dataset_run_one_at_a_time_and_in_order),
         TEST(a_higher_priority_goes_first_and_takes_its_dataset_along),
         TEST(tenants_take_turns_however_many_jobs_one_has),
+        TEST(the_tenant_with_the_fewest_running_goes_first_whoever_waits_longest),
         TEST(a_tenant_runs_no_more_jobs_than_it_may),
         TEST(a_job_of_a_killed_worker_is_redelivered_at_once_three_times_and_then_dead),
         TEST(a_lease_ends_with_its_time_and_with_the_boot_it_is_of),
@@ -750,6 +781,7 @@ int main(void)
         TEST(uploads_are_one_jobs_and_gone_when_it_has_ended),
         TEST(a_dead_letter_keeps_its_uploads_for_who_retries_it),
         TEST(without_memory_no_upload_is_passed_over),
+        TEST(an_upload_that_has_no_row_yet_is_not_swept),
         TEST(an_upload_over_the_quota_leaves_nothing),
         TEST(lists_are_the_tenants_own_newest_first),
         TEST(a_page_of_jobs_has_a_bound_however_many_files_they_name),

@@ -150,6 +150,20 @@ static void what_was_served_at_a_moment_is_known(void **state)
 
 /* ---- doing it ---- */
 
+static size_t count_seals(struct kit *kit)
+{
+    char key[CATALOG_KEY_SIZE] = "";
+    struct catalog_txn t;
+    json_t *seal;
+    size_t count = 0;
+
+    catalog_begin_read(&t, &kit->store->catalog);
+    for (; (seal = catalog_after(&t, CATALOG_SEALS, "", key)); count++)
+        json_decref(seal);
+    kit_ok(catalog_end(&t));
+    return count;
+}
+
 static void publishing_retires_what_is_too_many(void **state)
 {
     static const char *const COLOURS[] = {"red", "green", "blue", "white", "black"};
@@ -166,6 +180,7 @@ static void publishing_retires_what_is_too_many(void **state)
         assert_string_equal(state_of(kit, v), "SUCCEEDED");
         assert_true(has_file(kit, v));
     }
+    assert_int_equal(count_seals(kit), 2);
     kit_ok(store_verify(&report, kit->store, true));
     json_decref(report);
 }

@@ -643,6 +643,22 @@ static void warming_maps_every_page(void **state)
     store_segment_close(s);
 }
 
+static void a_page_that_cannot_be_read_makes_its_segment_unreadable(void **state)
+{
+    static const int errnos[] = {EFAULT, EHWPOISON};
+    uint64_t cold;
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct store_segment *s = open_segment("read", 1);
+        madvise_errno = errnos[i];
+        assert_int_equal(store_segment_warm(&cold, s, UINT64_MAX, NULL), ST_UNAVAILABLE);
+        madvise_errno = 0;
+        assert_true(store_segment_is_unreadable(s));
+        store_segment_close(s);
+    }
+}
+
 static void memory_that_is_short_leaves_a_segment_cold_and_no_worse(void **state)
 {
     struct store_segment *s = open_segment("read", 1);
@@ -656,11 +672,9 @@ static void memory_that_is_short_leaves_a_segment_cold_and_no_worse(void **state
     madvise_errno = ENOMEM;
     assert_int_equal(store_segment_warm(&cold, s, UINT64_MAX, NULL), ST_OK);
     assert_int_equal(cold, s->bytes);
-    assert_int_equal(store_segment_get(s, 0, key, &found, &len), ST_OK);
-    madvise_errno = EFAULT; /* of a page that cannot be read */
-    assert_int_equal(store_segment_warm(&cold, s, UINT64_MAX, NULL), ST_UNAVAILABLE);
     madvise_errno = 0;
-    assert_true(store_segment_is_unreadable(s));
+    assert_int_equal(store_segment_get(s, 0, key, &found, &len), ST_OK);
+    assert_false(store_segment_is_unreadable(s));
     store_segment_close(s);
 }
 
@@ -789,8 +803,6 @@ static void a_segment_of_another_dataset_is_refused(void **state)
     assert_int_equal(open_status("", "dev", "lifeline"), ST_CORRUPT); /* a directory */
 }
 
-/* A copy of "read" with `len` bytes at `offset` replaced, then cut or grown to `size` (-1: as it
- * is). */
 static void without_memory_no_segment_is_called_damaged(void **state)
 {
     static const char *const NAMES[] = {SEGMENT_META, SEGMENT_RECORDS, "rollup:"};
@@ -806,6 +818,8 @@ static void without_memory_no_segment_is_called_damaged(void **state)
     dbi_open_rc = 0;
 }
 
+/* A copy of "read" with `len` bytes at `offset` replaced, then cut or grown to `size` (-1: as it
+ * is). */
 static void damage(off_t offset, const void *bytes, size_t len, off_t size)
 {
     struct buf whole;
@@ -1226,6 +1240,7 @@ int main(void)
         cmocka_unit_test(warming_maps_every_page),
         cmocka_unit_test(warming_brings_in_no_more_than_there_is_room_for),
         cmocka_unit_test(memory_that_is_short_leaves_a_segment_cold_and_no_worse),
+        cmocka_unit_test(a_page_that_cannot_be_read_makes_its_segment_unreadable),
         cmocka_unit_test(hashing_and_warming_end_at_once_when_the_process_stops),
         cmocka_unit_test(slots_read_at_the_same_time),
         cmocka_unit_test(a_segment_of_another_dataset_is_refused),
