@@ -128,6 +128,24 @@ static void it_ends_where_requests_take_long_too(void **state)
     assert_false(o.is_overloaded);
 }
 
+/* Of a short wait a tenth cannot be told from none: the kernel counts in ticks. */
+static void what_has_waited_a_tick_is_answered_however_short_the_longest_wait_is(void **state)
+{
+    static const uint64_t max_ms[] = {20, 3};
+    static const int64_t answered_ms[] = {5, 3};
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        o = (struct api_overload){0};
+        for (uint64_t now = S; now < 3 * S; now += MS)
+            if (api_overload_judge(&o, 21, "a", now, max_ms[i]) == ST_OK)
+                api_overload_ran(&o, now + MS);
+        assert_true(o.is_overloaded);
+        assert_int_equal(api_overload_judge(&o, answered_ms[i], "a", 3 * S, max_ms[i]), ST_OK);
+        assert_int_equal(api_overload_judge(&o, answered_ms[i] + 1, "a", 3 * S, max_ms[i]),
+                         ST_UNAVAILABLE);
+    }
+}
+
 static void who_asks_little_is_answered(void **state)
 {
     unsigned refused = 0;
@@ -140,6 +158,20 @@ static void who_asks_little_is_answered(void **state)
             assert_int_equal(api_overload_judge(&o, MAX_MS + 1, "b", now, MAX_MS), ST_OK);
     }
     assert_true(refused > 950);
+}
+
+static void who_asks_more_than_half_as_much_bears_it_too(void **state)
+{
+    unsigned refused = 0;
+
+    (void)state;
+    ask(S, 3 * S, MAX_MS + 1);
+    for (uint64_t now = 3 * S; now < 9 * S; now += MS) { /* "b" asks thrice for four of "a" */
+        bool is_b = now / MS % 7 % 2;
+        bool was_refused = ask_once(MAX_MS + 1, is_b ? "b" : "a", now) != ST_OK;
+        refused += is_b && now >= 8 * S && was_refused;
+    }
+    assert_true(refused > 300); /* of 429 */
 }
 
 static void the_first_request_of_who_asks_little_is_answered(void **state)
@@ -210,7 +242,10 @@ int main(void)
         cmocka_unit_test_setup(stalls_do_not_add_up, set_up),
         cmocka_unit_test_setup(overload_is_seen_where_requests_take_seconds, set_up),
         cmocka_unit_test_setup(it_ends_where_requests_take_long_too, set_up),
+        cmocka_unit_test_setup(what_has_waited_a_tick_is_answered_however_short_the_longest_wait_is,
+                               set_up),
         cmocka_unit_test_setup(who_asks_little_is_answered, set_up),
+        cmocka_unit_test_setup(who_asks_more_than_half_as_much_bears_it_too, set_up),
         cmocka_unit_test_setup(the_first_request_of_who_asks_little_is_answered, set_up),
         cmocka_unit_test_setup(few_that_take_long_are_refused_and_many_short_ones_are_not, set_up),
         cmocka_unit_test_setup(any_number_of_tenants_is_known_in_what_there_is, set_up),

@@ -4,7 +4,24 @@
 
 #include "api/usage.h"
 
+#include <sched.h>
+#include <stdatomic.h>
+
 #define OVER 7u
+
+static _Atomic unsigned adds_to_fail, adds_failed;
+
+enum st __real_store_usage_add(struct store *s, const struct store_usage *rows, size_t count);
+enum st __wrap_store_usage_add(struct store *s, const struct store_usage *rows, size_t count);
+
+enum st __wrap_store_usage_add(struct store *s, const struct store_usage *rows, size_t count)
+{
+    if (!atomic_load(&adds_to_fail))
+        return __real_store_usage_add(s, rows, count);
+    atomic_fetch_sub(&adds_to_fail, 1);
+    atomic_fetch_add(&adds_failed, 1);
+    return st_fail(ST_FULL, NULL, "the disk is full");
+}
 
 static json_t *list(const struct kit *kit, const char *tenant)
 {
@@ -72,9 +89,39 @@ static void one_tenants_subjects_do_not_fill_the_memory_nor_take_anothers(void *
     kit_free(&kit);
 }
 
+static void what_could_not_be_added_up_is_added_up_later(void **state)
+{
+    static const int64_t NOW_US = INT64_C(1800000000000000);
+    struct store_usage u = {
+        .tenant = "acme", .operation = "lookup", .subject = "ada", .requests = 1};
+    struct store_keeper *keeper = NULL;
+    struct api_usage *usage = NULL;
+    struct kit kit;
+
+    (void)state;
+    kit_new(&kit);
+    kit_close(&kit);
+    kit_ok(store_keeper_start(
+        &keeper, &(struct store_keeper_options){.store.data_dir = kit.dir, .slots = 1}));
+    atomic_store(&adds_to_fail, 2);
+    kit_ok(api_usage_start(&usage, keeper, 1, 1));
+    api_usage_count(usage, 0, &u, NOW_US);
+    while (atomic_load(&adds_failed) < 2)
+        (void)sched_yield();
+    api_usage_count(usage, 0, &u, NOW_US);
+    api_usage_stop(usage);
+    store_keeper_stop(keeper);
+    kit_open(&kit);
+    json_t *items = list(&kit, "acme");
+    assert_int_equal(requests_of(items, "ada"), 2);
+    json_decref(items);
+    kit_free(&kit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_could_not_be_added_up_is_added_up_later),
         cmocka_unit_test(one_tenants_subjects_do_not_fill_the_memory_nor_take_anothers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

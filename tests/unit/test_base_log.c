@@ -8,7 +8,6 @@
 
 #include <cmocka.h>
 
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -53,8 +52,10 @@ static void a_message_is_cut_between_two_characters(void **state)
         for (size_t i = shift; i + 2 < sizeof text; i += 2)
             memcpy(text + i, "\xc3\xa9", 3);
         read_line(line, say_event, text);
+        assert_true(strlen(line) < sizeof text);
         assert_non_null(strstr(line, "\xc3\xa9\xc3\xa9\"}\n"));
         read_line(line, say_failure, text);
+        assert_true(strlen(line) < sizeof text);
         assert_non_null(strstr(line, "\xc3\xa9\xc3\xa9: the disk is gone\""));
     }
 }

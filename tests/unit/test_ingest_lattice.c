@@ -6,7 +6,8 @@
 #define DEFINITION                                                                                 \
     "{'name':'d','sources':{'s':{'format':'csv'}},'prepare':'SELECT 1','key':{'fields':['id']},"   \
     "'record':{},'rollups':{'r':{'dimensions':['state','program'],'metrics':{'n':'count(*)'},"     \
-    "'grouping_sets':[['state','program'],['program'],['state'],[]]%s}}}"
+    "'grouping_sets':%s}}}"
+#define ALL_SETS "[['state','program'],['program'],['state'],[]]"
 
 /* state, program, records */
 struct group {
@@ -41,14 +42,14 @@ static enum st see(size_t set, const void *tuple, size_t len, struct store_cell 
 
 /* What is written of these groups: "ohA:5 ..." with "-" for a hidden one. The cells over all
  * dimensions are in memory, or (0 bytes) put aside. */
-static void show_in(uint64_t base_bytes, struct seen *seen, struct kit *kit, const char *more,
+static void show_in(uint64_t base_bytes, struct seen *seen, struct kit *kit, const char *sets,
                     const struct group *groups, size_t count)
 {
     char text[1024];
     struct spill *spill;
     struct cells *cells;
     struct buf tuple;
-    snprintf(text, sizeof text, DEFINITION, more);
+    snprintf(text, sizeof text, DEFINITION, sets);
     kit_define(kit, text);
     *seen = (struct seen){.rollup = &kit->task.definition->rollups[0]};
     buf_init(&tuple, 4096);
@@ -71,23 +72,23 @@ static void show_in(uint64_t base_bytes, struct seen *seen, struct kit *kit, con
     buf_release(&tuple);
 }
 
-static void show(struct seen *seen, struct kit *kit, const char *more, const struct group *groups,
+static void show(struct seen *seen, struct kit *kit, const char *sets, const struct group *groups,
                  size_t count)
 {
     struct seen aside;
-    show_in(1u << 20, seen, kit, more, groups, count);
+    show_in(1u << 20, seen, kit, sets, groups, count);
     if (count > 1) {
-        show_in(0, &aside, kit, more, groups, count);
+        show_in(0, &aside, kit, sets, groups, count);
         assert_string_equal(aside.text, seen->text);
     }
 }
-#define SHOW(seen, kit, more, groups) show(seen, kit, more, groups, sizeof groups / sizeof *groups)
+#define SHOW(seen, kit, sets, groups) show(seen, kit, sets, groups, sizeof groups / sizeof *groups)
 
 static void every_set_has_the_totals_of_its_cells(void **state)
 {
     static const struct group groups[] = {{"oh", "A", 5}, {"ia", "B", 2}, {"oh", "B", 1}};
     struct seen seen;
-    SHOW(&seen, *state, "", groups);
+    SHOW(&seen, *state, ALL_SETS, groups);
     assert_string_equal(seen.text, "iaB:2 ohA:5 ohB:1 A:5 B:3 ia:2 oh:6 :8 ");
 }
 
@@ -97,7 +98,7 @@ static void a_hidden_cell_hides_what_gives_it_away(void **state)
     static const struct group groups[] = {{"ia", "A", 3},  {"ia", "B", 50}, {"ia", "C", 60},
                                           {"oh", "A", 20}, {"oh", "B", 70}, {"oh", "C", 80}};
     struct seen seen;
-    SHOW(&seen, *state, ",'min_cell':11", groups);
+    SHOW(&seen, *state, ALL_SETS ",'min_cell':11", groups);
     assert_string_equal(seen.text, "iaA:- iaB:- iaC:60 ohA:- ohB:- ohC:80 "
                                    "A:23 B:120 C:140 ia:113 oh:170 :283 ");
 }
@@ -106,16 +107,25 @@ static void two_hidden_ones_must_be_enough_together(void **state)
 {
     static const struct group groups[] = {{"ia", "A", 2}, {"ia", "B", 3}, {"ia", "C", 60}};
     struct seen seen;
-    SHOW(&seen, *state, ",'min_cell':11", groups);
+    SHOW(&seen, *state, ALL_SETS ",'min_cell':11", groups);
     /* 2 + 3 are too few, so C goes too; then nothing is left but the total of all. */
     assert_string_equal(seen.text, "iaA:- iaB:- iaC:- A:- B:- C:- ia:65 :65 ");
+}
+
+/* The version's row has it. */
+static void the_number_of_all_records_gives_nothing_away(void **state)
+{
+    static const struct group groups[] = {{"ia", "A", 3}, {"oh", "A", 50}, {"ut", "A", 60}};
+    struct seen seen;
+    SHOW(&seen, *state, "[['state']],'min_cell':11", groups);
+    assert_string_equal(seen.text, "ia:- oh:- ut:60 ");
 }
 
 static void where_nothing_is_small_nothing_is_hidden(void **state)
 {
     static const struct group groups[] = {{"ia", "A", 11}, {"oh", "B", 12}};
     struct seen seen;
-    SHOW(&seen, *state, ",'min_cell':11", groups);
+    SHOW(&seen, *state, ALL_SETS ",'min_cell':11", groups);
     assert_null(strchr(seen.text, '-'));
 }
 
@@ -134,7 +144,7 @@ static void no_published_sum_says_too_much(void **state)
             groups[i] = (struct group){states[i % 4], programs[i / 4],
                                        (int)((random >> 18) % (small ? 40 : 9))};
         }
-        SHOW(&seen, kit, ",'min_cell':5", groups);
+        SHOW(&seen, kit, ALL_SETS ",'min_cell':5", groups);
         for (size_t line = 0; line < 7; line++) { /* 4 states, 3 programs */
             char name[8];
             int hidden = 0, records = 0;
@@ -165,6 +175,7 @@ int main(void)
         kit_test(every_set_has_the_totals_of_its_cells),
         kit_test(a_hidden_cell_hides_what_gives_it_away),
         kit_test(two_hidden_ones_must_be_enough_together),
+        kit_test(the_number_of_all_records_gives_nothing_away),
         kit_test(where_nothing_is_small_nothing_is_hidden),
         kit_test(no_published_sum_says_too_much),
     };
