@@ -245,6 +245,14 @@ test('a subject has its own, and leaves the others theirs', async () => {
   await data.ok(['tenant', 'put', 'other', '--subject-requests-per-day', '0']);
 });
 
+test('what a subject is refused is not counted for its tenant', async () => {
+  await data.ok(['tenant', 'put', 'shared', '--requests-per-day', '20', '--subject-requests-per-day', '3']);
+  const [ada, li] = [await data.token({ tenant: 'shared', subject: 'ada' }), await data.token({ tenant: 'shared', subject: 'li' })];
+  await until('ada is refused', async () => (await list(ada)).status === 429);
+  for (let n = 0; n < 20; n++) assertProblem(await list(ada), 429, 'DAY_LIMIT');
+  assert.equal((await list(li)).status, 200);
+});
+
 test('a tenant that is deleted and made again has no fresh day', async () => {
   const make = async () => {
     await data.ok(['tenant', 'put', 'brief', '--requests-per-day', '3']);

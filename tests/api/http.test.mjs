@@ -66,8 +66,7 @@ test('another method is 405 with what is allowed', async () => {
     ['PUT', '/v1/datasets/things/versions/1/promote', 'POST'], ['POST', '/livez', 'GET, HEAD']]) {
     const reply = await server.request(method, path, { token });
     assertProblem(reply, 405, 'METHOD_NOT_ALLOWED');
-    assert.deepEqual(reply.headers.allow.split(', ').filter((m) => m !== 'HEAD').sort(),
-      allow.split(', ').filter((m) => m !== 'HEAD').sort());
+    assert.equal(reply.headers.allow, allow);
   }
 });
 

@@ -8,7 +8,7 @@ import { after, before, test } from 'node:test';
 import { assertProblem, Data } from '../kit/everline.mjs';
 import { filesBelow } from '../kit/files.mjs';
 import { ingestPath, start, tempDir, until } from '../kit/process.mjs';
-import { csv, keyOf, PEOPLE, PERSONS, THINGS, things } from '../kit/samples.mjs';
+import { csv, PEOPLE, PERSONS, THINGS, things } from '../kit/samples.mjs';
 
 let data, server, token, other, inbox;
 const CSV = { 'content-type': 'text/csv' };
@@ -382,7 +382,7 @@ test('the commands: list, show, cancel, retry', async () => {
   writeFileSync(file, csv(things(7)));
   const failed = await data.cli(['jobs', 'watch', id], { tenant: 'dev' });
   assert.equal(failed.code, 1, failed.stderr);
-  assert.match(failed.stderr, /MISSING_SOURCE|no file/);
+  assert.match(failed.stderr, /there is no file late\.csv/);
   await data.ok(['jobs', 'retry', id], { tenant: 'dev' });
   const watched = await data.cli(['jobs', 'watch', id], { tenant: 'dev' });
   assert.equal(watched.code, 0, watched.stderr);

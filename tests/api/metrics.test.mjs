@@ -100,7 +100,7 @@ test('small cells are hidden with what gives them away, in every answer', async 
   assert.deepEqual(hidden.map((cell) => `${cell.state} ${cell.program}`), ['IA A', 'IA B', 'OH A', 'OH B']);
   for (const cell of hidden) assert.deepEqual([cell.visits, cell.paid], [null, null]);
   assert.deepEqual((await read('small', '?group_by=state')).map((cell) => cell.visits), [113, 170]);
-  assert.match(await data.ok(['verify', '--deep']), /ok|sound|\d/);
+  await data.ok(['verify', '--deep']);
 });
 
 test('a difference of few records says nothing about them', async () => {
@@ -131,7 +131,7 @@ test('sets and metrics that are wrong are refused where they are wrong', async (
       assert.ok(result.stderr.includes(`at ${place}\n`), result.stderr);
     } else {
       const ingest = await data.ingestCli('wrong', { visits: data.file('visits.csv', csv(rows)) });
-      assert.match(ingest.stderr, /METRIC_TYPE|argument is VARCHAR/);
+      assert.match(ingest.stderr, /the metric's argument is VARCHAR/);
     }
   }
 });

@@ -1,20 +1,13 @@
 // No personal field of the sources is in any file of the data directory after an ingest.
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Data } from '../kit/everline.mjs';
+import { filesBelow } from '../kit/files.mjs';
 import { sourceDir } from '../kit/process.mjs';
 
 const sample = join(sourceDir, 'deploy/sample/lifeline');
-
-function* filesBelow(directory) {
-  for (const name of readdirSync(directory)) {
-    const path = join(directory, name);
-    if (statSync(path).isDirectory()) yield* filesBelow(path);
-    else yield path;
-  }
-}
 
 /** Names, birth dates and SSNs of every patient; short names would be found by chance. */
 function personalValues() {

@@ -9,7 +9,7 @@ import { rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { after, before, test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
-import { Data, Server } from '../kit/everline.mjs';
+import { Server } from '../kit/everline.mjs';
 import { flipByte, segmentPath } from '../kit/files.mjs';
 import { tempDir, until } from '../kit/process.mjs';
 import { Forge } from '../kit/tokens.mjs';

@@ -186,7 +186,7 @@ export class Disk {
 }
 
 /** One state of the disk. */
-export class Image {
+class Image {
   constructor(base, names, contents) {
     Object.assign(this, { base, names, contents });
   }

@@ -176,5 +176,4 @@ class Page {
   /** What the page downloads is saved in that directory. */
   saveTo(downloadPath) { return this.browser.send('Browser.setDownloadBehavior', { behavior: 'allow', browserContextId: this.context, downloadPath }); }
 
-  async picture() { return Buffer.from((await this.send('Page.captureScreenshot', { format: 'png' })).data, 'base64'); }
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 
 /** Date.parse leaves out what is below a millisecond. */
-export const timeMs = (text) => Date.parse(`${text.slice(0, 23)}Z`) + Number(text.slice(23, -1)) / 1000;
+const timeMs = (text) => Date.parse(`${text.slice(0, 23)}Z`) + Number(text.slice(23, -1)) / 1000;
 
 /** What each event does with its version: the states it may come from, and the one it goes to. */
 const MOVES = {

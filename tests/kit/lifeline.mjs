@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { sourceDir } from './process.mjs';
 
-export const sampleDir = join(sourceDir, 'deploy', 'sample', 'lifeline');
+const sampleDir = join(sourceDir, 'deploy', 'sample', 'lifeline');
 export const definitionPath = join(sampleDir, 'definition.json');
 export const sources = (year) => ({
   patients: join(sampleDir, 'patients.csv'),
