@@ -3,7 +3,6 @@
 #include "api/negotiate.h"
 #include "store/usage.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* What the tenant has used, as JSON or CSV. */

@@ -2,7 +2,6 @@
 
 #include "base/log.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define BUSY_RETRY_S 5

@@ -1,6 +1,5 @@
 #include "api/ranking.h"
 
-#include <assert.h>
 #include <endian.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,8 +3,6 @@
 
 #include "store/usage.h"
 
-#include <stdio.h>
-
 static const struct commands_column USAGE[] = {{"DAY", "day"},
                                                {"DATASET", "dataset"},
                                                {"OPERATION", "operation"},

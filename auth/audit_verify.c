@@ -113,8 +113,7 @@ enum st audit_verify(uint64_t *lines, const char *directory, const char *tenant,
             w.anchor = find(anchors, anchor_count, n->chain);
             begin_chain(&w, tenant, n->chain, n->first);
         }
-        if (!st)
-            st = read_file(&w, n->first);
+        st = read_file(&w, n->first);
     }
     if (!st && w.chain)
         end_chain(&w);

@@ -4,7 +4,6 @@
 #include "base/number.h"
 #include "base/utf8.h"
 
-#include <errno.h>
 #include <math.h>
 #include <string.h>
 

@@ -1,6 +1,5 @@
 #include "ingest/judge.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* A metric's value as JSON, or null; NULL: out of memory. */

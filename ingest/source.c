@@ -3,8 +3,6 @@
 #include "ingest/reader.h"
 #include "ingest/syntax.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>

@@ -6,7 +6,6 @@
 #include "store/retention.h"
 #include "store/seal.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,6 @@
 
 #include "base/clock.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* Datasets: the definition that the next build uses, beside the head that says what is served. */

@@ -1,6 +1,5 @@
 #include "store/name.h"
 
-#include <ctype.h>
 #include <string.h>
 
 static bool has_shape(const char *name, const char *first, const char *rest)

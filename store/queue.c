@@ -221,7 +221,6 @@ void queue_fail_orphan(struct catalog_txn *t, struct store *s, json_t *job, cons
 void queue_end_job(struct catalog_txn *t, json_t *job, const char *state, bool dead)
 {
     char key[CATALOG_KEY_SIZE];
-
     bool dry_run = queue_is_dry_run(job);
 
     if (!dry_run)

@@ -7,7 +7,6 @@
 #include <microhttpd.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char *answer;
 

@@ -9,7 +9,6 @@
 #include "base/utf8.h"
 
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -11,7 +11,6 @@
 #include <openssl/hmac.h>
 
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
