@@ -144,7 +144,7 @@ test('unknown key ids do not make the issuer work more than once a minute', asyn
 });
 
 test('the last good set stays when the issuer fails, and it is said', async () => {
-  const key = new Key('steady'), shaky = await issuer([key]), token = key.token('shaky');
+  const key = new Key('steady'), shaky = await issuer([key]), elsewhere = await issuer([key]), token = key.token('shaky');
   await put('shaky', shaky.url);
   await taken('the key', token);
   const failures = {
@@ -152,7 +152,7 @@ test('the last good set stays when the issuer fails, and it is said', async () =
     'not JSON': (response) => response.end('<html>'),
     'no keys': (response) => response.end('{"keys":[]}'),
     'only secrets': (response) => response.end(JSON.stringify({ keys: [{ kty: 'oct', kid: 'x', k: 'AAAA' }] })),
-    'a redirect': (response) => { response.writeHead(302, { location: 'http://127.0.0.1:1/' }); response.end(); },
+    'a redirect': (response) => { response.writeHead(302, { location: elsewhere.url }); response.end(); },
     'too much': (response) => response.end(JSON.stringify({ keys: [key.jwk], pad: 'x'.repeat(300_000) })),
     'a broken connection': (response) => response.socket.destroy(),
   };

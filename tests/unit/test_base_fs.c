@@ -12,8 +12,22 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static char directory[] = "/tmp/everline-fs-XXXXXX";
+static ino_t synced; /* the last directory that was */
+
+int __real_fsync(int fd);
+int __wrap_fsync(int fd);
+
+int __wrap_fsync(int fd)
+{
+    struct stat sb;
+
+    if (fstat(fd, &sb) == 0 && S_ISDIR(sb.st_mode))
+        synced = sb.st_ino;
+    return __real_fsync(fd);
+}
 
 static void a_new_file_is_not_written_over_and_an_atomic_one_is(void **state)
 {
@@ -36,6 +50,29 @@ static void a_new_file_is_not_written_over_and_an_atomic_one_is(void **state)
     assert_int_equal(list.count, 1); /* no temporary file stays */
     fs_list_free(&list);
     assert_int_equal(unlink(path), 0);
+}
+
+/* Else a loss of power takes the name back. */
+static void a_name_is_on_the_disk_once_it_is_given(void **state)
+{
+    char path[FS_PATH_MAX], other[FS_PATH_MAX];
+    struct stat sb;
+
+    (void)state;
+    assert_int_equal(stat(directory, &sb), 0);
+    assert_int_equal(fs_path(path, "%s/file", directory), ST_OK);
+    assert_int_equal(fs_path(other, "%s/other", directory), ST_OK);
+    synced = 0;
+    assert_int_equal(fs_write_new(path, "one", 3, 0600), ST_OK);
+    assert_int_equal(synced, sb.st_ino);
+    synced = 0;
+    assert_int_equal(fs_write_atomic(path, "two", 3, 0600), ST_OK);
+    assert_int_equal(synced, sb.st_ino);
+    synced = 0;
+    assert_int_equal(fs_mkdir(other, 0700), ST_OK);
+    assert_int_equal(synced, sb.st_ino);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(other), 0);
 }
 
 static void a_path_that_is_too_long_is_none(void **state)
@@ -130,6 +167,7 @@ int main(void)
         return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_file_is_not_written_over_and_an_atomic_one_is),
+        cmocka_unit_test(a_name_is_on_the_disk_once_it_is_given),
         cmocka_unit_test(a_path_that_is_too_long_is_none),
         cmocka_unit_test(what_was_read_does_not_stay_on_the_stack),
         cmocka_unit_test(removing_a_tree_does_not_follow_links),
