@@ -182,6 +182,24 @@ static void the_tenant_with_the_fewest_running_goes_first_whoever_waits_longest(
     assert_next(kit, &lease, mine[1]);
 }
 
+static void the_oldest_that_waits_is_none_that_runs(void **state)
+{
+    struct kit *kit = *state;
+    struct store_queue_stats before, now;
+    struct store_lease lease;
+    job_id a, b;
+
+    enqueue(a, kit, "acme", "a", 0);
+    enqueue(b, kit, "acme", "b", 0);
+    kit_ok(store_queue_look(&before, kit->store));
+    assert_int_equal(before.queued, 2);
+    assert_next(kit, &lease, a);
+    kit_ok(store_queue_look(&now, kit->store));
+    assert_int_equal(now.running, 1);
+    assert_int_equal(now.queued, 1);
+    assert_true(now.oldest_us > before.oldest_us);
+}
+
 static void a_tenant_runs_no_more_jobs_than_it_may(void **state)
 {
     struct kit *kit = *state;
@@ -770,6 +788,7 @@ int main(void)
         TEST(a_higher_priority_goes_first_and_takes_its_dataset_along),
         TEST(tenants_take_turns_however_many_jobs_one_has),
         TEST(the_tenant_with_the_fewest_running_goes_first_whoever_waits_longest),
+        TEST(the_oldest_that_waits_is_none_that_runs),
         TEST(a_tenant_runs_no_more_jobs_than_it_may),
         TEST(a_job_of_a_killed_worker_is_redelivered_at_once_three_times_and_then_dead),
         TEST(a_lease_ends_with_its_time_and_with_the_boot_it_is_of),
