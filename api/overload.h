@@ -6,9 +6,8 @@
  * itself the limit, all that is answered would have waited that long.) Where requests take long,
  * few of them wait for one another without any overload: it is three times what one usually takes,
  * then. A stall of the machine is no overload: what it held up is answered. Nor is there one where
- * nobody has asked for a second. And refusing takes no
- * more time than answering does: were clients that ask again at once refused all day, nobody would
- * be answered.
+ * nobody has asked for a second. And refusing takes no more time than answering does: were clients
+ * that ask again at once refused all day, nobody would be answered.
  *
  * Who made the load is asked to bear it: of each tenant it is known how much of the worker's time
  * its requests took lately, and who took less than half of what the first among them did is not

@@ -53,9 +53,10 @@ void store_view_leave(struct store_keeper *k, unsigned slot);
  * versions are open beside the current ones; the one unused for longest makes room.
  *
  * The move is made, whether it is served here or not: what cannot be served for
- * STORE_SERVE_WAIT_MS, because something is wrong with the dataset, is waited for no longer. */
+ * STORE_SERVE_WAIT_MS, because something is wrong with the dataset, is waited for no longer. (The
+ * command line and most clients wait half a minute for an answer.) */
 #define STORE_PINS_MAX 16
-#define STORE_SERVE_WAIT_MS 30000
+#define STORE_SERVE_WAIT_MS 20000
 struct store_wait {
     char tenant[STORE_NAME_SIZE];
     char dataset[STORE_NAME_SIZE];
