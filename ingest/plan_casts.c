@@ -112,15 +112,16 @@ static int digits_of(enum store_type type)
  * it is; false: it always does. */
 static bool say_changed(char out[CHANGED_SIZE], const char *x, const char *from, enum store_type to)
 {
+    static const char *const texts[] = {"VARCHAR", "ENUM", NULL};
+    static const char *const floats[] = {"FLOAT", "DOUBLE", NULL};
     static const char *const wholes[] = {"BOOLEAN",  "TINYINT", "SMALLINT", "INTEGER",
                                          "BIGINT",   "HUGEINT", "UTINYINT", "USMALLINT",
-                                         "UINTEGER", "UBIGINT", "UHUGEINT", NULL},
-                             *const floats[] = {"FLOAT", "DOUBLE", NULL};
+                                         "UINTEGER", "UBIGINT", "UHUGEINT", NULL};
     int digits = digits_of(to);
-    bool text = !strcmp(from, "VARCHAR");
+    bool text = is_one_of(from, texts);
     *out = '\0';
     if (text && (to == STORE_TIMESTAMP || to == STORE_DATE))
-        snprintf(out, CHANGED_SIZE, "NOT regexp_full_match(%s, '%s')", x,
+        snprintf(out, CHANGED_SIZE, "NOT regexp_full_match(CAST(%s AS VARCHAR), '%s')", x,
                  to == STORE_DATE ? RECORD_SQL_DATE : RECORD_SQL_UTC);
     else if ((to == STORE_TIMESTAMP && !strcmp(from, "TIMESTAMP_NS")) ||
              (digits >= 0 && is_one_of(from, floats)))

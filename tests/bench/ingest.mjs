@@ -44,13 +44,12 @@ const row = (...cells) => console.log(cells.map((cell, i) => (i ? String(cell).p
 
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[numbers.length >> 1];
 
-/** Nobody pays for the one before: what was written is on the disk, `file` in memory, and so much memory free as an ingest
- *  may take, also where the host of a virtual machine takes back what was not used for a while. */
+/** Nobody pays for the one before: what was written is on the disk, and `file` in memory, also where the host of a virtual
+ *  machine takes back pages of files that were not read for a while. */
 async function settle(file) {
   await must('sync', []);
   await sleep(SETTLE_S);
   await must('dd', [`if=${file}`, 'of=/dev/null', 'bs=1M', 'status=none']);
-  await must('dd', ['if=/dev/zero', 'of=/dev/null', 'bs=4G', 'count=1', 'iflag=fullblock', 'status=none']);
 }
 
 async function ingest(data, dataset, file, { memory, threads }) {
