@@ -340,8 +340,11 @@ static bool take_object(struct record_reader *r, const char *end)
 {
     size_t guess = 0;
     skip_space(r, end);
-    if (*r->at != '{')
-        return stop(r, pass_value(r, end, 0) ? RECORD_OBJECT : RECORD_JSON, 0);
+    if (*r->at != '{') {
+        bool is_value = pass_value(r, end, 0);
+        skip_space(r, end);
+        return stop(r, is_value && r->at == end ? RECORD_OBJECT : RECORD_JSON, 0);
+    }
     r->at++;
     skip_space(r, end);
     if (r->at < end && *r->at == '}') {

@@ -155,6 +155,8 @@ static void what_is_not_JSON_is_rejected_with_its_line(void **state)
         "{\"other\":[1 2]}",
         "x",
         "//",
+        "2}",
+        "[1] {\"id\":\"x\"}",
     };
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
