@@ -232,9 +232,10 @@ static void put_text(struct record_reader *r, const char *begin, size_t len)
     char *to = r->scratch + r->scratch_len;
     *to++ = '"';
     for (size_t i = 0; i < len; i++) {
-        if (begin[i] == '"' || begin[i] == '\\')
+        char c = begin[i];
+        if (c == '"' || c == '\\' || c == '\t' || c == '\r') /* a blank, of a list or an object */
             *to++ = '\\';
-        *to++ = begin[i];
+        *to++ = c == '\t' ? 't' : c == '\r' ? 'r' : c;
     }
     *to++ = '"';
     r->scratch_len = (size_t)(to - r->scratch);
