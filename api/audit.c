@@ -205,10 +205,6 @@ static enum st add_records(struct api_audit *a)
         if (record.key_count)
             take_key(t, a, &record);
         st = audit_chain_add(t->chain, &record, t->hmac);
-        if (st == ST_INVALID) { /* a text of it is not UTF-8: it is noted without */
-            record.subject = record.token_id = record.purpose = record.reason = "(not UTF-8)";
-            st = audit_chain_add(t->chain, &record, t->hmac);
-        }
         if (!st) {
             audit_queue_next(q);
             metric_add(a->lines, 0, 1);

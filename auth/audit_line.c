@@ -12,6 +12,8 @@
 #define SEQUENCE_NAME "{\"seq\":"
 #define AT_NAME ",\"at\":\""
 
+/* Texts are mostly of clients: one that is not UTF-8 must neither stop the audit nor take the
+ * line's others with it. */
 static void add_text(struct buf *out, const char *name, const char *text)
 {
     if (!text || !*text)
@@ -26,6 +28,10 @@ static void add_text(struct buf *out, const char *name, const char *text)
     out->len += name_len + 4;
     out->data[out->len] = '\0';
     buf_add_json_string(out, text, strlen(text));
+    if (out->status == ST_INVALID) {
+        out->status = ST_OK;
+        buf_addstr(out, "\"(not UTF-8)\"");
+    }
 }
 
 static void add_key(struct buf *out, const unsigned char *key, const struct digest_hmac *hmac)

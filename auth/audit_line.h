@@ -14,7 +14,8 @@
 #define AUDIT_KEY_BYTES 16 /* of a key as a segment has it, and of its HMAC in a line */
 #define AUDIT_AT_TEXT 27   /* bytes of a time */
 
-/* What happened. Texts are borrowed; NULL or "" is not written. */
+/* What happened. Texts are borrowed; NULL or "" is not written, and what is not UTF-8 is written as
+ * "(not UTF-8)". */
 struct audit_record {
     int64_t at_us;
     const char *event; /* the contract's operation, or one of ours: lowerCamelCase */

@@ -170,6 +170,22 @@ test('acts are noted with their reasons, over HTTP and from the command line, al
   assert.equal(refused.status, 403);
 });
 
+test('text of a request that is not UTF-8 takes nothing else of its line, and stops nobody', async () => {
+  const reader = await data.token({ tenant: 'other', scope: 'data:read', subject: 'odd' });
+  const odd = { token: reader, body: { reason: 'x' }, headers: { 'x-request-id': 'odd' } };
+  assertProblem(await server.request('POST', '/v1/datasets/%FF/rollback', odd), 403, 'SCOPE_MISSING');
+  assertProblem(await server.request('POST', '/v1/jobs/%FF/cancel', odd), 403, 'SCOPE_MISSING');
+  const key = { ...odd, body: Buffer.from(JSON.stringify({ key: ADA })) }; // beside bytes, headers are sent as Latin-1
+  await server.request('POST', '/v1/datasets/people/lookup', { ...key, headers: { ...odd.headers, 'x-purpose': 'caf\u00e9' } });
+  const lines = await until('they are written', async () => {
+    const found = await audit('request_id=odd', { who: await data.token({ tenant: 'other' }) });
+    return found.length === 3 && found;
+  });
+  const GONE = '(not UTF-8)';
+  assert.deepEqual(lines.map(({ event, dataset, target, purpose, subject }) => [event, dataset, target, purpose, subject]).sort(),
+    [['cancelJob', undefined, GONE, undefined, 'odd'], ['lookup', 'people', undefined, GONE, 'odd'], ['rollBack', GONE, undefined, undefined, 'odd']]);
+});
+
 test('an ingest and an export of the command line are noted: begun, and what came of it', async (t) => {
   const mine = await Data.make('dev');
   await mine.put(PEOPLE);
