@@ -95,7 +95,7 @@ static enum st take_query(struct audit_query *q, const struct cmd_args *args)
 {
     enum st st = ST_OK;
 
-    *q = (struct audit_query){.sees_fn = sees_all};
+    *q = (struct audit_query){.max_bytes = AUDIT_SEARCH_BYTES, .sees_fn = sees_all};
     for (size_t i = 0; !st && i < AUDIT_PARAMETERS; i++) {
         st = audit_query_set(q, i, asked_for(args, i));
         if (st)

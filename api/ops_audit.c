@@ -48,6 +48,7 @@ static enum st take_query(struct audit_query *q, const struct api_request *reque
     enum st st = ST_OK;
 
     *q = (struct audit_query){.limit = (size_t)api_query_limit(request),
+                              .max_bytes = AUDIT_SEARCH_BYTES,
                               .sees_fn = sees,
                               .sees_ctx = (void *)(uintptr_t)request->identity};
     for (size_t i = 0; !st && i < AUDIT_PARAMETERS; i++) {

@@ -1,11 +1,13 @@
 #include "auth/audit_file.h"
 
-#include "auth/audit_line.h"
-
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#define LINE_START 128u /* bytes: the time is in them */
 
 static int by_place(const void *a, const void *b)
 {
@@ -99,6 +101,20 @@ bool audit_file_next(struct audit_text *line, struct audit_file *file)
     line->len = (size_t)(end - line->bytes);
     file->at += line->len + 1;
     return true;
+}
+
+void audit_file_begins(char at[AUDIT_AT_TEXT + 1], const char *directory, unsigned chain,
+                       uint64_t first)
+{
+    char path[FS_PATH_MAX], start[LINE_START];
+    enum st st =
+        fs_path(path, "%s/" AUDIT_FILE_FORMAT, directory, chain, (unsigned long long)first);
+    int fd = st ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd < 0 ? 0 : read(fd, start, sizeof start);
+    const char *found = len > 0 ? audit_line_at(start, (size_t)len) : NULL;
+
+    snprintf(at, AUDIT_AT_TEXT + 1, "%.*s", AUDIT_AT_TEXT, found ? found : "");
+    fs_close(&fd);
 }
 
 bool audit_file_before(struct audit_text *line, struct audit_file *file)

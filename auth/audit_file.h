@@ -2,8 +2,7 @@
 #ifndef EVERLINE_AUTH_AUDIT_FILE_H
 #define EVERLINE_AUTH_AUDIT_FILE_H
 
-#include "base/buf.h"
-#include "base/digest.h"
+#include "auth/audit_line.h"
 #include "base/fs.h"
 
 #define AUDIT_FILE_FORMAT "%u-%012llu.jsonl"
@@ -46,6 +45,10 @@ void audit_file_release(struct audit_file *file);
 /* The next line; or, from the end (`at` is text.len first), the one before. Borrowed. */
 bool audit_file_next(struct audit_text *line, struct audit_file *file);
 bool audit_file_before(struct audit_text *line, struct audit_file *file);
+
+/* The time of a file's first line, "" when it has none of ours, without reading the others. */
+void audit_file_begins(char at[AUDIT_AT_TEXT + 1], const char *directory, unsigned chain,
+                       uint64_t first);
 
 /* The hash that a line ends with; not checked. ST_CORRUPT when it ends otherwise. */
 enum st audit_line_hash(unsigned char hash[DIGEST_BYTES], const char *line, size_t len) ST_MUST_USE;

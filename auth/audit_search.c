@@ -64,7 +64,7 @@ struct search {
     const char *directory;
     struct reader *readers;
     size_t count;
-    uint64_t bytes;
+    uint64_t bytes; /* of lines that are behind the place where it began */
 };
 
 /* A line that is not ours is passed over: telling of it is verification's. */
@@ -75,7 +75,6 @@ static enum st step(struct search *s, struct reader *r)
         if (r->open && audit_file_before(&r->line, &r->file)) {
             r->at = audit_line_at(r->line.bytes, r->line.len);
             r->sequence = audit_line_sequence(r->line.bytes, r->line.len);
-            s->bytes += r->line.len;
             r->has = r->at != NULL;
             continue;
         }
@@ -167,6 +166,23 @@ static enum st take(json_t *items, const struct audit_query *q, const struct rea
     return st;
 }
 
+/* Those files of a chain whose every line is newer than what is asked for are not read: times of a
+ * chain do not go backwards. */
+static void skip_newer(const struct search *s, struct reader *r)
+{
+    const char *after = s->after->at, *to = s->query->to;
+    char at[AUDIT_AT_TEXT + 1];
+
+    if (!*after && !*to)
+        return;
+    for (; r->left > 0; r->left--) {
+        audit_file_begins(at, s->directory, r->chain, r->files[r->left - 1].first);
+        bool newer = (*after && strcmp(at, after) > 0) || (*to && strcmp(at, to) >= 0);
+        if (!newer)
+            return;
+    }
+}
+
 static enum st open_readers(struct search *s, const struct audit_names *names)
 {
     enum st st = ST_OK;
@@ -180,8 +196,10 @@ static enum st open_readers(struct search *s, const struct audit_names *names)
                 (struct reader){.chain = names->list[i].chain, .files = &names->list[i]};
         s->readers[s->count - 1].left++;
     }
-    for (size_t i = 0; !st && i < s->count; i++)
+    for (size_t i = 0; !st && i < s->count; i++) {
+        skip_newer(s, &s->readers[i]);
         st = step(s, &s->readers[i]);
+    }
     return st;
 }
 
@@ -197,10 +215,11 @@ static enum st walk(json_t *items, bool *more, struct audit_place *place, struct
         if (old)
             return ST_OK; /* so is all that follows */
         if (!*s->after->at || is_before(r, s->after->at, s->after->chain, s->after->sequence)) {
-            if (json_array_size(items) == q->limit || s->bytes > AUDIT_SEARCH_BYTES) {
+            if (json_array_size(items) == q->limit || s->bytes > q->max_bytes) {
                 *more = true;
                 return ST_OK;
             }
+            s->bytes += r->line.len;
             st = take(items, q, r);
             if (st)
                 return st;

@@ -13,6 +13,7 @@ struct audit_query {
     char from[CLOCK_TEXT_SIZE], to[CLOCK_TEXT_SIZE]; /* as lines have them: from (inclusive), to
                                                         (exclusive) */
     size_t limit;
+    uint64_t max_bytes; /* of lines that are looked at, and one line: AUDIT_SEARCH_BYTES */
     /* May this dataset's lines be seen? NULL: those of none. */
     bool (*sees_fn)(const char *dataset, void *ctx);
     void *sees_ctx;
@@ -35,7 +36,7 @@ struct audit_place {
 typedef enum st (*audit_go_on_fn)(void *ctx);
 
 /* Lines as JSON arrays, each with "chain" added and "hash" left out. *more: `place` is where it
- * goes on, after at most AUDIT_SEARCH_BYTES of lines. */
+ * goes on, further back than it began. */
 #define AUDIT_SEARCH_BYTES (256u << 20)
 enum st audit_search(json_t **items, bool *more, struct audit_place *place, const char *directory,
                      const char *tenant, const struct audit_query *query, audit_go_on_fn go_on_fn,

@@ -103,6 +103,7 @@ static json_t *search(struct audit_query q, size_t limit)
 
     q.limit = limit;
     q.sees_fn = sees_all;
+    q.max_bytes = AUDIT_SEARCH_BYTES;
     while (more) {
         json_t *items = NULL;
         require(audit_search(&items, &more, &place, directory, "fuzz", &q, go_on, NULL) == ST_OK);

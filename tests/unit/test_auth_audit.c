@@ -534,7 +534,8 @@ static enum st go_on(void *ctx)
 static void a_search_finds_what_is_left_and_nothing_else(void **state)
 {
     struct audit_anchor anchor = {.chain = 1, .first = 1};
-    const struct audit_query query = {.event = "lookup", .limit = 1000, .sees_fn = sees_all};
+    const struct audit_query query = {
+        .event = "lookup", .limit = 1000, .max_bytes = AUDIT_SEARCH_BYTES, .sees_fn = sees_all};
     struct audit_place place = {.at = ""};
     json_t *items = NULL;
     bool more;

@@ -63,7 +63,8 @@ static enum st go_on(void *ctx)
     return ST_OK;
 }
 
-static const struct audit_query ALL = {.limit = 100, .sees_fn = sees_all};
+static const struct audit_query ALL = {
+    .limit = 100, .max_bytes = AUDIT_SEARCH_BYTES, .sees_fn = sees_all};
 
 static enum st search(json_t **items, const struct audit_query *query)
 {
@@ -156,12 +157,85 @@ static void without_memory_no_line_is_left_out(void **state)
     }
 }
 
+static void a_search_that_looks_at_little_each_time_comes_to_its_end(void **state)
+{
+    struct audit_record records[20];
+    struct audit_query query = ALL;
+    struct audit_place place = {.at = ""};
+    size_t pages = 0;
+    bool more = true;
+
+    (void)state;
+    for (size_t i = 0; i < 20; i++)
+        records[i] = (struct audit_record){.at_us = START_US + (int64_t)i, .event = "lookup"};
+    records[0].event = "rollBack";
+    write_lines(records, 20);
+    query.event = "rollBack";
+    query.max_bytes = 300; /* of lines of 150 */
+    while (more && pages <= 20) {
+        json_t *items = NULL;
+        assert_int_equal(
+            audit_search(&items, &more, &place, directory, TENANT, &query, go_on, NULL), ST_OK);
+        assert_int_equal(json_array_size(items), more ? 0 : 1);
+        json_decref(items);
+        pages++;
+    }
+    assert_false(more);
+    assert_true(pages > 5);
+}
+
+static enum st note_asked(void *ctx)
+{
+    *(bool *)ctx = true;
+    return ST_OK;
+}
+
+static void files_that_are_newer_than_what_is_asked_for_are_not_read(void **state)
+{
+    const struct audit_head origin = {0};
+    struct audit_query by_time = ALL;
+    struct audit_place place = {.chain = 1, .sequence = 2};
+    struct audit_chain *c = NULL;
+    bool more, asked = false; /* it is every 4096 lines */
+    json_t *items;
+
+    (void)state;
+    assert_int_equal(audit_chain_open(&c, directory, TENANT, 1, &origin, 1), ST_OK);
+    for (int i = 0; i < 5000; i++) {
+        struct audit_record r = {.at_us = START_US + i, .event = "lookup"};
+        assert_int_equal(audit_chain_add(c, &r, NULL), ST_OK);
+        if (i == 1)
+            assert_int_equal(audit_chain_commit(c), ST_OK); /* the rest is another file */
+    }
+    assert_int_equal(audit_chain_commit(c), ST_OK);
+    audit_chain_close(c);
+
+    clock_format(place.at, START_US + 1);
+    clock_format(by_time.to, START_US + 1);
+    assert_int_equal(
+        audit_search(&items, &more, &place, directory, TENANT, &ALL, note_asked, &asked), ST_OK);
+    assert_int_equal(json_array_size(items), 1);
+    json_decref(items);
+    assert_false(asked);
+    place.at[0] = '\0';
+    assert_int_equal(
+        audit_search(&items, &more, &place, directory, TENANT, &by_time, note_asked, &asked),
+        ST_OK);
+    assert_int_equal(json_array_size(items), 1);
+    json_decref(items);
+    assert_false(asked);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_parameter_finds_the_lines_that_it_is_of_and_no_other,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_memory_no_line_is_left_out, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_search_that_looks_at_little_each_time_comes_to_its_end,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(files_that_are_newer_than_what_is_asked_for_are_not_read,
+                                        set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
