@@ -1,3 +1,4 @@
+#include "api/followers.h"
 #include "api/gzip.h"
 #include "api/internal.h"
 #include "api/repeat.h"
@@ -20,6 +21,8 @@ void api_reply_init(struct api_reply *reply)
 void api_reply_release(struct api_reply *reply)
 {
     buf_release(&reply->body);
+    api_follower_free(reply->follower);
+    reply->follower = NULL;
     store_export_free(reply->export);
     reply->export = NULL;
     fs_close(&reply->file);

@@ -26,8 +26,9 @@
 #define API_REQUEST_ID_SIZE 65
 #define API_REASON_MAX 1000 /* bytes */
 
-struct api_route; /* generated */
+struct api_follower;
 struct api_repeat;
+struct api_route; /* generated */
 
 struct api_pair {
     const char *name;
@@ -103,11 +104,11 @@ struct api_reply {
     struct buf body;
     const struct api_fixed *fixed; /* instead of `body`, sent without a copy; or NULL */
     size_t header_count, header_text_len;
-    bool packed;                    /* by gzip: api/reply.c's */
-    bool by_type;                   /* Accept has decided about it */
-    const char *lost_header;        /* had no room: the reply has failed; or NULL */
-    char follow[STORE_JOB_ID_SIZE]; /* the body goes on with this job's events; or "" */
-    struct store_export *export;    /* is the body; the reply's; or NULL */
+    bool packed;                   /* by gzip: api/reply.c's */
+    bool by_type;                  /* Accept has decided about it */
+    const char *lost_header;       /* had no room: the reply has failed; or NULL */
+    struct api_follower *follower; /* the body goes on with its events; the reply's; or NULL */
+    struct store_export *export;   /* is the body; the reply's; or NULL */
     enum store_export_format export_format;
     int file; /* is the body; the reply's; -1: there is none */
     /* Large: not zeroed for each request. */

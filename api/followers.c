@@ -20,15 +20,15 @@
 #define EVENT_MAX (1u << 20)
 #define BLOCK_BYTES 4096
 
-struct follower {
-    struct api_followers *all;
-    struct MHD_Connection *connection;
+struct api_follower {
+    struct api_followers *all;         /* NULL: it is not among them */
+    struct MHD_Connection *connection; /* once its answer has begun */
     char tenant[STORE_NAME_SIZE], job[STORE_JOB_ID_SIZE];
     struct buf pending; /* not sent yet */
     char *last;         /* the event that was sent last */
     uint64_t said_ms;
     bool suspended, ended;
-    struct follower *next;
+    struct api_follower *next;
 };
 
 struct api_followers {
@@ -36,7 +36,7 @@ struct api_followers {
     pthread_t thread;
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t cond;
-    struct follower *first;
+    struct api_follower *first;
     unsigned count;
     bool ending, stopping;
 };
@@ -86,7 +86,7 @@ void api_follower_event(struct buf *out, json_t *job)
 
 static ssize_t read_stream(void *cls, uint64_t pos, char *to, size_t max)
 {
-    struct follower *f = cls;
+    struct api_follower *f = cls;
     ssize_t n = 0;
 
     (void)pos;
@@ -108,67 +108,100 @@ static ssize_t read_stream(void *cls, uint64_t pos, char *to, size_t max)
 
 static void free_stream(void *cls)
 {
-    struct follower *f = cls;
-    struct api_followers *all = f->all;
-
-    pthread_mutex_lock(&all->mutex);
-    for (struct follower **at = &all->first; *at; at = &(*at)->next)
-        if (*at == f) {
-            *at = f->next;
-            all->count--;
-            break;
-        }
-    pthread_mutex_unlock(&all->mutex);
-    buf_release(&f->pending);
-    free(f->last);
-    free(f);
+    api_follower_free(cls);
 }
 
-enum st api_followers_check(struct api_followers *f, const char *tenant)
+/* ---- who follows ---- */
+
+static void leave(struct api_follower *f)
+{
+    struct api_followers *all = f->all;
+    struct api_follower **at = &all->first;
+
+    pthread_mutex_lock(&all->mutex);
+    while (*at != f)
+        at = &(*at)->next;
+    *at = f->next;
+    all->count--;
+    pthread_mutex_unlock(&all->mutex);
+}
+
+/* The mutex is held. */
+static bool is_full(const struct api_followers *all, const char *tenant)
 {
     unsigned theirs = 0;
 
-    pthread_mutex_lock(&f->mutex);
-    for (const struct follower *one = f->first; one; one = one->next)
+    for (const struct api_follower *one = all->first; one; one = one->next)
         theirs += strcmp(one->tenant, tenant) == 0;
-    bool full = f->count >= API_FOLLOWERS_MAX || theirs >= API_FOLLOWERS_OF_TENANT_MAX;
-    pthread_mutex_unlock(&f->mutex);
+    return all->count >= API_FOLLOWERS_MAX || theirs >= API_FOLLOWERS_OF_TENANT_MAX;
+}
+
+/* Nothing is done with it until its first event has been sent. */
+static enum st add(struct api_follower *f, struct api_followers *all)
+{
+    pthread_mutex_lock(&all->mutex);
+    bool full = is_full(all, f->tenant);
+    if (!full) {
+        f->all = all;
+        f->ended = all->ending || strncmp(f->last, "event: end", 10) == 0;
+        f->next = all->first;
+        all->first = f;
+        all->count++;
+    }
+    pthread_mutex_unlock(&all->mutex);
     return full ? st_hint(st_fail(ST_UNAVAILABLE, "BUSY", "too many jobs are being followed"),
                           "ask GET /v1/jobs/{job} now and then instead")
                 : ST_OK;
 }
 
-struct MHD_Response *api_follow(struct api_followers *all, struct MHD_Connection *connection,
-                                const char *tenant, const char *job, const char *first)
+enum st api_follower_new(struct api_follower **out, struct api_followers *all, const char *tenant,
+                         const char *job, const char *first)
 {
-    struct follower *f = calloc(1, sizeof *f);
+    struct api_follower *f = *out = calloc(1, sizeof *f);
 
     if (!f)
-        return NULL;
-    f->all = all;
-    f->connection = connection;
+        return st_fail(ST_NOMEM, NULL, "out of memory");
     f->said_ms = now_ms();
     f->last = strdup(first);
     snprintf(f->tenant, sizeof f->tenant, "%s", tenant);
     snprintf(f->job, sizeof f->job, "%s", job);
     buf_init(&f->pending, EVENT_MAX);
     buf_addstr(&f->pending, first);
-    pthread_mutex_lock(&all->mutex);
-    f->ended = all->ending || strncmp(first, "event: end", 10) == 0;
-    f->next = all->first;
-    all->first = f;
-    all->count++;
-    pthread_mutex_unlock(&all->mutex);
+    enum st st = f->last ? buf_status(&f->pending) : st_fail(ST_NOMEM, NULL, "out of memory");
+    if (!st)
+        st = add(f, all);
+    if (st) {
+        api_follower_free(f);
+        *out = NULL;
+    }
+    return st;
+}
+
+void api_follower_free(struct api_follower *f)
+{
+    if (!f)
+        return;
+    if (f->all)
+        leave(f);
+    buf_release(&f->pending);
+    free(f->last);
+    free(f);
+}
+
+struct MHD_Response *api_follower_response(struct api_follower *f,
+                                           struct MHD_Connection *connection)
+{
+    f->connection = connection;
     struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK_BYTES,
                                                                       read_stream, f, free_stream);
     if (!response)
-        free_stream(f);
+        api_follower_free(f);
     return response;
 }
 
 /* ---- the jobs, on the catalog thread ---- */
 
-static void wake(struct follower *f)
+static void wake(struct api_follower *f)
 {
     f->said_ms = now_ms();
     if (f->suspended) {
@@ -177,7 +210,7 @@ static void wake(struct follower *f)
     }
 }
 
-static bool can_be_told(struct follower *f, struct store *s, const json_t *job)
+static bool can_be_told(struct api_follower *f, struct store *s, const json_t *job)
 {
     struct store_wait wait = {.sequence = 0};
 
@@ -185,7 +218,7 @@ static bool can_be_told(struct follower *f, struct store *s, const json_t *job)
     return !wait.sequence || store_keeper_serves(f->all->keeper, &wait);
 }
 
-static void look_at(struct follower *f, struct store *s)
+static void look_at(struct api_follower *f, struct store *s)
 {
     struct buf event;
     json_t *job = NULL;
@@ -195,7 +228,7 @@ static void look_at(struct follower *f, struct store *s)
     buf_init(&event, EVENT_MAX);
     if (store_job_get(&job, s, f->tenant, f->job) == ST_OK && can_be_told(f, s, job))
         api_follower_event(&event, job);
-    if (!event.status && event.len && (!f->last || strcmp(f->last, event.data) != 0)) {
+    if (!event.status && event.len && strcmp(f->last, event.data) != 0) {
         buf_add(&f->pending, event.data, event.len);
         f->ended = strncmp(event.data, "event: end", 10) == 0;
         free(f->last);
@@ -215,7 +248,7 @@ static void look(struct store *s, struct store_wait *wait, void *ctx)
 
     (void)wait;
     pthread_mutex_lock(&all->mutex);
-    for (struct follower *f = all->first; f; f = f->next)
+    for (struct api_follower *f = all->first; f; f = f->next)
         look_at(f, s);
     pthread_mutex_unlock(&all->mutex);
 }
@@ -275,7 +308,7 @@ void api_followers_end(struct api_followers *all)
         return;
     pthread_mutex_lock(&all->mutex);
     all->ending = true;
-    for (struct follower *f = all->first; f; f = f->next) {
+    for (struct api_follower *f = all->first; f; f = f->next) {
         f->ended = true;
         wake(f);
     }

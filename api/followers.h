@@ -17,12 +17,16 @@ enum st api_followers_start(struct api_followers **out, struct store_keeper *kee
 void api_followers_end(struct api_followers *f);
 void api_followers_stop(struct api_followers *f); /* no connection may be left; accepts NULL */
 
-/* ST_UNAVAILABLE, code BUSY: there are too many. Any thread. */
-enum st api_followers_check(struct api_followers *f, const char *tenant) ST_MUST_USE;
-
-/* A response that begins with `first` and follows the job; NULL: out of memory. */
-struct MHD_Response *api_follow(struct api_followers *f, struct MHD_Connection *connection,
-                                const char *tenant, const char *job, const char *first);
+/* Who follows this job from now on, by a stream that begins with `first`. ST_UNAVAILABLE, code
+ * BUSY: there are too many. Any thread. */
+struct api_follower;
+enum st api_follower_new(struct api_follower **out, struct api_followers *f, const char *tenant,
+                         const char *job, const char *first) ST_MUST_USE;
+void api_follower_free(struct api_follower *f); /* accepts NULL */
+/* The response that is the stream, and frees the follower. NULL: out of memory, and it is freed,
+ * too. */
+struct MHD_Response *api_follower_response(struct api_follower *f,
+                                           struct MHD_Connection *connection);
 
 /* What has to be served before anybody is told of the job as it is: the version that it has made.
  * Nothing (`wait` stays as it is) when it has made none, has ended for STORE_SERVE_WAIT_MS, or its

@@ -229,18 +229,17 @@ enum st api_op_watch_job(struct api_reply *reply, struct api_request *request, s
     enum st st = find_job(&job, request, s);
 
     api_job_await(wait, s, tenant, job);
-    if (!st && request->server->followers)
-        st = api_followers_check(request->server->followers, tenant);
-    if (!st)
+    if (!st) {
         api_follower_event(&reply->body, job);
+        st = buf_status(&reply->body);
+    }
+    if (!st && request->server->followers)
+        st = api_follower_new(&reply->follower, request->server->followers, tenant, id,
+                              reply->body.data);
     json_decref(job);
-    if (st)
-        return st;
     reply->content_type = "text/event-stream";
     api_reply_text(reply, "Cache-Control", "no-store");
-    if (request->server->followers)
-        snprintf(reply->follow, sizeof reply->follow, "%s", id);
-    return ST_OK;
+    return st;
 }
 
 typedef enum st (*job_move_fn)(json_t **out, struct store *s, const char *tenant, const char *job,

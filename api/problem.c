@@ -1,3 +1,4 @@
+#include "api/followers.h"
 #include "api/internal.h"
 
 #include "base/log.h"
@@ -95,7 +96,8 @@ void api_problem(struct api_reply *reply, const struct api_request *request, enu
                     p->http == 401 ? "unauthorized" : "request_failed", "%s",
                     request->route ? request->route->operation : "request");
     buf_reset(b);
-    reply->follow[0] = '\0';
+    api_follower_free(reply->follower);
+    reply->follower = NULL;
     store_export_free(reply->export);
     reply->export = NULL;
     fs_close(&reply->file);

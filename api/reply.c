@@ -40,7 +40,7 @@ static bool is_packable(const struct api_exchange *x)
     uint64_t min = x->settings->gzip_min_bytes;
     size_t len = reply->fixed ? reply->fixed->len : reply->body.len;
 
-    return min && len >= min && reply->status == 200 && !*reply->follow && !reply->export &&
+    return min && len >= min && reply->status == 200 && !reply->follower && !reply->export &&
            x->request.route && strcmp(x->request.route->method, "GET") == 0 &&
            (reply->fixed || len <= API_GZIP_MAX) &&
            (strncmp(type_of(reply), "text/", 5) == 0 || strstr(type_of(reply), "json")) &&
@@ -172,12 +172,12 @@ static struct MHD_Response *file(struct api_reply *reply)
 static struct MHD_Response *stream(struct api_exchange *x)
 {
     struct store_export *e = x->reply.export;
+    struct api_follower *f = x->reply.follower;
 
     x->reply.export = NULL;
-    if (e)
-        return api_export_response(&x->request, e, x->reply.export_format);
-    return api_follow(x->server->followers, x->connection, x->identity.tenant, x->reply.follow,
-                      x->reply.body.data);
+    x->reply.follower = NULL;
+    return e ? api_export_response(&x->request, e, x->reply.export_format)
+             : api_follower_response(f, x->connection);
 }
 
 /* Neither target nor header of it: they are a client's, and may name people. */
@@ -210,14 +210,14 @@ static struct MHD_Response *make(struct api_exchange *x)
 {
     if (x->reply.file >= 0)
         return file(&x->reply);
-    return *x->reply.follow || x->reply.export ? stream(x) : whole(&x->reply);
+    return x->reply.follower || x->reply.export ? stream(x) : whole(&x->reply);
 }
 
 static struct api_response *take_again(const struct api_exchange *x)
 {
     const struct api_reply *reply = &x->reply;
 
-    if (reply->file >= 0 || reply->fixed || reply->export || *reply->follow || x->head.origin ||
+    if (reply->file >= 0 || reply->fixed || reply->export || reply->follower || x->head.origin ||
         is_last(x))
         return NULL;
     return api_responses_take(x->server->workers[x->request.slot].responses, reply->headers,

@@ -327,6 +327,21 @@ test('a server that stops ends the streams of who follows', async () => {
   await ended(id);
 });
 
+test('of many who follow at once, as many of a tenant do as may, and the others are told', async () => {
+  const MAY = 32, more = 8, own = await Data.make('dev');
+  await own.put(THINGS);
+  const [idle, mine] = [await own.serve('--ingest-workers', '0'), await own.token()];
+  const { job: id } = (await idle.post('/v1/datasets/things/ingests', mine, csv(things(3)), CSV)).json;
+  const agent = new http.Agent(), refused = [];
+  const follow = () => idle.request('GET', `/v1/jobs/${id}/events`, { token: mine, agent });
+  const all = Array.from({ length: MAY + more }, () => follow().then((reply) => { if (reply.status !== 200) refused.push(reply); return reply; }));
+  await until('all are answered', async () => (await idle.get('/metrics')).text.includes(`watchJob"} ${MAY + more}`));
+  await until('some are refused', () => refused.length === more);
+  for (const reply of refused) assertProblem(reply, 503, 'BUSY');
+  assert.equal(await idle.stop(), 0);
+  assert.equal((await Promise.all(all)).filter(({ text }) => text.startsWith('event: progress\n')).length, MAY);
+});
+
 test('a worker that is told to stop hands its job to another one at once', async () => {
   const own = await Data.make('dev');
   await own.put(SLOW);
