@@ -109,7 +109,7 @@ bool head_is_gone(const struct head *h, uint64_t version)
     return v ? v->state == VERSION_RETIRED : version > 0 && version <= h->last_version;
 }
 
-static bool is_over(const struct head_version *v)
+bool head_is_over(const struct head_version *v)
 {
     return v->state == VERSION_RETIRED || v->state == VERSION_FAILED;
 }
@@ -120,9 +120,9 @@ static void forget(struct head *h)
     size_t over = 0, kept = 0;
 
     for (size_t i = 0; i < h->version_count; i++)
-        over += is_over(&h->versions[i]);
+        over += head_is_over(&h->versions[i]);
     for (size_t i = 0; i < h->version_count; i++) {
-        if (over > HEAD_HISTORY_MAX && is_over(&h->versions[i])) {
+        if (over > HEAD_HISTORY_MAX && head_is_over(&h->versions[i])) {
             free(h->versions[i].segments);
             over--;
         } else {

@@ -80,6 +80,9 @@ struct head_version *head_find(const struct head *h, uint64_t version); /* NULL:
 /* Has the version files? It is SUCCEEDED, HELD or QUARANTINED. */
 bool head_keeps(const struct head_version *v);
 
+/* Has it none any more? It is RETIRED or FAILED. */
+bool head_is_over(const struct head_version *v);
+
 /* It was a version and is not kept any more: RETIRED, or over for so long that the head has
  * forgotten it. */
 bool head_is_gone(const struct head *h, uint64_t version);

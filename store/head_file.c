@@ -23,11 +23,6 @@ static enum st tenant_path(char out[FS_PATH_MAX], const char *heads_dir, const c
 
 /* ---- writing ---- */
 
-static bool is_wanted(const struct head_version *v)
-{
-    return v->state != VERSION_FAILED && v->state != VERSION_RETIRED;
-}
-
 /* Moves the row's definition to `definitions`. Equal is what has equal text: the order of a
  * definition's fields is theirs. */
 static void share_definition(struct catalog_txn *t, json_t *row, json_t *definitions)
@@ -52,9 +47,9 @@ static void add_versions(struct catalog_txn *t, json_t *versions, json_t *defini
                          const struct head *h)
 {
     for (size_t i = 0; i < h->version_count && !t->status; i++) {
-        json_t *row = is_wanted(&h->versions[i])
-                          ? store_row_load(t, h->tenant, h->dataset, h->versions[i].version)
-                          : NULL;
+        json_t *row = head_is_over(&h->versions[i])
+                          ? NULL
+                          : store_row_load(t, h->tenant, h->dataset, h->versions[i].version);
         if (!row)
             continue;
         share_definition(t, row, definitions);
@@ -180,7 +175,7 @@ static enum st check_rows(const struct head_file *f)
 {
     for (size_t i = 0; i < f->head.version_count; i++) {
         const struct head_version *v = &f->head.versions[i];
-        bool found = !is_wanted(v);
+        bool found = head_is_over(v);
         for (size_t j = 0; !found && j < json_array_size(f->versions); j++) {
             const json_t *row = json_array_get(f->versions, j);
             found = (uint64_t)json_integer_value(json_object_get(row, "version")) == v->version;

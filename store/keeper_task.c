@@ -1,8 +1,7 @@
 #include "store/keeper_internal.h"
 
 #include "base/clock.h"
-#include "base/log.h"
-#include "store/upload.h"
+#include "store/upload_internal.h"
 
 /* A dataset that is not in a view of all that was committed is deleted, by who waits or by somebody
  * else after that. */
@@ -119,8 +118,8 @@ static void run_tasks(struct store_keeper *k, struct store_task *tasks)
         run_task(k, tasks);
     }
     st_save(&report, catalog_group_end(&k->store->catalog));
-    if (k->store->uploads_gone && store_uploads_purge(k->store))
-        log_failure(LOG_LEVEL_WARN, "uploads", "files that no job has stay for now");
+    if (k->store->uploads_gone)
+        upload_purge(k->store);
     tasks = k->grouped;
     k->grouped = NULL;
     for (; tasks; tasks = next) {

@@ -180,8 +180,23 @@ enum st store_job_enqueue(char job[STORE_JOB_ID_SIZE], json_t **row, bool *repea
 
 /* ---- what an attempt leaves ---- */
 
-/* The version that a dead attempt was building never was. Where the head is damaged, a rebuild of
- * the catalog fails it; the queue goes on meanwhile. */
+/* A head is written with the rows of its versions (store/head_file.c). */
+static bool has_whole_rows(struct catalog_txn *t, const struct head *h)
+{
+    bool whole = true;
+
+    for (size_t i = 0; whole && i < h->version_count; i++) {
+        char key[CATALOG_KEY_SIZE];
+        json_t *row = NULL;
+        store_numbered_key(key, h->tenant, h->dataset, h->versions[i].version);
+        whole = head_is_over(&h->versions[i]) || catalog_get_any(&row, t, CATALOG_VERSIONS, key);
+        json_decref(row);
+    }
+    return whole;
+}
+
+/* The version that a dead attempt was building never was. Where the head or a row of it is damaged,
+ * a rebuild of the catalog fails it; the queue goes on meanwhile. */
 void queue_fail_orphan(struct catalog_txn *t, struct store *s, json_t *job, const char *why)
 {
     const char *tenant = queue_text(job, "tenant"), *dataset = queue_text(job, "dataset");
@@ -195,7 +210,7 @@ void queue_fail_orphan(struct catalog_txn *t, struct store *s, json_t *job, cons
     if (t->status == ST_CORRUPT)
         catalog_forgive(t);
     const struct head_version *v = t->status ? NULL : head_find(&h, version);
-    if (v && v->state == VERSION_IN_PROGRESS) {
+    if (v && v->state == VERSION_IN_PROGRESS && has_whole_rows(t, &h)) {
         json_t *row = store_row_load(t, tenant, dataset, version);
 
         catalog_fail(t, head_apply(&h, MOVE_FAIL, version, 0, clock_wall_us()));
@@ -384,7 +399,9 @@ enum st store_lease_finish(struct store *s, const struct store_lease *lease, con
     }
     json_decref(job);
     enum st st = catalog_commit(&t);
-    return st ? st : store_uploads_purge(s);
+    if (!st)
+        upload_purge(s);
+    return st;
 }
 
 enum st store_job_give_up(struct store *s, const char *job, const char *state, const json_t *result)
@@ -415,5 +432,7 @@ enum st store_lease_release(struct store *s, const struct store_lease *lease,
                         error ? error->message : "its worker was stopped");
     json_decref(job);
     enum st st = catalog_commit(&t);
-    return st ? st : store_uploads_purge(s);
+    if (!st)
+        upload_purge(s);
+    return st;
 }

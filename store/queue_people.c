@@ -74,7 +74,9 @@ enum st store_job_cancel(json_t **out, struct store *s, const char *tenant, cons
     json_decref(row);
     queue_show(out, &t, s, job);
     enum st st = catalog_commit(&t);
-    return queue_shown(out, st ? st : store_uploads_purge(s));
+    if (!st)
+        upload_purge(s);
+    return queue_shown(out, st);
 }
 
 static void check_retriable(struct catalog_txn *t, const json_t *row)

@@ -1,6 +1,7 @@
 #include "store/upload_internal.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "store/queue_internal.h"
 
 #include <errno.h>
@@ -42,7 +43,7 @@ static void check_quota(struct catalog_txn *t, const char *tenant, uint64_t byte
     uint64_t most = (uint64_t)queue_number(json_object_get(row, "limits"), "max_upload_bytes");
 
     snprintf(prefix, sizeof prefix, "%s/", tenant);
-    while (most && (upload = catalog_after(t, CATALOG_UPLOADS, prefix, key))) {
+    while (most && catalog_after_any(&upload, t, CATALOG_UPLOADS, prefix, key)) {
         bytes += (uint64_t)queue_number(upload, "bytes");
         json_decref(upload);
     }
@@ -119,13 +120,13 @@ static enum st unknown_upload(void)
                    STORE_UPLOAD_HOURS);
 }
 
-/* The row of one that is there; NULL: it is not, or was never. */
+/* The row of one that is there; NULL: it is not, or was never, or its row is damaged. */
 static json_t *find(struct catalog_txn *t, const char *tenant, const char *upload)
 {
     char key[CATALOG_KEY_SIZE];
 
     upload_key(key, tenant, upload);
-    json_t *row = catalog_get(t, CATALOG_UPLOADS, key);
+    json_t *row = catalog_get_whole(t, CATALOG_UPLOADS, key);
     if (!json_is_true(json_object_get(row, "gone")))
         return row;
     json_decref(row);
@@ -157,17 +158,10 @@ static const char *upload_of(const json_t *spec, size_t i)
     return json_string_value(json_object_get(json_array_get(sources, i), "upload"));
 }
 
-static void put(struct catalog_txn *t, const char *tenant, const json_t *row)
-{
-    char key[CATALOG_KEY_SIZE];
-
-    upload_key(key, tenant, queue_text(row, "upload"));
-    catalog_put(t, CATALOG_UPLOADS, key, row);
-}
-
 void upload_claim(struct catalog_txn *t, const char *tenant, const json_t *spec, const char *job)
 {
     size_t count = json_array_size(json_object_get(spec, "sources"));
+    char key[CATALOG_KEY_SIZE];
 
     for (size_t i = 0; !t->status && i < count; i++) {
         const char *upload = upload_of(spec, i);
@@ -180,28 +174,32 @@ void upload_claim(struct catalog_txn *t, const char *tenant, const json_t *spec,
                                           "the upload is that of another job, or is there twice"),
                                   "/sources/%zu/upload", i));
         else if (row) {
+            upload_key(key, tenant, upload);
             store_set(t, row, "job", json_string(job));
-            put(t, tenant, row);
+            catalog_put(t, CATALOG_UPLOADS, key, row);
         }
         json_decref(row);
     }
 }
 
-static void give_up(struct catalog_txn *t, const char *tenant, json_t *row)
+static void give_up(struct catalog_txn *t, const char *key, json_t *row)
 {
     store_set(t, row, "gone", json_true());
-    put(t, tenant, row);
+    catalog_put(t, CATALOG_UPLOADS, key, row);
 }
 
 void upload_give_up(struct catalog_txn *t, const char *tenant, const json_t *spec)
 {
     size_t count = json_array_size(json_object_get(spec, "sources"));
+    char key[CATALOG_KEY_SIZE];
 
     for (size_t i = 0; i < count; i++) {
         const char *upload = upload_of(spec, i);
         json_t *row = upload ? find(t, tenant, upload) : NULL;
-        if (row)
-            give_up(t, tenant, row);
+        if (row) {
+            upload_key(key, tenant, upload);
+            give_up(t, key, row);
+        }
         json_decref(row);
     }
 }
@@ -237,7 +235,7 @@ static enum st list_gone(json_t **out, struct store *s)
 
     *out = json_array();
     catalog_begin_read(&t, &s->catalog);
-    while ((row = catalog_after(&t, CATALOG_UPLOADS, "", key))) {
+    while (catalog_after_any(&row, &t, CATALOG_UPLOADS, "", key)) {
         if (json_is_true(json_object_get(row, "gone")))
             add_key(&t, *out, key);
         json_decref(row);
@@ -245,9 +243,29 @@ static enum st list_gone(json_t **out, struct store *s)
     return catalog_end(&t);
 }
 
+/* Takes out of the array those whose files stay. One that cannot be removed keeps no other. */
+static enum st remove_files(json_t *gone, const struct store *s)
+{
+    struct st_report failure;
+    char path[FS_PATH_MAX];
+
+    st_save(&failure, ST_OK);
+    for (size_t i = json_array_size(gone); i-- > 0;) {
+        enum st st =
+            fs_path(path, "%s/%s", s->spool_dir, json_string_value(json_array_get(gone, i)));
+        if (!st)
+            st = fs_remove_tree(path);
+        if (st) {
+            st_save(&failure, st);
+            json_array_remove(gone, i);
+        }
+    }
+    return failure.status ? st_restore(&failure) : ST_OK;
+}
+
 enum st store_uploads_purge(struct store *s)
 {
-    char path[FS_PATH_MAX];
+    struct st_report failure;
     struct catalog_txn t;
     json_t *gone = NULL;
 
@@ -255,12 +273,7 @@ enum st store_uploads_purge(struct store *s)
     if (s->uploads_gone)
         return ST_OK;
     enum st st = list_gone(&gone, s);
-
-    for (size_t i = 0; !st && i < json_array_size(gone); i++) {
-        st = fs_path(path, "%s/%s", s->spool_dir, json_string_value(json_array_get(gone, i)));
-        if (!st)
-            st = fs_remove_tree(path);
-    }
+    st_save(&failure, st ? st : remove_files(gone, s));
     if (!st && json_array_size(gone)) {
         catalog_begin_write(&t, &s->catalog);
         for (size_t i = 0; i < json_array_size(gone); i++)
@@ -268,7 +281,13 @@ enum st store_uploads_purge(struct store *s)
         st = catalog_commit(&t);
     }
     json_decref(gone);
-    return st;
+    return failure.status ? st_restore(&failure) : st;
+}
+
+void upload_purge(struct store *s)
+{
+    if (store_uploads_purge(s))
+        log_failure(LOG_LEVEL_WARN, "uploads", "files that no job has stay for now");
 }
 
 /* Nobody asked for it in time; or its job is a dead letter that nobody retried in time. */
@@ -276,14 +295,23 @@ static bool is_expired(struct catalog_txn *t, const json_t *row, int64_t now_us)
 {
     int64_t limit_us = STORE_UPLOAD_HOURS * 3600000000;
     const char *name = json_string_value(json_object_get(row, "job"));
-    json_t *job = name ? catalog_get(t, CATALOG_JOBS, name) : NULL;
+    json_t *job = NULL;
+    bool known = !name || catalog_get_any(&job, t, CATALOG_JOBS, name);
     int64_t since_us = queue_number(row, "at_us");
-    bool free_to_go = !job || json_object_get(job, "ended_at");
+    bool free_to_go = known && (!job || json_object_get(job, "ended_at"));
 
     if (job && free_to_go && clock_parse(&since_us, queue_text(job, "ended_at")) != ST_OK)
         since_us = 0;
     json_decref(job);
     return free_to_go && now_us - since_us >= limit_us;
+}
+
+/* A row that cannot be read goes, and its file is then one that nobody knows. */
+static void lose(struct catalog_txn *t, const char *key)
+{
+    log_failure(LOG_LEVEL_ERROR, "upload_damaged", "an upload of tenant %.*s is gone",
+                (int)strcspn(key, "/"), key);
+    catalog_delete(t, CATALOG_UPLOADS, key);
 }
 
 static void sweep_incoming(const struct store *s)
@@ -329,15 +357,15 @@ static void sweep_orphans(struct store *s, const char *tenant)
 
 enum st store_uploads_expire(struct store *s)
 {
-    char key[CATALOG_KEY_SIZE] = "", tenant[STORE_NAME_SIZE];
+    char key[CATALOG_KEY_SIZE] = "";
     int64_t now_us = clock_wall_us();
     struct fs_list tenants = {0};
     struct catalog_txn t;
     json_t *row, *expired = json_array();
 
     catalog_begin_read(&t, &s->catalog);
-    while ((row = catalog_after(&t, CATALOG_UPLOADS, "", key))) {
-        if (is_expired(&t, row, now_us))
+    while (catalog_after_any(&row, &t, CATALOG_UPLOADS, "", key)) {
+        if (!row || is_expired(&t, row, now_us))
             add_key(&t, expired, key);
         json_decref(row);
     }
@@ -346,10 +374,10 @@ enum st store_uploads_expire(struct store *s)
         catalog_begin_write(&t, &s->catalog);
         for (size_t i = 0; i < json_array_size(expired); i++) {
             const char *name = json_string_value(json_array_get(expired, i));
-            snprintf(tenant, sizeof tenant, "%.*s", (int)strcspn(name, "/"), name);
-            row = catalog_get(&t, CATALOG_UPLOADS, name);
-            if (row && is_expired(&t, row, now_us))
-                give_up(&t, tenant, row);
+            if (!catalog_get_any(&row, &t, CATALOG_UPLOADS, name))
+                lose(&t, name);
+            else if (row && is_expired(&t, row, now_us))
+                give_up(&t, name, row);
             json_decref(row);
         }
         st = catalog_commit(&t);

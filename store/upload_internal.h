@@ -17,4 +17,7 @@ void upload_give_up(struct catalog_txn *t, const char *tenant, const json_t *spe
 /* Are all uploads of the spec still there? */
 bool upload_all_there(struct catalog_txn *t, const char *tenant, const json_t *spec);
 
+/* store_uploads_purge after a commit which gave some up: that happened, whatever comes of this. */
+void upload_purge(struct store *s);
+
 #endif

@@ -398,7 +398,8 @@ static void a_retried_job_keeps_its_place_in_the_order(void **state)
     assert_int_equal(store_job_retry(NULL, kit->store, "acme", first, &KIT_ACTOR), ST_CONFLICT);
 }
 
-static void upload(struct kit *kit, char spec[200], job_id id, const char *bytes)
+static void upload_by(const char *tenant, struct kit *kit, char spec[200], job_id id,
+                      const char *bytes)
 {
     struct store_incoming in;
     json_t *row = NULL;
@@ -406,12 +407,17 @@ static void upload(struct kit *kit, char spec[200], job_id id, const char *bytes
     kit_ok(store_incoming_open(&in, kit->dir, store_run_name(kit->store), "things.csv"));
     kit_ok(store_incoming_add(&in, bytes, strlen(bytes)));
     kit_ok(store_incoming_finish(&in));
-    kit_ok(store_upload_add(&row, kit->store, "acme", &in));
+    kit_ok(store_upload_add(&row, kit->store, tenant, &in));
     store_incoming_keep(&in);
     store_incoming_release(&in);
     snprintf(id, STORE_JOB_ID_SIZE, "%s", json_string_value(json_object_get(row, "upload")));
     snprintf(spec, 200, "{\"sources\":[{\"source\":\"things\",\"upload\":\"%s\"}]}", id);
     json_decref(row);
+}
+
+static void upload(struct kit *kit, char spec[200], job_id id, const char *bytes)
+{
+    upload_by("acme", kit, spec, id, bytes);
 }
 
 static void uploads_are_one_jobs_and_gone_when_it_has_ended(void **state)
@@ -778,6 +784,89 @@ static void a_damaged_entry_of_a_damaged_job_keeps_no_other_from_being_leased(vo
     assert_int_equal(seen.queued, 0);
 }
 
+static void a_damaged_version_of_a_dead_attempt_keeps_no_other_from_being_leased(void **state)
+{
+    struct kit *kit = *state;
+    struct store_definition *d = kit_definition(THINGS("a"));
+    json_t *sources = json_pack("[{s:s}]", "name", "oscar-papa");
+    struct store_build *b = NULL;
+    struct store_lease lease;
+    job_id dead, other;
+
+    enqueue(dead, kit, "acme", "a", 0);
+    assert_next(kit, &lease, dead);
+    kit_ok(store_build_begin(&b, kit->store, &lease, d, sources));
+    change_lease(kit, dead, "boot", json_string("an-earlier-one"));
+    kit_turn(kit, "oscar-papa", 0, 0x80);
+    kit_ok(store_job_settle(NULL, kit->store));
+    assert_state(kit, dead, "queued");
+    enqueue(other, kit, "bravo", "a", 0);
+    assert_next(kit, &lease, other);
+    assert_next(kit, &lease, dead); /* acme's last turn was later */
+    store_build_free(b);
+    json_decref(sources);
+    store_definition_free(d);
+}
+
+/* The row goes, and its file is one that nobody knows. */
+static void a_damaged_upload_keeps_no_other_from_being_removed(void **state)
+{
+    struct kit *kit = *state;
+    char spec[200], damaged_spec[200], path[FS_PATH_MAX], key[CATALOG_KEY_SIZE];
+    struct store_lease lease;
+    struct catalog_txn t;
+    job_id id, damaged, job, other;
+
+    upload(kit, damaged_spec, damaged, "id,colour\n");
+    upload(kit, spec, id, "id,colour\n");
+    kit_ok(enqueue_with(job, NULL, kit, "acme", "a", spec, (struct store_job_request){0}));
+    kit_ok(
+        enqueue_with(other, NULL, kit, "acme", "b", damaged_spec, (struct store_job_request){0}));
+    kit_ok(store_upload_path(path, kit->store, "acme", id));
+    store_dataset_key(key, "acme", damaged);
+    kit_turn(kit, key, strlen(key) + CATALOG_CHECKSUM_BYTES + 1, 0x80);
+    assert_next(kit, &lease, job);
+    finish(kit, &lease);
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_next(kit, &lease, other);
+    finish(kit, &lease);
+    assert_int_equal(store_upload_path(path, kit->store, "acme", damaged), ST_NOT_FOUND);
+    kit_ok(store_uploads_expire(kit->store));
+    catalog_begin_read(&t, &kit->store->catalog);
+    assert_null(catalog_get(&t, CATALOG_UPLOADS, key));
+    kit_ok(catalog_end(&t));
+}
+
+/* It is no reason for its job not to have ended, either. */
+static void an_upload_that_cannot_be_removed_keeps_no_other_from_being_removed(void **state)
+{
+    struct kit *kit = *state;
+    char stuck_spec[200], spec[200], path[FS_PATH_MAX], spool[FS_PATH_MAX], aside[FS_PATH_MAX];
+    struct store_lease lease;
+    job_id stuck, id, job, other;
+
+    upload(kit, stuck_spec, stuck, "id,colour\n");
+    upload_by("bravo", kit, spec, id, "id,colour\n");
+    kit_ok(enqueue_with(job, NULL, kit, "acme", "a", stuck_spec, (struct store_job_request){0}));
+    kit_ok(enqueue_with(other, NULL, kit, "bravo", "a", spec, (struct store_job_request){0}));
+    kit_ok(store_upload_path(path, kit->store, "bravo", id));
+    kit_ok(fs_path(spool, "%s/spool/acme", kit->dir));
+    kit_ok(fs_path(aside, "%s.aside", spool));
+    assert_int_equal(rename(spool, aside), 0);
+    kit_ok(fs_write_new(spool, "", 0, 0600)); /* no directory: what is below it cannot be removed */
+    assert_next(kit, &lease, job);
+    finish(kit, &lease);
+    assert_next(kit, &lease, other);
+    finish(kit, &lease);
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_equal(store_uploads_purge(kit->store), ST_IO);
+    assert_int_equal(unlink(spool), 0);
+    assert_int_equal(rename(aside, spool), 0);
+    kit_ok(store_uploads_purge(kit->store));
+    kit_ok(fs_path(path, "%s/%s", spool, stuck));
+    assert_int_not_equal(access(path, F_OK), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -809,6 +898,9 @@ int main(void)
         TEST(a_damaged_job_keeps_no_other_from_being_leased),
         TEST(a_damaged_entry_is_made_again_from_its_job),
         TEST(a_damaged_entry_of_a_damaged_job_keeps_no_other_from_being_leased),
+        TEST(a_damaged_version_of_a_dead_attempt_keeps_no_other_from_being_leased),
+        TEST(a_damaged_upload_keeps_no_other_from_being_removed),
+        TEST(an_upload_that_cannot_be_removed_keeps_no_other_from_being_removed),
         TEST(a_damaged_row_keeps_no_other_from_being_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
