@@ -47,8 +47,8 @@ async function ingestOver(server, token, told) {
 }
 
 /** Retention is the server's own business: it is told how many versions are kept from now on. */
-async function retires(server, token, data) {
-  await data.ok(put('people', FEWER));
+async function retires(server, token, data, told, env) {
+  await data.ok(put('people', FEWER), { env });
   try {
     const retired = await until('a version is retired', async () => {
       const { status, json } = await server.get('/v1/datasets/people/versions', token);
@@ -76,8 +76,9 @@ async function sentAgain(server, token) {
   ];
 }
 
-/** act: what happens in the server (asked) or beside it; again: [problem] of doing it again afterwards; the
- *  rest as in operations.mjs. */
+/** act(server, token, data, told, env): what happens in the server (asked) or beside it; told: called with what
+ *  is answered meanwhile; env: of a command that is recorded with it. again: [problem] of doing it again
+ *  afterwards; the rest as in operations.mjs. */
 export const ACTS = [
   { name: 'a rollback that it is asked for', from: 'two', asked: true, act: post('rollback', { from: 2 }), current: 1 },
   { name: 'a rollback with a key', from: 'two', asked: true, act: (server, token) => asked(withKey(server, token)), current: 1, again: sentAgain },

@@ -28,7 +28,7 @@ async function record(operation) {
   const data = await copy(operation);
   const run = new Run(dirname(data.directory), 'record');
   const { server } = operation.act ? await serve(data, run) : {};
-  const result = operation.act ? await operation.act(server, await data.token(), data, (word) => run.mark(word)) : await data.cli(operation.run, { env: run.env });
+  const result = operation.act ? await operation.act(server, await data.token(), data, (word) => run.mark(word), run.env) : await data.cli(operation.run, { env: run.env });
   assert.equal(said(result), 'success', result.stderr);
   run.mark('success');
   if (server) assert.equal(await server.stop(), 0);
