@@ -448,6 +448,7 @@ static const struct cmd_program PROGRAM = {
 int main(int argc, char **argv)
 {
     process_no_core();
+    process_keep_children();
     command_line = argv;
     return cmd_main(&PROGRAM, argc, argv);
 }

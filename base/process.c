@@ -2,6 +2,7 @@
 
 #include <linux/sched.h>
 #include <linux/sched/types.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -13,6 +14,11 @@ void process_no_core(void)
 {
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     prctl(PR_SET_DUMPABLE, 0);
+}
+
+void process_keep_children(void)
+{
+    signal(SIGCHLD, SIG_DFL);
 }
 
 void process_short_turns(void)

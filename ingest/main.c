@@ -313,6 +313,7 @@ int main(int argc, char **argv)
     if (child_main(argc, argv, &exit_code))
         return exit_code;
     process_no_core();
+    process_keep_children();
     program.name = program_invocation_short_name;
     return cmd_main(&program, argc, argv);
 }

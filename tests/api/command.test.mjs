@@ -409,6 +409,14 @@ test('ingest is everline-ingest, with the same output and exit code', async () =
   assert.deepEqual([JSON.parse(first.stdout).outcome, JSON.parse(second.stdout).outcome], ['flipped', 'identical']);
 });
 
+test('who was started by one that ignores the ends of its children waits for its own all the same', async () => {
+  const own = await Data.make('dev'), definition = own.file('things.json', JSON.stringify(THINGS));
+  for (const args of [['dataset', 'put', definition], ['ingest', 'things', '--source', own.file('t.csv', csv(things(3)))]]) {
+    const { code, stderr } = await run('env', ['--ignore-signal=CHLD', everlinePath, ...args, '--data', own.directory, '--tenant', 'dev']);
+    assert.equal(code, 0, `${args[0]}: ${stderr}`);
+  }
+});
+
 test('what everline-ingest says begins with the name that was typed', async () => {
   const typed = async (...args) => [(await everline(args)).stderr, (await run(ingestPath, args)).stderr].map((said) => said.split(/[: ]/)[0]);
   const names = ['everline', 'everline-ingest'], at = ['--data', data.directory, '--tenant', 'dev'];
