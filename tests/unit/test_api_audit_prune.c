@@ -8,10 +8,25 @@
 #include "store/anchor.h"
 
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 #define TENANT "acme"
 #define START_US INT64_C(1800000000000000)
+
+struct catalog;
+static _Atomic bool commits_fail;
+
+enum st __real_catalog_group_end(struct catalog *c);
+enum st __wrap_catalog_group_end(struct catalog *c);
+
+/* What tasks of the catalog thread have changed is committed by it. */
+enum st __wrap_catalog_group_end(struct catalog *c)
+{
+    enum st st = __real_catalog_group_end(c);
+
+    return atomic_load(&commits_fail) ? st_fail(ST_FULL, NULL, "the disk is full") : st;
+}
 
 static size_t count_files(const char *directory, const char *tenant)
 {
@@ -105,12 +120,36 @@ one_tenant_that_fails_and_a_directory_of_nobody_keep_no_other_from_its_turn(void
     kit_free(&kit);
 }
 
+static void a_file_goes_when_the_catalog_knows_and_not_before(void **state)
+{
+    struct store_keeper *keeper = NULL;
+    struct kit kit;
+    char directory[FS_PATH_MAX];
+
+    (void)state;
+    kit_new(&kit);
+    kit_close(&kit);
+    kit_ok(fs_path(directory, "%s/audit", kit.dir));
+    kit_ok(fs_mkdir(directory, 0700));
+    write_old_file(directory, TENANT, 7);
+    kit_ok(store_keeper_start(
+        &keeper, &(struct store_keeper_options){.store.data_dir = kit.dir, .slots = 1}));
+    for (int fail = 1; fail >= 0; fail--) {
+        atomic_store(&commits_fail, fail);
+        kit_ok(api_audit_prune(keeper, directory, 0, INT64_MAX));
+        assert_int_equal(count_files(directory, TENANT), fail);
+    }
+    store_keeper_stop(keeper);
+    kit_free(&kit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_newest_file_stays_while_its_chain_may_write_to_it),
         cmocka_unit_test(
             one_tenant_that_fails_and_a_directory_of_nobody_keep_no_other_from_its_turn),
+        cmocka_unit_test(a_file_goes_when_the_catalog_knows_and_not_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
