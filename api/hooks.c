@@ -119,23 +119,31 @@ static enum st post(const struct errand *e)
     return st;
 }
 
-/* False: there was none, or the server stops. */
+static bool deliver(struct errand *e)
+{
+    struct api_hooks *h = e->hooks;
+
+    e->delivered = post(e) == ST_OK;
+    bool stopping = atomic_load(&h->stopping);
+    if (!e->delivered && !stopping)
+        log_failure(LOG_LEVEL_WARN, "webhook", "%s of %s, try %u", e->hook.id, e->hook.tenant,
+                    e->hook.tries);
+    /* What was broken off is tried again by whoever comes after its minute. */
+    bool settled = (e->delivered || !stopping) && store_keeper_call(h->keeper, settle, e) == ST_OK;
+    if (settled && e->last)
+        log_event(LOG_LEVEL_ERROR, "webhook", "%s of %s is given up after %u tries", e->hook.id,
+                  e->hook.tenant, e->hook.tries);
+    return settled;
+}
+
+/* False: there was none, or the server stops, or what is to be sent could not be taken: it is there
+ * all the same, when only the commit of that failed. */
 static bool send_one(struct api_hooks *h)
 {
     struct errand e = {.hooks = h};
+    bool taken = store_keeper_call(h->keeper, take, &e) == ST_OK && !e.status;
+    bool settled = taken && deliver(&e);
 
-    if (store_keeper_call(h->keeper, take, &e) || e.status)
-        return false;
-    e.delivered = post(&e) == ST_OK;
-    bool stopping = atomic_load(&h->stopping);
-    if (!e.delivered && !stopping)
-        log_failure(LOG_LEVEL_WARN, "webhook", "%s of %s, try %u", e.hook.id, e.hook.tenant,
-                    e.hook.tries);
-    /* What was broken off is tried again by whoever comes after its minute. */
-    bool settled = (e.delivered || !stopping) && store_keeper_call(h->keeper, settle, &e) == ST_OK;
-    if (settled && e.last)
-        log_event(LOG_LEVEL_ERROR, "webhook", "%s of %s is given up after %u tries", e.hook.id,
-                  e.hook.tenant, e.hook.tries);
     store_hook_release(&e.hook);
     secret_release(&e.key);
     return settled;
