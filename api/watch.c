@@ -19,7 +19,7 @@
 
 #define LOOK_MS 1000     /* between looks at which datasets are watched */
 #define SCAN_MS 30000    /* between looks at every directory, whatever inotify says */
-#define BATCHES_MAX 4096 /* of one dataset */
+#define BATCHES_MAX 4096 /* of one dataset that are looked up: those before have been */
 #define EVENTS (IN_CREATE | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB | IN_ONLYDIR)
 
 struct api_watch {
@@ -111,16 +111,14 @@ static void start_batch(struct api_watch *w, const struct store_starter *starter
  * by it. */
 static void look_at(struct api_watch *w, const struct store_starter *starter, int directory)
 {
-    struct store_batch *batches = calloc(BATCHES_MAX, sizeof *batches);
-    struct look l = {.starter = starter, .batches = batches};
+    struct look l = {.starter = starter};
 
-    if (batches)
-        l.count = watch_list_batches(batches, BATCHES_MAX, directory, w->events, EVENTS);
+    l.count = watch_list_batches(&l.batches, BATCHES_MAX, directory, w->events, EVENTS);
     if (l.count && on_catalog_thread(w, look, &l) && !l.status)
         for (size_t i = 0; i < l.count; i++)
-            if (!batches[i].started)
-                start_batch(w, starter, directory, &batches[i], l.first && i + 1 < l.count);
-    free(batches);
+            if (!l.batches[i].started)
+                start_batch(w, starter, directory, &l.batches[i], l.first && i + 1 < l.count);
+    free(l.batches);
 }
 
 /* What there is of INBOX/TENANT/DATASET is watched, whichever part of it is made next. */

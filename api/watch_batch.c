@@ -57,15 +57,17 @@ static int by_age(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-size_t watch_list_batches(struct store_batch *batches, size_t max, int directory, int inotify,
+size_t watch_list_batches(struct store_batch **out, size_t max, int directory, int inotify,
                           uint32_t mask)
 {
     struct fs_list list = {0};
     size_t count = 0;
 
+    *out = NULL;
     if (list_directory(&list, directory))
         return 0; /* it went away */
-    for (size_t i = 0; i < list.count && count < max; i++) {
+    struct store_batch *batches = *out = calloc(list.count + 1, sizeof *batches);
+    for (size_t i = 0; batches && i < list.count; i++) {
         struct store_batch *b = &batches[count];
         const char *name = list.names[i];
         int batch = name[0] == '.' || strlen(name) >= sizeof b->name
@@ -81,7 +83,12 @@ size_t watch_list_batches(struct store_batch *batches, size_t max, int directory
         fs_close(&batch);
     }
     fs_list_free(&list);
-    qsort(batches, count, sizeof *batches, by_age);
+    if (count)
+        qsort(batches, count, sizeof *batches, by_age);
+    if (count > max) {
+        memmove(batches, batches + count - max, max * sizeof *batches);
+        count = max;
+    }
     return count;
 }
 

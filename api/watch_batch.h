@@ -10,9 +10,9 @@
 
 void watch_directory(int inotify, int directory, uint32_t mask);
 
-/* The complete batches in `directory`, oldest marker first, at most `max` (of more, those whose
- * names come first); inotify watches the others for `mask`, until they are complete. */
-size_t watch_list_batches(struct store_batch *batches, size_t max, int directory, int inotify,
+/* The complete batches in `directory`, oldest marker first, of more than `max` the newest:
+ * free(*out). inotify watches the others for `mask`, until they are complete. */
+size_t watch_list_batches(struct store_batch **out, size_t max, int directory, int inotify,
                           uint32_t mask);
 
 /* The job's sources of a complete batch: of its manifest, or of its files. With one source every
