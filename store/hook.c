@@ -1,6 +1,7 @@
 #include "store/hook.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "store/internal.h"
 #include "store/queue_internal.h"
 
@@ -102,15 +103,15 @@ static void hook_key(char out[CATALOG_KEY_SIZE], const struct store_hook *h)
     snprintf(out, CATALOG_KEY_SIZE, "%s/%s", h->tenant, h->id);
 }
 
-/* The key of the one that is due first; *next_us is when. */
+/* The key of the one that is due first; *next_us is when. A damaged one is, before all others. */
 static bool find_first(char out[CATALOG_KEY_SIZE], int64_t *next_us, struct catalog_txn *t)
 {
     char key[CATALOG_KEY_SIZE] = "";
     json_t *message;
 
     *next_us = INT64_MAX;
-    while ((message = catalog_after(t, CATALOG_HOOKS, "", key))) {
-        json_int_t due_us = queue_number(message, "due_us");
+    while (catalog_after_any(&message, t, CATALOG_HOOKS, "", key)) {
+        json_int_t due_us = queue_number(message, "due_us"); /* 0: damaged */
         if (due_us < *next_us) {
             *next_us = due_us;
             memcpy(out, key, CATALOG_KEY_SIZE);
@@ -152,20 +153,30 @@ static void put_off_all(struct catalog_txn *t, const char *tenant, int64_t due_u
     json_t *message;
 
     store_dataset_key(prefix, tenant, "");
-    while ((message = catalog_after(t, CATALOG_HOOKS, prefix, key))) {
-        if (queue_number(message, "due_us") < due_us)
+    while (catalog_after_any(&message, t, CATALOG_HOOKS, prefix, key)) {
+        if (message && queue_number(message, "due_us") < due_us)
             put_off(t, key, message, due_us);
         json_decref(message);
     }
 }
 
+/* Nobody knows what it said. */
+static void drop(struct catalog_txn *t, const char *key)
+{
+    log_failure(LOG_LEVEL_ERROR, "hook_damaged", "%s is not sent", key);
+    catalog_delete(t, CATALOG_HOOKS, key);
+}
+
 /* False: nobody knows where to, and it waits with the tenant's others. */
 static bool take_up(struct store_hook *out, struct catalog_txn *t, const char *key, int64_t now_us)
 {
-    json_t *message = catalog_get(t, CATALOG_HOOKS, key);
+    json_t *message;
+    bool whole = catalog_get_any(&message, t, CATALOG_HOOKS, key);
     bool found = message && fill(out, t, key, message);
 
-    if (found) {
+    if (!whole) {
+        drop(t, key);
+    } else if (found) {
         store_set(t, message, "tries", json_integer(out->tries));
         put_off(t, key, message, now_us + PAUSE_US);
     } else if (message) {

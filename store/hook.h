@@ -25,8 +25,8 @@ struct store_hook_round {
 };
 
 /* The message that is due first, which nobody else gets until a minute has passed; those of a
- * tenant whose row is damaged are passed over, and wait as long. ST_NOT_FOUND: none is due.
- * store_hook_release. */
+ * tenant whose row is damaged are passed over, and wait as long; one that is damaged is dropped.
+ * ST_NOT_FOUND: none is due. store_hook_release. */
 enum st store_hook_take(struct store_hook *out, struct store_hook_round *round, struct store *s,
                         int64_t now_us) ST_MUST_USE;
 void store_hook_release(struct store_hook *h); /* accepts a zeroed struct */

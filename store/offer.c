@@ -70,7 +70,7 @@ void offer_withdraw(struct catalog_txn *t, const char *tenant, const char *datas
     offer_key(prefix, tenant, dataset, owner, number);
     catalog_delete(t, CATALOG_CANDIDATES, prefix);
     strcat(prefix, "/");
-    while ((ack = catalog_after(t, CATALOG_ACKS, prefix, key))) {
+    while (catalog_after_any(&ack, t, CATALOG_ACKS, prefix, key)) {
         catalog_delete(t, CATALOG_ACKS, key);
         json_decref(ack);
     }

@@ -202,7 +202,8 @@ static bool is_gone(struct catalog_txn *t, const struct store *s, const char *ow
     return !queue_job_runs(t, owner) && !run_alive(s->run_dir, owner);
 }
 
-/* Of one table; what belongs to the gone is added to `stale`. */
+/* Of one table; what belongs to the gone is added to `stale`. With a damaged pin nothing is swept:
+ * its key may be what is damaged, and then nobody knows which file it is of. */
 static void name_pins(struct catalog_txn *t, const struct store *s, json_t *named, json_t *stale)
 {
     char key[CATALOG_KEY_SIZE] = "", sha256[DIGEST_HEX_SIZE];
@@ -222,13 +223,14 @@ static void name_pins(struct catalog_txn *t, const struct store *s, json_t *name
     }
 }
 
+/* A damaged one is nobody's: servers pass it over, and its files have a pin or a head. */
 static void name_candidates(struct catalog_txn *t, const struct store *s, json_t *named,
                             json_t *stale)
 {
     char key[CATALOG_KEY_SIZE] = "";
     json_t *candidate;
 
-    while ((candidate = catalog_after(t, CATALOG_CANDIDATES, "", key))) {
+    while (catalog_after_any(&candidate, t, CATALOG_CANDIDATES, "", key)) {
         const char *owner = json_string_value(json_object_get(candidate, "owner"));
         if (!owner || is_gone(t, s, owner))
             store_set(t, stale, key, json_integer(CATALOG_CANDIDATES));
@@ -294,7 +296,7 @@ static void drop_acks(struct catalog_txn *t, const char *candidate_key)
     json_t *ack;
 
     snprintf(prefix, sizeof prefix, "%.250s/", candidate_key);
-    while ((ack = catalog_after(t, CATALOG_ACKS, prefix, key))) {
+    while (catalog_after_any(&ack, t, CATALOG_ACKS, prefix, key)) {
         json_decref(ack);
         catalog_delete(t, CATALOG_ACKS, key);
     }

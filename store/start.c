@@ -10,7 +10,8 @@
 
 /* CATALOG_STARTS: tenant/dataset/schedule and tenant/dataset/inbox/BATCH -> {"mark","job"}. A
  * schedule's mark is the time that was due, and only a later one is another start; a batch's is its
- * marker's. */
+ * marker's. Where a row is damaged, a schedule begins anew: its job takes the files that are there
+ * then. A batch was started: once more it would put old records in the place of newer ones. */
 
 #define SCHEDULE "schedule"
 #define INBOX "inbox/"
@@ -27,11 +28,13 @@ bool start_find(char job[STORE_JOB_ID_SIZE], struct catalog_txn *t,
                 const struct store_job_request *request)
 {
     char key[CATALOG_KEY_SIZE];
+    bool scheduled = strcmp(request->start, SCHEDULE) == 0;
+    json_t *row;
 
     start_key(key, request->tenant, request->dataset, request->start);
-    json_t *row = catalog_get(t, CATALOG_STARTS, key);
+    bool known = catalog_get_any(&row, t, CATALOG_STARTS, key);
     int order = strcmp(queue_text(row, "mark"), request->mark);
-    bool found = row && (order == 0 || (order > 0 && strcmp(request->start, SCHEDULE) == 0));
+    bool found = known ? row && (order == 0 || (order > 0 && scheduled)) : !scheduled;
     if (found)
         snprintf(job, STORE_JOB_ID_SIZE, "%s", queue_text(row, "job"));
     json_decref(row);
@@ -80,7 +83,7 @@ static int64_t due_after(struct catalog_txn *t, const struct store_starter *star
     int64_t since_us = 0, last_us = 0;
 
     start_key(key, starter->tenant, starter->dataset, SCHEDULE);
-    json_t *row = catalog_get(t, CATALOG_STARTS, key);
+    json_t *row = catalog_get_whole(t, CATALOG_STARTS, key);
     if (clock_parse(&since_us, queue_text(stored, "updated_at")) ||
         (row && clock_parse(&last_us, queue_text(row, "mark"))))
         catalog_fail(t, st_fail(ST_CORRUPT, "CATALOG_DAMAGED",
@@ -125,7 +128,7 @@ static enum st load(struct store_starters *list, struct store *s)
 
     catalog_begin_read(&t, &s->catalog);
     list->seen = catalog_txn_id(&t);
-    while ((stored = catalog_after(&t, CATALOG_DEFINITIONS, "", key))) {
+    while (catalog_after_any(&stored, &t, CATALOG_DEFINITIONS, "", key)) { /* NULL: upkeep tells */
         const json_t *document = json_object_get(stored, "definition");
         if (json_object_get(document, "schedule") ||
             json_is_true(json_object_get(document, "watch_inbox")))
@@ -231,9 +234,9 @@ enum st store_batches_look(bool *first, struct store *s, const struct store_star
 
     start_key(prefix, starter->tenant, starter->dataset, INBOX);
     catalog_begin_read(&t, &s->catalog);
-    json_t *any = catalog_after(&t, CATALOG_STARTS, prefix, key);
-    *first = !any;
-    json_decref(any);
+    json_t *row;
+    *first = !catalog_after_any(&row, &t, CATALOG_STARTS, prefix, key);
+    json_decref(row);
     for (size_t i = 0; i < count; i++) {
         batch_start(what, mark, &batches[i]);
         batches[i].started = start_find(job, &t, &request);

@@ -37,7 +37,7 @@ void store_start_due(struct store *s, struct store_starters *list, int64_t now_u
 
 /* ---- batches: INBOX/TENANT/DATASET/BATCH/ with a marker that says that it is complete ---- */
 
-#define STORE_BATCH_NAME_SIZE 128
+#define STORE_BATCH_NAME_SIZE 120 /* fits into a key with the names of tenant and dataset */
 
 struct store_batch {
     char name[STORE_BATCH_NAME_SIZE];

@@ -1,10 +1,9 @@
 /* Messages for webhooks: written with the job's end, kept until they are delivered or given up. */
+#include "damage_kit.h"
 #include "json_memory_kit.h"
-#include "store_kit.h"
 
 #include "base/clock.h"
 #include "store/hook.h"
-#include "store/internal.h"
 #include "store/queue.h"
 
 #define SECOND_US 1000000ll
@@ -231,6 +230,31 @@ static void a_damaged_row_holds_up_nobody_else_and_its_message_waits(void **stat
     store_hook_release(&hook);
 }
 
+static void a_damaged_message_is_dropped_and_holds_up_no_other(void **state)
+{
+    struct kit *kit = *state;
+    struct store_hook hook;
+    bool last;
+
+    for (int i = 0; i < 3; i++)
+        end_job(kit, "acme", "failed");
+    int64_t now_us = clock_wall_us();
+    assert_string_equal(take(&hook, kit, now_us), "acme");
+    damage_row(kit, CATALOG_HOOKS, "acme/msg_job-000000000001_1_failed");
+    assert_int_equal(store_hook_failed(&last, kit->store, &hook, now_us), ST_CORRUPT);
+    store_hook_release(&hook);
+    assert_string_equal(take(&hook, kit, now_us), "acme");
+    assert_string_equal(hook.id, "msg_job-000000000002_1_failed");
+    kit_ok(store_hook_failed(&last, kit->store, &hook, now_us));
+    store_hook_release(&hook);
+    damage_row(kit, CATALOG_HOOKS, "acme/msg_job-000000000003_1_failed");
+    assert_string_equal(take(&hook, kit, now_us + 60 * SECOND_US), "acme");
+    kit_ok(store_hook_failed(&last, kit->store, &hook, now_us)); /* puts all of the tenant's off */
+    kit_ok(store_hook_delivered(kit->store, &hook));
+    store_hook_release(&hook);
+    assert_string_equal(take(&hook, kit, INT64_MAX - 60 * SECOND_US), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +266,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_damaged_row_holds_up_nobody_else_and_its_message_waits,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_damaged_message_is_dropped_and_holds_up_no_other, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(who_wants_none_has_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_look_costs_nothing_while_nothing_happens, set_up,
                                         tear_down),

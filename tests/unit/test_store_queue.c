@@ -1,9 +1,8 @@
 /* The queue: whose turn it is, what the dead leave, and what people may do. */
+#include "damage_kit.h"
 #include "json_memory_kit.h"
-#include "store_kit.h"
 
 #include "base/clock.h"
-#include "store/catalog_internal.h"
 #include "store/queue_internal.h"
 #include "store/repeat.h"
 #include "store/upload.h"
@@ -788,7 +787,7 @@ static void a_damaged_version_of_a_dead_attempt_keeps_no_other_from_being_leased
 {
     struct kit *kit = *state;
     struct store_definition *d = kit_definition(THINGS("a"));
-    json_t *sources = json_pack("[{s:s}]", "name", "oscar-papa");
+    json_t *sources = json_array();
     struct store_build *b = NULL;
     struct store_lease lease;
     job_id dead, other;
@@ -797,7 +796,7 @@ static void a_damaged_version_of_a_dead_attempt_keeps_no_other_from_being_leased
     assert_next(kit, &lease, dead);
     kit_ok(store_build_begin(&b, kit->store, &lease, d, sources));
     change_lease(kit, dead, "boot", json_string("an-earlier-one"));
-    kit_turn(kit, "oscar-papa", 0, 0x80);
+    damage_row(kit, CATALOG_VERSIONS, "acme/a/00000000000000000001");
     kit_ok(store_job_settle(NULL, kit->store));
     assert_state(kit, dead, "queued");
     enqueue(other, kit, "bravo", "a", 0);
@@ -824,7 +823,7 @@ static void a_damaged_upload_keeps_no_other_from_being_removed(void **state)
         enqueue_with(other, NULL, kit, "acme", "b", damaged_spec, (struct store_job_request){0}));
     kit_ok(store_upload_path(path, kit->store, "acme", id));
     store_dataset_key(key, "acme", damaged);
-    kit_turn(kit, key, strlen(key) + CATALOG_CHECKSUM_BYTES + 1, 0x80);
+    damage_row(kit, CATALOG_UPLOADS, key);
     assert_next(kit, &lease, job);
     finish(kit, &lease);
     assert_int_not_equal(access(path, F_OK), 0);

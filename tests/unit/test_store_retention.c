@@ -1,9 +1,10 @@
 /* Retention: what is retired and what never is; files go when nothing names them, and only then. */
-#include "store_kit.h"
+#include "damage_kit.h"
 
 #include "store/head.h"
 #include "store/internal.h"
 #include "store/keeper.h"
+#include "store/offer.h"
 #include "store/queue.h"
 #include "store/retention.h"
 #include "store/seal.h"
@@ -308,6 +309,35 @@ static void what_a_build_has_pinned_is_not_swept(void **state)
     assert_true(has_file(kit, 2));
 }
 
+/* A candidate's files have a pin or a head that names them. */
+static void a_damaged_candidate_keeps_nothing_from_being_swept(void **state)
+{
+    struct kit *kit = *state;
+    struct store_lease lease;
+    char path[FS_PATH_MAX], key[CATALOG_KEY_SIZE] = "";
+    struct catalog_txn t;
+    bool aside = false;
+
+    publish(kit, "red");
+    kit_lease(&lease, kit, "things");
+    struct store_build *b = kit_build(kit, &lease, KEEP_TWO, "green");
+    catalog_begin_write(&t, &kit->store->catalog);
+    offer_write(&t, &(struct offer){
+                        .tenant = "acme", .dataset = "things", .owner = lease.job, .version = 2});
+    json_decref(catalog_after(&t, CATALOG_CANDIDATES, "", key));
+    kit_ok(catalog_commit(&t));
+    damage_row(kit, CATALOG_CANDIDATES, key);
+
+    segment_path(path, kit, 1);
+    memcpy(strrchr(path, '/') + 3, "0123456789", 10);
+    kit_ok(fs_write_new(path, "", 0, 0600)); /* that nobody names */
+    kit_ok(store_sweep(&aside, kit->store));
+    assert_true(aside);
+    assert_int_not_equal(access(path, F_OK), 0);
+    kit_finish(kit, &lease, b);
+    assert_true(has_file(kit, 2));
+}
+
 /* A worker that dies after it sealed: its version fails, its pins and files go. */
 static void what_the_dead_left_is_swept(void **state)
 {
@@ -514,6 +544,7 @@ int main(void)
         TEST(people_retire_one_with_a_reason),
         TEST(verification_says_nothing_of_a_version_that_is_retired_meanwhile),
         TEST(what_a_build_has_pinned_is_not_swept),
+        TEST(a_damaged_candidate_keeps_nothing_from_being_swept),
         TEST(what_the_dead_left_is_swept),
         TEST(a_damaged_version_is_not_kept_in_the_place_of_a_whole_one),
         TEST(an_older_catalog_is_refused_and_removes_nothing),

@@ -1,9 +1,8 @@
 /* Ingests that start by themselves: each start is one job, whoever looks and however often. */
+#include "damage_kit.h"
 #include "json_memory_kit.h"
-#include "store_kit.h"
 
 #include "base/clock.h"
-#include "store/internal.h"
 #include "store/start.h"
 
 #define MINUTE_US 60000000ll
@@ -223,6 +222,75 @@ static void a_batch_starts_once(void **state)
     store_starters_free(&list);
 }
 
+static void a_damaged_definition_keeps_no_other_from_being_started(void **state)
+{
+    struct kit *kit = *state;
+    struct store_starters list = {0};
+
+    kit_dataset(kit, KIT_PEOPLE);
+    put_dataset(kit, DAILY);
+    damage_row(kit, CATALOG_DEFINITIONS, "acme/people");
+    refresh(&list, kit);
+    assert_int_equal(list.count, 1);
+    assert_string_equal(list.items[0].dataset, "things");
+    store_starters_free(&list);
+}
+
+/* Nobody knows what was started: the schedule's next job begins a new mark, a batch is not ingested
+ * a second time. */
+static void a_damaged_mark_stops_no_schedule_and_starts_no_batch_again(void **state)
+{
+    struct kit *kit = *state;
+    struct store_starters list = {0};
+    struct store_batch batches[2] = {{.name = "one", .complete_ns = 1, .inode = 5},
+                                     {.name = "two", .complete_ns = 2, .inode = 6}};
+    json_t *sources = json_pack("[{s:s, s:s}]", "source", "a", "path", "things/one/x.csv");
+    bool first, started;
+
+    put_dataset(kit, DAILY);
+    refresh(&list, kit);
+    int64_t due_us = list.items[0].due_us;
+    store_start_due(kit->store, &list, due_us);
+    kit_ok(store_batch_start(&started, kit->store, &list.items[0], &batches[0], sources));
+    assert_int_equal(job_count(kit), 2);
+    damage_row(kit, CATALOG_STARTS, "acme/things/schedule");
+    damage_row(kit, CATALOG_STARTS, "acme/things/inbox/one");
+
+    refresh(&list, kit);
+    assert_int_equal(list.count, 1);
+    store_start_due(kit->store, &list, due_us + 1440 * MINUTE_US);
+    assert_int_equal(job_count(kit), 3);
+    refresh(&list, kit);
+    assert_true(list.items[0].due_us > due_us + 1440 * MINUTE_US);
+
+    kit_ok(store_batches_look(&first, kit->store, &list.items[0], batches, 2));
+    assert_true(!first && batches[0].started && !batches[1].started);
+    kit_ok(store_batch_start(&started, kit->store, &list.items[0], &batches[0], sources));
+    assert_false(started);
+    assert_int_equal(job_count(kit), 3);
+    json_decref(sources);
+    store_starters_free(&list);
+}
+
+/* Of the longest names no two batches are the same one. */
+static void a_batch_of_a_long_name_is_not_another_ones(void **state)
+{
+    struct kit *kit = *state;
+    struct store_starter starter = {.watched = true};
+    struct store_batch batches[2] = {{.complete_ns = 1}, {.complete_ns = 1}};
+    bool first, started;
+
+    memset(starter.tenant, 't', sizeof starter.tenant - 1);
+    memset(starter.dataset, 'd', sizeof starter.dataset - 1);
+    for (int i = 0; i < 2; i++) {
+        memset(batches[i].name, 'b', sizeof batches[i].name - 1);
+        batches[i].name[sizeof batches[i].name - 2] = (char)('0' + i);
+    }
+    kit_ok(store_batch_start(&started, kit->store, &starter, &batches[0], NULL));
+    kit_ok(store_batches_look(&first, kit->store, &starter, batches, 2));
+    assert_true(batches[0].started && !batches[1].started);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +301,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_memory_no_schedule_has_fewer_files, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_batch_starts_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_batch_of_a_long_name_is_not_another_ones, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_damaged_definition_keeps_no_other_from_being_started,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_damaged_mark_stops_no_schedule_and_starts_no_batch_again,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
