@@ -52,42 +52,60 @@ enum st fs_sync_fd(int fd, const char *what)
     return fsync(fd) == 0 ? ST_OK : st_fail_errno(errno, "fsync of %s", what);
 }
 
-enum st fs_sync_dir(const char *path)
+/* Returns errno, or 0. */
+static int sync_dir(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int err = fd < 0 || fsync(fd) != 0 ? errno : 0;
 
-    if (fd < 0)
-        return st_fail_errno(errno, "opening directory %s", path);
-    enum st st = fs_sync_fd(fd, path);
-    close(fd);
-    return st;
+    fs_close(&fd);
+    return err;
 }
 
-/* A new name is on the disk once its directory is synced. */
-static enum st sync_parent(const char *path)
+enum st fs_sync_dir(const char *path)
 {
-    char parent[FS_PATH_MAX];
+    int err = sync_dir(path);
+
+    return err ? st_fail_errno(err, "fsync of directory %s", path) : ST_OK;
+}
+
+static enum st parent_of(char out[FS_PATH_MAX], const char *path)
+{
     size_t len = strlen(path);
 
     while (len > 1 && path[len - 1] == '/')
         len--;
     while (len > 0 && path[len - 1] != '/')
         len--;
-    enum st st = len ? fs_path(parent, "%.*s", (int)len, path) : fs_path(parent, ".");
+    return len ? fs_path(out, "%.*s", (int)len, path) : fs_path(out, ".");
+}
+
+/* A new name is on the disk once its directory is synced. */
+static enum st sync_parent(const char *path)
+{
+    char parent[FS_PATH_MAX];
+    enum st st = parent_of(parent, path);
+
     return st ? st : fs_sync_dir(parent);
 }
 
-/* Also of one that is there: whoever made it may have died before this. A parent that may be
- * searched but not read (/home of somebody else) cannot be synced, and did not change. */
+/* Also of one that is there: whoever made it may have died before this. Where that cannot be asked
+ * for (a parent that may be searched but not read, a file system without it), it did not change. */
 enum st fs_mkdir(const char *path, mode_t mode)
 {
+    char parent[FS_PATH_MAX];
     struct stat sb;
     int err = mkdir(path, mode) == 0 ? 0 : errno;
 
     if (err && (err != EEXIST || stat(path, &sb) != 0 || !S_ISDIR(sb.st_mode)))
         return st_fail_errno(err == EEXIST ? ENOTDIR : err, "making directory %s", path);
-    enum st st = sync_parent(path);
-    return err ? ST_OK : st;
+    enum st st = parent_of(parent, path);
+    if (st)
+        return st;
+    int unsynced = sync_dir(parent);
+    bool failed = unsynced == EIO || unsynced == ENOSPC || unsynced == EDQUOT;
+    return unsynced && (failed || !err) ? st_fail_errno(unsynced, "fsync of directory %s", parent)
+                                        : ST_OK;
 }
 
 enum st fs_mkdir_all(const char *path, mode_t mode)

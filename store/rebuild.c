@@ -4,6 +4,7 @@
 #include "store/catalog_check.h"
 #include "store/opening.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -134,8 +135,10 @@ static enum st put_aside(struct rebuild *r)
         return ST_OK;
     clock_format(time, clock_wall_us());
     enum st st = fs_path(r->aside, "%s.damaged-%s", r->path, time);
+    if (!st && rename(r->path, r->aside) != 0)
+        st = st_fail_errno(errno, "renaming to %s", r->aside);
     if (!st)
-        st = fs_name_over(r->path, r->aside);
+        st = fs_sync_dir(r->store->data_dir);
     if (!st)
         remove_locks(r->path); /* they belong to the old file */
     return st;

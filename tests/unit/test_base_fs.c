@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,16 +17,21 @@
 
 static char directory[] = "/tmp/everline-fs-XXXXXX";
 static ino_t synced; /* the last directory that was */
+static int failure;  /* of the sync of a directory: errno, or 0 */
 
 int __real_fsync(int fd);
 int __wrap_fsync(int fd);
 
 int __wrap_fsync(int fd)
 {
-    struct stat sb;
+    struct stat sb = {0};
 
     if (fstat(fd, &sb) == 0 && S_ISDIR(sb.st_mode))
         synced = sb.st_ino;
+    if (failure && S_ISDIR(sb.st_mode)) {
+        errno = failure;
+        return -1;
+    }
     return __real_fsync(fd);
 }
 
@@ -73,6 +79,26 @@ static void a_name_is_on_the_disk_once_it_is_given(void **state)
     assert_int_equal(synced, sb.st_ino);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(rmdir(other), 0);
+}
+
+/* Whoever made it failed, or died, before its name was on the disk: it is no better the second
+ * time. A file system that does not sync directories is none that fails. */
+static void a_directory_that_is_there_is_not_there_when_its_name_cannot_be_synced(void **state)
+{
+    char path[FS_PATH_MAX];
+
+    (void)state;
+    assert_int_equal(fs_path(path, "%s/made", directory), ST_OK);
+    failure = EIO;
+    assert_int_equal(fs_mkdir(path, 0700), ST_IO);
+    assert_int_equal(fs_mkdir(path, 0700), ST_IO);
+    failure = ENOSPC;
+    assert_int_equal(fs_mkdir(path, 0700), ST_FULL);
+    failure = EINVAL;
+    assert_int_equal(fs_mkdir(path, 0700), ST_OK);
+    failure = 0;
+    assert_int_equal(fs_mkdir(path, 0700), ST_OK);
+    assert_int_equal(rmdir(path), 0);
 }
 
 static void a_path_that_is_too_long_is_none(void **state)
@@ -168,6 +194,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_file_is_not_written_over_and_an_atomic_one_is),
         cmocka_unit_test(a_name_is_on_the_disk_once_it_is_given),
+        cmocka_unit_test(a_directory_that_is_there_is_not_there_when_its_name_cannot_be_synced),
         cmocka_unit_test(a_path_that_is_too_long_is_none),
         cmocka_unit_test(what_was_read_does_not_stay_on_the_stack),
         cmocka_unit_test(removing_a_tree_does_not_follow_links),

@@ -4,6 +4,22 @@
 #include "store/head_file.h"
 #include "store/internal.h"
 
+#include <errno.h>
+
+static bool cannot_put_aside; /* a rename to catalog.mdb.damaged-TIME fails */
+
+int __real_rename(const char *from, const char *to);
+int __wrap_rename(const char *from, const char *to);
+
+int __wrap_rename(const char *from, const char *to)
+{
+    if (cannot_put_aside && strstr(to, "catalog.mdb.damaged-")) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return __real_rename(from, to);
+}
+
 static char prepared[64]; /* a data directory, closed, that nobody changes */
 
 static void shell(const char *fmt, const char *a, const char *b)
@@ -214,6 +230,30 @@ static void an_older_copy_of_the_catalog_is_rebuilt(void **state)
     kit_free(&kit);
 }
 
+/* It is all that there is of what a rebuild does not restore. */
+static void a_damaged_catalog_that_cannot_be_put_aside_stays(void **state)
+{
+    struct kit kit;
+    char path[FS_PATH_MAX];
+    json_t *report = NULL;
+
+    (void)state;
+    copy_of_prepared(&kit);
+    catalog_path(path, &kit);
+    assert_int_equal(truncate(path, 4096), 0);
+    cannot_put_aside = true;
+    assert_int_equal(rebuild(&kit, &report, false), ST_FULL);
+    cannot_put_aside = false;
+    assert_null(report);
+    assert_int_equal(access(path, F_OK), 0);
+    kit_ok(rebuild(&kit, &report, false));
+    const char *aside = json_string_value(json_object_get(report, "aside"));
+    assert_non_null(aside);
+    assert_int_equal(access(aside, F_OK), 0);
+    json_decref(report);
+    kit_ok(fs_remove_tree(kit.dir));
+}
+
 /* Its checksum holds: it is whole, and nobody here knows what it says. */
 static void a_head_file_of_another_format_is_refused_with_both_numbers(void **state)
 {
@@ -293,6 +333,7 @@ int main(void)
         cmocka_unit_test(a_whole_catalog_and_one_in_use_are_left_alone),
         cmocka_unit_test(nobody_opens_the_directory_during_a_rebuild),
         cmocka_unit_test(an_older_copy_of_the_catalog_is_rebuilt),
+        cmocka_unit_test(a_damaged_catalog_that_cannot_be_put_aside_stays),
         cmocka_unit_test(a_head_file_of_another_format_is_refused_with_both_numbers),
         cmocka_unit_test(a_damaged_head_file_is_not_passed_over_in_silence),
     };
