@@ -2,6 +2,7 @@
 #include "api/commands.h"
 #include "api/remote.h"
 #include "base/utf8.h"
+#include "store/retention.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -338,6 +339,8 @@ static enum st retire_here(json_t **head, const struct cmd_args *args, uint64_t 
     if (!st)
         st = store_retire(head, s, &move);
     st = act_end(&act, st);
+    if (!st) /* there may be no server that does it */
+        store_tidy(s, move.tenant, move.dataset);
     store_close(s);
     return st;
 }
@@ -356,5 +359,8 @@ enum st retire_cmd(const struct cmd_args *args)
     if (!st)
         st = remote_is_asked(args) ? retire_on_server(&head, args)
                                    : retire_here(&head, args, version);
+    if (!st && !json)
+        printf("version %llu of %s is retired\n", (unsigned long long)version,
+               cmd_operand(args, 0));
     return st ? st : print_head(head, json);
 }

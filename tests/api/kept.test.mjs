@@ -190,3 +190,17 @@ test('without a server: everline get', async () => {
   assert.equal(gone.code, 1);
   assert.match(gone.stdout, /VERSION_RETIRED/);
 });
+
+test('where no server runs, the files of a version are gone when the command that retires it ends', async () => {
+  const alone = await Data.make('dev');
+  await alone.put(THINGS);
+  for (let n = 1; n <= 3; n++) await alone.ingest('things', { things: alone.file(`${n}.csv`, batch(n)) });
+  const files = (below) => [...filesBelow(join(alone.directory, below))].length;
+  assert.equal(files('segments'), 3);
+  const { code, stdout, stderr } = await alone.cli(['retire', 'things', '1', '--tenant', 'dev', '--reason', 'wrong consent']);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^version 1 of things is retired\nthings serves version 3 \(sequence \d+\)\n$/);
+  assert.deepEqual([files('segments'), files('build')], [2, 0]);
+  const again = await alone.cli(['retire', 'things', '1', '--tenant', 'dev', '--reason', 'wrong consent']);
+  assert.deepEqual([again.code, again.stdout], [1, '']);
+});

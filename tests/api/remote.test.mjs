@@ -427,7 +427,7 @@ test('a dataset is defined, filled, moved, exported and deleted on a server, wit
   assert.equal((await remote(['jobs', 'cancel', job])).code, 1);
   assert.equal((await remote(['jobs', 'retry', job])).code, 1, 'its uploads are gone');
   assert.match((await remote(['retire', 'far', '3', '--reason', 'no more', '--if-match', '1'])).stderr, /at sequence/);
-  assert.match(await ok(['retire', 'far', '3', '--reason', 'it was & is = "wrong"']), /^far serves version 1 \(sequence \d+\)\n$/);
+  assert.match(await ok(['retire', 'far', '3', '--reason', 'it was & is = "wrong"']), /^version 3 of far is retired\nfar serves version 1 \(sequence \d+\)\n$/);
   assert.equal((await json(['versions', 'far'])).items.find(({ version }) => version === 3).state, 'RETIRED');
   assert.ok(JSON.parse(await ok(['get', '/v1/datasets/far/events'])).items.some(({ reason }) => reason === 'it was & is = "wrong"'));
   assert.match((await remote(['dataset', 'delete', 'far', '--reason', 'no more', '--if-match', '1'])).stderr, /at sequence/);
