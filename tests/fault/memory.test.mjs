@@ -35,7 +35,7 @@ function pointsOf(count, samples, alone = sample, onwards = alone) {
   const numbers = Array.from({ length: count }, (_, n) => n);
   return [...alone(numbers, samples).map((n) => [n, n + 1]), ...onwards(numbers, samples).map((n) => [n, Infinity])];
 }
-const many = (list, samples) => spread(list, everyPoint ? MANY : samples);
+const many = (list, samples) => sample(everyPoint ? spread(list, MANY) : list, samples);
 
 const pointName = ([from, to]) => (to === Infinity ? `allocation ${from} and all after it` : `allocation ${from}`);
 

@@ -1,8 +1,12 @@
-// Many points: some or all of them, a few at a time.
+// Many points: some or all of them, a few at a time. EVERLINE_FAULT_ALL=1 tries all; with
+// EVERLINE_FAULT_PART=K/N each Nth of them, from the Kth on: N runs with the parts 1/N to N/N try all. Where
+// a part would be less than what is tried without it, it is all.
 import assert from 'node:assert/strict';
 import { availableParallelism } from 'node:os';
 
 export const everyPoint = process.env.EVERLINE_FAULT_ALL === '1';
+const [part, parts] = (process.env.EVERLINE_FAULT_PART ?? '1/1').split('/').map(Number);
+assert.ok(part >= 1 && part <= parts, `EVERLINE_FAULT_PART=${process.env.EVERLINE_FAULT_PART} is no part: 1/5 to 5/5 are`);
 
 /** `count` of the list, evenly spread. */
 export function spread(list, count) {
@@ -10,8 +14,9 @@ export function spread(list, count) {
   return Array.from({ length: count }, (_, i) => list[Math.floor(((i + 0.5) * list.length) / count)]);
 }
 
-/** All of the list, or `count` of it. */
-export const sample = (list, count) => (everyPoint ? list : spread(list, count));
+/** All of the list, or the part of this run, or `count` of it. */
+export const sample = (list, count) => (everyPoint
+  ? list.filter((_, i) => i % parts === part - 1 || list.length < count * parts) : spread(list, count));
 
 /* Fewer calls than any operation makes: who counted them was not there. */
 const POINTS_MIN = 10;

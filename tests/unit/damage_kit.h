@@ -135,16 +135,27 @@ static inline int damage_in_child(int (*fn)(struct kit *kit), struct kit *kit)
     return WIFEXITED(status) ? WEXITSTATUS(status) : DAMAGE_DIED;
 }
 
-/* All points with EVERLINE_FAULT_ALL=1, else `count` of them, evenly spread: calls fn for each and
- * prints how many were tried. fn gives true when the damage was told, false when it did no harm. */
+/* All points with EVERLINE_FAULT_ALL=1; with EVERLINE_FAULT_PART=K/N too each Nth of them from the
+ * Kth on, unless that is less than `count`; else `count` of them, evenly spread: calls fn for each
+ * and prints how many were tried. fn gives true when the damage was told, false when it did no
+ * harm. */
 static inline size_t damage_try(const char *name, size_t points, size_t count,
                                 bool (*fn)(size_t point, void *ctx), void *ctx)
 {
-    const char *all = getenv("EVERLINE_FAULT_ALL");
-    size_t tried = (all && strcmp(all, "1") == 0) || count > points ? points : count, told = 0;
+    const char *all = getenv("EVERLINE_FAULT_ALL"), *some = getenv("EVERLINE_FAULT_PART");
+    size_t part = 1, parts = 1, tried = 0, told = 0;
 
-    for (size_t i = 0; i < tried; i++)
-        told += fn((2 * i + 1) * points / (2 * tried), ctx);
+    assert_true(!some || sscanf(some, "%zu/%zu", &part, &parts) == 2);
+    assert_true(part >= 1 && part <= parts);
+    if (all && strcmp(all, "1") == 0) {
+        if (points < count * parts)
+            part = parts = 1;
+        for (size_t i = part - 1; i < points; i += parts, tried++)
+            told += fn(i, ctx);
+    } else {
+        for (count = count < points ? count : points; tried < count; tried++)
+            told += fn((2 * tried + 1) * points / (2 * count), ctx);
+    }
     print_message("%s: %zu points, tried %zu, told %zu\n", name, points, tried, told);
     return told;
 }
