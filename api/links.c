@@ -17,6 +17,7 @@
 #define NS_PER_S 1000000000u
 #define PERIOD_MIN_MS 10
 #define PERIOD_MAX_MS 1000
+#define CLOSE_WAIT 8 /* of netinet/tcp.h, whose struct tcp_info lacks what linux/tcp.h's has */
 
 /* What `until_ns` is besides a time. */
 enum {
@@ -237,17 +238,30 @@ static bool is_slow(struct api_link *link, uint64_t now_ns, uint64_t timeout_ns)
     return now_ns - link->slow_ns >= timeout_ns;
 }
 
-/* Between two requests: has the next one begun? What its worker has said meanwhile stands. */
+/* The client has ended its half, and all it sent was read. libmicrohttpd does not see the end
+ * behind a body that is larger than its buffer. */
+static bool is_over(const struct api_link *link, const struct tcp_info *info)
+{
+    int unread = 0;
+
+    return info->tcpi_state == CLOSE_WAIT && ioctl(link->fd, SIOCINQ, &unread) == 0 && unread == 0;
+}
+
+/* Between two requests: has the next one begun, or will there be none? What its worker has said
+ * meanwhile stands. */
 static void look(struct api_link *link, uint64_t until_ns, uint64_t deadline_ns)
 {
-    uint64_t bytes = 0;
-    bool known = count_bytes(&bytes, link->fd);
+    struct tcp_info info = {0};
+    bool known = ask_kernel(&info, link->fd);
+    uint64_t bytes = info.tcpi_bytes_received;
 
     if (!known || (until_ns == WAITING && bytes != link->bytes)) {
         atomic_compare_exchange_strong(&link->until_ns, &until_ns, deadline_ns);
     } else if (until_ns == ENDED) {
         link->bytes = bytes;
         atomic_compare_exchange_strong(&link->until_ns, &until_ns, WAITING);
+    } else if (is_over(link, &info)) {
+        shutdown(link->fd, SHUT_RDWR); /* its worker sees a connection that has been hung up */
     }
 }
 
@@ -301,7 +315,7 @@ void api_links_sweep(struct api_links *l)
         else if (until_ns == OURS && is_slow(link, now_ns, timeout_ns))
             slow += shutdown(link->fd, SHUT_RDWR) == 0;
         else if (until_ns < now_ns && shutdown(link->fd, SHUT_RDWR) == 0)
-            closed++; /* its worker sees a connection that has been hung up */
+            closed++;
     }
     unsigned refused = l->refused;
     l->refused = 0;

@@ -1,8 +1,8 @@
 /* How long a client may take to send a request and to read its answer, and how many connections one
- * address may have. libmicrohttpd's timeout starts anew with each byte,
- * so that a head that comes a byte at a time lives for ever. Here a request has the request timeout
- * from its first byte to the last of its body; then the time is ours, and between two requests
- * there is the idle timeout only.
+ * address may have. libmicrohttpd's timeout starts anew with each byte, so that a head that comes a
+ * byte at a time lives for ever. Here a request has the request timeout from its first byte to the
+ * last of its body; then the time is ours, and between two requests there is the idle timeout only,
+ * but for a client that has ended its half: it asks nothing more.
  *
  * Nobody tells of the first byte: a sweep asks the kernel how many have come to each connection
  * that is between two requests. It is late by at most the time between two sweeps, an eighth of the

@@ -1,5 +1,8 @@
 // The shape of HTTP: what is refused before anybody looks at it.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import net from 'node:net';
 import { after, before, test } from 'node:test';
 import { assertProblem, Data } from '../kit/everline.mjs';
 import { until } from '../kit/process.mjs';
@@ -8,6 +11,7 @@ import { csv, THINGS } from '../kit/samples.mjs';
 let data, server, token;
 const LOOKUP = '/v1/datasets/things/lookup';
 const BODY = '{"key":{"id":"one"}}';
+const hex = (port) => port.toString(16).toUpperCase().padStart(4, '0');
 
 before(async () => {
   data = await Data.make('dev');
@@ -145,6 +149,29 @@ test('requests in a row on one connection are answered in order', async () => {
   const one = (id) => `GET /v1/datasets/things/records/${id} HTTP/1.1\r\nHost: x\r\n${auth()}\r\n\r\n`;
   const reply = await server.raw(one('one') + one('two') + one('one').replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n'));
   assert.deepEqual(reply.match(/^HTTP\/1\.1 \d+|\r\nHTTP\/1\.1 \d+|\}HTTP\/1\.1 \d+/g).map((s) => s.slice(-3)), ['200', '404', '200']);
+});
+
+test('who half-closes behind a request is answered, and the connection does not stay for the idle minute', async (t) => {
+  const SOON_MS = 30_000, other = await data.serve('--request-timeout', '2s'), { pid } = other.process, body = ' '.repeat(8000) + BODY;
+  t.after(() => other.stop());
+  const all = await Promise.all(Array.from({ length: 16 }, async () => {
+    const socket = net.connect({ port: other.port, host: '127.0.0.1', allowHalfOpen: true }), one = { socket, text: '' };
+    socket.setEncoding('utf8').on('data', (more) => { one.text += more; });
+    socket.write('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n');
+    await until('the connection is known', () => one.text.endsWith('}'));
+    return one;
+  }));
+  process.kill(pid, 'SIGSTOP'); // so that request and end come together, which the HTTP library sees as often as not
+  const began = Date.now(), ended = all.map(({ socket }) => once(socket, 'end'));
+  for (const { socket } of all)
+    socket.end(`POST ${LOOKUP} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\nContent-Type: application/json\r\n`
+      + `Content-Length: ${body.length}\r\n\r\n${body}`);
+  const waits = new RegExp(`:${hex(other.port)} 0100007F:\\w{4} 08 `, 'g');
+  await until('the ends are there', () => readFileSync('/proc/net/tcp', 'utf8').match(waits)?.length === all.length);
+  process.kill(pid, 'SIGCONT');
+  await Promise.all(ended);
+  for (const { text } of all) assert.match(text, /HTTP\/1\.1 200 [^]*"match"/);
+  assert.ok(Date.now() - began < SOON_MS);
 });
 
 test('a reason has at most 1000 bytes', async () => {
