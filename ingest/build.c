@@ -108,8 +108,7 @@ static enum st open_writer(struct build *b)
     struct store_hasher *hasher = NULL;
     enum st st = fs_path(path, "%s/%s", t->directory, TASK_SEGMENT);
     if (!st)
-        st = store_hasher_new(&hasher, &t->definition->key, t->tenant, t->definition->name,
-                              hmac_key(t));
+        st = store_hasher_new(&hasher, &t->definition->key, t->definition->name, hmac_key(t));
     if (!st)
         st = store_hasher_check_value(info.check_value, hasher);
     store_hasher_free(hasher);

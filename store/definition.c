@@ -75,105 +75,6 @@ enum st definition_name(char out[STORE_NAME_SIZE], const char *pointer, const ch
     return ST_OK;
 }
 
-/* ---- key ---- */
-
-static enum st parse_normalizers(struct store_key_spec *key, const json_t *normalize)
-{
-    char pointer[DEFINITION_POINTER_SIZE];
-    const char *name;
-    json_t *value;
-
-    json_object_foreach((json_t *)(uintptr_t)normalize, name, value)
-    {
-        size_t i = 0;
-
-        definition_pointer(pointer, "/key/normalize", name);
-        while (i < key->field_count && strcmp(key->fields[i].name, name) != 0)
-            i++;
-        if (i == key->field_count)
-            return definition_fail(pointer, "\"%.*s\" is not a field of the key",
-                                   utf8_cut(name, STORE_NAME_SIZE), name);
-        const char *text = json_string_value(value);
-        key->fields[i].normalizer = text ? store_normalizer_find(text) : NULL;
-        if (!key->fields[i].normalizer)
-            return st_hint(definition_fail(pointer, "unknown normaliser"), "normalisers: %s",
-                           store_normalizer_names());
-    }
-    return ST_OK;
-}
-
-static enum st parse_guess(struct store_key_spec *key, const json_t *guess)
-{
-    static const char *const MEMBERS[] = {"fields", "limit", "per", NULL};
-    const char *per;
-    json_t *fields, *item;
-    int64_t limit;
-    size_t i;
-
-    if (jx_only(guess, "/key/guess", MEMBERS) || jx_array(&fields, guess, "/key/guess", "fields") ||
-        jx_integer(&limit, guess, "/key/guess", "limit", 5, 1, STORE_GUESSES_MAX) ||
-        jx_string(&per, guess, "/key/guess", "per", "day"))
-        return definition_adopt("/key/guess");
-    if (strcmp(per, "day") != 0)
-        return definition_fail("/key/guess/per", "\"day\" is expected");
-    if (key->protect == STORE_PROTECT_NONE)
-        return definition_fail("/key/guess", "the key is not protected");
-    json_array_foreach(fields, i, item)
-    {
-        const char *name = json_string_value(item);
-        size_t field =
-            name ? DEFINITION_FIND(key->fields, key->field_count, name) : key->field_count;
-        if (field == key->field_count)
-            return definition_fail("/key/guess/fields", "fields of the key are expected");
-        key->guess_fields |= 1u << field;
-    }
-    if (key->guess_fields == 0 || key->guess_fields == (1u << key->field_count) - 1)
-        return definition_fail("/key/guess/fields",
-                               "some of the key's fields are expected, not all");
-    key->guess_limit = (unsigned)limit;
-    return ST_OK;
-}
-
-static enum st parse_key(struct store_key_spec *key, const json_t *value)
-{
-    static const char *const MEMBERS[] = {"fields", "normalize", "protect", "sort", "guess", NULL};
-    json_t *fields, *normalize, *guess, *item;
-    const char *protect;
-    char pointer[64];
-    size_t i;
-
-    if (!json_is_object(value))
-        return definition_fail("/key", "an object with \"fields\" is needed");
-    if (jx_only(value, "/key", MEMBERS) || jx_array(&fields, value, "/key", "fields") ||
-        jx_object(&normalize, value, "/key", "normalize") ||
-        jx_object(&guess, value, "/key", "guess") ||
-        jx_string(&protect, value, "/key", "protect", "none"))
-        return definition_adopt("/key");
-    if (json_array_size(fields) == 0 || json_array_size(fields) > STORE_KEY_FIELDS_MAX)
-        return definition_fail("/key/fields", "a key has 1 to %d fields", STORE_KEY_FIELDS_MAX);
-    json_array_foreach(fields, i, item)
-    {
-        struct store_key_field *f = &key->fields[i];
-
-        snprintf(pointer, sizeof pointer, "/key/fields/%zu", i);
-        if (!json_is_string(item))
-            return definition_fail(pointer, "the name of a prepared column is expected");
-        enum st st = definition_name(f->name, pointer, "key field", json_string_value(item), true);
-        if (st)
-            return st;
-        if (DEFINITION_FIND(key->fields, i, f->name) < i)
-            return definition_fail(pointer, "\"%s\" is there twice", f->name);
-        f->normalizer = store_normalizer_find("exact");
-        key->field_count++;
-    }
-    if (strcmp(protect, "hmac-sha256") == 0)
-        key->protect = STORE_PROTECT_HMAC_SHA256;
-    else if (strcmp(protect, "none") != 0)
-        return definition_fail("/key/protect", "\"hmac-sha256\" or \"none\" is expected");
-    enum st st = normalize ? parse_normalizers(key, normalize) : ST_OK;
-    return !st && guess ? parse_guess(key, guess) : st;
-}
-
 /* ---- record ---- */
 
 static enum st parse_record(struct store_definition *d, const json_t *record)
@@ -182,6 +83,8 @@ static enum st parse_record(struct store_definition *d, const json_t *record)
     const char *name;
     json_t *type;
 
+    if (!record)
+        return definition_fail("/record", "an object of fields and types is needed");
     if (json_object_size(record) + d->key.field_count > STORE_FIELDS_MAX)
         return definition_fail("/record", "more than %d fields", STORE_FIELDS_MAX);
     d->record = calloc(json_object_size(record) + 1, sizeof *d->record);
@@ -297,7 +200,13 @@ static enum st parse_duplicates(struct store_definition *d)
     return definition_name(d->duplicate_order, "/duplicate_order", "column", order, false);
 }
 
-static enum st parse_members(struct store_definition *d)
+/* Members that are objects or arrays; NULL: not there. Borrowed from the document. */
+struct members {
+    json_t *sources, *key, *record, *rollups, *retention, *checks, *gates;
+};
+
+/* And those of simple types, which go where they belong. */
+static enum st read_members(struct members *m, struct store_definition *d)
 {
     static const char *const MEMBERS[] = {"name",
                                           "description",
@@ -318,18 +227,15 @@ static enum st parse_members(struct store_definition *d)
                                           "watch_inbox",
                                           NULL};
     const json_t *doc = d->document;
-    json_t *sources, *key, *record, *rollups, *retention, *checks, *gates;
     const char *name;
-    bool given;
-    enum st st;
 
     if (jx_only(doc, "", MEMBERS) || jx_need_string(&name, doc, "", "name") ||
         jx_string(&d->description, doc, "", "description", "") ||
-        jx_object(&sources, doc, "", "sources") ||
-        jx_need_string(&d->prepare, doc, "", "prepare") || jx_object(&key, doc, "", "key") ||
-        jx_object(&record, doc, "", "record") || jx_array(&checks, doc, "", "checks") ||
-        jx_array(&gates, doc, "", "gates") || jx_object(&rollups, doc, "", "rollups") ||
-        jx_object(&retention, doc, "", "retention") ||
+        jx_object(&m->sources, doc, "", "sources") ||
+        jx_need_string(&d->prepare, doc, "", "prepare") || jx_object(&m->key, doc, "", "key") ||
+        jx_object(&m->record, doc, "", "record") || jx_array(&m->checks, doc, "", "checks") ||
+        jx_array(&m->gates, doc, "", "gates") || jx_object(&m->rollups, doc, "", "rollups") ||
+        jx_object(&m->retention, doc, "", "retention") ||
         jx_boolean(&d->require_promotion, doc, "", "require_promotion", false) ||
         jx_boolean(&d->require_purpose, doc, "", "require_purpose", false))
         return definition_adopt("/");
@@ -338,32 +244,39 @@ static enum st parse_members(struct store_definition *d)
     snprintf(d->name, sizeof d->name, "%s", name);
     if (d->prepare[strspn(d->prepare, " \t\r\n")] == '\0')
         return definition_fail("/prepare", "a SELECT over the sources is needed");
-    st = definition_parse_sources(d, sources);
+    return ST_OK;
+}
+
+static enum st parse_members(struct store_definition *d)
+{
+    struct members m = {0};
+    bool given;
+    enum st st = read_members(&m, d);
+
     if (!st)
-        st = parse_key(&d->key, key);
-    if (!st && !record)
-        st = definition_fail("/record", "an object of fields and types is needed");
+        st = definition_parse_sources(d, m.sources);
     if (!st)
-        st = parse_record(d, record);
+        st = definition_parse_key(&d->key, m.key);
     if (!st)
-        st = parse_sort(d, key);
+        st = parse_record(d, m.record);
+    if (!st)
+        st = parse_sort(d, m.key);
     if (!st)
         st = make_row(d);
-    if (!st && rollups)
-        st = definition_parse_rollups(d, rollups);
+    if (!st && m.rollups)
+        st = definition_parse_rollups(d, m.rollups);
     if (!st)
         st = parse_duplicates(d);
     if (!st)
-        st = definition_number(&d->max_reject_ratio, &given, doc, "", "max_reject_ratio", 0, 1);
+        st = definition_number(&d->max_reject_ratio, &given, d->document, "", "max_reject_ratio", 0,
+                               1);
     if (!st)
-        st = definition_parse_checks(d, checks);
+        st = definition_parse_checks(d, m.checks);
     if (!st)
-        st = definition_parse_gates(d, gates);
+        st = definition_parse_gates(d, m.gates);
     if (!st)
-        st = parse_retention(d, retention);
-    if (!st)
-        st = definition_parse_starts(d);
-    return st;
+        st = parse_retention(d, m.retention);
+    return st ? st : definition_parse_starts(d);
 }
 
 enum st store_definition_parse(struct store_definition **out, json_t *document)

@@ -35,6 +35,8 @@ size_t definition_find(const char *first, size_t stride, size_t count, const cha
 enum st definition_number(double *out, bool *has, const json_t *object, const char *pointer,
                           const char *name, double min, double max);
 
+enum st definition_parse_key(struct store_key_spec *key, const json_t *value);
+
 enum st definition_parse_sources(struct store_definition *d, const json_t *sources);
 void definition_free_sources(struct store_definition *d);
 

@@ -88,12 +88,11 @@ static enum st derive(struct digest_hmac **out, const char *use, const struct st
 }
 
 enum st store_hasher_new(struct store_hasher **out, const struct store_key_spec *spec,
-                         const char *tenant, const char *dataset, const struct secret *hmac_key)
+                         const char *dataset, const struct secret *hmac_key)
 {
     struct store_hasher *h = calloc(1, sizeof *h);
     enum st st = ST_OK;
 
-    (void)tenant; /* named by the HMAC key; an unprotected key is public */
     *out = NULL;
     if (!h)
         return st_fail(ST_NOMEM, NULL, "out of memory");

@@ -24,8 +24,7 @@ struct store_hasher;
 
 /* `spec` is borrowed until _free. `hmac_key` is needed exactly when the key is protected. */
 enum st store_hasher_new(struct store_hasher **out, const struct store_key_spec *spec,
-                         const char *tenant, const char *dataset,
-                         const struct secret *hmac_key) ST_MUST_USE;
+                         const char *dataset, const struct secret *hmac_key) ST_MUST_USE;
 void store_hasher_free(struct store_hasher *h);
 const struct store_key_spec *store_hasher_spec(const struct store_hasher *h);
 

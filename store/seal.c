@@ -294,8 +294,7 @@ enum st store_segment_open_checked(struct store_segment **out, const char *path,
     if (!st && protected)
         st = store_hmac_key_read(&key, keys_dir, tenant, store_segment_key_id(segment));
     if (!st)
-        st = store_hasher_new(&hasher, &definition->key, tenant, definition->name,
-                              protected ? &key : NULL);
+        st = store_hasher_new(&hasher, &definition->key, definition->name, protected ? &key : NULL);
     if (!st)
         st = store_hasher_check_value(check, hasher);
     if (!st)

@@ -257,7 +257,7 @@ enum st store_served_hasher(struct store_hasher **out, const struct store_served
 
     if (!s->hashers[slot]) {
         bool is_protected = s->definition->key.protect != STORE_PROTECT_NONE;
-        enum st st = store_hasher_new(&s->hashers[slot], &s->definition->key, s->tenant, s->dataset,
+        enum st st = store_hasher_new(&s->hashers[slot], &s->definition->key, s->dataset,
                                       is_protected ? &s->hmac_key : NULL);
         if (st)
             return st;

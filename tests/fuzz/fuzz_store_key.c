@@ -194,7 +194,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     check_sort(data + 1 + spec.field_count);
     size_t at = 1 + spec.field_count + 16;
-    require(store_hasher_new(&h, &spec, "dev", "fuzz", &hmac_key) == ST_OK);
+    require(store_hasher_new(&h, &spec, "fuzz", &hmac_key) == ST_OK);
     for (size_t k = 0; k < 2; k++) {
         for (size_t i = 0; i < spec.field_count; i++)
             at += take_text(&keys[k].fields[i], data + at, size - at);

@@ -176,7 +176,7 @@ static inline struct store_hasher *kit_hasher(struct kit *kit, const struct stor
         strcpy(key_id, tenant.hmac_key_id);
         kit_ok(store_hmac_key_read(&key, store_keys_dir(kit->store), "acme", key_id));
     }
-    kit_ok(store_hasher_new(&hasher, &d->key, "acme", d->name, key.bytes ? &key : NULL));
+    kit_ok(store_hasher_new(&hasher, &d->key, d->name, key.bytes ? &key : NULL));
     secret_release(&key);
     return hasher;
 }

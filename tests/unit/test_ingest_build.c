@@ -71,7 +71,7 @@ static void look_up(char out[512], const struct kit *kit, const char *key_text)
     snprintf(text, sizeof text, "%s", key_text);
     kit_quotes(text);
     kit_ok(jx_parse_object(&document, text, strlen(text)));
-    kit_ok(store_hasher_new(&hasher, &def->key, "dev", def->name,
+    kit_ok(store_hasher_new(&hasher, &def->key, def->name,
                             kit->task.hmac_key.len ? &kit->task.hmac_key : NULL));
     kit_ok(store_hasher_sum_json(key, hasher, document, ""));
     buf_init(&json, 500);
@@ -320,8 +320,8 @@ static void a_declared_type_that_does_not_hold_fails_at_its_line(void **state)
 /* A reader that rounds, or that knows other notations, would take these. */
 static void nothing_but_an_integer_is_an_integer(void **state)
 {
-    static const char *const bad[] = {"1.5", "2.0", "1e3", "0x1F", "1_000", "\"1.5\""};
-    static const char *const good[] = {"5", "-5", "\"5\"", "007", ""};
+    static const char *const bad[] = {"1.5", "2.01", "1e3", "0x1F", "1_000", "\"1.5\""};
+    static const char *const good[] = {"5", "-5", "\"5\"", "007", "2.0", "5\t", ""};
     struct kit *kit = *state;
     char text[128];
     json_t *rows = NULL;

@@ -68,20 +68,20 @@ static void every_part_of_the_encoding_counts(void **state)
     (void)state;
     assert_int_equal(store_hasher_sum(a, open_hasher, &field), ST_OK);
     /* another dataset */
-    assert_int_equal(store_hasher_new(&other, &spec, "dev", "flights2", NULL), ST_OK);
+    assert_int_equal(store_hasher_new(&other, &spec, "flights2", NULL), ST_OK);
     assert_int_equal(store_hasher_sum(b, other, &field), ST_OK);
     assert_memory_not_equal(a, b, STORE_KEY_BYTES);
     store_hasher_free(other);
     /* another name of the field */
     strcpy(spec.fields[0].name, "flighu");
-    assert_int_equal(store_hasher_new(&other, &spec, "dev", "flights", NULL), ST_OK);
+    assert_int_equal(store_hasher_new(&other, &spec, "flights", NULL), ST_OK);
     assert_int_equal(store_hasher_sum(b, other, &field), ST_OK);
     assert_memory_not_equal(a, b, STORE_KEY_BYTES);
     store_hasher_free(other);
     /* another HMAC key */
     struct secret wrong;
     assert_int_equal(secret_random(&wrong, 32), ST_OK);
-    assert_int_equal(store_hasher_new(&other, &lifeline->key, "dev", "lifeline", &wrong), ST_OK);
+    assert_int_equal(store_hasher_new(&other, &lifeline->key, "lifeline", &wrong), ST_OK);
     json_t *person = kit_json(PERSON);
     assert_int_equal(store_hasher_sum_json(b, other, person, "/key"), ST_OK);
     json_decref(person);
@@ -107,7 +107,7 @@ static void where_one_field_ends_and_the_next_begins_counts(void **state)
 
     (void)state;
     name_two(&spec, "exact");
-    assert_int_equal(store_hasher_new(&h, &spec, "dev", "d", NULL), ST_OK);
+    assert_int_equal(store_hasher_new(&h, &spec, "d", NULL), ST_OK);
     assert_int_equal(store_hasher_sum(a, h, (struct store_text[]){{"xy", 2}, {"z", 1}}), ST_OK);
     assert_int_equal(store_hasher_sum(b, h, (struct store_text[]){{"x", 1}, {"yz", 2}}), ST_OK);
     assert_memory_not_equal(a, b, STORE_KEY_BYTES);
@@ -128,7 +128,7 @@ static void keys_that_are_summed_at_once_are_the_same(void **state)
 
     (void)state;
     name_two(&spec, "digits");
-    assert_int_equal(store_hasher_new(&h, &spec, "dev", "d", NULL), ST_OK);
+    assert_int_equal(store_hasher_new(&h, &spec, "d", NULL), ST_OK);
     assert_int_equal(store_keys_new(&k, h), ST_OK);
     for (int large = 0; large < 2; large++) {
         size_t count = 0;
@@ -164,7 +164,7 @@ static void a_base_says_which_fields_are_guessed(void **state)
 
     (void)state;
     name_two(&spec, "exact");
-    assert_int_equal(store_hasher_new(&h, &spec, "dev", "d", NULL), ST_OK);
+    assert_int_equal(store_hasher_new(&h, &spec, "d", NULL), ST_OK);
     assert_int_equal(store_hasher_sum(sum16, h, (struct store_text[]){{"g", 1}, {"x", 1}}), ST_OK);
     memcpy(first, store_hasher_base(h), sizeof first);
     assert_int_equal(store_hasher_sum(sum16, h, (struct store_text[]){{"h", 1}, {"x", 1}}), ST_OK);
@@ -248,7 +248,7 @@ static void a_protected_key_needs_its_secret(void **state)
     struct store_hasher *h = (void *)1;
 
     (void)state;
-    assert_int_equal(store_hasher_new(&h, &lifeline->key, "dev", "lifeline", NULL), ST_INVALID);
+    assert_int_equal(store_hasher_new(&h, &lifeline->key, "lifeline", NULL), ST_INVALID);
     assert_null(h);
     store_hasher_free(NULL);
 }
@@ -266,14 +266,14 @@ static void the_check_value_changes_with_key_dataset_and_normalizer(void **state
     assert_memory_equal(a, b, STORE_KEY_BYTES);
 
     assert_int_equal(secret_random(&wrong, 32), ST_OK);
-    assert_int_equal(store_hasher_new(&other, &spec, "dev", "lifeline", &wrong), ST_OK);
+    assert_int_equal(store_hasher_new(&other, &spec, "lifeline", &wrong), ST_OK);
     assert_int_equal(store_hasher_check_value(b, other), ST_OK);
     assert_memory_not_equal(a, b, STORE_KEY_BYTES);
     store_hasher_free(other);
     secret_release(&wrong);
 
     spec.fields[0].normalizer = store_normalizer_find("exact");
-    assert_int_equal(store_hasher_new(&other, &spec, "dev", "lifeline", &key), ST_OK);
+    assert_int_equal(store_hasher_new(&other, &spec, "lifeline", &key), ST_OK);
     assert_int_equal(store_hasher_check_value(b, other), ST_OK);
     assert_memory_not_equal(a, b, STORE_KEY_BYTES);
     store_hasher_free(other);
@@ -296,7 +296,7 @@ static void sixteen_of_the_longest_fields_fit(void **state)
         spec.fields[i].normalizer = store_normalizer_find("person_name");
         fields[i] = (struct store_text){text, sizeof text};
     }
-    assert_int_equal(store_hasher_new(&h, &spec, "dev", "d", NULL), ST_OK);
+    assert_int_equal(store_hasher_new(&h, &spec, "d", NULL), ST_OK);
     assert_int_equal(store_hasher_sum(out, h, fields), ST_OK);
     store_hasher_free(h);
 }
@@ -311,8 +311,8 @@ static int set_up(void **state)
     lifeline = kit_definition(KIT_LIFELINE);
     flights = kit_definition(FLIGHTS);
     return secret_copy(&key, bytes, sizeof bytes) ||
-           store_hasher_new(&hasher, &lifeline->key, "dev", "lifeline", &key) ||
-           store_hasher_new(&open_hasher, &flights->key, "dev", "flights", NULL);
+           store_hasher_new(&hasher, &lifeline->key, "lifeline", &key) ||
+           store_hasher_new(&open_hasher, &flights->key, "flights", NULL);
 }
 
 static int tear_down(void **state)
