@@ -75,6 +75,11 @@ static enum st refuse(struct api_request *request, const char *who)
                    "try again after %u seconds", q->retry_s);
 }
 
+uint32_t api_batch_keys(const struct store_tenant *t)
+{
+    return t && t->max_batch_keys ? t->max_batch_keys : API_BATCH_KEYS;
+}
+
 enum st api_limit_take(struct api_request *request, uint64_t count)
 {
     const struct auth_identity *id = request->identity;
@@ -84,9 +89,10 @@ enum st api_limit_take(struct api_request *request, uint64_t count)
 
     if (!t || count == 0)
         return ST_OK;
-    const struct auth_rate whole = {t->requests_per_second, t->requests_burst, t->requests_per_day};
+    const struct auth_rate whole = {t->requests_per_second, t->requests_burst, t->requests_per_day,
+                                    api_batch_keys(t)};
     const struct auth_rate each = {t->subject_requests_per_second, t->subject_requests_burst,
-                                   t->subject_requests_per_day};
+                                   t->subject_requests_per_day, api_batch_keys(t)};
     if (!whole.per_second && !whole.per_day && !each.per_second && !each.per_day)
         return ST_OK;
     enum st st = find_table(&limits, request);

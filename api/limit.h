@@ -11,6 +11,9 @@ void api_limits_want(struct api_server *server, const struct store_view *view);
  * ST_LIMITED, code RATE_LIMIT or DAY_LIMIT; ST_UNAVAILABLE, code LIMITS_UNAVAILABLE. */
 enum st api_limit_take(struct api_request *request, uint64_t count) ST_MUST_USE;
 
+/* Keys that a batch of the tenant may have. `t` may be NULL. */
+uint32_t api_batch_keys(const struct store_tenant *t);
+
 /* key.guess: STORE_KEY_BYTES per key, and as many of its base (store/key.h). ST_LIMITED, code
  * GUESS_LIMIT, and a line in the audit: the whole batch is refused. ST_DENIED: an older version
  * would let more be tried. */

@@ -65,13 +65,6 @@ enum st api_op_lookup(struct api_reply *reply, struct api_request *request)
     return ST_OK;
 }
 
-static size_t batch_limit(const struct api_request *request)
-{
-    const struct store_tenant *t = store_view_tenant(request->view, request->identity->tenant);
-
-    return t && t->max_batch_keys ? t->max_batch_keys : API_BATCH_KEYS;
-}
-
 static enum st add_results(struct api_reply *reply, struct api_request *request,
                            const struct store_served *d, const unsigned char *keys, size_t count)
 {
@@ -105,7 +98,8 @@ enum st api_op_lookup_batch(struct api_reply *reply, struct api_request *request
     const struct store_served *d;
     struct store_hasher *hasher;
     struct buf keys, bases;
-    size_t count = 0, limit = batch_limit(request);
+    size_t count = 0;
+    size_t limit = api_batch_keys(store_view_tenant(request->view, request->identity->tenant));
     enum st st = api_dataset(&d, request);
 
     buf_init(&keys, limit * STORE_KEY_BYTES);

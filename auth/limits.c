@@ -16,6 +16,7 @@
 #define BUCKET_WINDOW 16
 #define HEAD_BYTES ((ssize_t)offsetof(struct limits_file, buckets))
 #define US 1000000u
+#define SET_BACK_US (60u * US) /* more than a request can be late here: the clock was set back */
 #define COUNT_BITS LIMITS_COUNT_BITS
 #define COUNT_MASK ((1ull << COUNT_BITS) - 1)
 
@@ -185,6 +186,14 @@ static uint64_t burst_us(const struct auth_rate *rate)
     return (uint64_t)(rate->burst ? rate->burst : rate->per_second) * US / rate->per_second;
 }
 
+/* The longest that a bucket takes to be full again. */
+static uint64_t longest_us(const struct auth_rate *rate)
+{
+    uint64_t burst = burst_us(rate), most = (uint64_t)rate->most * US / rate->per_second;
+
+    return burst > most ? burst : most;
+}
+
 /* GCRA: a request moves the time at which the bucket is full on by its share of a second, and
  * passes while that is no further away than the burst lasts. */
 static bool take_second(struct auth_quota *out, struct limits_bucket *b,
@@ -195,6 +204,8 @@ static bool take_second(struct auth_quota *out, struct limits_bucket *b,
 
     do {
         start = old > now ? old : now;
+        if (start - now > longest_us(rate) + SET_BACK_US)
+            start = now;
         next = start + cost;
         if (next > now + burst && start > now) {
             *out = (struct auth_quota){

@@ -23,6 +23,7 @@ void auth_limits_close(struct auth_limits *l);
 struct auth_rate {
     uint32_t per_second, burst; /* burst 0: per_second */
     uint64_t per_day;           /* UTC */
+    uint32_t most;              /* that are taken at once; 0: no more than the burst */
 };
 
 struct auth_quota {
@@ -35,7 +36,8 @@ struct auth_quota {
 
 /* Takes `count` requests of a caller (`subject` "" for the tenant as a whole) at `now_us` (wall
  * clock). False: refused, and nothing was taken. More than the burst at once pass when nothing else
- * has been taken, and are paid for afterwards. */
+ * has been taken, and are paid for afterwards. A clock that is set back by more than a minute makes
+ * the second forget what was taken, so that it keeps nobody out until it is where it was. */
 bool auth_limits_take(struct auth_quota *out, struct auth_limits *l, const char *tenant,
                       const char *subject, const struct auth_rate *rate, uint64_t count,
                       int64_t now_us);

@@ -196,7 +196,7 @@ static void what_the_second_refuses_is_not_counted_for_the_day(void **state)
 
 static void more_than_the_burst_passes_where_nothing_was_taken_and_is_paid_for(void **state)
 {
-    const struct auth_rate rate = {.per_second = 10};
+    const struct auth_rate rate = {.per_second = 10, .most = 1000};
     int64_t now_us = NOON_US + 21 * DAY_US;
     struct auth_quota quota;
 
@@ -224,6 +224,24 @@ static void what_is_given_back_can_be_taken_again(void **state)
     }
 }
 
+static void a_clock_that_is_set_back_keeps_nobody_out(void **state)
+{
+    const struct auth_rate rate = {.per_second = 1, .burst = 5, .most = 100};
+    int64_t now_us = NOON_US + 24 * DAY_US, back_us = now_us - DAY_US / 24;
+    struct auth_quota quota;
+
+    (void)state;
+    for (unsigned i = 0; i < 5; i++)
+        assert_true(take_at(&quota, &rate, 1, now_us));
+    assert_false(take_at(&quota, &rate, 1, now_us));
+    assert_false(take_at(&quota, &rate, 1, now_us - 60000000)); /* who is late, perhaps */
+    for (unsigned i = 0; i < 5; i++)
+        assert_true(take_at(&quota, &rate, 1, back_us));
+    assert_false(take_at(&quota, &rate, 1, back_us));
+    assert_true(take_at(&quota, &rate, 100, back_us + 5000000)); /* no more than may be */
+    assert_false(take_at(&quota, &rate, 1, back_us + 5000000));
+}
+
 static void a_tenant_and_its_subject_are_two_names(void **state)
 {
     int64_t now_us = NOON_US + 23 * DAY_US;
@@ -246,6 +264,7 @@ int main(void)
         cmocka_unit_test(more_than_the_burst_passes_where_nothing_was_taken_and_is_paid_for),
         cmocka_unit_test(what_is_given_back_can_be_taken_again),
         cmocka_unit_test(a_tenant_and_its_subject_are_two_names),
+        cmocka_unit_test(a_clock_that_is_set_back_keeps_nobody_out),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
