@@ -36,7 +36,21 @@ static enum st read_text(const char **out, const json_t *item, const char *point
                : st;
 }
 
-static enum st check_source(const json_t *item, size_t i)
+/* The job's row has these as they are kept, and in the contract null is no name. */
+static void drop_nulls(json_t *item)
+{
+    const char *name;
+    json_t *value;
+    void *next;
+
+    json_object_foreach_safe(item, next, name, value)
+    {
+        if (json_is_null(value))
+            json_object_del(item, name);
+    }
+}
+
+static enum st check_source(json_t *item, size_t i)
 {
     static const char *const MEMBERS[] = {"source", "upload", "path", NULL};
     const char *source, *upload = NULL, *path = NULL;
@@ -59,6 +73,7 @@ static enum st check_source(const json_t *item, size_t i)
             pointer);
     if (!st && path && store_inbox_path_check(path))
         st = st_place(ST_INVALID, "/sources/%zu/path", i);
+    drop_nulls(item);
     return st;
 }
 

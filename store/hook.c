@@ -72,6 +72,22 @@ static json_t *payload_of(struct catalog_txn *t, const json_t *job, const char *
                      json_object_get(job, "ended_at"), "data", data, "text", text);
 }
 
+/* Keys are in the order of jobs: the first is the oldest. */
+static void make_room(struct catalog_txn *t, const char *tenant)
+{
+    char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
+    json_t *message = NULL;
+
+    store_dataset_key(prefix, tenant, "");
+    if (catalog_sum(t, CATALOG_HOOKS, prefix).rows < STORE_HOOKS_MAX)
+        return;
+    if (catalog_after_any(&message, t, CATALOG_HOOKS, prefix, key))
+        catalog_delete(t, CATALOG_HOOKS, key);
+    json_decref(message);
+    log_event(LOG_LEVEL_ERROR, "webhook", "%s is given up: %d wait for the tenant's webhook", key,
+              STORE_HOOKS_MAX);
+}
+
 void hook_add(struct catalog_txn *t, const json_t *job)
 {
     const char *tenant = queue_text(job, "tenant"), *state = queue_text(job, "state");
@@ -83,6 +99,7 @@ void hook_add(struct catalog_txn *t, const json_t *job)
     json_decref(row);
     if (!wanted)
         return;
+    make_room(t, tenant);
     json_t *payload = payload_of(t, job, state), *message = json_object();
     char *text = payload ? jx_text(payload, false) : NULL;
     snprintf(key, sizeof key, "%s/msg_%s_%lld_%s", tenant, queue_text(job, "job"),

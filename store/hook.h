@@ -9,6 +9,7 @@
 #define STORE_HOOK_ID_SIZE 80
 #define STORE_HOOK_URL_SIZE 512
 #define STORE_HOOK_KEY_BYTES 32
+#define STORE_HOOKS_MAX 1000 /* of a tenant, that wait; of more, the oldest is given up */
 
 struct store_hook {
     char id[STORE_HOOK_ID_SIZE]; /* the same for every try */

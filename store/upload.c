@@ -18,11 +18,6 @@
 
 #define ORPHAN_S 3600
 
-const char *store_run_name(const struct store *s)
-{
-    return s->run.name;
-}
-
 /* ---- the spool ---- */
 
 static void upload_key(char out[CATALOG_KEY_SIZE], const char *tenant, const char *upload)
@@ -43,6 +38,10 @@ static void check_quota(struct catalog_txn *t, const char *tenant, uint64_t byte
     uint64_t most = (uint64_t)queue_number(json_object_get(row, "limits"), "max_upload_bytes");
 
     snprintf(prefix, sizeof prefix, "%s/", tenant);
+    if (catalog_sum(t, CATALOG_UPLOADS, prefix).rows >= STORE_UPLOADS_MAX)
+        catalog_fail(t, st_hint(st_fail(ST_FULL, "QUOTA", "the tenant may have %d uploads",
+                                        STORE_UPLOADS_MAX),
+                                "wait until jobs that use uploads have ended"));
     while (most && catalog_after_any(&upload, t, CATALOG_UPLOADS, prefix, key)) {
         bytes += (uint64_t)queue_number(upload, "bytes");
         json_decref(upload);

@@ -9,6 +9,7 @@
 #define STORE_UPLOAD_ID_SIZE 32
 #define STORE_UPLOAD_NAME_SIZE 101
 #define STORE_UPLOAD_HOURS 24
+#define STORE_UPLOADS_MAX 10000 /* of a tenant, that are kept */
 
 /* [A-Za-z0-9][A-Za-z0-9._-]{0,99}: it becomes a file's name. ST_INVALID, code INVALID_FILE_NAME. */
 enum st store_upload_name_check(const char *name) ST_MUST_USE;
@@ -34,12 +35,9 @@ void store_incoming_release(struct store_incoming *in); /* removes what nobody k
 /* It is the spool's: release leaves it there. */
 void store_incoming_keep(struct store_incoming *in);
 
-/* What a process is called in DATA/run. Borrowed. */
-const char *store_run_name(const struct store *s);
-
 /* Takes a finished file into the spool: *out is {"upload","name","bytes","sha256","created_at",
  * "expires_at"}. It is the caller's still, to be kept once the commit has not failed. ST_FULL, code
- * QUOTA: over the tenant's max_upload_bytes. */
+ * QUOTA: over the tenant's max_upload_bytes, or one more than STORE_UPLOADS_MAX. */
 enum st store_upload_add(json_t **out, struct store *s, const char *tenant,
                          struct store_incoming *in) ST_MUST_USE;
 

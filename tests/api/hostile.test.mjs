@@ -64,6 +64,12 @@ test('what names a file has the length that the contract says', async () => {
   assert.equal((await fromInbox('a\nb')).error.code, 'MISSING_SOURCE');
 });
 
+test('what is null where a file is named is not there, in the job either', async () => {
+  const { sources } = await fromInbox('none.csv'), job = (item) => ingest({ sources: [item] });
+  for (const item of [{ source: null, upload: null, path: 'none.csv' }, { upload: null, path: 'none.csv' }])
+    assert.deepEqual((await ended(await job(item))).sources, sources);
+});
+
 test('a job names a bounded number of files, and a list of jobs is paged by them too', async () => {
   const sources = Array.from({ length: 1001 }, (_, i) => ({ path: `${i}` }));
   assertProblem(await ingest({ sources }), 400, 'TOO_MANY_SOURCES');

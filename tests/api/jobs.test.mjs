@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { assertProblem, Data } from '../kit/everline.mjs';
 import { filesBelow } from '../kit/files.mjs';
-import { ingestPath, start, tempDir, until } from '../kit/process.mjs';
+import { everlinePath, ingestPath, run, start, tempDir, until } from '../kit/process.mjs';
 import { csv, PEOPLE, PERSONS, THINGS, things } from '../kit/samples.mjs';
 
 let data, server, token, other, inbox;
@@ -364,6 +364,21 @@ test('a worker that is told to stop hands its job to another one at once', async
   other.child.kill('SIGTERM');
   assert.equal((await other.ended).code, 0, other.stderr);
   assert.equal(await first.stop(), 0);
+});
+
+test('who starts the programs may ignore the end of children: they do not', async () => {
+  const own = await Data.make('dev'), portFile = join(tempDir('port'), 'port'), ignoring = ['--ignore-signal=CHLD', everlinePath];
+  await own.put(THINGS);
+  const command = await run('env', [...ignoring, 'ingest', 'things', '--data', own.directory, '--tenant', 'dev', '--source', own.file('a.csv', csv(things(3)))]);
+  assert.equal(command.code, 0, command.stderr);
+  const server = start('env', [...ignoring, 'serve', '--data', own.directory, '--listen', '127.0.0.1:0', '--port-file', portFile]);
+  await until('it is ready', () => existsSync(portFile) || server.exited);
+  const reply = await fetch(`http://127.0.0.1:${readFileSync(portFile, 'utf8').trim()}/v1/datasets/things/ingests?name=b.csv`,
+    { method: 'POST', body: csv(things(4)), headers: { 'content-type': 'text/csv', authorization: `Bearer ${await own.token()}` } });
+  assert.equal(reply.status, 202, await reply.text());
+  await until('its worker made a version', async () => (await own.versions('things')).some(({ version, current }) => version === 2 && current));
+  server.child.kill('SIGTERM');
+  assert.equal((await server.ended).code, 0, server.stderr);
 });
 
 test('a job whose worker is killed is run again, and its rows count once', async () => {

@@ -210,6 +210,47 @@ static void a_look_costs_nothing_while_nothing_happens(void **state)
     store_hook_release(&hook);
 }
 
+/* As many as may wait, of jobs that have ended before any of the test's. */
+static void fill(struct kit *kit, const char *tenant)
+{
+    json_t *message = json_pack("{s:s, s:i, s:i}", "payload", "{}", "tries", 0, "due_us", 0);
+    char key[CATALOG_KEY_SIZE];
+    struct catalog_txn t;
+
+    catalog_begin_write(&t, &kit->store->catalog);
+    for (unsigned i = 0; i < STORE_HOOKS_MAX; i++) {
+        snprintf(key, sizeof key, "%s/msg_job-000000000000_%04u_failed", tenant, i);
+        catalog_put(&t, CATALOG_HOOKS, key, message);
+    }
+    kit_ok(catalog_commit(&t));
+    json_decref(message);
+}
+
+static uint64_t waiting(struct kit *kit, const char *prefix)
+{
+    struct catalog_txn t;
+
+    catalog_begin_read(&t, &kit->store->catalog);
+    uint64_t rows = catalog_sum(&t, CATALOG_HOOKS, prefix).rows;
+    kit_ok(catalog_end(&t));
+    return rows;
+}
+
+/* Every look for what is due reads all that waits, on the thread that is everybody's. */
+static void who_does_not_answer_for_long_loses_the_oldest(void **state)
+{
+    struct kit *kit = *state;
+
+    fill(kit, "acme");
+    end_job(kit, "bravo", "failed");
+    assert_int_equal(waiting(kit, "acme/"), STORE_HOOKS_MAX);
+    end_job(kit, "acme", "failed");
+    assert_int_equal(waiting(kit, "acme/"), STORE_HOOKS_MAX);
+    assert_int_equal(waiting(kit, "acme/msg_job-000000000000_0000_"), 0);
+    assert_int_equal(waiting(kit, "acme/msg_job-000000000002_1_failed"), 1);
+    assert_int_equal(waiting(kit, "bravo/"), 1);
+}
+
 static void a_damaged_row_holds_up_nobody_else_and_its_message_waits(void **state)
 {
     struct kit *kit = *state;
@@ -267,6 +308,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_damaged_row_holds_up_nobody_else_and_its_message_waits,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_damaged_message_is_dropped_and_holds_up_no_other, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(who_does_not_answer_for_long_loses_the_oldest, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(who_wants_none_has_none, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_look_costs_nothing_while_nothing_happens, set_up,

@@ -403,7 +403,7 @@ static void upload_by(const char *tenant, struct kit *kit, char spec[200], job_i
     struct store_incoming in;
     json_t *row = NULL;
 
-    kit_ok(store_incoming_open(&in, kit->dir, store_run_name(kit->store), "things.csv"));
+    kit_ok(store_incoming_open(&in, kit->dir, kit->store->run.name, "things.csv"));
     kit_ok(store_incoming_add(&in, bytes, strlen(bytes)));
     kit_ok(store_incoming_finish(&in));
     kit_ok(store_upload_add(&row, kit->store, tenant, &in));
@@ -525,7 +525,7 @@ static void an_upload_over_the_quota_leaves_nothing(void **state)
     kit_ok(store_tenant_get(&tenant, kit->store, "acme"));
     tenant.max_upload_bytes = 9;
     kit_ok(store_tenant_put(kit->store, &tenant));
-    kit_ok(store_incoming_open(&in, kit->dir, store_run_name(kit->store), "x.csv"));
+    kit_ok(store_incoming_open(&in, kit->dir, kit->store->run.name, "x.csv"));
     kit_ok(store_incoming_add(&in, "12345", 5));
     kit_ok(store_incoming_finish(&in));
     assert_int_equal(store_upload_add(&row, kit->store, "acme", &in), ST_FULL);
@@ -533,6 +533,32 @@ static void an_upload_over_the_quota_leaves_nothing(void **state)
     snprintf(directory, sizeof directory, "%s", in.directory);
     store_incoming_release(&in);
     assert_int_not_equal(access(directory, F_OK), 0);
+}
+
+/* They may be empty, and a quota of bytes is none for these; who ends any job reads them all. */
+static void a_tenant_has_so_many_uploads_and_no_more(void **state)
+{
+    json_t *row = json_pack("{s:s, s:i, s:b}", "upload", "up-x", "bytes", 0, "gone", 0);
+    struct kit *kit = *state;
+    struct store_incoming in;
+    char spec[200], key[CATALOG_KEY_SIZE];
+    struct catalog_txn t;
+    job_id id;
+
+    catalog_begin_write(&t, &kit->store->catalog);
+    for (unsigned i = 1; i < STORE_UPLOADS_MAX; i++) {
+        snprintf(key, sizeof key, "acme/up-%05u", i);
+        catalog_put(&t, CATALOG_UPLOADS, key, row);
+    }
+    kit_ok(catalog_commit(&t));
+    json_decref(row);
+    upload(kit, spec, id, "");
+    kit_ok(store_incoming_open(&in, kit->dir, kit->store->run.name, "x.csv"));
+    kit_ok(store_incoming_finish(&in));
+    assert_int_equal(store_upload_add(&row, kit->store, "acme", &in), ST_FULL);
+    assert_string_equal(st_code(), "QUOTA");
+    store_incoming_release(&in);
+    upload_by("bravo", kit, spec, id, "");
 }
 
 static void lists_are_the_tenants_own_newest_first(void **state)
@@ -890,6 +916,7 @@ int main(void)
         TEST(without_memory_no_upload_is_passed_over),
         TEST(an_upload_that_has_no_row_yet_is_not_swept),
         TEST(an_upload_over_the_quota_leaves_nothing),
+        TEST(a_tenant_has_so_many_uploads_and_no_more),
         TEST(lists_are_the_tenants_own_newest_first),
         TEST(a_page_of_jobs_has_a_bound_however_many_files_they_name),
         TEST(a_job_is_forgotten_long_after_its_end_and_a_key_after_a_day),
