@@ -77,44 +77,45 @@ static void add_member(struct buf *b, const char *name, const char *value)
     buf_addch(b, ',');
 }
 
-void api_problem(struct api_reply *reply, const struct api_request *request, enum st status)
+/* Of the answer that it is not nothing is left: neither headers nor what was to be its body. */
+static void empty(struct api_reply *reply)
 {
-    const struct problem found = find(status), *p = &found;
-    const char *code = p->internal ? p->internal : st_code();
-    const char *detail = p->status == ST_UNKNOWN_CALLER ? "a valid token is needed"
-                         : p->internal                  ? "the server could not do this"
-                                                        : st_message();
-    const char *hint = !p->internal ? st_hint_text()
-                       : strcmp(st_code(), "CATALOG_DAMAGED") == 0
-                           ? "the operator's log says what is damaged; everline catalog rebuild "
-                             "mends it"
-                           : "";
-    struct buf *b = &reply->body;
-
-    if (p->internal)
-        log_failure(p->http == 401 ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR,
-                    p->http == 401 ? "unauthorized" : "request_failed", "%s",
-                    request->route ? request->route->operation : "request");
-    buf_reset(b);
+    buf_reset(&reply->body);
     api_follower_free(reply->follower);
     reply->follower = NULL;
     store_export_free(reply->export);
     reply->export = NULL;
     fs_close(&reply->file);
-    reply->header_count = 0; /* those of the answer that it is not */
+    reply->header_count = 0;
     reply->header_text_len = 0;
     reply->lost_header = NULL;
     reply->fixed = NULL;
     reply->packed = false;
-    reply->status = p->http;
-    reply->content_type = "application/problem+json";
+}
+
+static const char *hint_of(const struct problem *p)
+{
+    if (!p->internal)
+        return st_hint_text();
+    return strcmp(st_code(), "CATALOG_DAMAGED") == 0
+               ? "the operator's log says what is damaged; everline catalog rebuild mends it"
+               : "";
+}
+
+static void write_document(struct buf *b, const struct problem *p, const char *code,
+                           const char *request_id)
+{
+    const char *detail = p->status == ST_UNKNOWN_CALLER ? "a valid token is needed"
+                         : p->internal                  ? "the server could not do this"
+                                                        : st_message();
+
     buf_addstr(b, "{\"type\":\"about:blank\",");
     add_member(b, "title", p->title);
     buf_addf(b, "\"status\":%u,", p->http);
     add_member(b, "detail", detail);
     add_member(b, "code", code);
-    if (*hint)
-        add_member(b, "hint", hint);
+    if (*hint_of(p))
+        add_member(b, "hint", hint_of(p));
     if (!p->internal && *st_place_text()) {
         buf_addstr(b, "\"errors\":[{");
         add_member(b, "pointer", st_place_text());
@@ -122,7 +123,7 @@ void api_problem(struct api_reply *reply, const struct api_request *request, enu
         b->len--; /* the last comma */
         buf_addstr(b, "}],");
     }
-    add_member(b, "request_id", request->request_id);
+    add_member(b, "request_id", request_id);
     b->len--;
     buf_addch(b, '}');
     if (b->status) { /* a message that is not UTF-8 */
@@ -130,11 +131,26 @@ void api_problem(struct api_reply *reply, const struct api_request *request, enu
         buf_addf(b,
                  "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"detail\":\"%s\","
                  "\"code\":\"%s\",\"request_id\":\"%s\"}",
-                 p->title, p->http, p->title, code, request->request_id);
+                 p->title, p->http, p->title, code, request_id);
     }
-    if (p->http == 429)
+}
+
+void api_problem(struct api_reply *reply, const struct api_request *request, enum st status)
+{
+    const struct problem p = find(status);
+    const char *code = p.internal ? p.internal : st_code();
+
+    if (p.internal)
+        log_failure(p.http == 401 ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR,
+                    p.http == 401 ? "unauthorized" : "request_failed", "%s",
+                    request->route ? request->route->operation : "request");
+    empty(reply);
+    reply->status = p.http;
+    reply->content_type = "application/problem+json";
+    write_document(&reply->body, &p, code, request->request_id);
+    if (p.http == 429)
         api_metrics_limited(&request->server->counts, code);
-    if (p->http == 401)
+    if (p.http == 401)
         api_reply_text(reply, "WWW-Authenticate", "Bearer realm=\"everline\"");
     if (strcmp(code, "BUSY") == 0 || strcmp(code, "CATALOG_BUSY") == 0 ||
         strcmp(code, "OVERLOADED") == 0)

@@ -316,6 +316,80 @@ static enum st read_outgoing(struct api_server *server)
     return st ? st_wrap(st, "--outgoing") : ST_OK;
 }
 
+/* In the order in which one needs the other; what was started is stopped by the caller, also after
+ * a failure. */
+static enum st start(struct api_server *server)
+{
+    enum st st = api_listeners_read(&server->listeners, server);
+
+    if (!st)
+        st = read_outgoing(server);
+    if (!st && server->options.production)
+        st = api_check_production(&server->options, &server->listeners);
+    if (!st)
+        st = make_workers(server);
+    if (!st)
+        st = api_start_keeper(server, server->slots);
+    if (!st)
+        st = api_helpers_start(&server->helpers);
+    if (!st)
+        st = api_pool_start(&server->pool);
+    if (!st)
+        st = api_followers_start(&server->followers, server->keeper);
+    if (!st)
+        st = start_workers(server);
+    if (!st)
+        st = api_watch_start(&server->watch, server->options.inbox, server->keeper);
+    if (!st)
+        st = api_hooks_start(&server->hooks, server->keeper, &server->outgoing);
+    if (!st)
+        st = start_audit(server);
+    if (!st)
+        st = api_usage_start(&server->usage, server->keeper, server->slots,
+                             server->options.usage_interval_ms);
+    if (!st)
+        st = api_links_new(&server->links, server->counts.refused);
+    if (!st)
+        st = api_settings_apply(server, &server->options);
+    if (!st)
+        st = api_listeners_start(&server->listeners);
+    return st ? st : publish_place(server);
+}
+
+static void stop(struct api_server *server)
+{
+    api_listeners_stop(&server->listeners);
+    api_settings_release(server);
+    api_links_free(server->links);
+    api_usage_stop(server->usage);
+    api_audit_stop(server->audit);
+    api_hooks_stop(server->hooks);
+    api_watch_stop(server->watch);
+    api_workers_stop(server->ingest_workers);
+    api_followers_stop(server->followers);
+    api_pool_stop(server->pool);
+    api_helpers_stop(server->helpers);
+    auth_jwks_stop(server->jwks);
+    store_keeper_stop(server->keeper);
+    auth_jwks_free(server->jwks);
+    auth_limits_close(atomic_load(&server->limits));
+    network_list_release(&server->outgoing);
+    release_workers(server);
+    metrics_free(server->metrics);
+    arm_deadline(0);
+}
+
+/* Every thread inherits them. */
+static void block_signals(sigset_t *signals)
+{
+    sigemptyset(signals);
+    sigaddset(signals, SIGTERM);
+    sigaddset(signals, SIGINT);
+    sigaddset(signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
 enum st api_serve(const struct api_options *options)
 {
     struct api_server server = {
@@ -325,76 +399,17 @@ enum st api_serve(const struct api_options *options)
         .repeats = API_REPEATS_INIT,
     };
     sigset_t signals;
-    enum st st;
 
     set_defaults(&server.options);
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL); /* inherited by every thread */
-    signal(SIGPIPE, SIG_IGN);
-
-    st = api_listeners_read(&server.listeners, &server);
-    if (!st)
-        st = read_outgoing(&server);
-    if (!st && server.options.production)
-        st = api_check_production(&server.options, &server.listeners);
-    if (!st)
-        st = make_workers(&server);
-    if (!st)
-        st = api_start_keeper(&server, server.slots);
-    bool stopped = st == ST_UNAVAILABLE && strcmp(st_code(), "STOPPING") == 0;
-    if (!st)
-        st = api_helpers_start(&server.helpers);
-    if (!st)
-        st = api_pool_start(&server.pool);
-    if (!st)
-        st = api_followers_start(&server.followers, server.keeper);
-    if (!st)
-        st = start_workers(&server);
-    if (!st)
-        st = api_watch_start(&server.watch, server.options.inbox, server.keeper);
-    if (!st)
-        st = api_hooks_start(&server.hooks, server.keeper, &server.outgoing);
-    if (!st)
-        st = start_audit(&server);
-    if (!st)
-        st = api_usage_start(&server.usage, server.keeper, server.slots,
-                             server.options.usage_interval_ms);
-    if (!st)
-        st = api_links_new(&server.links, server.counts.refused);
-    if (!st)
-        st = api_settings_apply(&server, &server.options);
-    if (!st)
-        st = api_listeners_start(&server.listeners);
-    if (!st)
-        st = publish_place(&server);
-    if (!st) {
+    block_signals(&signals);
+    enum st st = start(&server);
+    if (st == ST_UNAVAILABLE && strcmp(st_code(), "STOPPING") == 0) {
+        st = ST_OK; /* as it was told to, before it could serve */
+    } else if (!st) {
         wait_for_signal(&server, &signals);
         drain(&server);
     }
-    api_listeners_stop(&server.listeners);
-    api_settings_release(&server);
-    api_links_free(server.links);
-    api_usage_stop(server.usage);
-    api_audit_stop(server.audit);
-    api_hooks_stop(server.hooks);
-    api_watch_stop(server.watch);
-    api_workers_stop(server.ingest_workers);
-    api_followers_stop(server.followers);
-    api_pool_stop(server.pool);
-    api_helpers_stop(server.helpers);
-    auth_jwks_stop(server.jwks);
-    store_keeper_stop(server.keeper);
-    auth_jwks_free(server.jwks);
-    auth_limits_close(atomic_load(&server.limits));
-    network_list_release(&server.outgoing);
-    release_workers(&server);
-    metrics_free(server.metrics);
-    arm_deadline(0);
-    if (stopped)
-        st = ST_OK; /* as it was told to */
+    stop(&server);
     if (!st)
         log_event(LOG_LEVEL_INFO, "stopped", "drained");
     return st;
