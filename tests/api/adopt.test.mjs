@@ -52,7 +52,7 @@ test('a stopped server holds a flip up for the adopt timeout, and catches up whe
   await until('the live one serves version 2', async () => (await version(live)) === 2);
   stopped.process.child.kill('SIGCONT');
   await until('the other one too', async () => (await version(stopped)) === 2);
-  assert.equal((await stopped.get('/readyz')).status, 200);
+  await until('it is ready, which it knows a moment after', async () => (await stopped.get('/readyz')).status === 200);
 });
 
 test('a killed server is not waited for', async (t) => {
