@@ -1,5 +1,6 @@
 #include "base/cmd_internal.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -187,6 +188,8 @@ int cmd_main(const struct cmd_program *program, int argc, char **argv)
 
     argc -= 1 + skip;
     argv += 1 + skip;
+    signal(SIGCHLD,
+           SIG_DFL); /* who started it may ignore that: nobody would hear how a child ended */
     if (!c)
         return list_commands(program, argc, argv, skip == 1);
     if (skip || asks_for_help(argc - words, argv + words)) {

@@ -1,6 +1,7 @@
 #include "ingest/dry_run.h"
 
 #include "base/dry_run_text.h"
+#include "ingest/job.h"
 #include "store/build_dir.h"
 #include "store/diff.h"
 
@@ -165,14 +166,24 @@ static enum st print_report(const json_t *report)
     return st;
 }
 
+static enum st go_on(void *ctx)
+{
+    (void)ctx;
+    return job_check_interrupted();
+}
+
 enum st dry_run(const struct batch *b, struct task *t, bool json)
 {
-    const struct dry_run d = {
-        .store = b->store, .tenant = b->tenant, .dataset = b->dataset, .progress = b->progress};
+    const struct dry_run d = {.store = b->store,
+                              .tenant = b->tenant,
+                              .dataset = b->dataset,
+                              .progress = b->progress,
+                              .tick_fn = go_on};
     struct st_report failure;
     json_t *report;
     bool held;
 
+    job_catch_signals();
     st_save(&failure, dry_run_make(&report, &held, &d, t));
     enum st st = report && json ? print_report(report) : ST_OK;
     if (report && !json)

@@ -4,6 +4,7 @@
 
 #include "base/fs.h"
 #include "base/progress.h"
+#include "ingest/job.h"
 #include "ingest/noted.h"
 
 #include <errno.h>
@@ -40,6 +41,8 @@ static enum st export_text(uint64_t *count, struct store_export *e, enum store_e
         more = store_export_text(&block, count, e, format, BLOCK_BYTES);
         st = more && more != ST_END ? more : write_all(fd, block.data ? block.data : "", block.len);
         if (!st)
+            st = job_check_interrupted();
+        if (!st)
             ingest_tell(progress, "exporting", *count, total);
     }
     buf_release(&block);
@@ -54,6 +57,7 @@ static enum st export_file(uint64_t *count, struct store_export *e, const char *
     bool parquet = strcmp(format, "parquet") == 0, ndjson = strcmp(format, "ndjson") == 0;
     char temporary[FS_PATH_MAX], absolute[FS_PATH_MAX], directory[FS_PATH_MAX];
     int fd = -1;
+    job_catch_signals(); /* what it has written by then goes */
     enum st st = fs_temporary(temporary, path);
     if (st)
         return st;

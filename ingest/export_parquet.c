@@ -3,6 +3,7 @@
  * them out as text side by side. */
 #include "ingest/duck.h"
 #include "ingest/export.h"
+#include "ingest/job.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -88,7 +89,7 @@ static enum st take_some(struct writer *w)
     w->count = 0;
     buf_reset(&w->rows);
     pthread_mutex_lock(&p->lock);
-    if (!p->ended)
+    if (!p->ended && !(st = job_check_interrupted()))
         st = store_export_each(p->e, take, w);
     p->ended = st && (st != ST_END || (w->count < w->max && w->rows.len < ROWS_BYTES));
     p->count += w->count;

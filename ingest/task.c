@@ -66,7 +66,8 @@ enum st task_stamp_check(const struct task_file *f, int fd)
 enum st task_file_open(int *fd, const struct task_file *f)
 {
     enum st st;
-    *fd = open(f->path, O_RDONLY | O_CLOEXEC);
+    /* Of a FIFO, which may be there by now, it would wait for whoever writes. */
+    *fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (*fd < 0 && errno == ENOENT)
         return st_hint(
             st_fail(ST_CONFLICT, "SOURCE_CHANGED", "%s was removed while it was read", f->label),

@@ -1,12 +1,12 @@
 // A version as a file for analysts: what comes out is what went in, and its recount is what rollups say.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, statSync, truncateSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { ALL_SCOPES, assertProblem, Data, everline } from '../kit/everline.mjs';
-import { everlinePath, run, until } from '../kit/process.mjs';
+import { everlinePath, ingestPath, run, start, tempDir, until } from '../kit/process.mjs';
 import { cellsByColour, csv, PEOPLE, PERSONS, THINGS, things, totals } from '../kit/samples.mjs';
 
 const TYPES = {
@@ -103,6 +103,23 @@ test('CSV has the same rows, by the command line as over HTTP', async () => {
   assert.equal(readFileSync(await exported('things', 'csv'), 'utf8'), reply.text);
   assert.equal(await data.ok(['export', 'things'], { tenant: 'dev' }), reply.text);
   assert.equal((await data.ok(['get', url('things')], { tenant: 'dev' })).trimEnd(), reply.text.trimEnd());
+});
+
+test('one of the command line that is interrupted leaves no file', async () => {
+  const out = tempDir('exports');
+  await data.put({ ...THINGS, name: 'many' });
+  await data.ingest('many', { things: data.file('many.csv', csv(things(100_000))) });
+  for (const format of ['ndjson', 'parquet'])
+    await until(`one of ${format} was interrupted`, async () => {
+      const one = start(ingestPath, ['export', 'many', '--format', format, '--output', join(out, 'x'), '--data', data.directory, '--tenant', 'dev']);
+      await until('it writes', () => readdirSync(out).some((name) => name.endsWith('.tmp')) || one.exited, undefined, 1);
+      one.child.kill('SIGINT');
+      const { code, signal } = await one.ended;
+      assert.equal(signal, null);
+      assert.deepEqual(readdirSync(out), code ? [] : ['x'], one.stderr);
+      rmSync(join(out, 'x'), { force: true });
+      return code === 1 && /cancelled by signal 2/.test(one.stderr); /* otherwise it was done */
+    });
 });
 
 test('the file of an export is its owner\'s alone, whatever the umask', async () => {
