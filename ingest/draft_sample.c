@@ -1,15 +1,19 @@
 #include "ingest/draft_sample.h"
 
+#include "base/clock.h"
 #include "ingest/csv.h"
 #include "ingest/duck.h"
 #include "ingest/ndjson.h"
 #include "ingest/reader.h"
 
 #include <ctype.h>
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define SAMPLE_BYTES (4u << 20)
+#define BIGINT_END 9223372036854775808.0
 
 /* A type is a guess as long as no value speaks against it. */
 enum { BOOLEAN = 1, BIGINT = 2, DOUBLE = 4, DATE = 8, ALL = 15 };
@@ -24,6 +28,19 @@ static bool all_digits(const char *bytes, size_t len)
     return len > 0;
 }
 
+static bool is_date(const char *bytes, size_t len)
+{
+    int year;
+    unsigned month, day;
+    char copy[11] = "";
+
+    memcpy(copy, bytes, len < 10 ? len : 10);
+    return len == 10 && copy[4] == '-' && copy[7] == '-' && all_digits(copy, 4) &&
+           all_digits(copy + 5, 2) && all_digits(copy + 8, 2) &&
+           sscanf(copy, "%d-%u-%u", &year, &month, &day) == 3 && year > 0 &&
+           clock_date_exists(year, month, day);
+}
+
 /* Which types a text could be of. Leading zeros are kept only by text. */
 static unsigned types_of(const char *bytes, size_t len)
 {
@@ -34,8 +51,7 @@ static unsigned types_of(const char *bytes, size_t len)
 
     if ((len == 4 && !memcmp(bytes, "true", 4)) || (len == 5 && !memcmp(bytes, "false", 5)))
         return BOOLEAN;
-    if (len == 10 && bytes[4] == '-' && bytes[7] == '-' && all_digits(bytes, 4) &&
-        all_digits(bytes + 5, 2) && all_digits(bytes + 8, 2))
+    if (is_date(bytes, len))
         return DATE;
     if (!count || len >= sizeof copy || !isdigit((unsigned char)*digits) ||
         (count > 1 && digits[0] == '0' && digits[1] != '.'))
@@ -78,6 +94,12 @@ static enum st read_sample(struct draft_sample *s)
     return st;
 }
 
+/* UTF-8's byte order mark. */
+static bool has_mark(const struct draft_sample *s)
+{
+    return s->len >= 3 && !memcmp(s->bytes, "\xef\xbb\xbf", 3);
+}
+
 /* The character of these that is most often in the first line. */
 static char guess_delimiter(const struct draft_sample *s)
 {
@@ -109,7 +131,7 @@ static enum st sample_csv(struct draft_sample *s)
 {
     static const unsigned char any[CSV_COLUMNS_MAX];
     struct store_text *fields = calloc(CSV_COLUMNS_MAX, sizeof *fields);
-    char *scratch = malloc(RECORD_MAX);
+    char *scratch = malloc(RECORD_SCRATCH_MAX);
     unsigned types[CSV_COLUMNS_MAX];
     struct csv_scan scan;
 
@@ -146,10 +168,9 @@ static const char *type_of_member(const json_t *value)
 
     if (text)
         return types_of(text, strlen(text)) == DATE ? "DATE" : "VARCHAR";
-    return json_is_boolean(value)   ? "BOOLEAN"
-           : json_is_integer(value) ? "BIGINT"
-           : json_is_real(value)    ? "DOUBLE"
-                                    : "VARCHAR";
+    if (json_is_real(value)) /* or an integer that is none here */
+        return fabs(json_real_value(value)) < BIGINT_END ? "DOUBLE" : "VARCHAR";
+    return json_is_boolean(value) ? "BOOLEAN" : json_is_integer(value) ? "BIGINT" : "VARCHAR";
 }
 
 /* A member keeps its type as long as all of its values have it; integers may become DOUBLE. */
@@ -175,9 +196,16 @@ static enum st add_members(struct draft_sample *s, const json_t *object)
     return ST_OK;
 }
 
+static bool is_blank(const char *at, const char *end)
+{
+    while (at < end && ndjson_is_blank(*at))
+        at++;
+    return at == end;
+}
+
 static enum st sample_ndjson(struct draft_sample *s)
 {
-    const char *at = s->bytes, *end = s->bytes + s->len, *line_end;
+    const char *at = s->bytes + (has_mark(s) ? 3 : 0), *end = s->bytes + s->len, *line_end;
     enum st st = ST_OK;
 
     for (uint64_t line = 1; !st && at < end; line++, at = line_end + 1) {
@@ -186,9 +214,11 @@ static enum st sample_ndjson(struct draft_sample *s)
         if (!line_end && !s->whole)
             break;
         line_end = line_end ? line_end : end;
-        if (strspn(at, " \t\r") >= (size_t)(line_end - at))
+        if (is_blank(at, line_end))
             continue;
-        st = jx_parse_object(&object, at, (size_t)(line_end - at));
+        st = jx_parse_wide(&object, at, (size_t)(line_end - at));
+        if (!st && !json_is_object(object))
+            st = st_fail(ST_INVALID, "WRONG_TYPE", "the line is not a JSON object");
         if (st)
             st = st_place(st, "%s:%llu", s->file->label, (unsigned long long)line);
         else
@@ -229,10 +259,8 @@ static enum st sample_parquet(struct draft_sample *s)
 /* What it is by how it begins. */
 static enum store_format guess_format(const struct draft_sample *s)
 {
-    size_t at = 0;
+    size_t at = has_mark(s) ? 3 : 0;
 
-    if (s->len >= 3 && !memcmp(s->bytes, "\xef\xbb\xbf", 3))
-        at = 3;
     while (at < s->len && isspace((unsigned char)s->bytes[at]))
         at++;
     if (s->len >= 4 && !memcmp(s->bytes, "PAR1", 4))

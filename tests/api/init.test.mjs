@@ -75,6 +75,18 @@ test('a column that begins with empty cells has the type of the others', async (
   assert.deepEqual(lines.sources.later.columns, wanted);
 });
 
+test('what ingest reads can be drafted: a byte order mark, an integer of any size, what only looks like a date', async () => {
+  const text = '\ufeff{"id":"a","n":12345678901234567890,"on":"0000-00-00","x":1.5}\n   ';
+  const path = data.file('odd.ndjson', text);
+  const definition = await init(path);
+  assert.deepEqual(definition.sources.odd.columns, { id: 'VARCHAR', n: 'VARCHAR', on: 'VARCHAR', x: 'DOUBLE' });
+  await data.put(definition);
+  assert.equal((await data.ingest('odd', { odd: path })).rows.accepted, 1);
+  const { record } = JSON.parse(await data.ok(['get', '/v1/datasets/odd/records/a'], { tenant: 'dev' }));
+  assert.deepEqual(record, { id: 'a', n: '12345678901234567890', on: '0000-00-00', x: 1.5 });
+  assert.equal((await init(data.file('days.csv', 'id,on\na,2021-02-29\n'))).sources.days.columns.on, 'VARCHAR');
+});
+
 test('files of which nothing can be made', async () => {
   for (const [path, place] of [[data.file('empty.csv', ''), /empty\.csv/], [data.file('twice.csv', 'a,A\n1,2\n'), /twice\.csv/],
     [data.file('bad.ndjson', '{"a":1}\n{"a"\n'), /bad\.ndjson:2/], [`${data.files}/none.csv`, /none\.csv/],
