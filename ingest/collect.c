@@ -43,8 +43,8 @@ static enum st init_worker(struct collect_worker *w, const struct collector *c,
     w->broken_rules = calloc(c->rule_count, sizeof *w->broken_rules);
     if (!w->broken_rules)
         return st_fail(ST_NOMEM, NULL, "out of memory");
-    enum st st = store_hasher_new(&w->hasher, &c->definition->key, o->tenant, c->definition->name,
-                                  o->hmac_key);
+    enum st st =
+        store_hasher_new(&w->hasher, &c->definition->key, c->definition->name, o->hmac_key);
     return st ? st : store_keys_new(&w->many, w->hasher);
 }
 

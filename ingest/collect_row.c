@@ -148,7 +148,28 @@ static enum st add_row(struct collect_worker *w, size_t row)
     return buf_status(&w->payload);
 }
 
-/* An argument of a metric. JSON has no word for NaN and infinity. */
+#define FIRST_DAY (-719162) /* 0001-01-01 */
+#define LAST_DAY 2932896    /* 9999-12-31 */
+#define DAY_US 86400000000
+
+/* JSON has no word for NaN and infinity, and of years it knows those of four digits. */
+static bool is_finite(unsigned char kind, int64_t input)
+{
+    double number;
+    memcpy(&number, &input, sizeof number);
+    switch (kind) {
+    case STORE_INPUT_DOUBLE:
+        return isfinite(number);
+    case STORE_INPUT_DATE:
+        return input >= FIRST_DAY && input <= LAST_DAY;
+    case STORE_INPUT_TIMESTAMP:
+        return input >= FIRST_DAY * DAY_US && input < (LAST_DAY + 1) * DAY_US;
+    default:
+        return true;
+    }
+}
+
+/* An argument of a metric. */
 static enum st add_term(struct collect_worker *w, enum store_aggregate aggregate, size_t *at,
                         size_t row)
 {
@@ -168,7 +189,7 @@ static enum st add_term(struct collect_worker *w, enum store_aggregate aggregate
         input = (int64_t)store_distinct_hash(v.as.text.bytes, v.as.text.len);
     else
         memcpy(&input, &v.as, sizeof input);
-    if (!v.null && type == STORE_DOUBLE && !isfinite(v.as.d))
+    if (!is_finite(kind, input))
         return reject(w, w->shared->not_finite);
     payload_add_input(&w->payload, kind, input);
     return ST_OK;

@@ -112,6 +112,8 @@ enum st duck_open(struct duck **out, const struct duck_options *options)
     }
     st = duck_register_feed(d);
     if (!st)
+        st = duck_register_shaped(d);
+    if (!st)
         st = lock_down(d, options);
 done:
     duckdb_free(error);

@@ -24,6 +24,8 @@ struct duck {
 
 /* Makes "#read" and "#keep" known. */
 enum st duck_register_feed(struct duck *d) ST_MUST_USE;
+/* Makes "#shaped" known. */
+enum st duck_register_shaped(struct duck *d) ST_MUST_USE;
 
 struct duck_statement {
     struct duck *duck;

@@ -134,12 +134,12 @@ static void add_columns(struct binding *b, bool with_keys, bool casts)
         const struct store_field *field = plan_record_field(def, name);
         if (!with_keys && def->key.protect != STORE_PROTECT_NONE && is_key(def, name))
             continue;
-        buf_addstr(&b->sql, field && casts ? ", TRY_CAST(" : ", ");
-        duck_add_name(&b->sql, field && !casts ? field->name : name);
+        buf_addstr(&b->sql, ", ");
         if (field && casts) {
-            buf_addf(&b->sql, " AS %s) AS ", store_type_name(field->type));
-            duck_add_name(&b->sql, field->name);
+            plan_add_cast(b, i, name, field->type);
+            buf_addstr(&b->sql, " AS ");
         }
+        duck_add_name(&b->sql, field ? field->name : name);
     }
 }
 
@@ -196,6 +196,50 @@ static void add_field(struct buf *sql, const struct store_field *field)
                             : ") AS VARCHAR)");
 }
 
+/* Which cell of a rollup a record belongs to. */
+static void add_tuple(struct buf *sql, const struct store_rollup *rollup)
+{
+    for (size_t i = 0; i < rollup->dimension_count; i++) {
+        const struct store_field *d = &rollup->dimensions[i];
+        buf_addstr(sql, ", CAST(");
+        duck_add_name(sql, d->name);
+        if (STORE_TYPE_BASE(d->type) == STORE_DECIMAL)
+            buf_addf(sql, " AS DECIMAL(18,%u))", STORE_DECIMAL_SCALE(d->type));
+        else
+            buf_addf(sql, " AS %s)", store_type_name(d->type));
+    }
+    if (rollup->bucket == STORE_BUCKET_NONE)
+        return;
+    buf_addstr(sql, ", TRY_CAST(");
+    duck_add_name(sql, rollup->time.name);
+    buf_addf(sql, " AS %s)", store_type_name(rollup->time.type));
+}
+
+/* What the statement takes its columns from: the rows as "#".visible has them, with their keys
+ * under other names, which cast failed and which checks are broken. */
+static void add_rows(struct binding *b)
+{
+    const struct store_definition *def = b->definition;
+    struct buf *sql = &b->sql;
+    buf_addstr(sql, "(SELECT ");
+    for (size_t i = 0; i < def->key.field_count; i++)
+        buf_addf(sql, "\"#k%zu\", ", i);
+    buf_addstr(sql, "\"#bad\"");
+    plan_add_rules(b);
+    buf_addstr(sql, ", ");
+    add_columns(b, false, false);
+    buf_addstr(sql, " FROM (SELECT ");
+    for (size_t i = 0; i < def->key.field_count; i++) {
+        buf_addstr(sql, "CAST(");
+        duck_add_name(sql, def->key.fields[i].name);
+        buf_addf(sql, " AS VARCHAR) AS \"#k%zu\", ", i);
+    }
+    plan_add_bad(b);
+    buf_addstr(sql, "::INTEGER AS \"#bad\", ");
+    add_columns(b, true, true);
+    buf_addf(sql, " FROM \"#\".%s) AS \"#cast\") AS \"#rows\"", b->placed ? "placed" : "prepared");
+}
+
 static enum st make_statement(struct binding *b)
 {
     const struct store_definition *def = b->definition;
@@ -214,22 +258,8 @@ static enum st make_statement(struct binding *b)
     if (def->duplicate_order[0])
         buf_addstr(sql, ", \"#order\"");
     for (size_t r = 0; !st && r < def->rollup_count; r++) {
-        const struct store_rollup *rollup = &def->rollups[r];
-        for (size_t i = 0; i < rollup->dimension_count; i++) {
-            buf_addstr(sql, ", CAST(");
-            duck_add_name(sql, rollup->dimensions[i].name);
-            if (STORE_TYPE_BASE(rollup->dimensions[i].type) == STORE_DECIMAL)
-                buf_addf(sql, " AS DECIMAL(18,%u))",
-                         STORE_DECIMAL_SCALE(rollup->dimensions[i].type));
-            else
-                buf_addf(sql, " AS %s)", store_type_name(rollup->dimensions[i].type));
-        }
-        if (rollup->bucket != STORE_BUCKET_NONE) {
-            buf_addstr(sql, ", TRY_CAST(");
-            duck_add_name(sql, rollup->time.name);
-            buf_addf(sql, " AS %s)", store_type_name(rollup->time.type));
-        }
-        st = plan_add_terms(sql, def, rollup, &inputs);
+        add_tuple(sql, &def->rollups[r]);
+        st = plan_add_terms(sql, def, &def->rollups[r], &inputs);
     }
     if (!st)
         st = plan_add_terms(sql, def, &def->judged, &inputs);
@@ -237,23 +267,8 @@ static enum st make_statement(struct binding *b)
         buf_addstr(sql, ", ");
         duck_add_name(sql, b->placed->column);
     }
-    buf_addstr(sql, " FROM (SELECT ");
-    for (size_t i = 0; i < def->key.field_count; i++)
-        buf_addf(sql, "\"#k%zu\", ", i);
-    buf_addstr(sql, "\"#bad\"");
-    plan_add_rules(b);
-    buf_addstr(sql, ", ");
-    add_columns(b, false, false);
-    buf_addstr(sql, " FROM (SELECT ");
-    for (size_t i = 0; i < def->key.field_count; i++) {
-        buf_addstr(sql, "CAST(");
-        duck_add_name(sql, def->key.fields[i].name);
-        buf_addf(sql, " AS VARCHAR) AS \"#k%zu\", ", i);
-    }
-    plan_add_bad(b);
-    buf_addstr(sql, "::INTEGER AS \"#bad\", ");
-    add_columns(b, true, true);
-    buf_addf(sql, " FROM \"#\".%s) AS \"#cast\") AS \"#rows\"", b->placed ? "placed" : "prepared");
+    buf_addstr(sql, " FROM ");
+    add_rows(b);
     if (!st)
         st = buf_status(sql);
     if (!st)

@@ -10,8 +10,8 @@
  *   key fields as VARCHAR | record fields, typed | INTEGER: which cast failed, or -1 |
  *   BIGINT: bits of the row checks that are broken | duplicate_order, when there is one |
  *   per rollup, and for the judged metrics: dimensions, time (when it has one), one column per
- *   term except count(*): BIGINT, DOUBLE, DECIMAL(18,s), or VARCHAR for distinct | of a placed
- *   plan, BIGINT: where the row comes from  */
+ *   term except count(*): BIGINT, DOUBLE, DECIMAL(18,s), TIMESTAMP, or VARCHAR for distinct | of a
+ * placed plan, BIGINT: where the row comes from  */
 struct plan {
     struct duck_statement *statement;
     /* What the failed cast's number means. */

@@ -24,6 +24,8 @@ const struct store_field *plan_record_field(const struct store_definition *defin
 
 /* The casts of prepared columns to declared types, into the plan. */
 enum st plan_collect_casts(struct binding *b) ST_MUST_USE;
+/* The cast of a prepared column, null where it fails; its name may be spelled as here. */
+void plan_add_cast(struct binding *b, size_t column, const char *name, enum store_type type);
 /* "CASE ... END": the number of the cast that fails, or changes the value; -1: none does. */
 void plan_add_bad(struct binding *b);
 

@@ -150,7 +150,7 @@ static enum st add_term(const struct store_term *term, const char *pointer, void
     else if (input == STORE_INPUT_DATE)
         buf_addf(t->sql, ", ((%s\n) - DATE '1970-01-01')", x);
     else if (input == STORE_INPUT_TIMESTAMP)
-        buf_addf(t->sql, ", epoch_us(%s\n)", x);
+        buf_addf(t->sql, ", (%s\n)", x);
     else
         buf_addf(t->sql, ", CAST((%s\n) AS %s)", x,
                  input == STORE_INPUT_DOUBLE ? "DOUBLE" : "BIGINT");

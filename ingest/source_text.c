@@ -67,53 +67,19 @@ static bool is_boolean(const char *type)
            !strcasecmp(type, "LOGICAL");
 }
 
-/* Of DuckDB's own names, whatever the source calls them. */
-static bool is_integer(const char *type)
-{
-    static const char *const TYPES[] = {"TINYINT", "SMALLINT", "INTEGER",   "BIGINT",
-                                        "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER",
-                                        "UBIGINT", "UHUGEINT", "BIGNUM"};
-    for (size_t i = 0; i < sizeof TYPES / sizeof *TYPES; i++)
-        if (!strcmp(type, TYPES[i]))
-            return true;
-    return false;
-}
-
-static bool is_utc(const char *type)
-{
-    return !strcmp(type, "TIMESTAMP") || !strcmp(type, "TIMESTAMP_S") ||
-           !strcmp(type, "TIMESTAMP_MS") || !strcmp(type, "TIMESTAMP_NS");
-}
-
-static bool is_offset(const char *type)
-{
-    return !strcmp(type, "TIMESTAMP WITH TIME ZONE");
-}
-
 /* Of NDJSON, in which it is a JSON array of texts by now. */
 static bool is_list(const struct source_text *t, size_t i)
 {
     return t->source->format == STORE_NDJSON && *duck_statement_element(t->columns, i);
 }
 
-static unsigned char shape_of(const struct source_text *t, size_t i)
+/* Of a column, or of the elements that it has. */
+static unsigned char shape_of(const struct source_text *t, size_t i, const char *type)
 {
-    unsigned width, scale;
-    const char *type = duck_statement_type(t->columns, i);
-    if (is_integer(type))
-        return RECORD_INTEGER;
-    if (is_utc(type))
-        return RECORD_UTC;
-    if (is_offset(type))
-        return RECORD_OFFSET;
-    if (!strcmp(type, "DATE"))
-        return RECORD_DATE;
-    if (is_list(t, i))
-        return RECORD_LIST;
-    if (strcmp(type, "DECIMAL") != 0)
-        return RECORD_ANY;
-    duck_statement_decimal(&width, &scale, t->columns, i);
-    return (unsigned char)(RECORD_DECIMAL + scale);
+    unsigned width, scale = 0;
+    if (!strcmp(type, "DECIMAL"))
+        duck_statement_decimal(&width, &scale, t->columns, i);
+    return record_shape(type, scale);
 }
 
 static const char *column_type(const struct source_text *t, size_t i)
@@ -130,32 +96,14 @@ static void add_texts(struct buf *sql, const struct source_text *t, size_t i)
              i);
 }
 
-/* What the text of an element matches as a whole; "": anything will do. */
-static void element_shape(char out[100], const struct source_text *t, size_t i)
-{
-    const char *element = duck_statement_element(t->columns, i);
-    unsigned width, scale;
-    const char *shape = is_integer(element)        ? RECORD_SQL_INTEGER
-                        : is_utc(element)          ? RECORD_SQL_UTC
-                        : is_offset(element)       ? RECORD_SQL_OFFSET
-                        : !strcmp(element, "DATE") ? RECORD_SQL_DATE
-                                                   : "";
-    snprintf(out, 100, "%s", shape);
-    if (strcmp(element, "DECIMAL") != 0)
-        return;
-    duck_statement_decimal(&width, &scale, t->columns, i);
-    snprintf(out, 100, RECORD_SQL_DECIMAL, scale);
-}
-
 static void add_bad_elements(struct buf *sql, const struct source_text *t, size_t i)
 {
-    char shape[100];
-    element_shape(shape, t, i);
-    if (!*shape)
+    unsigned char shape = shape_of(t, i, duck_statement_element(t->columns, i));
+    if (shape == RECORD_ANY)
         return;
     buf_addstr(sql, " OR list_contains(list_transform(");
     add_texts(sql, t, i);
-    buf_addf(sql, ", lambda \"#x\": regexp_full_match(\"#x\", '%s')), false)", shape);
+    buf_addf(sql, ", lambda \"#x\": \"#shaped\"(\"#x\", %u)), false)", shape);
 }
 
 /* A list's cast leaves null where an element's failed. */
@@ -171,23 +119,33 @@ static void add_bad(struct buf *sql, const struct source_text *t, size_t i)
     buf_addf(sql, ") THEN %zu", i + 1);
 }
 
+/* TRY_CAST of 1.4.4 fails on some texts that are no such value, instead of giving null. */
+static bool may_fail(const struct source_text *t, size_t i)
+{
+    const char *element = duck_statement_element(t->columns, i);
+    const char *type = *element ? element : duck_statement_type(t->columns, i);
+    return !strcmp(type, "BIGNUM") || !strcmp(type, "INTERVAL");
+}
+
 static void add_cast(struct buf *sql, const struct source_text *t, size_t i)
 {
     const char *type = column_type(t, i);
+    bool tries = may_fail(t, i);
+    buf_addstr(sql, tries ? ", TRY(" : ", ");
     if (is_text(type))
-        buf_addf(sql, ", \"#%zu\"", i);
+        buf_addf(sql, "\"#%zu\"", i);
     else if (is_list(t, i)) {
-        buf_addstr(sql, ", TRY_CAST(");
+        buf_addstr(sql, "TRY_CAST(");
         add_texts(sql, t, i);
         buf_addf(sql, " AS %s)", type);
     } else if (is_boolean(type)) /* the cast looks at each character, several times slower */
         buf_addf(sql,
-                 ", CASE \"#%zu\" WHEN 'true' THEN true WHEN 'false' THEN false"
+                 "CASE \"#%zu\" WHEN 'true' THEN true WHEN 'false' THEN false"
                  " ELSE TRY_CAST(\"#%zu\" AS BOOLEAN) END",
                  i, i);
     else
-        buf_addf(sql, ", TRY_CAST(\"#%zu\" AS %s)", i, type);
-    buf_addf(sql, " AS \"#c%zu\"", i);
+        buf_addf(sql, "TRY_CAST(\"#%zu\" AS %s)", i, type);
+    buf_addf(sql, "%s AS \"#c%zu\"", tries ? ")" : "", i);
 }
 
 /* Of what "#read" gives, without those that cannot be cast. */
@@ -230,7 +188,8 @@ static enum st find_columns(struct source_text *t, struct duck *d)
     if (!t->shapes)
         return st_fail(ST_NOMEM, NULL, "out of memory");
     for (size_t i = 0; i < t->column_count; i++)
-        t->shapes[i] = shape_of(t, i);
+        t->shapes[i] =
+            is_list(t, i) ? RECORD_LIST : shape_of(t, i, duck_statement_type(t->columns, i));
     return ST_OK;
 }
 

@@ -121,6 +121,8 @@ static enum st check_function(struct walk *w, const json_t *node, const char *na
     /* age(t) counts until today, age(t, u) until u. t.age() has no argument here. */
     if (!strcmp(low, "age") && json_array_size(json_object_get(node, "children")) != 2)
         return refuse(w, node, "%s needs two arguments here: with one it depends on the day", name);
+    if (*name == '#') /* ours */
+        return refuse(w, node, "there is no function named %s", name);
     if (listed(session_functions, name))
         return refuse(w, node, "%s is not allowed: its answer depends on when or where it runs",
                       name);

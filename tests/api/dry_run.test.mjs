@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { assertProblem, Data, everline } from '../kit/everline.mjs';
 import { filesBelow } from '../kit/files.mjs';
-import { ingestPath, start, tempDir, until } from '../kit/process.mjs';
+import { buildersOf, ingestPath, start, tempDir, until } from '../kit/process.mjs';
 import { csv, THINGS, things } from '../kit/samples.mjs';
 
 const CSV = { 'content-type': 'text/csv' };
@@ -195,6 +195,17 @@ test('neither webhooks nor metrics tell of any of them', async () => {
     .reduce((sum, line) => sum + Number(line.split(' ')[1]), 0);
   await until('the last one is counted', async () => (await counted()) >= real.length + 1);
   assert.equal(await counted(), real.length + 1);
+});
+
+test('one of the command line that is interrupted leaves nothing behind', async () => {
+  const own = await Data.make('dev'), build = join(own.directory, 'build');
+  await own.put(SLOW);
+  const one = start(ingestPath, ['ingest', 'slow', '--dry-run', '--data', own.directory, '--tenant', 'dev', '--source', own.file('a.csv', csv(things(3)))]);
+  await until('it builds', () => buildersOf(one.pid).length > 0 && readdirSync(build).some((name) => name.startsWith('job-')) || one.exited);
+  one.child.kill('SIGINT');
+  assert.deepEqual(await one.ended, { code: 1, signal: null }, one.stderr);
+  assert.match(one.stderr, /cancelled by signal 2/);
+  assert.deepEqual(readdirSync(build), []);
 });
 
 test('one whose worker is killed is taken up by the next, and still makes no version', async () => {

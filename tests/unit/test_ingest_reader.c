@@ -3,6 +3,7 @@
 
 #include "ingest/reader.h"
 
+#include <sys/stat.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -178,6 +179,20 @@ static void a_bomb_is_refused_while_it_is_read(void **state)
     free(zeros);
 }
 
+/* Opening one waits for whoever writes to it. */
+static void a_file_that_has_become_a_fifo_is_refused(void **state)
+{
+    struct kit *kit = *state;
+    struct reader *reader = NULL;
+    char path[FS_PATH_MAX];
+    kit_add(kit, 0, "a.csv", lines);
+    kit_path(path, kit, "a.csv");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    kit_fails(reader_open(&reader, &kit->task.sources[0].files[0], NULL), "SOURCE_FILE", "", NULL);
+    assert_null(reader);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +202,7 @@ int main(void)
         kit_test(a_file_that_is_damaged_is_refused),
         kit_test(what_is_packed_otherwise_is_refused_by_name),
         kit_test(a_bomb_is_refused_while_it_is_read),
+        kit_test(a_file_that_has_become_a_fifo_is_refused),
     };
     return cmocka_run_group_tests_name("ingest_reader", tests, NULL, NULL);
 }

@@ -239,12 +239,13 @@ static void values_are_what_they_say_whatever_their_type_is_called(void **state)
         {"INTEGER", "7", "1.5"},
         {"INT32", "7", "1.5"},
         {"int64", "7", "1.5"},
-        {"INTEGRAL", "7", "1e1"},
+        {"INTEGRAL", "7.0", "1e1"},
         {"UINT8", "7", "1.5"},
         {"HUGEINT", "7", "1.5"},
         {"UHUGEINT", "7", "1.5"},
         {"DECIMAL(4,1)", "1.50", "1.55"},
         {"numeric(4, 1)", "15e-1", "1.55"},
+        {"DECIMAL(4,1)", "1e-1\t", "1e-1_0"},
         {"DECIMAL", "1.005", "1.0005"},
         {"INTEGER[]", "[7, NULL]", "[7, 1.5]"},
         {"INTEGER[]", "[]", "[7, x]"},
@@ -253,8 +254,17 @@ static void values_are_what_they_say_whatever_their_type_is_called(void **state)
         {"DATE[]", "[2020-02-29 00:00:00]", "[2020-02-29 and more]"},
         {"DATE", "2020-02-29", "2020-02-29x"},
         {"DATE", "2020-02-29T00:00:00Z", "2020-02-29 10:00:00"},
+        {"DATE", "2020-02-29\t", "2020-02-29\t1"},
+        {"DATE", "2020-02-29 00:00:00 UTC", "2020-02-29 10:00:00 UTC"},
+        {"DATE", "0044-03-15 (BC)", "0044-03-15(BC)"},
         {"DATE", "infinity", "2020-02-29,5"},
         {"BIGNUM", "340282366920938463463374607431768211456", "1.5"},
+        {"BIGNUM", "-0", "7 "},
+        {"BIGNUM", "+00", "-"},
+        {"BIGNUM[]", "[7, NULL]", "[.5]"},
+        {"BIGNUM[]", "[-7]", "[x]"},
+        {"INTERVAL", "1 year", "9999999999 years"},
+        {"INTERVAL[]", "[1 year]", "[9999999999 years]"},
         {"VARCHAR[]", "[x, NULL]", "Secret"},
         {"TIMESTAMP", "2020-01-02T10:00:00+00:00", "2020-01-02T10:00:00-08:00"},
         {"datetime", "2020-01-02 10:00:00", "2020-01-02 10:00:00+05"},
@@ -334,7 +344,7 @@ static void elements_of_a_list_are_what_is_written(void **state)
     json_t *report;
     char text[] = "{'id':'a','texts':[1.10, true,null , 'x\\'y', {'n': ['\\\\', 1e400]}, []],"
                   "'sums':[12345678901234567.89, '-1', null]}\n"
-                  "{'id':'b','texts':[ ],'sums':[1.005]}\n{'id':'c','sums':[1e2]}\n"
+                  "{'id':'b','texts':[ ],'sums':[1.005]}\n{'id':'c','sums':[1e-3]}\n"
                   "{'id':'d','texts':{}}\n{'id':'e','texts':'[1]'}\n{'id':'f','texts':[1,]}\n"
                   "{'id':'g','texts':[1\n";
     kit_quotes(text);
@@ -353,8 +363,10 @@ static void elements_of_a_list_are_what_is_written(void **state)
 
 static void sql_of_a_definition_cannot_read_what_is_fed(void **state)
 {
-    static const char *const tails[] = {", \\\"#read\\\"()", "WHERE \\\"#keep\\\"(1, 2)"};
+    static const char *const tails[] = {", \\\"#read\\\"()", "WHERE \\\"#keep\\\"(1, 2)",
+                                        "WHERE \\\"#shaped\\\"(id, 1)"};
     static const char *const places[] = {"/prepare, line 1, column 31",
+                                         "/prepare, line 1, column 35",
                                          "/prepare, line 1, column 35"};
     struct kit *kit = *state;
     for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
