@@ -13,7 +13,10 @@
 
 /* Lines are written at the place that is known to be the end of what was committed: a commit that
  * failed half-way is written over by the next one, and what a crash has left of a line is cut off
- * when the chain is opened. */
+ * when the chain is opened.
+ *
+ * The newest file has blocks for some thousand lines more: lookups that are audited go on while
+ * somebody makes room on a full disk. */
 
 #define PENDING_MAX (64u << 20)
 #define PAGE 4096u
@@ -26,7 +29,8 @@ struct audit_chain {
     int64_t since_us; /* of the first line of the newest file */
     int fd;           /* of the newest file; -1: the next line begins one */
     uint64_t end;
-    bool torn; /* a commit failed: there may be something behind the end */
+    uint64_t room_end; /* the file has blocks up to here, which its size does not show */
+    bool torn;         /* a commit failed: there may be something behind the end */
     struct audit_head added, committed;
     struct buf pending; /* lines that are not committed */
     uint64_t pending_first;
@@ -56,6 +60,32 @@ enum st audit_chain_take(int *lock, unsigned *number, const char *directory)
                         AUDIT_CHAINS_MAX);
 }
 
+/* Best effort: a full disk has none, and not all file systems can. */
+static void keep_room(struct audit_chain *c)
+{
+    if (c->room_end < c->end + AUDIT_ROOM_BYTES / 2 &&
+        fallocate(c->fd, FALLOC_FL_KEEP_SIZE, (off_t)c->end, AUDIT_ROOM_BYTES) == 0)
+        c->room_end = c->end + AUDIT_ROOM_BYTES;
+}
+
+/* A file that gets no more lines needs no room. Best effort, too. */
+static void close_file(struct audit_chain *c)
+{
+    if (c->room_end > c->end && ftruncate(c->fd, (off_t)c->end) == 0)
+        c->room_end = 0;
+    fs_close(&c->fd);
+}
+
+static enum st cut_off(struct audit_chain *c)
+{
+    struct stat info;
+
+    if (fstat(c->fd, &info) != 0 ||
+        ((uint64_t)info.st_size > c->end && ftruncate(c->fd, (off_t)c->end) != 0))
+        return st_fail_errno(errno, "cutting off half a line of the audit");
+    return ST_OK;
+}
+
 static enum st open_file(struct audit_chain *c, uint64_t first, bool is_new)
 {
     char path[FS_PATH_MAX];
@@ -70,6 +100,7 @@ static enum st open_file(struct audit_chain *c, uint64_t first, bool is_new)
     st = is_new ? fs_sync_dir(c->directory) : ST_OK;
     if (st) /* the name need not last: it is to be synced again before a line of it counts */
         fs_close(&c->fd);
+    c->room_end = 0;
     return st;
 }
 
@@ -134,8 +165,10 @@ static enum st resume(struct audit_chain *c, const struct audit_head *anchor)
         c->added = *anchor;
     } else if (goes_on) {
         st = open_file(c, first, false);
-        if (!st && ftruncate(c->fd, (off_t)c->end) != 0)
-            st = st_fail_errno(errno, "cutting off half a line of the audit");
+        if (!st)
+            st = cut_off(c);
+        if (!st)
+            keep_room(c);
     }
     c->committed = c->added;
     return st;
@@ -235,7 +268,7 @@ enum st audit_chain_commit(struct audit_chain *c)
     if (c->pending.len == 0)
         return ST_OK;
     if (c->fd >= 0 && !c->torn && c->pending_us - c->since_us >= AUDIT_ROTATE_US)
-        fs_close(&c->fd);
+        close_file(c);
     if (c->fd < 0) {
         c->end = 0;
         c->since_us = c->pending_us;
@@ -250,16 +283,10 @@ enum st audit_chain_commit(struct audit_chain *c)
     c->committed = c->added;
     buf_reset(&c->pending);
     if (is_full(c))
-        fs_close(&c->fd);
+        close_file(c);
+    else
+        keep_room(c);
     return ST_OK;
-}
-
-/* What a commit that failed has left behind the end is to be written again, to the next file: in
- * this one it would be there twice. */
-static bool cut_off(const struct audit_chain *c, off_t bytes)
-{
-    return ((uint64_t)bytes <= c->end || ftruncate(c->fd, (off_t)c->end) == 0) &&
-           fdatasync(c->fd) == 0;
 }
 
 bool audit_chain_rest(struct audit_chain *c, int64_t before_s)
@@ -272,7 +299,9 @@ bool audit_chain_rest(struct audit_chain *c, int64_t before_s)
         return false;
     if (info.st_mtim.tv_sec >= before_s)
         return true;
-    if (c->torn && !cut_off(c, info.st_size))
+    /* What a commit that failed has left is to be written again, to the next file: in this one it
+     * would be there twice. */
+    if (c->torn && (cut_off(c) || fdatasync(c->fd) != 0))
         return false;
     fs_close(&c->fd);
     return true;

@@ -12,6 +12,7 @@
 
 #define AUDIT_CHAINS_MAX 1024
 #define AUDIT_ROTATE_BYTES (16u << 20)
+#define AUDIT_ROOM_BYTES (1u << 20)                 /* that the newest file has beyond its end */
 #define AUDIT_ROTATE_US (30 * INT64_C(86400000000)) /* retention takes whole files */
 
 struct audit_head {

@@ -574,6 +574,50 @@ static void what_is_on_the_disk_is_let_go_but_for_the_last_page(void **state)
     audit_chain_close(c);
 }
 
+static uint64_t blocks_of(unsigned chain, uint64_t first)
+{
+    struct stat info;
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/" TENANT "/" AUDIT_FILE_FORMAT, directory, chain,
+             (unsigned long long)first);
+    assert_int_equal(stat(path, &info), 0);
+    return (uint64_t)info.st_blocks * 512;
+}
+
+static bool room_can_be_kept(void)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/room", directory);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    bool can = fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, AUDIT_ROOM_BYTES) == 0;
+
+    close(fd);
+    unlink(path);
+    return can;
+}
+
+static void the_newest_file_has_room_for_more_lines_and_no_other(void **state)
+{
+    struct audit_head origin = {0};
+    struct audit_chain *chain;
+
+    (void)state;
+    if (!room_can_be_kept())
+        skip();
+    assert_int_equal(audit_chain_open(&chain, directory, TENANT, 1, &origin, ROTATE), ST_OK);
+    add_line(chain, START_US);
+    assert_true(bytes_of(1, 1) < ROTATE);
+    assert_true(blocks_of(1, 1) >= AUDIT_ROOM_BYTES);
+    audit_chain_close(chain);
+    assert_int_equal(audit_chain_open(&chain, directory, TENANT, 1, &origin, ROTATE), ST_OK);
+    assert_true(blocks_of(1, 1) >= AUDIT_ROOM_BYTES);
+    while (bytes_of(1, 1) < ROTATE)
+        add_line(chain, START_US);
+    assert_true(blocks_of(1, 1) < AUDIT_ROOM_BYTES);
+    audit_chain_close(chain);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -590,6 +634,7 @@ int main(void)
         TEST(a_file_that_rests_may_go_and_the_chain_goes_on_in_another),
         TEST(a_file_that_could_not_be_written_may_go_and_no_line_goes_with_it),
         TEST(a_line_that_is_written_again_is_there_once),
+        TEST(the_newest_file_has_room_for_more_lines_and_no_other),
         TEST(what_is_committed_has_its_files_name_on_the_disk),
         TEST(a_chain_goes_on_behind_a_file_that_nothing_was_written_to),
         TEST(a_file_goes_after_those_before_it_whatever_the_clock_said),
