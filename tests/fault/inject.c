@@ -213,7 +213,7 @@ EXPORT int ftruncate64(int fd, off64_t len)
 
 EXPORT int fallocate(int fd, int mode, off_t at, off_t len)
 {
-    struct call c = {.name = "fallocate"};
+    struct call c = {.name = mode == FALLOC_FL_KEEP_SIZE ? "reserve" : "fallocate"};
 
     if (!call_resolve_fd(c.path, fd))
         return (int)syscall(SYS_fallocate, fd, mode, at, len);

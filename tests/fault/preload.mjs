@@ -10,7 +10,7 @@ const MEMORY_AT = 24; /* of struct shared */
 
 /* Which calls each fault can happen to. */
 const WRITES = ['write', 'pwrite', 'writev', 'pwritev', 'copy_file_range', 'sendfile'];
-const NEED_ROOM = [...WRITES, 'ftruncate', 'fallocate', 'create', 'mkdir', 'rename', 'link'];
+const NEED_ROOM = [...WRITES, 'ftruncate', 'reserve', 'fallocate', 'create', 'mkdir', 'rename', 'link'];
 const named = (names) => (call) => names.includes(call.name);
 const APPLIES = {
   kill: () => true, killafter: () => true, eio: () => true, /* stop is for those who continue it */

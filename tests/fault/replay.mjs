@@ -138,7 +138,7 @@ export class Disk {
     const { name, path, to, a } = call;
     const node = path.endsWith(' (deleted)') ? null : this.#node(path);
     if (name === 'mark') return;
-    if (name === 'fallocate' && path.endsWith('-lock')) return; /* room, for a file that is made anew after a power failure */
+    if (name === 'reserve') return; /* room behind the end: no reader sees it */
     if (name === 'map') {
       if (!path.endsWith('-lock')) throw new Error(`${path} is written through a mapping, which no record shows`);
     } else if (WRITES.includes(name)) {

@@ -131,4 +131,5 @@ test('what no record can show is refused', () => {
   assert.throws(() => disk.step({ ...call, name: 'map', path: 'catalog.mdb' }), /mapping/);
   assert.doesNotThrow(() => disk.step({ ...call, name: 'map', path: 'catalog.mdb-lock' }));
   assert.throws(() => disk.step({ ...call, name: 'fallocate', path: 'x' }), /nobody knows/);
+  assert.doesNotThrow(() => disk.step({ ...call, name: 'reserve', path: 'x' }));
 });
