@@ -4,6 +4,7 @@
 #include "base/report.h"
 #include "ingest/build.h"
 #include "ingest/confine.h"
+#include "ingest/turns.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -78,6 +79,7 @@ static enum st work(json_t **report, enum child_mode mode, const struct task *t,
     case CHILD_BIND:
         return build_bind(t);
     case CHILD_BUILD:
+        turns_offer(t->threads);
         return build_run(report, t, &progress);
     }
     return ST_INVALID;

@@ -1,5 +1,5 @@
 /* The child parses files that others wrote, with a large library, next to an HMAC key. So it is its
- * own process, in its own group, dies with its parent, cannot gain privileges, leaves no core, is
+ * own process, in its own session, dies with its parent, cannot gain privileges, leaves no core, is
  * not traceable, runs at low priority and, where the kernel has Landlock, sees no file but its own.
  * None of these failing is a reason not to ingest: each is one more wall, not the only one.
  */
@@ -17,6 +17,20 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* Where the kernel shares its time among sessions (sched_autogroup), niceness counts within one:
+ * the session has to be nice, too. */
+static void step_back(void)
+{
+    static const char LAST[] = "19";
+
+    /* setpriority and not nice: no library in between. */
+    setpriority(PRIO_PROCESS, 0, 10);
+    int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
+    ssize_t n = write(fd, LAST, sizeof LAST - 1);
+    (void)n; /* there is none, or another wrote to its own a moment ago */
+    close(fd);
+}
+
 void confine_before_exec(int parent_pid)
 {
     static const int restored[] = {SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGCHLD};
@@ -25,13 +39,12 @@ void confine_before_exec(int parent_pid)
     for (size_t i = 0; i < sizeof restored / sizeof *restored; i++)
         signal(restored[i], SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    setpgid(0, 0);
+    setsid();
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent_pid)
         _exit(1);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    /* setpriority and not nice: no library in between. */
-    setpriority(PRIO_PROCESS, 0, 10);
+    step_back();
     umask(077);
 }
 

@@ -70,7 +70,6 @@ static enum st start(struct spawn *s, enum child_mode mode)
     s->reply_fd = reply[0];
     if (s->pid < 0)
         return st_fail_errno(error, "cannot start the child");
-    setpgid(s->pid, s->pid);
     return ST_OK;
 }
 
@@ -205,7 +204,7 @@ enum st spawn_run(json_t **report, enum child_mode mode, const struct task *t,
     if (st == ST_END)
         st = wait_for_end(&s, &status, tick_fn, ctx);
     if (s.pid > 0) {
-        kill(-s.pid, SIGKILL);
+        kill(s.pid, SIGKILL);
         while (waitpid(s.pid, &status, 0) < 0 && errno == EINTR)
             ;
     }

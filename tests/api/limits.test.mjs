@@ -2,6 +2,7 @@
 // reason and one attempt; nobody else notices.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { Data } from '../kit/everline.mjs';
@@ -113,7 +114,7 @@ test('what outgrows memory or disk is stopped, and the next job runs', async (t)
   assert.equal(good.state, 'succeeded', JSON.stringify(good.error));
 });
 
-test('the process that runs a tenant\'s SQL is niced, gains no privileges, leaves no core and never has the catalog', async (t) => {
+test('the process that runs a tenant\'s SQL is niced, offers its cores, gains no privileges, leaves no core and never has the catalog', async (t) => {
   const server = await data.serve();
   t.after(() => server.stop());
   const job = await ingest(server, ENDLESS.recursion);
@@ -122,6 +123,10 @@ test('the process that runs a tenant\'s SQL is niced, gains no privileges, leave
   const [[worker, child], ...others] = childrenOf(server.process.pid).flatMap((pid) => buildersOf(pid).map((builder) => [pid, builder]));
   assert.deepEqual(others, []);
   assert.equal(proc(child, 'stat').split(') ')[1].split(' ')[16], '10', 'nice');
+  assert.equal(proc(child, 'stat').split(') ')[1].split(' ')[3], String(child), 'a session of its own');
+  if (process.getuid() === 0 && existsSync('/proc/self/autogroup')) assert.match(proc(child, 'autogroup'), / nice 19$/m);
+  const names = readdirSync(`/proc/${child}/task`).map((thread) => proc(child, `task/${thread}/comm`).trim());
+  assert.equal(names.filter((name) => name === 'turns').length, availableParallelism(), 'offers each core');
   assert.match(proc(child, 'status'), /^NoNewPrivs:\s1$/m);
   assert.match(proc(child, 'limits'), /^Max core file size +0 +0 /m);
   const open = (pid) => readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
