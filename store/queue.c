@@ -95,24 +95,6 @@ static void check_dataset(struct catalog_txn *t, const struct store_job_request 
     head_release(&h);
 }
 
-static void check_room(struct catalog_txn *t, const struct store_job_request *r)
-{
-    json_t *row = r->local ? NULL : catalog_get(t, CATALOG_TENANTS, r->tenant), *entry;
-    json_int_t most = queue_number(json_object_get(row, "limits"), "max_queued_jobs"), count = 0;
-    char key[CATALOG_KEY_SIZE] = "";
-
-    while (most && (entry = queue_entry_after(t, key))) {
-        count += strcmp(queue_text(entry, "tenant"), r->tenant) == 0;
-        json_decref(entry);
-    }
-    if (most && count >= most)
-        catalog_fail(t, st_hint(st_fail(ST_FULL, "QUOTA",
-                                        "the tenant may have %lld jobs that have not ended",
-                                        (long long)most),
-                                "wait until some have ended, or cancel some"));
-    json_decref(row);
-}
-
 static void list_job(struct catalog_txn *t, const char *tenant, const char *job)
 {
     char key[CATALOG_KEY_SIZE];
@@ -167,7 +149,8 @@ enum st store_job_enqueue(char job[STORE_JOB_ID_SIZE], json_t **row, bool *repea
         return queue_shown(row, catalog_end(&t));
     }
     check_dataset(&t, request);
-    check_room(&t, request);
+    if (!request->local)
+        queue_check_room(&t, request->tenant);
     uint64_t order = t.status ? 0 : catalog_next_number(&t, "job_order");
     queue_job_name(job, order);
     upload_claim(&t, request->tenant, request->spec, job);

@@ -95,7 +95,7 @@ enum st store_job_give_up(struct store *s, const char *job, const char *state,
 enum st store_job_cancel(json_t **out, struct store *s, const char *tenant, const char *job,
                          const struct store_actor *actor) ST_MUST_USE;
 /* A failed or cancelled job again, with its place in the order. ST_CONFLICT, code JOB_NOT_RETRIABLE
- * (it did not fail), UPLOADS_GONE. */
+ * (it did not fail), UPLOADS_GONE; ST_FULL, code QUOTA: as of store_job_enqueue. */
 enum st store_job_retry(json_t **out, struct store *s, const char *tenant, const char *job,
                         const struct store_actor *actor) ST_MUST_USE;
 

@@ -64,6 +64,9 @@ json_t *queue_entry_after(struct catalog_txn *t, char key[CATALOG_KEY_SIZE]);
 
 void queue_set_state(struct catalog_txn *t, json_t *job, const char *state);
 void queue_set_error(struct catalog_txn *t, json_t *job, const char *code, const char *message);
+/* May the tenant have one more job that has not ended? If not, the transaction fails: ST_FULL, code
+ * QUOTA. */
+void queue_check_room(struct catalog_txn *t, const char *tenant);
 /* Writes the row and, from it, its entry. */
 void queue_put(struct catalog_txn *t, const json_t *job);
 

@@ -79,6 +79,24 @@ enum st store_job_cancel(json_t **out, struct store *s, const char *tenant, cons
     return queue_shown(out, st);
 }
 
+void queue_check_room(struct catalog_txn *t, const char *tenant)
+{
+    json_t *row = catalog_get(t, CATALOG_TENANTS, tenant), *entry;
+    json_int_t most = queue_number(json_object_get(row, "limits"), "max_queued_jobs"), count = 0;
+    char key[CATALOG_KEY_SIZE] = "";
+
+    while (most && (entry = queue_entry_after(t, key))) {
+        count += strcmp(queue_text(entry, "tenant"), tenant) == 0;
+        json_decref(entry);
+    }
+    if (most && count >= most)
+        catalog_fail(t, st_hint(st_fail(ST_FULL, "QUOTA",
+                                        "the tenant may have %lld jobs that have not ended",
+                                        (long long)most),
+                                "wait until some have ended, or cancel some"));
+    json_decref(row);
+}
+
 static void check_retriable(struct catalog_txn *t, const json_t *row)
 {
     if (!queue_is(row, "failed") && !queue_is(row, "canceled"))
@@ -106,6 +124,8 @@ enum st store_job_retry(json_t **out, struct store *s, const char *tenant, const
     json_t *row = find(&t, tenant, job);
     if (row)
         check_retriable(&t, row);
+    if (row && !t.status)
+        queue_check_room(&t, queue_text(row, "tenant"));
     if (row && !t.status) {
         for (size_t i = 0; i < sizeof FORGOTTEN / sizeof FORGOTTEN[0]; i++)
             json_object_del(row, FORGOTTEN[i]);

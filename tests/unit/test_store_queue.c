@@ -397,6 +397,26 @@ static void a_retried_job_keeps_its_place_in_the_order(void **state)
     assert_int_equal(store_job_retry(NULL, kit->store, "acme", first, &KIT_ACTOR), ST_CONFLICT);
 }
 
+static void a_retry_is_a_job_that_has_not_ended(void **state)
+{
+    struct kit *kit = *state;
+    struct store_tenant tenant;
+    job_id canceled, queued;
+
+    kit_ok(store_tenant_get(&tenant, kit->store, "acme"));
+    tenant.max_queued_jobs = 1;
+    kit_ok(store_tenant_put(kit->store, &tenant));
+    enqueue(canceled, kit, "acme", "a", 0);
+    kit_ok(store_job_cancel(NULL, kit->store, "acme", canceled, &KIT_ACTOR));
+    enqueue(queued, kit, "acme", "b", 0);
+    assert_int_equal(store_job_retry(NULL, kit->store, "acme", canceled, &KIT_ACTOR), ST_FULL);
+    assert_string_equal(st_code(), "QUOTA");
+    assert_state(kit, canceled, "canceled");
+    kit_ok(store_job_cancel(NULL, kit->store, "acme", queued, &KIT_ACTOR));
+    kit_ok(store_job_retry(NULL, kit->store, "acme", canceled, &KIT_ACTOR));
+    assert_state(kit, canceled, "queued");
+}
+
 static void upload_by(const char *tenant, struct kit *kit, char spec[200], job_id id,
                       const char *bytes)
 {
@@ -911,6 +931,7 @@ int main(void)
         TEST(a_job_that_its_process_gives_up_while_it_waits_says_why),
         TEST(cancelling),
         TEST(a_retried_job_keeps_its_place_in_the_order),
+        TEST(a_retry_is_a_job_that_has_not_ended),
         TEST(uploads_are_one_jobs_and_gone_when_it_has_ended),
         TEST(a_dead_letter_keeps_its_uploads_for_who_retries_it),
         TEST(without_memory_no_upload_is_passed_over),

@@ -609,7 +609,8 @@ export const watchJob = <ThrowOnError extends boolean = false>(options: Options<
 
 /**
  * Run a failed or canceled job again
- * It keeps its place in the order. A job whose uploads went when it ended cannot be run again.
+ * It keeps its place in the order. A job whose uploads went when it ended cannot be run again. It is one that has not ended, then: 507, code QUOTA, where the tenant has as many of these as it may.
+ *
  */
 export const retryJob = <ThrowOnError extends boolean = false>(options: Options<RetryJobData, ThrowOnError>) => {
     return (options.client ?? client).post<RetryJobResponses, RetryJobErrors, ThrowOnError>({
