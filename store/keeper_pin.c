@@ -33,14 +33,39 @@ static void remove_pin(struct store_keeper *k, struct pin *p)
     k->pins_changed = true;
 }
 
-static struct pin *oldest_pin(struct store_keeper *k)
+static size_t pins_of(const struct store_keeper *k, const char *tenant)
 {
-    struct pin *oldest = k->pin_count ? &k->pins[0] : NULL;
+    size_t theirs = 0;
 
-    for (size_t i = 1; i < k->pin_count; i++)
-        if (last_used_ms(k, &k->pins[i]) < last_used_ms(k, oldest))
+    for (size_t i = 0; i < k->pin_count; i++)
+        theirs += strcmp(k->pins[i].tenant, tenant) == 0;
+    return theirs;
+}
+
+/* Of the tenants that have so many at least. */
+static struct pin *oldest_pin(struct store_keeper *k, size_t theirs)
+{
+    struct pin *oldest = NULL;
+
+    for (size_t i = 0; i < k->pin_count; i++)
+        if (pins_of(k, k->pins[i].tenant) >= theirs &&
+            (!oldest || last_used_ms(k, &k->pins[i]) < last_used_ms(k, oldest)))
             oldest = &k->pins[i];
     return oldest;
+}
+
+/* The one that makes room for a tenant's, or NULL. From who has two more than it the tenant gets
+ * one, busy or not: whoever reads how many versions, those that want more than there are have
+ * equally many in the end. From who has as many it gets one that is not busy. */
+static struct pin *pin_to_close(struct store_keeper *k, const char *tenant, uint64_t now_ms)
+{
+    size_t own = pins_of(k, tenant);
+    struct pin *oldest = oldest_pin(k, own + 2);
+
+    if (oldest)
+        return oldest;
+    oldest = oldest_pin(k, own);
+    return oldest && now_ms - last_used_ms(k, oldest) >= PIN_BUSY_MS ? oldest : NULL;
 }
 
 enum st keeper_add_pin(struct store_keeper *k, const struct store_wait *wait)
@@ -53,8 +78,8 @@ enum st keeper_add_pin(struct store_keeper *k, const struct store_wait *wait)
         return ST_OK;
     }
     if (k->pin_count == STORE_PINS_MAX) {
-        p = oldest_pin(k);
-        if (now_ms - last_used_ms(k, p) < PIN_BUSY_MS)
+        p = pin_to_close(k, wait->tenant, now_ms);
+        if (!p)
             return st_hint(st_fail(ST_UNAVAILABLE, "TOO_MANY_VERSIONS",
                                    "%d kept versions are being read already", STORE_PINS_MAX),
                            "try again later");
@@ -70,7 +95,7 @@ enum st keeper_add_pin(struct store_keeper *k, const struct store_wait *wait)
 
 void keeper_close_idle_pin(struct store_keeper *k)
 {
-    struct pin *oldest = oldest_pin(k);
+    struct pin *oldest = oldest_pin(k, 0);
 
     if (oldest && clock_steady_ns() / 1000000u - last_used_ms(k, oldest) >= PIN_IDLE_MS)
         remove_pin(k, oldest);

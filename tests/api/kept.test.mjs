@@ -183,6 +183,31 @@ test('more versions than fit are read one after the other', async () => {
   }
 });
 
+test('who reads many versions keeps no other tenant from reading one', async () => {
+  const both = await Data.make('dev', 'greedy');
+  for (const tenant of ['dev', 'greedy']) await both.put({ ...THINGS, retention: { keep_versions: 30, keep_days: 30 } }, { tenant });
+  for (let n = 1; n <= 18; n++) await both.ingest('things', { things: both.file(`${n}.csv`, batch(n)) }, { tenant: 'greedy' });
+  for (let n = 1; n <= 2; n++) await both.ingest('things', { things: both.file(`${n}.csv`, batch(n)) });
+  const one = await both.serve();
+  const [who, greedy] = [await both.token(), await both.token({ tenant: 'greedy' })];
+  const read = (n, token) => one.post(`/v1/datasets/things/lookup?version=${n}`, token, { key: KEY });
+  let stop = false;
+  const hammer = async (n) => { while (!stop) await read(n, greedy); };
+  const busy = Array.from({ length: 17 }, (_, i) => hammer(i + 1));
+  try {
+    await until('it has all that may be open', async () =>
+      (await Promise.all(Array.from({ length: 17 }, (_, i) => read(i + 1, greedy)))).some((reply) => reply.status === 503));
+    for (let i = 0; i < 50; i++) {
+      const reply = await read(1, who);
+      assert.deepEqual([reply.status, reply.json.version], [200, 1], reply.text);
+    }
+  } finally {
+    stop = true;
+    await Promise.all(busy);
+    assert.equal(await one.stop(), 0, one.log);
+  }
+});
+
 test('without a server: everline get', async () => {
   const get = (path) => data.cli(['get', path], { tenant: 'dev' });
   assert.equal(JSON.parse((await get('/v1/datasets/things/records/t00000?version=5')).stdout).record.weight, 5);
