@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #define MAGIC "everline limit2"
-#define BUCKET_WINDOW 16
+#define BUCKET_GROUP 64
 #define HEAD_BYTES ((ssize_t)offsetof(struct limits_file, buckets))
 #define US 1000000u
 #define SET_BACK_US (60u * US) /* more than a request can be late here: the clock was set back */
@@ -120,30 +120,64 @@ static uint64_t hash_text(uint64_t h, const char *text)
     return (h ^ 0x100) * 0x100000001b3u; /* a text ends: "a","bc" is not "ab","c" */
 }
 
+static bool is_idle(const struct limits_bucket *b, int64_t now_us)
+{
+    return atomic_load(&b->owner) == 0 ||
+           (atomic_load(&b->full_us) <= (uint64_t)now_us &&
+            atomic_load(&b->today) >> COUNT_BITS != limits_day(now_us));
+}
+
+static struct limits_bucket *find_bucket(struct limits_bucket *group, uint64_t owner)
+{
+    for (unsigned i = 0; i < BUCKET_GROUP; i++)
+        if (atomic_load(&group[i].owner) == owner)
+            return &group[i];
+    return NULL;
+}
+
+/* For a newcomer of the tenant: one that is idle, while the tenant has no more of the group than
+ * is left (as in auth/guess.c). NULL: it shares one of its own, and a stranger's only when it has
+ * none. */
+static struct limits_bucket *idle_bucket(struct limits_bucket **shared, struct limits_bucket *group,
+                                         uint64_t tenant, int64_t now_us)
+{
+    struct limits_bucket *idle = NULL;
+    unsigned used = 0, own = 0;
+
+    *shared = group;
+    for (unsigned i = 0; i < BUCKET_GROUP; i++) {
+        struct limits_bucket *b = &group[i];
+        if (is_idle(b, now_us)) {
+            idle = idle ? idle : b;
+        } else {
+            used++;
+            if (atomic_load(&b->tenant) == tenant) {
+                own++;
+                *shared = b;
+            }
+        }
+    }
+    return own + used < BUCKET_GROUP ? idle : NULL;
+}
+
 struct limits_bucket *limits_bucket_of(const struct auth_limits *l, const char *tenant,
                                        const char *subject, bool whole, int64_t now_us)
 {
-    uint64_t owner = limits_mix(hash_text(hash_text(l->file->seed, tenant), subject)) | 1;
-    uint64_t day = limits_day(now_us), room = LIMITS_BUCKETS - LIMITS_TENANTS;
-    struct limits_bucket *all = l->file->buckets + LIMITS_TENANTS, *b = NULL;
+    uint64_t of_tenant = hash_text(l->file->seed, tenant);
+    uint64_t owner = limits_mix(hash_text(of_tenant, subject)) | 1;
+    size_t begin = whole ? 0 : LIMITS_TENANTS, end = whole ? LIMITS_TENANTS : LIMITS_BUCKETS;
+    struct limits_bucket *b, *shared, *group = l->file->buckets + begin;
 
-    if (whole) {
-        all = l->file->buckets;
-        room = LIMITS_TENANTS;
-    }
-    for (unsigned i = 0; i < BUCKET_WINDOW; i++) {
-        b = &all[(owner / 2 + i) % room];
-        if (atomic_load(&b->owner) == owner)
-            return b;
-    }
-    for (unsigned i = 0; i < BUCKET_WINDOW; i++) {
-        b = &all[(owner / 2 + i) % room];
+    group += owner / 2 % ((end - begin) / BUCKET_GROUP) * BUCKET_GROUP;
+    while (!(b = find_bucket(group, owner))) {
+        b = idle_bucket(&shared, group, of_tenant, now_us);
+        if (!b)
+            return shared;
         uint64_t old = atomic_load(&b->owner);
-        bool idle = old == 0 || (atomic_load(&b->full_us) <= (uint64_t)now_us &&
-                                 atomic_load(&b->today) >> COUNT_BITS != day);
-        if (old == owner ||
-            (idle && (atomic_compare_exchange_strong(&b->owner, &old, owner) || old == owner)))
+        if (is_idle(b, now_us) && atomic_compare_exchange_strong(&b->owner, &old, owner)) {
+            atomic_store(&b->tenant, of_tenant);
             return b;
+        }
     }
     return b;
 }

@@ -17,7 +17,7 @@ struct limits_bucket {
     _Atomic uint64_t owner;   /* hash of tenant and subject; 0: nobody's */
     _Atomic uint64_t full_us; /* when it will be full again: GCRA's theoretical arrival time */
     _Atomic uint64_t today;   /* the day in the upper 16 bits, what was taken in the others */
-    uint64_t unused;
+    _Atomic uint64_t tenant;  /* hash of the owner's; may be of the one before for a moment */
 };
 
 /* One value of a base. A word of another day is an empty one: nothing is ever cleared. */
@@ -47,8 +47,9 @@ static inline uint64_t limits_day(int64_t now_us)
 #define LIMITS_COUNT_BITS 48
 
 /* The bucket of a caller, a tenant's as a `whole` or a subject's. Of one that nobody takes from any
- * more, another caller may become the owner. When all are in use, two share the last one: stricter
- * than they need. */
+ * more, another caller may become the owner. A tenant has as many of a group of them as are left to
+ * the others; where it would have more, a subject of it shares one with another of its own:
+ * stricter than they need, and no other tenant feels it. */
 struct limits_bucket *limits_bucket_of(const struct auth_limits *l, const char *tenant,
                                        const char *subject, bool whole, int64_t now_us);
 

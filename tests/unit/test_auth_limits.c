@@ -169,6 +169,37 @@ static void a_tenant_with_many_subjects_takes_nothing_from_another_tenant(void *
     }
 }
 
+static void nor_do_its_subjects_from_the_other_tenants_subjects(void **state)
+{
+    int64_t now_us = NOON_US + 10 * DAY_US;
+    char subject[24];
+
+    (void)state;
+    for (unsigned i = 0; i < 400000; i++) {
+        snprintf(subject, sizeof subject, "s%u", i);
+        (void)take(i % 2 ? "hog" : "pig", subject, UINT32_MAX, now_us);
+    }
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(subject, sizeof subject, "t%u", i);
+        assert_true(take("dev", subject, 2, now_us));
+        assert_true(take("dev", subject, 2, now_us));
+        assert_false(take("dev", subject, 2, now_us));
+    }
+}
+
+static void ten_thousand_subjects_of_a_tenant_are_told_apart(void **state)
+{
+    int64_t now_us = NOON_US + 11 * DAY_US;
+    char subject[24];
+
+    (void)state;
+    for (unsigned i = 0; i < 10000; i++) {
+        snprintf(subject, sizeof subject, "s%u", i);
+        assert_true(take("dev", subject, 1, now_us));
+        assert_false(take("dev", subject, 1, now_us));
+    }
+}
+
 /* Each test has days of its own. */
 static bool take_at(struct auth_quota *quota, const struct auth_rate *rate, uint64_t count,
                     int64_t now_us)
@@ -260,6 +291,8 @@ int main(void)
         cmocka_unit_test(five_values_of_a_person_pass_and_those_again),
         cmocka_unit_test(a_tenant_that_asks_for_ever_more_people_leaves_room_for_the_others),
         cmocka_unit_test(a_tenant_with_many_subjects_takes_nothing_from_another_tenant),
+        cmocka_unit_test(nor_do_its_subjects_from_the_other_tenants_subjects),
+        cmocka_unit_test(ten_thousand_subjects_of_a_tenant_are_told_apart),
         cmocka_unit_test(what_the_second_refuses_is_not_counted_for_the_day),
         cmocka_unit_test(more_than_the_burst_passes_where_nothing_was_taken_and_is_paid_for),
         cmocka_unit_test(what_is_given_back_can_be_taken_again),
