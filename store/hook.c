@@ -120,22 +120,45 @@ static void hook_key(char out[CATALOG_KEY_SIZE], const struct store_hook *h)
     snprintf(out, CATALOG_KEY_SIZE, "%s/%s", h->tenant, h->id);
 }
 
-/* The key of the one that is due first; *next_us is when. A damaged one is, before all others. */
-static bool find_first(char out[CATALOG_KEY_SIZE], int64_t *next_us, struct catalog_txn *t)
+/* When a tenant's turn is: a damaged message is before all others, then come the tenants behind the
+ * one that had its turn last. */
+static int turn_of(const char *key, int64_t due_us, const char *last)
+{
+    return due_us == 0 ? 0 : strncmp(key, last, strlen(last)) > 0 ? 1 : 2;
+}
+
+static bool has_same_tenant(const char *a, const char *b)
+{
+    size_t len = strcspn(a, "/") + 1;
+
+    return strncmp(a, b, len) == 0;
+}
+
+/* The key of the one whose turn is next: of a tenant's that are due, the first; the tenants take
+ * turns. round->next_us is when one of all is due first. */
+static bool find_first(char out[CATALOG_KEY_SIZE], struct store_hook_round *round,
+                       struct catalog_txn *t, int64_t now_us)
 {
     char key[CATALOG_KEY_SIZE] = "";
+    int64_t first_us = 0;
+    int first = 3; /* none yet */
     json_t *message;
 
-    *next_us = INT64_MAX;
+    round->next_us = INT64_MAX;
     while (catalog_after_any(&message, t, CATALOG_HOOKS, "", key)) {
         json_int_t due_us = queue_number(message, "due_us"); /* 0: damaged */
-        if (due_us < *next_us) {
-            *next_us = due_us;
+        int turn = turn_of(key, due_us, round->last);
+        json_decref(message);
+        if (due_us < round->next_us)
+            round->next_us = due_us;
+        if (due_us <= now_us &&
+            (turn < first || (turn == first && has_same_tenant(key, out) && due_us < first_us))) {
+            first = turn;
+            first_us = due_us;
             memcpy(out, key, CATALOG_KEY_SIZE);
         }
-        json_decref(message);
     }
-    return *next_us != INT64_MAX;
+    return first < 3;
 }
 
 /* False: where to is not known, because the tenant's row is damaged. */
@@ -215,17 +238,19 @@ enum st store_hook_take(struct store_hook *out, struct store_hook_round *round, 
         return ST_NOT_FOUND;
     catalog_begin_read(&t, &s->catalog);
     round->seen = catalog_txn_id(&t);
-    bool due = find_first(key, &round->next_us, &t) && round->next_us <= now_us;
+    bool due = find_first(key, round, &t, now_us);
     enum st st = catalog_end(&t);
     if (st || !due)
         return st ? st : ST_NOT_FOUND;
     catalog_begin_write(&t, &s->catalog);
     bool found = false;
-    while (!found && find_first(key, &round->next_us, &t) && round->next_us <= now_us)
+    while (!found && find_first(key, round, &t, now_us))
         found = take_up(out, &t, key, now_us);
     st = catalog_commit(&t);
     if (st || !found)
         store_hook_release(out);
+    else
+        snprintf(round->last, sizeof round->last, "%s/", out->tenant);
     return st || found ? st : ST_NOT_FOUND;
 }
 
@@ -235,7 +260,7 @@ void store_hook_release(struct store_hook *h)
     *h = (struct store_hook){0};
 }
 
-enum st store_hook_delivered(struct store *s, const struct store_hook *h)
+enum st store_hook_delivered(struct store *s, const struct store_hook *h, int64_t others_us)
 {
     char key[CATALOG_KEY_SIZE];
     struct catalog_txn t;
@@ -243,6 +268,8 @@ enum st store_hook_delivered(struct store *s, const struct store_hook *h)
     hook_key(key, h);
     catalog_begin_write(&t, &s->catalog);
     catalog_delete(&t, CATALOG_HOOKS, key);
+    if (others_us)
+        put_off_all(&t, h->tenant, others_us);
     return catalog_commit(&t);
 }
 
@@ -253,7 +280,7 @@ enum st store_hook_failed(bool *last, struct store *s, const struct store_hook *
 
     *last = h->tries >= TRIES;
     if (*last)
-        return store_hook_delivered(s, h);
+        return store_hook_delivered(s, h, 0);
     hook_key(mine, h);
     catalog_begin_write(&t, &s->catalog);
     put_off_all(&t, h->tenant, now_us + PAUSE_US);

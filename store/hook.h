@@ -21,20 +21,23 @@ struct store_hook {
 
 /* What a sender remembers from one look to the next; begins zeroed. */
 struct store_hook_round {
-    uint64_t seen;   /* what the catalog was */
-    int64_t next_us; /* when the first message is due; INT64_MAX: there are none */
+    uint64_t seen;                  /* what the catalog was */
+    int64_t next_us;                /* when the first message is due; INT64_MAX: there are none */
+    char last[STORE_NAME_SIZE + 1]; /* "TENANT/": whose turn it was last */
 };
 
-/* The message that is due first, which nobody else gets until a minute has passed; those of a
- * tenant whose row is damaged are passed over, and wait as long; one that is damaged is dropped.
- * ST_NOT_FOUND: none is due. store_hook_release. */
+/* Of the tenants that have a message that is due, in turns, the one that is due first; nobody else
+ * gets it until a minute has passed. Those of a tenant whose row is damaged are passed over, and
+ * wait as long; one that is damaged is dropped. ST_NOT_FOUND: none is due. store_hook_release. */
 enum st store_hook_take(struct store_hook *out, struct store_hook_round *round, struct store *s,
                         int64_t now_us) ST_MUST_USE;
 void store_hook_release(struct store_hook *h); /* accepts a zeroed struct */
 
 /* It was delivered, or has to be tried again: *last says that it was given up. After a failure the
- * tenant's other messages wait for a minute: who does not answer holds up nobody else for long. */
-enum st store_hook_delivered(struct store *s, const struct store_hook *h) ST_MUST_USE;
+ * tenant's other messages wait for a minute, and after a delivery until `others_us` (0: as they
+ * do): who does not answer, or slowly, holds up nobody else for long. */
+enum st store_hook_delivered(struct store *s, const struct store_hook *h,
+                             int64_t others_us) ST_MUST_USE;
 enum st store_hook_failed(bool *last, struct store *s, const struct store_hook *h,
                           int64_t now_us) ST_MUST_USE;
 

@@ -99,6 +99,29 @@ test('what is refused is told again, by another server if need be', async () => 
   verify(again);
 });
 
+test('however many messages of one wait, another tenant\'s turn is next', async () => {
+  const both = await Data.make('dev', 'other'), order = [];
+  const slow = http.createServer((request, response) => {
+    order.push(request.url);
+    request.resume().on('end', () => response.end());
+  }).listen(0, '127.0.0.1');
+  await until('it listens', () => slow.listening);
+  for (const tenant of ['dev', 'other']) {
+    await both.put(THINGS, { tenant });
+    await both.ok(['tenant', 'put', tenant, '--webhook', `http://127.0.0.1:${slow.address().port}/${tenant}`]);
+  }
+  for (let n = 1; n <= 4; n++) await both.ingest('things', { things: both.file(`${n}.csv`, csv(things(n))) });
+  await both.ingest('things', { things: both.file('1.csv', csv(things(1))) }, { tenant: 'other' });
+  const one = await both.serve(...OUTGOING);
+  try {
+    await until('all were told', () => order.length === 5);
+    assert.deepEqual(order, ['/dev', '/other', '/dev', '/dev', '/dev']);
+  } finally {
+    assert.equal(await one.stop(), 0, one.log);
+    slow.close();
+  }
+});
+
 test('a server asks nobody on its own network, whatever name it has there, unless it is told to', async () => {
   let connections = 0;
   const trap = net.createServer((socket) => { connections++; socket.destroy(); }).listen(0).unref();

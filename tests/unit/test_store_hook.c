@@ -95,7 +95,7 @@ static void a_message_is_there_until_it_is_delivered(void **state)
     assert_string_equal(take(&again, kit, now_us + 60 * SECOND_US), "acme");
     assert_string_equal(again.id, hook.id);
     assert_int_equal(again.tries, 2);
-    kit_ok(store_hook_delivered(kit->store, &hook));
+    kit_ok(store_hook_delivered(kit->store, &hook, 0));
     assert_string_equal(take(&(struct store_hook){0}, kit, INT64_MAX), "");
     store_hook_release(&hook);
     store_hook_release(&again);
@@ -174,7 +174,7 @@ static void who_does_not_answer_holds_up_nobody_else(void **state)
     kit_ok(store_hook_failed(&last, kit->store, &hook, now_us));
     store_hook_release(&hook);
     assert_string_equal(take(&hook, kit, now_us), "bravo");
-    kit_ok(store_hook_delivered(kit->store, &hook));
+    kit_ok(store_hook_delivered(kit->store, &hook, 0));
     store_hook_release(&hook);
     assert_string_equal(take(&hook, kit, now_us + 4 * SECOND_US), "");
     assert_string_equal(take(&hook, kit, now_us + 5 * SECOND_US), "acme"); /* the first, again */
@@ -262,7 +262,7 @@ static void a_damaged_row_holds_up_nobody_else_and_its_message_waits(void **stat
     int64_t now_us = clock_wall_us();
     kit_turn(kit, "\"tenant\":\"acme\",\"enabled\"", 1, 1);
     assert_string_equal(take(&hook, kit, now_us), "bravo");
-    kit_ok(store_hook_delivered(kit->store, &hook));
+    kit_ok(store_hook_delivered(kit->store, &hook, 0));
     store_hook_release(&hook);
     assert_string_equal(take(&hook, kit, now_us + 59 * SECOND_US), "");
     put_tenant(kit, "acme", "https://acme.example/hook");
@@ -291,9 +291,48 @@ static void a_damaged_message_is_dropped_and_holds_up_no_other(void **state)
     damage_row(kit, CATALOG_HOOKS, "acme/msg_job-000000000003_1_failed");
     assert_string_equal(take(&hook, kit, now_us + 60 * SECOND_US), "acme");
     kit_ok(store_hook_failed(&last, kit->store, &hook, now_us)); /* puts all of the tenant's off */
-    kit_ok(store_hook_delivered(kit->store, &hook));
+    kit_ok(store_hook_delivered(kit->store, &hook, 0));
     store_hook_release(&hook);
     assert_string_equal(take(&hook, kit, INT64_MAX - 60 * SECOND_US), "");
+}
+
+/* However many of one's wait, and since when. */
+static void tenants_are_told_in_turns(void **state)
+{
+    struct kit *kit = *state;
+    struct store_hook_round round = {0};
+    struct store_hook hook;
+
+    for (unsigned i = 0; i < 5; i++)
+        end_job(kit, "acme", "failed");
+    for (unsigned i = 0; i < 2; i++)
+        end_job(kit, "bravo", "failed");
+    for (unsigned i = 0; i < 7; i++) {
+        kit_ok(store_hook_take(&hook, &round, kit->store, clock_wall_us()));
+        assert_string_equal(hook.tenant, i == 1 || i == 3 ? "bravo" : "acme");
+        kit_ok(store_hook_delivered(kit->store, &hook, 0));
+        store_hook_release(&hook);
+    }
+}
+
+static void after_a_slow_answer_the_tenants_others_wait(void **state)
+{
+    struct kit *kit = *state;
+    struct store_hook hook;
+
+    for (unsigned i = 0; i < 2; i++)
+        end_job(kit, "acme", "failed");
+    end_job(kit, "bravo", "failed");
+    int64_t now_us = clock_wall_us();
+    assert_string_equal(take(&hook, kit, now_us), "acme");
+    kit_ok(store_hook_delivered(kit->store, &hook, now_us + 90 * SECOND_US));
+    store_hook_release(&hook);
+    assert_string_equal(take(&hook, kit, now_us + 89 * SECOND_US), "bravo");
+    kit_ok(store_hook_delivered(kit->store, &hook, 0));
+    store_hook_release(&hook);
+    assert_string_equal(take(&hook, kit, now_us + 89 * SECOND_US), "");
+    assert_string_equal(take(&hook, kit, now_us + 90 * SECOND_US), "acme");
+    store_hook_release(&hook);
 }
 
 int main(void)
@@ -304,6 +343,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_memory_no_message_says_less, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_is_tried_for_three_days_and_given_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_does_not_answer_holds_up_nobody_else, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(tenants_are_told_in_turns, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(after_a_slow_answer_the_tenants_others_wait, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_damaged_row_holds_up_nobody_else_and_its_message_waits,
                                         set_up, tear_down),
