@@ -116,7 +116,7 @@ void api_on_completed(void *cls, struct MHD_Connection *connection, void **con_c
     api_response_give(x->response);
     api_reply_release(&x->reply);
     buf_release(&x->body);
-    store_incoming_release(&x->received);
+    api_receive_release(x);
     free(x->raw);
     give_back(&x->server->workers[x->request.slot], x);
     *con_cls = NULL;

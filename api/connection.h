@@ -35,7 +35,9 @@ struct api_exchange {
     _Atomic enum exchange_state state; /* what one thread did to the rest, the next one sees */
     struct api_head head;
     struct buf body; /* of a streamed one: the piece that is not written yet */
-    bool streamed;
+    bool streamed, is_arriving;
+    uint64_t upload_most, arrived; /* bytes: of all of the tenant's, 0: any; of this one */
+    struct api_exchange *next_arriving;
     struct api_work work; /* the pool's */
     bool prepared;        /* what comes before its handler has been done */
     struct api_repeat repeat;

@@ -117,8 +117,10 @@ static enum st check_stream(struct api_exchange *x, uint64_t length)
         return st_hint(st_fail(ST_MEDIA_TYPE, "MEDIA_TYPE", "the body must be the file itself"),
                        "with curl: --upload-file FILE, or --data-binary @FILE");
     x->body.max = API_PIECE_BYTES;
-    return limit && length > limit ? api_body_too_large(limit)
-                                   : check_encoding(x->head.content_encoding);
+    if (limit && length > limit)
+        return api_body_too_large(limit);
+    enum st st = api_receive_check(x, length);
+    return st ? st : check_encoding(x->head.content_encoding);
 }
 
 static enum st check_body(struct api_exchange *x)
@@ -196,9 +198,11 @@ static void begin_audited(struct api_exchange *x)
 
 static void become_known(struct api_exchange *x)
 {
+    const struct store_tenant *tenant = store_view_tenant(x->request.view, x->identity.tenant);
+
     x->request.identity = &x->identity;
-    x->request.tenant_class =
-        api_metrics_class(store_view_tenant(x->request.view, x->identity.tenant));
+    x->request.tenant_class = api_metrics_class(tenant);
+    x->upload_most = tenant ? tenant->max_upload_bytes : 0;
 }
 
 enum st api_exchange_judge(struct api_exchange *x, const char *method)

@@ -8,6 +8,12 @@
 
 #define API_PIECE_BYTES (256u << 10)
 
+/* May the tenant send a body of this length? ST_FULL, code QUOTA. What it is sending in all, to
+ * this process, is looked at with each piece. */
+enum st api_receive_check(const struct api_exchange *x, uint64_t length) ST_MUST_USE;
+/* What nobody kept is removed. */
+void api_receive_release(struct api_exchange *x);
+
 /* Takes what there is room for, *len is what is left. True: the connection is suspended. */
 bool api_receive_add(struct api_exchange *x, const char *data, size_t *len);
 

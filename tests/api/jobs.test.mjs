@@ -1,7 +1,7 @@
 // Jobs over HTTP: uploads, ingests, cancelling, retries, isolation; and the commands for them.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -104,6 +104,42 @@ test('an upload that is broken off, or too large, leaves nothing', async () => {
   });
   assert.ok([413, 'EPIPE', 'ECONNRESET'].includes(chunked), String(chunked));
   await until('it is gone', () => spool().length === 0);
+});
+
+test('what is being received counts among what a tenant may have', async () => {
+  const few = await Data.make('dev', 'other'), MIB = 1 << 20;
+  await few.ok(['tenant', 'put', 'dev', '--max-upload-bytes', '3MiB']);
+  const one = await few.serve(), [who, stranger] = [await few.token(), await few.token({ tenant: 'other' })];
+  const stored = () => [...filesBelow(join(few.directory, 'spool'))].reduce((sum, path) => sum + (statSync(path, { throwIfNoEntry: false })?.size ?? 0), 0);
+  const sends = [];
+  /** Sends so many bytes of as many as it says, or of some number, and goes on when `end` is called. */
+  function send(token, bytes, length) {
+    const headers = { authorization: `Bearer ${token}`, ...(length ? { 'content-length': length } : {}) };
+    const request = http.request({ host: '127.0.0.1', port: one.port, method: 'POST', path: '/v1/uploads', headers });
+    const answer = new Promise((resolve) => {
+      request.on('response', (reply) => { reply.resume(); resolve(reply.statusCode); });
+      request.on('error', (error) => resolve(error.code));
+    });
+    request.write(Buffer.alloc(bytes));
+    sends.push(request);
+    return { answer, end: () => request.end() };
+  }
+  try {
+    let left = 4;
+    for (let i = left; i; i--) void send(who, 8 * MIB).answer.then(() => left--);
+    await until('all are refused, or too much is there', () => !left || stored() > 3 * MIB);
+    assert.ok(stored() <= 3 * MIB, `${stored()} bytes are on the disk`);
+    const theirs = send(stranger, 4 * MIB);
+    theirs.end();
+    assert.equal(await theirs.answer, 201);
+    assert.equal(await send(who, 1, 4 * MIB).answer, 507, 'one that says that it is larger than all may be');
+  } finally {
+    for (const request of sends) request.destroy();
+    await until('what was broken off is gone', () => stored() <= 4 * MIB);
+    const again = await one.post('/v1/uploads', who, Buffer.alloc(3 * MIB), CSV);
+    assert.equal(again.status, 201, again.text);
+    assert.equal(await one.stop(), 0, one.log);
+  }
 });
 
 test('what cannot be ingested is told at once', async () => {
