@@ -1,5 +1,7 @@
 #include "base/cmd_internal.h"
 
+#include "base/utf8.h"
+
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,13 +116,18 @@ static bool asks_for_help(int argc, char **argv)
 
 static int report(const char *program, const struct cmd *c, enum st st)
 {
-    fprintf(stderr, "%s: %s\n", program, st_message());
-    if (*st_place_text())
-        fprintf(stderr, "  at %s\n", st_place_text());
-    if (*st_hint_text())
-        fprintf(stderr, "  hint: %s\n", st_hint_text());
-    if (st == ST_USAGE &&
-        !*st_place_text()) /* what is in a file is not mended by the command line */
+    struct st_report r;
+
+    st_save(&r, st);
+    utf8_blank_controls(r.message); /* names in files are of whoever wrote these */
+    utf8_blank_controls(r.place);
+    utf8_blank_controls(r.hint);
+    fprintf(stderr, "%s: %s\n", program, r.message);
+    if (*r.place)
+        fprintf(stderr, "  at %s\n", r.place);
+    if (*r.hint)
+        fprintf(stderr, "  hint: %s\n", r.hint);
+    if (st == ST_USAGE && !*r.place) /* what is in a file is not mended by the command line */
         print_usage(stderr, program, c);
     return st_exit_code(st);
 }
