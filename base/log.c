@@ -82,8 +82,11 @@ static void format_json(struct buf *b, const char *now, const struct line *l)
 /* A message with line ends or escapes in it stays one line. */
 static void add_plain(struct buf *b, const char *text)
 {
-    for (; *text; text++)
-        buf_addch(b, (unsigned char)*text < 0x20 || *text == 0x7f ? '?' : *text);
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
+        bool is_c1 = c[0] == 0xC2 && c[1] >= 0x80 && c[1] <= 0x9F; /* U+0080 to U+009F */
+        c += is_c1;
+        buf_addch(b, is_c1 || *c < 0x20 || *c == 0x7f ? '?' : (char)*c);
+    }
 }
 
 static void format_text(struct buf *b, const char *now, const struct line *l)

@@ -60,10 +60,26 @@ static void a_message_is_cut_between_two_characters(void **state)
     }
 }
 
+/* U+009B alone begins what ESC [ does. */
+static void a_terminal_obeys_no_message(void **state)
+{
+    char line[8192];
+
+    (void)state;
+    log_configure(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
+    read_line(line, say_event,
+              "a\x1b[2J\xc2\x9b"
+              "2J\n\x7f\xc3\xa9\xc2\xa0"
+              "b");
+    assert_non_null(strstr(line, "test: a?[2J?2J??\xc3\xa9\xc2\xa0"
+                                 "b\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_is_cut_between_two_characters),
+        cmocka_unit_test(a_terminal_obeys_no_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
