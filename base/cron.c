@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define SEARCH_DAYS (8 * 366 + 2) /* from one 29 February to the next, over a century's end */
+#define SEARCH_DAYS 146097 /* 400 years, after which the calendar repeats, weekdays and all */
 #define MINUTE_US 60000000
 #define DAY_US (1440ll * MINUTE_US)
 
