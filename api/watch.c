@@ -40,7 +40,7 @@ static void load(struct store *s, struct store_wait *wait, void *ctx)
     bool changed;
 
     (void)wait;
-    if (store_starters_refresh(&changed, &w->starters, s))
+    if (store_starters_refresh(&changed, &w->starters, s, clock_wall_us()))
         log_failure(LOG_LEVEL_WARN, "inbox", "the watched datasets cannot be listed now");
     else if (changed)
         w->scan_ms = 0;

@@ -75,9 +75,10 @@ static enum st listed_sources(json_t **out, const json_t *document)
     return full ? ST_OK : st_fail(ST_NOMEM, NULL, "out of memory");
 }
 
-/* A schedule begins when the definition was put, and goes on from what was started last. */
+/* A schedule begins when the definition was put, and goes on from what was started last. A
+ * definition that a clock which was ahead dated has a mark of the right one (go_on_from_now). */
 static int64_t due_after(struct catalog_txn *t, const struct store_starter *starter,
-                         const json_t *stored)
+                         const json_t *stored, int64_t now_us)
 {
     char key[CATALOG_KEY_SIZE];
     int64_t since_us = 0, last_us = 0;
@@ -89,12 +90,14 @@ static int64_t due_after(struct catalog_txn *t, const struct store_starter *star
         catalog_fail(t, st_fail(ST_CORRUPT, "CATALOG_DAMAGED",
                                 "a time of the schedule of %s/%s cannot be read", starter->tenant,
                                 starter->dataset));
+    if (row && since_us > now_us)
+        since_us = 0;
     json_decref(row);
     return cron_next(&starter->schedule, last_us > since_us ? last_us : since_us);
 }
 
 static enum st add(struct store_starters *list, struct catalog_txn *t, const char *key,
-                   const json_t *stored)
+                   const json_t *stored, int64_t now_us)
 {
     struct store_starter *grown = reallocarray(list->items, list->count + 1, sizeof *grown);
     struct store_definition *d = NULL;
@@ -114,13 +117,13 @@ static enum st add(struct store_starters *list, struct catalog_txn *t, const cha
         snprintf(s->source, sizeof s->source, "%s", d->sources[0].name);
     if (d->scheduled) {
         st = listed_sources(&s->sources, d->document);
-        s->due_us = due_after(t, s, stored);
+        s->due_us = due_after(t, s, stored, now_us);
     }
     store_definition_free(d);
     return st;
 }
 
-static enum st load(struct store_starters *list, struct store *s)
+static enum st load(struct store_starters *list, struct store *s, int64_t now_us)
 {
     char key[CATALOG_KEY_SIZE] = "";
     struct catalog_txn t;
@@ -132,19 +135,20 @@ static enum st load(struct store_starters *list, struct store *s)
         const json_t *document = json_object_get(stored, "definition");
         if (json_object_get(document, "schedule") ||
             json_is_true(json_object_get(document, "watch_inbox")))
-            catalog_fail(&t, add(list, &t, key, stored));
+            catalog_fail(&t, add(list, &t, key, stored, now_us));
         json_decref(stored);
     }
     return catalog_end(&t);
 }
 
-enum st store_starters_refresh(bool *changed, struct store_starters *list, struct store *s)
+enum st store_starters_refresh(bool *changed, struct store_starters *list, struct store *s,
+                               int64_t now_us)
 {
     *changed = !list->seen || catalog_moved(&s->catalog, list->seen);
     if (!*changed)
         return ST_OK;
     store_starters_free(list);
-    enum st st = load(list, s);
+    enum st st = load(list, s, now_us);
     if (st)
         store_starters_free(list);
     return st;
@@ -184,6 +188,15 @@ static enum st start(bool *started, struct store *s, const struct store_starter 
     return st;
 }
 
+static enum st pass_over(struct store *s, const struct store_job_request *request)
+{
+    struct catalog_txn t;
+
+    catalog_begin_write(&t, &s->catalog);
+    start_remember(&t, request, "");
+    return catalog_commit(&t);
+}
+
 /* The last of the times that have come: one job makes up for all that were missed. */
 static int64_t last_due(const struct store_starter *starter, int64_t now_us)
 {
@@ -194,13 +207,41 @@ static int64_t last_due(const struct store_starter *starter, int64_t now_us)
     return due_us;
 }
 
+/* The clock was set back: what it was when it was ahead would keep the schedule waiting. */
+static bool is_of_another_clock(const struct store_starter *starter, int64_t now_us)
+{
+    return starter->due_us > now_us + AGAIN_US &&
+           starter->due_us > cron_next(&starter->schedule, now_us);
+}
+
+/* The mark is written, so that a time that comes just before the list is loaded anew is not lost.
+ */
+static void go_on_from_now(struct store *s, struct store_starter *starter, int64_t now_us)
+{
+    char mark[CLOCK_TEXT_SIZE];
+
+    clock_format(mark, now_us);
+    if (pass_over(s, &(struct store_job_request){.tenant = starter->tenant,
+                                                 .dataset = starter->dataset,
+                                                 .start = SCHEDULE,
+                                                 .mark = mark}))
+        log_failure(LOG_LEVEL_WARN, "schedule", "of %s/%s, after the clock was set back",
+                    starter->tenant, starter->dataset);
+    else
+        starter->due_us = cron_next(&starter->schedule, now_us);
+}
+
 void store_start_due(struct store *s, struct store_starters *list, int64_t now_us)
 {
     for (size_t i = 0; i < list->count; i++) {
         struct store_starter *starter = &list->items[i];
         char mark[CLOCK_TEXT_SIZE];
         bool started;
-        if (!starter->scheduled || starter->due_us > now_us)
+        if (!starter->scheduled)
+            continue;
+        if (is_of_another_clock(starter, now_us))
+            go_on_from_now(s, starter, now_us);
+        if (starter->due_us > now_us)
             continue;
         clock_format(mark, last_due(starter, now_us));
         if (start(&started, s, starter, SCHEDULE, mark, starter->sources)) {
@@ -242,15 +283,6 @@ enum st store_batches_look(bool *first, struct store *s, const struct store_star
         batches[i].started = start_find(job, &t, &request);
     }
     return catalog_end(&t);
-}
-
-static enum st pass_over(struct store *s, const struct store_job_request *request)
-{
-    struct catalog_txn t;
-
-    catalog_begin_write(&t, &s->catalog);
-    start_remember(&t, request, "");
-    return catalog_commit(&t);
 }
 
 enum st store_batch_start(bool *started, struct store *s, const struct store_starter *starter,

@@ -27,12 +27,13 @@ struct store_starters {
 
 /* Loads the list, which was zeroed first, if the catalog has changed since it was; *changed says
  * so. After a failure it is empty. */
-enum st store_starters_refresh(bool *changed, struct store_starters *list,
-                               struct store *s) ST_MUST_USE;
+enum st store_starters_refresh(bool *changed, struct store_starters *list, struct store *s,
+                               int64_t now_us) ST_MUST_USE;
 void store_starters_free(struct store_starters *list); /* accepts a zeroed struct */
 
 /* Enqueues a job for every schedule that is due, one however many times it missed, and moves the
- * due times on. What cannot be enqueued is logged, and tried again in a minute. */
+ * due times on. What cannot be enqueued is logged, and tried again in a minute. A schedule whose
+ * last time is still to come, since the clock was set back, goes on from now. */
 void store_start_due(struct store *s, struct store_starters *list, int64_t now_us);
 
 /* ---- batches: INBOX/TENANT/DATASET/BATCH/ with a marker that says that it is complete ---- */

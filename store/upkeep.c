@@ -54,10 +54,11 @@ static enum st look_at_next(bool *round_over, struct upkeep *u, struct store *s)
 static enum st look_at_schedules(struct upkeep *u, struct store *s)
 {
     bool changed;
-    enum st st = store_starters_refresh(&changed, &u->starters, s);
+    int64_t now_us = clock_wall_us();
+    enum st st = store_starters_refresh(&changed, &u->starters, s, now_us);
 
     if (!st)
-        store_start_due(s, &u->starters, clock_wall_us());
+        store_start_due(s, &u->starters, now_us);
     return st;
 }
 

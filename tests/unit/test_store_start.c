@@ -65,7 +65,7 @@ static void refresh(struct store_starters *list, struct kit *kit)
 {
     bool changed;
 
-    kit_ok(store_starters_refresh(&changed, list, kit->store));
+    kit_ok(store_starters_refresh(&changed, list, kit->store, clock_wall_us()));
 }
 
 #define DAILY                                                                                      \
@@ -127,6 +127,72 @@ static void what_was_missed_is_started_once(void **state)
     store_starters_free(&late);
 }
 
+static void a_clock_that_is_set_back_stops_no_schedule(void **state)
+{
+    struct kit *kit = *state;
+    struct store_starters list = {0};
+
+    put_dataset(kit, DAILY);
+    refresh(&list, kit);
+    int64_t due_us = list.items[0].due_us;
+    store_start_due(kit->store, &list, due_us + 30 * 1440 * MINUTE_US);
+    assert_int_equal(job_count(kit), 1);
+    refresh(&list, kit);
+    store_start_due(kit->store, &list, due_us - MINUTE_US);
+    assert_int_equal(job_count(kit), 1);
+    refresh(&list, kit); /* what was due meanwhile is not lost */
+    store_start_due(kit->store, &list, due_us + 1);
+    store_start_due(kit->store, &list, due_us + MINUTE_US);
+    refresh(&list, kit);
+    store_start_due(kit->store, &list, due_us + MINUTE_US);
+    assert_int_equal(job_count(kit), 2);
+    store_starters_free(&list);
+}
+
+static void a_schedule_put_by_a_clock_that_was_ahead_starts_at_its_time(void **state)
+{
+    struct kit *kit = *state;
+    struct store_starters list = {0};
+    bool changed;
+
+    put_dataset(kit, DAILY);
+    refresh(&list, kit);
+    int64_t due_us = list.items[0].due_us - 30 * 1440 * MINUTE_US;
+    store_start_due(kit->store, &list, due_us - MINUTE_US);
+    assert_int_equal(list.items[0].due_us, due_us);
+    kit_ok(store_starters_refresh(&changed, &list, kit->store, due_us - MINUTE_US));
+    assert_true(changed);
+    assert_int_equal(list.items[0].due_us, due_us);
+    store_start_due(kit->store, &list, due_us - MINUTE_US);
+    kit_ok(store_starters_refresh(&changed, &list, kit->store, due_us));
+    assert_false(changed); /* that was written once */
+    store_start_due(kit->store, &list, due_us);
+    assert_int_equal(job_count(kit), 1);
+    store_starters_free(&list);
+}
+
+static void a_clock_that_is_set_back_keeps_no_retry_waiting(void **state)
+{
+    struct kit *kit = *state;
+    struct store_starters list = {0};
+    struct store_tenant tenant;
+
+    put_dataset(kit, DAILY);
+    store_tenant_init(&tenant, "acme");
+    tenant.max_queued_jobs = 1;
+    kit_ok(store_tenant_put(kit->store, &tenant));
+    refresh(&list, kit);
+    int64_t due_us = list.items[0].due_us, month_us = due_us + 30 * 1440 * MINUTE_US;
+    store_start_due(kit->store, &list, due_us);
+    store_start_due(kit->store, &list, month_us); /* the first has not ended: in a minute again */
+    tenant.max_queued_jobs = 2;
+    kit_ok(store_tenant_put(kit->store, &tenant));
+    store_start_due(kit->store, &list, due_us + MINUTE_US);
+    store_start_due(kit->store, &list, due_us + 1440 * MINUTE_US);
+    assert_int_equal(job_count(kit), 2);
+    store_starters_free(&list);
+}
+
 static void a_new_definition_begins_anew(void **state)
 {
     struct kit *kit = *state;
@@ -176,7 +242,7 @@ static void without_memory_no_schedule_has_fewer_files(void **state)
     put_dataset(kit, DAILY);
     for (long n = 0, failed = 1; failed; n++) {
         json_fail_after(n);
-        enum st st = store_starters_refresh(&changed, &list, kit->store);
+        enum st st = store_starters_refresh(&changed, &list, kit->store, clock_wall_us());
         failed = json_heal();
         assert_int_equal(st, failed ? ST_NOMEM : ST_OK);
         assert_int_equal(list.count, failed ? 0 : 1);
@@ -296,6 +362,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_schedule_starts_once_at_its_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_missed_is_started_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_clock_that_is_set_back_stops_no_schedule, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_schedule_put_by_a_clock_that_was_ahead_starts_at_its_time,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_clock_that_is_set_back_keeps_no_retry_waiting, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(a_new_definition_begins_anew, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_cannot_be_enqueued_is_tried_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(without_memory_no_schedule_has_fewer_files, set_up,
