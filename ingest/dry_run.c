@@ -1,5 +1,6 @@
 #include "ingest/dry_run.h"
 
+#include "base/clock.h"
 #include "base/dry_run_text.h"
 #include "ingest/job.h"
 #include "store/build_dir.h"
@@ -166,19 +167,27 @@ static enum st print_report(const json_t *report)
     return st;
 }
 
+struct limit {
+    uint64_t start_ms, timeout_ms;
+};
+
 static enum st go_on(void *ctx)
 {
-    (void)ctx;
-    return job_check_interrupted();
+    const struct limit *limit = ctx;
+    enum st st = job_check_interrupted();
+
+    return st ? st : job_check_time(limit->start_ms, limit->timeout_ms);
 }
 
 enum st dry_run(const struct batch *b, struct task *t, bool json)
 {
+    struct limit limit = {.start_ms = clock_boot_ms(), .timeout_ms = b->job_timeout_ms};
     const struct dry_run d = {.store = b->store,
                               .tenant = b->tenant,
                               .dataset = b->dataset,
                               .progress = b->progress,
-                              .tick_fn = go_on};
+                              .tick_fn = go_on,
+                              .ctx = &limit};
     struct st_report failure;
     json_t *report;
     bool held;

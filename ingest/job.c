@@ -46,6 +46,15 @@ enum st job_check_interrupted(void)
                : ST_OK;
 }
 
+enum st job_check_time(uint64_t start_ms, uint64_t timeout_ms)
+{
+    return timeout_ms && clock_boot_ms() - start_ms >= timeout_ms
+               ? st_hint(st_fail(ST_TIMEOUT, "JOB_TIMEOUT", "the job took longer than %llu s",
+                                 (unsigned long long)timeout_ms / 1000),
+                         "raise --job-timeout, or ingest less at a time")
+               : ST_OK;
+}
+
 /* ---- the pulse: lease, cancellation, time ---- */
 
 struct pulse {
@@ -65,17 +74,6 @@ static enum st extend(struct pulse *p)
     return store_lease_extend(p->run->store, p->run->lease, p->run->lease_ms);
 }
 
-static enum st check_time(const struct pulse *p)
-{
-    uint64_t timeout_ms = p->run->timeout_ms;
-
-    return timeout_ms && clock_boot_ms() - p->start_ms >= timeout_ms
-               ? st_hint(st_fail(ST_TIMEOUT, "JOB_TIMEOUT", "the job took longer than %llu s",
-                                 (unsigned long long)timeout_ms / 1000),
-                         "raise --job-timeout, or ingest less at a time")
-               : ST_OK;
-}
-
 static enum st beat(void *ctx)
 {
     struct pulse *p = ctx;
@@ -83,7 +81,7 @@ static enum st beat(void *ctx)
     enum st st = job_check_interrupted();
 
     if (!st)
-        st = check_time(p);
+        st = job_check_time(p->start_ms, p->run->timeout_ms);
     if (!st && now_ms - p->look_ms >= LOOK_MS) {
         p->look_ms = now_ms;
         st = store_lease_check(p->run->store, p->run->lease);

@@ -41,4 +41,7 @@ void job_catch_signals(void);
 const volatile sig_atomic_t *job_interrupted(void); /* not 0 then */
 enum st job_check_interrupted(void) ST_MUST_USE;
 
+/* ST_TIMEOUT, code JOB_TIMEOUT: it began that long ago (clock_boot_ms). `timeout_ms` 0: never. */
+enum st job_check_time(uint64_t start_ms, uint64_t timeout_ms) ST_MUST_USE;
+
 #endif

@@ -197,6 +197,16 @@ test('neither webhooks nor metrics tell of any of them', async () => {
   assert.equal(await counted(), real.length + 1);
 });
 
+test('one of the command line ends at --job-timeout, and leaves nothing behind', async () => {
+  const own = await Data.make('dev');
+  await own.put(SLOW);
+  const { code, stderr } = await own.cli(['ingest', 'slow', '--dry-run', '--job-timeout', '1s', '--source', own.file('a.csv', csv(things(3)))], { tenant: 'dev' });
+  assert.notEqual(code, 0);
+  assert.match(stderr, /took longer than 1 s/);
+  assert.match(stderr, /raise --job-timeout/);
+  assert.deepEqual(readdirSync(join(own.directory, 'build')), []);
+});
+
 test('one of the command line that is interrupted leaves nothing behind', async () => {
   const own = await Data.make('dev'), build = join(own.directory, 'build');
   await own.put(SLOW);
