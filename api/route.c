@@ -114,6 +114,17 @@ static enum st check_length(const struct api_param *p, size_t len)
                    (long long)p->min, (long long)p->max);
 }
 
+static enum st check_word(const struct api_param *p, const char *value, size_t len)
+{
+    for (const char *at = p->words; *at; at += strspn(at, ", ")) {
+        size_t size = strcspn(at, ",");
+        if (size == len && memcmp(at, value, len) == 0)
+            return ST_OK;
+        at += size;
+    }
+    return st_fail(ST_INVALID, "INVALID_PARAMETER", "\"%s\" must be one of %s", p->name, p->words);
+}
+
 static enum st check_value(const struct api_param *p, const char *value, size_t len)
 {
     char *end;
@@ -124,7 +135,7 @@ static enum st check_value(const struct api_param *p, const char *value, size_t 
                    : st_fail(ST_INVALID, "INVALID_PARAMETER", "\"%s\" must be true or false",
                              p->name);
     if (p->type == API_TEXT)
-        return check_length(p, len);
+        return p->words ? check_word(p, value, len) : check_length(p, len);
     errno = 0;
     long long number = strtoll(value, &end, 10);
     bool digits = len > 0 && len < 20 && strspn(value, "0123456789") == len &&

@@ -16,7 +16,8 @@ enum api_type { API_TEXT, API_INTEGER, API_BOOLEAN };
 struct api_param {
     const char *name;
     enum api_type type;
-    int64_t min, max; /* of an integer, or of a text's length in bytes */
+    int64_t min, max;  /* of an integer, or of a text's length in bytes */
+    const char *words; /* that a text can be, ", " between them; NULL: any */
 };
 
 enum api_place {

@@ -42,20 +42,22 @@ function resolve(document, item) {
 
 /** What the router checks; a keyword that it does not know would be a promise that nobody keeps. */
 const KEYWORDS = {
-  string: ['type', 'minLength', 'maxLength'],
+  string: ['type', 'minLength', 'maxLength', 'enum'],
   integer: ['type', 'minimum', 'maximum', 'default'],
   boolean: ['type', 'default'],
 };
 
-function parameterRow(where, parameter) {
-  const { type, minimum, maximum, minLength, maxLength } = parameter.schema ?? {};
+function parameterRow(where, document, parameter) {
+  const schema = resolve(document, parameter.schema ?? {});
+  const { type, minimum, maximum, minLength, maxLength, enum: words } = schema;
   if (!TYPES[type]) fail(where, `parameter ${parameter.name} has no usable type`);
-  const unknown = Object.keys(parameter.schema).find((k) => !KEYWORDS[type].includes(k));
+  const unknown = Object.keys(schema).find((k) => !KEYWORDS[type].includes(k));
   if (unknown) fail(where, `parameter ${parameter.name}: nothing checks "${unknown}"`);
+  if (words) return `{"${parameter.name}", ${TYPES[type]}, 0, 0, "${words.join(', ')}"}`;
   const [low, high] = type === 'integer' ? [minimum, maximum] : [minLength ?? 0, maxLength];
   if (type !== 'boolean' && (low === undefined || high === undefined))
     fail(where, `parameter ${parameter.name} lacks its bounds`);
-  return `{"${parameter.name}", ${TYPES[type]}, ${low ?? 0}, ${high ?? 0}}`;
+  return `{"${parameter.name}", ${TYPES[type]}, ${low ?? 0}, ${high ?? 0}, NULL}`;
 }
 
 function operationRow(document, path, method, operation) {
@@ -91,12 +93,12 @@ function operationRow(document, path, method, operation) {
   const inPath = segments.filter((s) => s.startsWith('{')).map((s) => {
     const name = s.slice(1, -1);
     const found = parameters.find((p) => p.in === 'path' && p.name === name);
-    return parameterRow(where, found ?? fail(where, `path parameter ${name} is not described`));
+    return parameterRow(where, document, found ?? fail(where, `path parameter ${name} is not described`));
   });
   // An object in the query stands for parameters that the dataset names: the handler's to judge.
   const query = parameters.filter((p) => p.in === 'query');
   const isFree = (p) => p.schema?.type === 'object' && p.style === 'form' && p.explode === true;
-  const inQuery = query.filter((p) => !isFree(p)).map((p) => parameterRow(where, p));
+  const inQuery = query.filter((p) => !isFree(p)).map((p) => parameterRow(where, document, p));
   const handler = `api_op_${id.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`)}`;
   return {
     id, thread, handler,

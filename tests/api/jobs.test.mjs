@@ -239,6 +239,14 @@ test('lists have pages and filters', async () => {
   assert.ok(failed.length > 0 && failed.every((row) => row.state === 'failed' && row.dataset === 'people'));
 });
 
+test('a filter by a state that there is not is refused, with those that there are', async () => {
+  for (const state of ['nonsense', '', 'fail', 'failed,', 'FAILED', 'queued, running']) {
+    const refused = await server.get(`/v1/jobs?state=${encodeURIComponent(state)}`, token);
+    assert.deepEqual([refused.status, refused.json.code], [400, 'INVALID_PARAMETER'], state);
+    assert.match(refused.json.detail, /"state" must be one of queued, running, succeeded, held, failed, canceled/);
+  }
+});
+
 /** A batch that takes a while, so that there is a job that runs. */
 const SLOW = { ...THINGS, name: 'slow',
   prepare: "SELECT id || '-' || n AS id, colour, weight, made FROM things, range(20000000) t(n)" };

@@ -2956,7 +2956,7 @@ export type ListJobsData = {
         /**
          * Only in this state
          */
-        state?: string;
+        state?: JobState;
     };
     url: '/v1/jobs';
 };
