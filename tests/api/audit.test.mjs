@@ -145,6 +145,16 @@ test('the command finds what the server finds, by each filter, here and on a ser
   assert.match(reader.stderr, /audit:read/);
 });
 
+test('a filter whose value can be none is refused', async () => {
+  const reader = await data.token();
+  for (const [filter, why] of [['outcome=nonsense', /one of match, no_match, batch, limited, done, refused, unknown, repeated, begun/], ['outcome=', /one of match/],
+    ['from=yesterday!', /from/], ['to=2026-13-01T00:00:00Z', /to/], ['key=short', /32 bytes/], ['limit=0', /limit/], ['what=ever', /what/]]) {
+    const refused = await server.get(`/v1/audit?${filter}`, reader);
+    assert.equal(refused.status, 400, `${filter}: ${refused.text}`);
+    assert.match(refused.json.detail, why, filter);
+  }
+});
+
 test('a dataset that requires a purpose is not answered without one', async () => {
   assertProblem(await lookup(ADA, { dataset: 'asked' }), 400, 'PURPOSE_REQUIRED');
   assertProblem(await lookup(ADA, { dataset: 'asked', headers: { 'x-purpose': 'x'.repeat(201) } }), 400);

@@ -2637,7 +2637,7 @@ export type ListAuditData = {
          * An operation, such as lookup or rollBack
          */
         event?: string;
-        outcome?: string;
+        outcome?: 'match' | 'no_match' | 'batch' | 'limited' | 'done' | 'refused' | 'unknown' | 'repeated' | 'begun';
         /**
          * Of the token
          */
