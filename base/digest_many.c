@@ -4,6 +4,8 @@
  * summed one after another. */
 #include "base/digest_internal.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
 
 #ifdef EVERLINE_IPSEC_MB
@@ -11,6 +13,7 @@
 #endif
 
 #define SCRATCH_ALIGNMENT ((size_t)64)
+#define BURSTS 8 /* to tell which way is faster: 0.1 ms */
 
 struct digest_many {
     const struct digest_hmac *hmac;
@@ -44,6 +47,48 @@ void digest_many_free(struct digest_many *m)
 
 _Static_assert(DIGEST_MANY <= IMB_MAX_BURST_SIZE, "a burst takes them all");
 
+static bool begin(struct digest_many *m, bool narrow)
+{
+    if (narrow)
+        init_mb_mgr_avx2(m->manager);
+    else
+        init_mb_mgr_auto(m->manager, NULL);
+    return imb_get_errno(m->manager) == 0;
+}
+
+/* The shortest time of BURSTS; UINT64_MAX: not for this processor. */
+static uint64_t burst_ns(struct digest_many *m, bool narrow)
+{
+    static const unsigned char text[DIGEST_BYTES];
+    unsigned char digest[DIGEST_BYTES];
+    uint64_t best_ns = UINT64_MAX;
+
+    if (!begin(m, narrow))
+        return UINT64_MAX;
+    for (unsigned i = 0; i < DIGEST_MANY; i++) {
+        m->jobs[i].src = text;
+        m->jobs[i].msg_len_to_hash_in_bytes = sizeof text;
+        m->jobs[i].auth_tag_output = digest;
+    }
+    for (unsigned i = 0; i < BURSTS; i++) {
+        uint64_t begun_ns = clock_steady_ns();
+        IMB_SUBMIT_HASH_BURST(m->manager, m->jobs, DIGEST_MANY, IMB_AUTH_HMAC_SHA_256);
+        uint64_t took_ns = clock_steady_ns() - begun_ns;
+        best_ns = took_ns < best_ns ? took_ns : best_ns;
+    }
+    return best_ns;
+}
+
+/* With AVX-512 the library takes 16 messages side by side, with AVX2 two by the processor's own
+ * instructions for SHA-256: which is faster depends on the processor. */
+static void begin_fastest(struct digest_many *m)
+{
+    bool narrow = burst_ns(m, true) < burst_ns(m, false);
+
+    if (!begin(m, narrow))
+        m->manager = NULL;
+}
+
 enum st digest_many_new(struct digest_many **out, const struct digest_hmac *hmac)
 {
     struct digest_many *m = *out = calloc(1, sizeof *m);
@@ -57,9 +102,6 @@ enum st digest_many_new(struct digest_many **out, const struct digest_hmac *hmac
     }
     m->hmac = hmac;
     m->manager = imb_set_pointers_mb_mgr(m->scratch, 0, 1);
-    init_mb_mgr_auto(m->manager, NULL);
-    if (imb_get_errno(m->manager))
-        m->manager = NULL;
     for (size_t i = 0; i < DIGEST_MANY; i++) {
         IMB_JOB *job = &m->jobs[i];
         job->hash_start_src_offset_in_bytes = 0;
@@ -67,6 +109,7 @@ enum st digest_many_new(struct digest_many **out, const struct digest_hmac *hmac
         job->u.HMAC._hashed_auth_key_xor_ipad = (const uint8_t *)hmac->inner;
         job->u.HMAC._hashed_auth_key_xor_opad = (const uint8_t *)hmac->outer;
     }
+    begin_fastest(m);
     return ST_OK;
 }
 
