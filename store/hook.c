@@ -280,7 +280,7 @@ enum st store_hook_failed(bool *last, struct store *s, const struct store_hook *
 
     *last = h->tries >= TRIES;
     if (*last)
-        return store_hook_delivered(s, h, 0);
+        return store_hook_delivered(s, h, now_us + PAUSE_US);
     hook_key(mine, h);
     catalog_begin_write(&t, &s->catalog);
     put_off_all(&t, h->tenant, now_us + PAUSE_US);

@@ -182,6 +182,27 @@ static void who_does_not_answer_holds_up_nobody_else(void **state)
     store_hook_release(&hook);
 }
 
+/* Also when the message that was tried is given up. */
+static void after_each_failure_the_tenants_others_wait(void **state)
+{
+    struct kit *kit = *state;
+    struct store_hook hook;
+    bool last = false;
+
+    for (int i = 0; i < 2; i++)
+        end_job(kit, "acme", "failed");
+    for (int64_t now_us = clock_wall_us(); !last; now_us += 86400 * SECOND_US) {
+        assert_string_equal(take(&hook, kit, now_us), "acme");
+        kit_ok(store_hook_failed(&last, kit->store, &hook, now_us));
+        store_hook_release(&hook);
+        assert_string_equal(take(&hook, kit, now_us + 4 * SECOND_US), "");
+        assert_string_equal(take(&hook, kit, now_us + 60 * SECOND_US), "acme");
+        if (!last)
+            kit_ok(store_hook_failed(&last, kit->store, &hook, now_us));
+        store_hook_release(&hook);
+    }
+}
+
 static void who_wants_none_has_none(void **state)
 {
     struct kit *kit = *state;
@@ -343,6 +364,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_memory_no_message_says_less, set_up, tear_down),
         cmocka_unit_test_setup_teardown(it_is_tried_for_three_days_and_given_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_does_not_answer_holds_up_nobody_else, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(after_each_failure_the_tenants_others_wait, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(tenants_are_told_in_turns, set_up, tear_down),
         cmocka_unit_test_setup_teardown(after_a_slow_answer_the_tenants_others_wait, set_up,
