@@ -27,6 +27,14 @@ static uint64_t last_used_ms(const struct store_keeper *k, const struct pin *p)
     return used_ms > p->asked_ms ? used_ms : p->asked_ms;
 }
 
+/* Requests go on taking it: the last may have done so after `now_ms`. */
+static uint64_t unused_ms(const struct store_keeper *k, const struct pin *p, uint64_t now_ms)
+{
+    uint64_t last_ms = last_used_ms(k, p);
+
+    return now_ms > last_ms ? now_ms - last_ms : 0;
+}
+
 static void remove_pin(struct store_keeper *k, struct pin *p)
 {
     *p = k->pins[--k->pin_count];
@@ -65,7 +73,7 @@ static struct pin *pin_to_close(struct store_keeper *k, const char *tenant, uint
     if (oldest)
         return oldest;
     oldest = oldest_pin(k, own);
-    return oldest && now_ms - last_used_ms(k, oldest) >= PIN_BUSY_MS ? oldest : NULL;
+    return oldest && unused_ms(k, oldest, now_ms) >= PIN_BUSY_MS ? oldest : NULL;
 }
 
 enum st keeper_add_pin(struct store_keeper *k, const struct store_wait *wait)
@@ -97,7 +105,7 @@ void keeper_close_idle_pin(struct store_keeper *k)
 {
     struct pin *oldest = oldest_pin(k, 0);
 
-    if (oldest && clock_steady_ns() / 1000000u - last_used_ms(k, oldest) >= PIN_IDLE_MS)
+    if (oldest && unused_ms(k, oldest, clock_steady_ns() / 1000000u) >= PIN_IDLE_MS)
         remove_pin(k, oldest);
 }
 

@@ -108,6 +108,27 @@ static void those_that_want_more_than_there_are_have_equally_many(void **state)
     assert_in_range(count(f, "other"), STORE_PINS_MAX / 2 - 1, STORE_PINS_MAX / 2);
 }
 
+/* A request does not wait for the thread that decides. */
+static void one_that_was_read_a_moment_ago_is_busy_also_when_that_was_after_the_look(void **state)
+{
+    struct fixture *f = *state;
+    struct serving all[STORE_PINS_MAX] = {0}, *open[STORE_PINS_MAX];
+
+    for (uint64_t v = 1; v <= STORE_PINS_MAX; v++) {
+        struct serving *s = open[v - 1] = &all[v - 1];
+        s->served.version = v;
+        strcpy(s->tenant, "acme");
+        strcpy(s->dataset, "things");
+        atomic_store(&s->used_ms, now_ms + 1);
+        kit_ok(ask(f, "acme", v));
+    }
+    f->view.pinned = open;
+    f->view.pinned_count = STORE_PINS_MAX;
+    assert_int_equal(ask(f, "acme", 99), ST_UNAVAILABLE);
+    keeper_close_idle_pin(&f->keeper);
+    assert_int_equal(f->keeper.pin_count, STORE_PINS_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -117,6 +138,9 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(those_that_want_more_than_there_are_have_equally_many,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            one_that_was_read_a_moment_ago_is_busy_also_when_that_was_after_the_look, setup,
+            teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
