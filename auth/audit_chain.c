@@ -60,7 +60,8 @@ enum st audit_chain_take(int *lock, unsigned *number, const char *directory)
                         AUDIT_CHAINS_MAX);
 }
 
-/* Best effort: a full disk has none, and not all file systems can. */
+/* Best effort: a full disk has none, and not all file systems can. Behind a new line only: it makes
+ * the file a new one to retention. */
 static void keep_room(struct audit_chain *c)
 {
     if (c->room_end < c->end + AUDIT_ROOM_BYTES / 2 &&
@@ -68,11 +69,21 @@ static void keep_room(struct audit_chain *c)
         c->room_end = c->end + AUDIT_ROOM_BYTES;
 }
 
+/* Room goes, too. The file stays as old as its last line: retention goes by that. */
+static bool cut(const struct audit_chain *c, const struct stat *info)
+{
+    const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, info->st_mtim};
+
+    return ftruncate(c->fd, (off_t)c->end) == 0 && futimens(c->fd, times) == 0;
+}
+
 /* A file that gets no more lines needs no room. Best effort, too. */
 static void close_file(struct audit_chain *c)
 {
-    if (c->room_end > c->end && ftruncate(c->fd, (off_t)c->end) == 0)
-        c->room_end = 0;
+    struct stat info;
+
+    if (fstat(c->fd, &info) == 0)
+        (void)cut(c, &info);
     fs_close(&c->fd);
 }
 
@@ -80,8 +91,7 @@ static enum st cut_off(struct audit_chain *c)
 {
     struct stat info;
 
-    if (fstat(c->fd, &info) != 0 ||
-        ((uint64_t)info.st_size > c->end && ftruncate(c->fd, (off_t)c->end) != 0))
+    if (fstat(c->fd, &info) != 0 || ((uint64_t)info.st_size > c->end && !cut(c, &info)))
         return st_fail_errno(errno, "cutting off half a line of the audit");
     return ST_OK;
 }
@@ -167,8 +177,6 @@ static enum st resume(struct audit_chain *c, const struct audit_head *anchor)
         st = open_file(c, first, false);
         if (!st)
             st = cut_off(c);
-        if (!st)
-            keep_room(c);
     }
     c->committed = c->added;
     return st;
