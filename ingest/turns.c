@@ -50,16 +50,16 @@ static void offer_until(uint64_t end_ns)
         sleep_until(ns);
 }
 
-static uint64_t next_round(void)
+static uint64_t this_round(void)
 {
-    return (clock_steady_ns() / ROUND_NS + 1) * ROUND_NS;
+    return clock_steady_ns() / ROUND_NS * ROUND_NS;
 }
 
 static void *look(void *ctx)
 {
     prctl(PR_SET_NAME, "looks");
     for (;;) {
-        uint64_t start_ns = next_round();
+        uint64_t start_ns = this_round() + ROUND_NS;
         sleep_until(start_ns);
         long before = interrupted();
         sleep_until(start_ns + LOOK_NS);
@@ -80,10 +80,11 @@ static void *offer(void *ctx)
     prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0);
     process_short_turns();
     for (;;) {
-        uint64_t start_ns = next_round();
+        uint64_t start_ns = this_round(); /* it has just begun: sleep ends late */
         sleep_until(start_ns + STILL_NS);
         if (wanted)
             offer_until(start_ns + ROUND_NS);
+        sleep_until(start_ns + ROUND_NS);
     }
     return NULL;
 }
