@@ -19,6 +19,7 @@
 /* After the first try, the second ...: those that Standard Webhooks names, three days in all. */
 static const int64_t AGAIN_S[] = {5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400};
 enum { TRIES = 1 + sizeof AGAIN_S / sizeof AGAIN_S[0] };
+#define OTHERS_US (10 * PAUSE_US) /* more than a message ever waits for a tenant's others */
 
 /* ---- writing one ---- */
 
@@ -120,6 +121,15 @@ static void hook_key(char out[CATALOG_KEY_SIZE], const struct store_hook *h)
     snprintf(out, CATALOG_KEY_SIZE, "%s/%s", h->tenant, h->id);
 }
 
+/* What is further off than it can be was put off by a clock that has been set back: it is due. */
+static int64_t due_at(const json_t *message, int64_t now_us)
+{
+    json_int_t due_us = queue_number(message, "due_us"), tries = queue_number(message, "tries");
+    int64_t again_us = tries > 0 && tries < TRIES ? AGAIN_S[tries - 1] * 1000000 : 0;
+
+    return due_us - now_us > again_us + OTHERS_US ? now_us : due_us;
+}
+
 /* When a tenant's turn is: a damaged message is before all others, then come the tenants behind the
  * one that had its turn last. */
 static int turn_of(const char *key, int64_t due_us, const char *last)
@@ -146,7 +156,7 @@ static bool find_first(char out[CATALOG_KEY_SIZE], struct store_hook_round *roun
 
     round->next_us = INT64_MAX;
     while (catalog_after_any(&message, t, CATALOG_HOOKS, "", key)) {
-        json_int_t due_us = queue_number(message, "due_us"); /* 0: damaged */
+        int64_t due_us = due_at(message, now_us); /* 0: damaged */
         int turn = turn_of(key, due_us, round->last);
         json_decref(message);
         if (due_us < round->next_us)
@@ -234,8 +244,10 @@ enum st store_hook_take(struct store_hook *out, struct store_hook_round *round, 
     struct catalog_txn t;
 
     *out = (struct store_hook){0};
-    if (round->seen && !catalog_moved(&s->catalog, round->seen) && round->next_us > now_us)
+    bool idle = round->next_us > now_us && round->looked_us <= now_us;
+    if (round->seen && !catalog_moved(&s->catalog, round->seen) && idle)
         return ST_NOT_FOUND;
+    round->looked_us = now_us;
     catalog_begin_read(&t, &s->catalog);
     round->seen = catalog_txn_id(&t);
     bool due = find_first(key, round, &t, now_us);

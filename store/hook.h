@@ -23,12 +23,14 @@ struct store_hook {
 struct store_hook_round {
     uint64_t seen;                  /* what the catalog was */
     int64_t next_us;                /* when the first message is due; INT64_MAX: there are none */
+    int64_t looked_us;              /* when it looked last: a clock can be set back */
     char last[STORE_NAME_SIZE + 1]; /* "TENANT/": whose turn it was last */
 };
 
 /* Of the tenants that have a message that is due, in turns, the one that is due first; nobody else
  * gets it until a minute has passed. Those of a tenant whose row is damaged are passed over, and
- * wait as long; one that is damaged is dropped. ST_NOT_FOUND: none is due. store_hook_release. */
+ * wait as long; one that is damaged is dropped; one that would wait for longer than it can, as the
+ * clock was set back, is due. ST_NOT_FOUND: none is due. store_hook_release. */
 enum st store_hook_take(struct store_hook *out, struct store_hook_round *round, struct store *s,
                         int64_t now_us) ST_MUST_USE;
 void store_hook_release(struct store_hook *h); /* accepts a zeroed struct */

@@ -182,8 +182,7 @@ static void who_does_not_answer_holds_up_nobody_else(void **state)
     store_hook_release(&hook);
 }
 
-/* Also when the message that was tried is given up. */
-static void after_each_failure_the_tenants_others_wait(void **state)
+static void after_each_failure_the_others_wait(void **state)
 {
     struct kit *kit = *state;
     struct store_hook hook;
@@ -201,6 +200,23 @@ static void after_each_failure_the_tenants_others_wait(void **state)
             kit_ok(store_hook_failed(&last, kit->store, &hook, now_us));
         store_hook_release(&hook);
     }
+}
+
+static void a_clock_set_back_keeps_none_waiting(void **state)
+{
+    struct kit *kit = *state;
+    struct store_hook_round round = {0};
+    struct store_hook hook;
+    int64_t now_us = clock_wall_us(), hour_us = 3600 * SECOND_US;
+    bool last;
+
+    end_job(kit, "acme", "failed");
+    kit_ok(store_hook_take(&hook, &round, kit->store, now_us + hour_us));
+    kit_ok(store_hook_failed(&last, kit->store, &hook, now_us + hour_us));
+    store_hook_release(&hook);
+    assert_int_equal(store_hook_take(&hook, &round, kit->store, now_us + hour_us), ST_NOT_FOUND);
+    kit_ok(store_hook_take(&hook, &round, kit->store, now_us));
+    store_hook_release(&hook);
 }
 
 static void who_wants_none_has_none(void **state)
@@ -365,8 +381,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(it_is_tried_for_three_days_and_given_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_does_not_answer_holds_up_nobody_else, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(after_each_failure_the_tenants_others_wait, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(after_each_failure_the_others_wait, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_clock_set_back_keeps_none_waiting, set_up, tear_down),
         cmocka_unit_test_setup_teardown(tenants_are_told_in_turns, set_up, tear_down),
         cmocka_unit_test_setup_teardown(after_a_slow_answer_the_tenants_others_wait, set_up,
                                         tear_down),
