@@ -19,19 +19,17 @@
 
 /* Where the kernel shares its time among sessions (sched_autogroup), niceness counts within one:
  * the session has to be nice, too. */
-static void step_back(void)
+static void come_last(void)
 {
     static const char LAST[] = "19";
 
-    /* setpriority and not nice: no library in between. */
-    setpriority(PRIO_PROCESS, 0, 10);
     int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
     ssize_t n = write(fd, LAST, sizeof LAST - 1);
     (void)n; /* there is none, or another wrote to its own a moment ago */
     close(fd);
 }
 
-void confine_before_exec(int parent_pid)
+void confine_before_exec(int parent_pid, bool comes_last)
 {
     static const int restored[] = {SIGPIPE, SIGINT, SIGTERM, SIGHUP, SIGCHLD};
     sigset_t none;
@@ -44,7 +42,10 @@ void confine_before_exec(int parent_pid)
     if (getppid() != parent_pid)
         _exit(1);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    step_back();
+    /* setpriority and not nice: no library in between. */
+    setpriority(PRIO_PROCESS, 0, 10);
+    if (comes_last)
+        come_last();
     umask(077);
 }
 

@@ -4,8 +4,9 @@
 
 #include "ingest/task.h"
 
-/* Between fork and exec, in the child: only async-signal-safe calls. */
-void confine_before_exec(int parent_pid);
+/* Between fork and exec, in the child: only async-signal-safe calls. Who `comes_last` gets what
+ * nobody else wants of the cores; others are niced, and somebody waits for them. */
+void confine_before_exec(int parent_pid, bool comes_last);
 
 /* After exec, before anything is opened: no core dumps, no debugger, private files. */
 void confine_early(void);

@@ -56,7 +56,7 @@ static enum st start(struct spawn *s, enum child_mode mode)
     }
     s->pid = fork();
     if (s->pid == 0) {
-        confine_before_exec(parent);
+        confine_before_exec(parent, mode == CHILD_BUILD);
         if (dup2(task[0], STDIN_FILENO) < 0 || dup2(reply[1], STDOUT_FILENO) < 0 ||
             close_range(3, ~0u, 0))
             _exit(127);
