@@ -217,19 +217,20 @@ static void drop(struct catalog_txn *t, const char *key)
     catalog_delete(t, CATALOG_HOOKS, key);
 }
 
-/* False: nobody knows where to, and it waits with the tenant's others. */
+/* False: somebody else has it, or nobody knows where to, and it waits with the tenant's others. */
 static bool take_up(struct store_hook *out, struct catalog_txn *t, const char *key, int64_t now_us)
 {
     json_t *message;
     bool whole = catalog_get_any(&message, t, CATALOG_HOOKS, key);
-    bool found = message && fill(out, t, key, message);
+    bool due = message && due_at(message, now_us) <= now_us;
+    bool found = due && fill(out, t, key, message);
 
     if (!whole) {
         drop(t, key);
     } else if (found) {
         store_set(t, message, "tries", json_integer(out->tries));
         put_off(t, key, message, now_us + PAUSE_US);
-    } else if (message) {
+    } else if (due) {
         put_off_all(t, out->tenant, now_us + PAUSE_US);
         store_hook_release(out);
     }
@@ -254,8 +255,9 @@ enum st store_hook_take(struct store_hook *out, struct store_hook_round *round, 
     enum st st = catalog_end(&t);
     if (st || !due)
         return st ? st : ST_NOT_FOUND;
+    /* All that waits was read while others could write; it is read again only if they did. */
     catalog_begin_write(&t, &s->catalog);
-    bool found = false;
+    bool found = take_up(out, &t, key, now_us);
     while (!found && find_first(key, round, &t, now_us))
         found = take_up(out, &t, key, now_us);
     st = catalog_commit(&t);

@@ -1,0 +1,85 @@
+/* What a look for the message that is to be sent next costs, on the thread that is everybody's. */
+#include "store_kit.h"
+
+#include "store/hook.h"
+#include "store/queue_internal.h"
+
+#define MESSAGES 100
+
+static unsigned rows_read;
+
+bool __real_catalog_after_any(json_t **out, struct catalog_txn *t, enum catalog_table table,
+                              const char *prefix, char key[CATALOG_KEY_SIZE]);
+bool __wrap_catalog_after_any(json_t **out, struct catalog_txn *t, enum catalog_table table,
+                              const char *prefix, char key[CATALOG_KEY_SIZE]);
+bool __wrap_catalog_after_any(json_t **out, struct catalog_txn *t, enum catalog_table table,
+                              const char *prefix, char key[CATALOG_KEY_SIZE])
+{
+    bool found = __real_catalog_after_any(out, t, table, prefix, key);
+
+    rows_read += found && table == CATALOG_HOOKS;
+    return found;
+}
+
+static int set_up(void **state)
+{
+    struct kit *kit = calloc(1, sizeof *kit);
+    struct store_tenant tenant;
+
+    assert_non_null(kit);
+    kit_new(kit);
+    store_tenant_init(&tenant, "acme");
+    snprintf(tenant.webhook, sizeof tenant.webhook, "https://acme.example/hook");
+    kit_ok(store_tenant_put(kit->store, &tenant));
+    *state = kit;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    kit_free(*state);
+    free(*state);
+    return 0;
+}
+
+static void put_messages(struct kit *kit)
+{
+    char key[CATALOG_KEY_SIZE];
+    struct catalog_txn t;
+
+    catalog_begin_write(&t, &kit->store->catalog);
+    for (unsigned i = 0; i < MESSAGES; i++) {
+        json_t *message =
+            json_pack("{s:s, s:i, s:i}", "payload", "{}", "tries", 0, "due_us", (int)i + 1);
+        snprintf(key, sizeof key, "acme/msg_job-%04u", i);
+        catalog_put(&t, CATALOG_HOOKS, key, message);
+        json_decref(message);
+    }
+    kit_ok(catalog_commit(&t));
+}
+
+/* And none while nobody else can write. */
+static void each_message_is_read_once(void **state)
+{
+    struct store_hook_round round = {0};
+    struct store_hook hook;
+
+    put_messages(*state);
+    for (unsigned i = 0; i < MESSAGES / 10; i++) {
+        char id[STORE_HOOK_ID_SIZE];
+        snprintf(id, sizeof id, "msg_job-%04u", i);
+        rows_read = 0;
+        kit_ok(store_hook_take(&hook, &round, ((struct kit *)*state)->store, MESSAGES + 1));
+        assert_string_equal(hook.id, id);
+        assert_int_equal(rows_read, MESSAGES);
+        store_hook_release(&hook);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(each_message_is_read_once, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
