@@ -62,7 +62,7 @@ static enum st check_filters(const struct cmd_args *args)
     if (key && (strlen(key) != KEY_DIGITS || strspn(key, "0123456789abcdef") != KEY_DIGITS))
         return st_fail(ST_USAGE, NULL, "--key: %d hexadecimal digits expected, as lines have them",
                        KEY_DIGITS);
-    return ST_OK;
+    return commands_check_option(args, "outcome", "listAudit");
 }
 
 static enum st search_on_server(json_t **items, const struct cmd_args *args, size_t limit)

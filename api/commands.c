@@ -1,5 +1,6 @@
 #include "api/commands.h"
 
+#include "api/route.h"
 #include "auth/keyset.h"
 #include "auth/token.h"
 #include "base/clock.h"
@@ -36,6 +37,18 @@ struct store_if commands_if_match(const struct cmd_args *args)
     uint64_t sequence = cmd_uint(args, "if-match");
 
     return (struct store_if){.sequences = {sequence}, .count = sequence != 0};
+}
+
+enum st commands_check_option(const struct cmd_args *args, const char *option,
+                              const char *operation)
+{
+    const char *value = cmd_string(args, option);
+    struct st_report why;
+
+    if (!value || !api_route_check(operation, option, value))
+        return ST_OK;
+    st_save(&why, ST_INVALID);
+    return st_fail(ST_USAGE, NULL, "--%s: %s", option, why.message);
 }
 
 struct store_actor commands_actor(const struct cmd_args *args, const char *reason)

@@ -81,6 +81,10 @@ enum st commands_open(struct store **out, const struct cmd_args *args, bool crea
 /* What --if-match says. */
 struct store_if commands_if_match(const struct cmd_args *args);
 
+/* Can the option have its value, as the parameter of that name of the operation can? ST_USAGE. */
+enum st commands_check_option(const struct cmd_args *args, const char *option,
+                              const char *operation) ST_MUST_USE;
+
 /* "cli:USER". */
 struct store_actor commands_actor(const struct cmd_args *args, const char *reason);
 

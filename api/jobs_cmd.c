@@ -79,6 +79,8 @@ enum st jobs_list_cmd(const struct cmd_args *args)
     enum st st = cmd_output_json(&json, args);
 
     if (!st)
+        st = commands_check_option(args, "state", "listJobs");
+    if (!st)
         st = remote_is_asked(args) ? list_on_server(&items, args) : list_here(&items, args);
     return st ? st : commands_print_list(items, JOBS, json);
 }

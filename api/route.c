@@ -293,6 +293,17 @@ enum st api_route_match(struct api_request *request, struct api_target *target, 
     return st ? st : take_query(request, target, query);
 }
 
+enum st api_route_check(const char *operation, const char *parameter, const char *value)
+{
+    for (size_t i = 0; i < ROUTE_COUNT; i++)
+        for (size_t j = 0; j < API_ROUTES[i].query_param_count; j++)
+            if (strcmp(API_ROUTES[i].operation, operation) == 0 &&
+                strcmp(API_ROUTES[i].query_params[j].name, parameter) == 0)
+                return check_value(&API_ROUTES[i].query_params[j], value, strlen(value));
+    return st_fail(ST_INVALID, "UNKNOWN_PARAMETER", "%s has no parameter \"%s\"", operation,
+                   parameter);
+}
+
 unsigned api_route_index(const struct api_route *route)
 {
     return (unsigned)(route - API_ROUTES);

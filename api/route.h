@@ -65,6 +65,10 @@ struct api_target {
 enum st api_route_match(struct api_request *request, struct api_target *target, char allow[64],
                         const char *method, const char *raw) ST_MUST_USE;
 
+/* Can a parameter of an operation's query have this value? ST_INVALID, code INVALID_PARAMETER. */
+enum st api_route_check(const char *operation, const char *parameter,
+                        const char *value) ST_MUST_USE;
+
 /* Index of a route in the table, and the operations' names, NULL-terminated, in the same order. */
 unsigned api_route_index(const struct api_route *route);
 const char *const *api_route_operations(void);

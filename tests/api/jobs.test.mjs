@@ -241,9 +241,9 @@ test('lists have pages and filters', async () => {
 
 test('a filter by a state that there is not is refused, with those that there are', async () => {
   for (const state of ['nonsense', '', 'fail', 'failed,', 'FAILED', 'queued, running']) {
-    const refused = await server.get(`/v1/jobs?state=${encodeURIComponent(state)}`, token);
-    assert.deepEqual([refused.status, refused.json.code], [400, 'INVALID_PARAMETER'], state);
-    assert.match(refused.json.detail, /"state" must be one of queued, running, succeeded, held, failed, canceled/);
+    const refused = await server.get(`/v1/jobs?state=${encodeURIComponent(state)}`, token), here = await data.cli(['jobs', 'list', '--state', state], { tenant: 'dev' });
+    assert.deepEqual([refused.status, refused.json.code, here.code, here.stdout], [400, 'INVALID_PARAMETER', 2, ''], state);
+    for (const text of [refused.json.detail, here.stderr]) assert.match(text, /"state" must be one of queued, running, succeeded, held, failed, canceled/);
   }
 });
 
