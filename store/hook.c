@@ -274,7 +274,7 @@ void store_hook_release(struct store_hook *h)
     *h = (struct store_hook){0};
 }
 
-enum st store_hook_delivered(struct store *s, const struct store_hook *h, int64_t others_us)
+enum st store_hook_delivered(struct store *s, const struct store_hook *h, int64_t until_us)
 {
     char key[CATALOG_KEY_SIZE];
     struct catalog_txn t;
@@ -282,25 +282,32 @@ enum st store_hook_delivered(struct store *s, const struct store_hook *h, int64_
     hook_key(key, h);
     catalog_begin_write(&t, &s->catalog);
     catalog_delete(&t, CATALOG_HOOKS, key);
-    if (others_us)
-        put_off_all(&t, h->tenant, others_us);
+    if (until_us)
+        put_off_all(&t, h->tenant, until_us);
     return catalog_commit(&t);
 }
 
-enum st store_hook_failed(bool *last, struct store *s, const struct store_hook *h, int64_t now_us)
+static int64_t later(int64_t a_us, int64_t b_us)
 {
+    return a_us > b_us ? a_us : b_us;
+}
+
+enum st store_hook_failed(bool *last, struct store *s, const struct store_hook *h, int64_t now_us,
+                          int64_t until_us)
+{
+    int64_t others_us = later(now_us + PAUSE_US, until_us);
     char mine[CATALOG_KEY_SIZE];
     struct catalog_txn t;
 
     *last = h->tries >= TRIES;
     if (*last)
-        return store_hook_delivered(s, h, now_us + PAUSE_US);
+        return store_hook_delivered(s, h, others_us);
     hook_key(mine, h);
     catalog_begin_write(&t, &s->catalog);
-    put_off_all(&t, h->tenant, now_us + PAUSE_US);
+    put_off_all(&t, h->tenant, others_us);
     json_t *message = catalog_get(&t, CATALOG_HOOKS, mine);
     if (message)
-        put_off(&t, mine, message, now_us + AGAIN_S[h->tries - 1] * 1000000);
+        put_off(&t, mine, message, later(now_us + AGAIN_S[h->tries - 1] * 1000000, until_us));
     json_decref(message);
     return catalog_commit(&t);
 }

@@ -36,12 +36,12 @@ enum st store_hook_take(struct store_hook *out, struct store_hook_round *round, 
 void store_hook_release(struct store_hook *h); /* accepts a zeroed struct */
 
 /* It was delivered, or has to be tried again: *last says that it was given up. After a failure the
- * tenant's other messages wait for a minute, and after a delivery until `others_us` (0: as they
+ * tenant's other messages wait for a minute, and all that wait do so until `until_us` (0: as they
  * do): who does not answer, or slowly, holds up nobody else for long. */
 enum st store_hook_delivered(struct store *s, const struct store_hook *h,
-                             int64_t others_us) ST_MUST_USE;
-enum st store_hook_failed(bool *last, struct store *s, const struct store_hook *h,
-                          int64_t now_us) ST_MUST_USE;
+                             int64_t until_us) ST_MUST_USE;
+enum st store_hook_failed(bool *last, struct store *s, const struct store_hook *h, int64_t now_us,
+                          int64_t until_us) ST_MUST_USE;
 
 /* The key that signs a tenant's messages: KEYS/<tenant>/webhook.key. _create keeps one that is
  * there. */

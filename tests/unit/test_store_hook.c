@@ -153,7 +153,7 @@ static void it_is_tried_for_three_days_and_given_up(void **state)
             assert_string_equal(take(&hook, kit, now_us - 1), "");
         assert_string_equal(take(&hook, kit, now_us), "acme");
         assert_int_equal(hook.tries, tries + 1);
-        kit_ok(store_hook_failed(&last, kit->store, &hook, now_us));
+        kit_ok(store_hook_failed(&last, kit->store, &hook, now_us, 0));
         store_hook_release(&hook);
     }
     assert_true(last);
@@ -171,7 +171,7 @@ static void who_does_not_answer_holds_up_nobody_else(void **state)
     end_job(kit, "bravo", "failed");
     int64_t now_us = clock_wall_us();
     assert_string_equal(take(&hook, kit, now_us), "acme");
-    kit_ok(store_hook_failed(&last, kit->store, &hook, now_us));
+    kit_ok(store_hook_failed(&last, kit->store, &hook, now_us, 0));
     store_hook_release(&hook);
     assert_string_equal(take(&hook, kit, now_us), "bravo");
     kit_ok(store_hook_delivered(kit->store, &hook, 0));
@@ -192,12 +192,12 @@ static void after_each_failure_the_others_wait(void **state)
         end_job(kit, "acme", "failed");
     for (int64_t now_us = clock_wall_us(); !last; now_us += 86400 * SECOND_US) {
         assert_string_equal(take(&hook, kit, now_us), "acme");
-        kit_ok(store_hook_failed(&last, kit->store, &hook, now_us));
+        kit_ok(store_hook_failed(&last, kit->store, &hook, now_us, 0));
         store_hook_release(&hook);
         assert_string_equal(take(&hook, kit, now_us + 4 * SECOND_US), "");
         assert_string_equal(take(&hook, kit, now_us + 60 * SECOND_US), "acme");
         if (!last)
-            kit_ok(store_hook_failed(&last, kit->store, &hook, now_us));
+            kit_ok(store_hook_failed(&last, kit->store, &hook, now_us, 0));
         store_hook_release(&hook);
     }
 }
@@ -212,7 +212,7 @@ static void a_clock_set_back_keeps_none_waiting(void **state)
 
     end_job(kit, "acme", "failed");
     kit_ok(store_hook_take(&hook, &round, kit->store, now_us + hour_us));
-    kit_ok(store_hook_failed(&last, kit->store, &hook, now_us + hour_us));
+    kit_ok(store_hook_failed(&last, kit->store, &hook, now_us + hour_us, 0));
     store_hook_release(&hook);
     assert_int_equal(store_hook_take(&hook, &round, kit->store, now_us + hour_us), ST_NOT_FOUND);
     kit_ok(store_hook_take(&hook, &round, kit->store, now_us));
@@ -319,15 +319,15 @@ static void a_damaged_message_is_dropped_and_holds_up_no_other(void **state)
     int64_t now_us = clock_wall_us();
     assert_string_equal(take(&hook, kit, now_us), "acme");
     damage_row(kit, CATALOG_HOOKS, "acme/msg_job-000000000001_1_failed");
-    assert_int_equal(store_hook_failed(&last, kit->store, &hook, now_us), ST_CORRUPT);
+    assert_int_equal(store_hook_failed(&last, kit->store, &hook, now_us, 0), ST_CORRUPT);
     store_hook_release(&hook);
     assert_string_equal(take(&hook, kit, now_us), "acme");
     assert_string_equal(hook.id, "msg_job-000000000002_1_failed");
-    kit_ok(store_hook_failed(&last, kit->store, &hook, now_us));
+    kit_ok(store_hook_failed(&last, kit->store, &hook, now_us, 0));
     store_hook_release(&hook);
     damage_row(kit, CATALOG_HOOKS, "acme/msg_job-000000000003_1_failed");
     assert_string_equal(take(&hook, kit, now_us + 60 * SECOND_US), "acme");
-    kit_ok(store_hook_failed(&last, kit->store, &hook, now_us)); /* puts all of the tenant's off */
+    kit_ok(store_hook_failed(&last, kit->store, &hook, now_us, 0)); /* puts off all of acme's */
     kit_ok(store_hook_delivered(kit->store, &hook, 0));
     store_hook_release(&hook);
     assert_string_equal(take(&hook, kit, INT64_MAX - 60 * SECOND_US), "");

@@ -76,10 +76,30 @@ static void each_message_is_read_once(void **state)
     }
 }
 
+/* Also the message itself, whose second try is not far off otherwise. */
+static void who_fails_slowly_waits_as_long_as_who_answers_slowly(void **state)
+{
+    struct store *s = ((struct kit *)*state)->store;
+    struct store_hook_round round = {0};
+    int64_t until_us = MESSAGES + 90000000;
+    struct store_hook hook;
+    bool last;
+
+    put_messages(*state);
+    kit_ok(store_hook_take(&hook, &round, s, MESSAGES));
+    kit_ok(store_hook_failed(&last, s, &hook, MESSAGES, until_us));
+    store_hook_release(&hook);
+    assert_int_equal(store_hook_take(&hook, &round, s, until_us - 1), ST_NOT_FOUND);
+    kit_ok(store_hook_take(&hook, &round, s, until_us));
+    store_hook_release(&hook);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_message_is_read_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_fails_slowly_waits_as_long_as_who_answers_slowly,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
