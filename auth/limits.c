@@ -136,15 +136,15 @@ static struct limits_bucket *find_bucket(struct limits_bucket *group, uint64_t o
 }
 
 /* For a newcomer of the tenant: one that is idle, while the tenant has no more of the group than
- * is left (as in auth/guess.c). NULL: it shares one of its own, and a stranger's only when it has
- * none. */
-static struct limits_bucket *idle_bucket(struct limits_bucket **shared, struct limits_bucket *group,
+ * is left (as in auth/guess.c). NULL: it shares `own`, one of its tenant's; where that is NULL,
+ * too, all are in use by others. */
+static struct limits_bucket *idle_bucket(struct limits_bucket **own, struct limits_bucket *group,
                                          uint64_t tenant, int64_t now_us)
 {
     struct limits_bucket *idle = NULL;
-    unsigned used = 0, own = 0;
+    unsigned used = 0, owned = 0;
 
-    *shared = group;
+    *own = NULL;
     for (unsigned i = 0; i < BUCKET_GROUP; i++) {
         struct limits_bucket *b = &group[i];
         if (is_idle(b, now_us)) {
@@ -152,12 +152,65 @@ static struct limits_bucket *idle_bucket(struct limits_bucket **shared, struct l
         } else {
             used++;
             if (atomic_load(&b->tenant) == tenant) {
-                own++;
-                *shared = b;
+                owned++;
+                *own = b;
             }
         }
     }
-    return own + used < BUCKET_GROUP ? idle : NULL;
+    return owned + used < BUCKET_GROUP ? idle : NULL;
+}
+
+/* One of the tenant that has most of the group; NULL: none has two. */
+static struct limits_bucket *bucket_of_most(struct limits_bucket *group)
+{
+    struct limits_bucket *found = NULL;
+    unsigned most = 1;
+
+    for (unsigned i = 0; i < BUCKET_GROUP; i++) {
+        uint64_t tenant = atomic_load(&group[i].tenant);
+        unsigned owned = 0;
+        for (unsigned j = 0; j < BUCKET_GROUP; j++)
+            owned += atomic_load(&group[j].tenant) == tenant;
+        if (owned > most) {
+            most = owned;
+            found = &group[i];
+        }
+    }
+    return found;
+}
+
+static bool become_owner(struct limits_bucket *b, uint64_t old, uint64_t owner, uint64_t tenant)
+{
+    if (!atomic_compare_exchange_strong(&b->owner, &old, owner))
+        return false; /* somebody else was quicker */
+    atomic_store(&b->tenant, tenant);
+    return true;
+}
+
+/* What was taken from it is forgotten. */
+static struct limits_bucket *take_over(struct limits_bucket *group, uint64_t owner, uint64_t tenant)
+{
+    struct limits_bucket *b = bucket_of_most(group);
+
+    if (!b)
+        return group;
+    if (!become_owner(b, atomic_load(&b->owner), owner, tenant))
+        return NULL;
+    atomic_store(&b->full_us, 0);
+    atomic_store(&b->today, 0);
+    return b;
+}
+
+/* A tenant's own, as a whole, is never taken over. NULL: somebody else was quicker. */
+static struct limits_bucket *bucket_for(struct limits_bucket *group, uint64_t owner,
+                                        uint64_t tenant, bool whole, int64_t now_us)
+{
+    struct limits_bucket *own, *idle = idle_bucket(&own, group, tenant, now_us);
+
+    if (!idle)
+        return own ? own : whole ? group : take_over(group, owner, tenant);
+    uint64_t old = atomic_load(&idle->owner);
+    return is_idle(idle, now_us) && become_owner(idle, old, owner, tenant) ? idle : NULL;
 }
 
 struct limits_bucket *limits_bucket_of(const struct auth_limits *l, const char *tenant,
@@ -166,19 +219,12 @@ struct limits_bucket *limits_bucket_of(const struct auth_limits *l, const char *
     uint64_t of_tenant = hash_text(l->file->seed, tenant);
     uint64_t owner = limits_mix(hash_text(of_tenant, subject)) | 1;
     size_t begin = whole ? 0 : LIMITS_TENANTS, end = whole ? LIMITS_TENANTS : LIMITS_BUCKETS;
-    struct limits_bucket *b, *shared, *group = l->file->buckets + begin;
+    struct limits_bucket *b, *group = l->file->buckets + begin;
 
     group += owner / 2 % ((end - begin) / BUCKET_GROUP) * BUCKET_GROUP;
-    while (!(b = find_bucket(group, owner))) {
-        b = idle_bucket(&shared, group, of_tenant, now_us);
-        if (!b)
-            return shared;
-        uint64_t old = atomic_load(&b->owner);
-        if (is_idle(b, now_us) && atomic_compare_exchange_strong(&b->owner, &old, owner)) {
-            atomic_store(&b->tenant, of_tenant);
-            return b;
-        }
-    }
+    while (!(b = find_bucket(group, owner)) &&
+           !(b = bucket_for(group, owner, of_tenant, whole, now_us)))
+        ;
     return b;
 }
 
@@ -266,6 +312,15 @@ static void return_day(struct limits_bucket *b, uint64_t count, int64_t now_us)
         ;
 }
 
+/* Of one that has another owner since, there is nothing to return. */
+static void return_second(struct limits_bucket *b, uint64_t cost)
+{
+    uint64_t old = atomic_load(&b->full_us);
+
+    while (old >= cost && !atomic_compare_exchange_weak(&b->full_us, &old, old - cost))
+        ;
+}
+
 bool auth_limits_take(struct auth_quota *out, struct auth_limits *l, const char *tenant,
                       const char *subject, const struct auth_rate *rate, uint64_t count,
                       int64_t now_us)
@@ -292,5 +347,5 @@ void auth_limits_return(struct auth_limits *l, const char *tenant, const char *s
     if (rate->per_day)
         return_day(b, count, now_us);
     if (rate->per_second)
-        atomic_fetch_sub(&b->full_us, count * US / rate->per_second);
+        return_second(b, count * US / rate->per_second);
 }

@@ -49,7 +49,8 @@ static inline uint64_t limits_day(int64_t now_us)
 /* The bucket of a caller, a tenant's as a `whole` or a subject's. Of one that nobody takes from any
  * more, another caller may become the owner. A tenant has as many of a group of them as are left to
  * the others; where it would have more, a subject of it shares one with another of its own:
- * stricter than they need, and no other tenant feels it. */
+ * stricter than they need, and no other tenant feels it. The first subject of a tenant in a group
+ * that is full gets one of the tenant that has most of it. */
 struct limits_bucket *limits_bucket_of(const struct auth_limits *l, const char *tenant,
                                        const char *subject, bool whole, int64_t now_us);
 

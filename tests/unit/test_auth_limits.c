@@ -187,6 +187,26 @@ static void nor_do_its_subjects_from_the_other_tenants_subjects(void **state)
     }
 }
 
+/* However many tenants have many. */
+static void a_tenant_with_one_subject_has_a_limit_of_its_own(void **state)
+{
+    int64_t now_us = NOON_US + 12 * DAY_US;
+    char tenant[24], subject[24];
+
+    (void)state;
+    for (unsigned i = 0; i < 480000; i++) {
+        snprintf(tenant, sizeof tenant, "hog%u", i / 40000);
+        snprintf(subject, sizeof subject, "s%u", i);
+        (void)take(tenant, subject, UINT32_MAX, now_us);
+    }
+    for (unsigned i = 0; i < 500; i++) {
+        snprintf(tenant, sizeof tenant, "t%u", i);
+        assert_true(take(tenant, "ada", 2, now_us));
+        assert_true(take(tenant, "ada", 2, now_us));
+        assert_false(take(tenant, "ada", 2, now_us));
+    }
+}
+
 static void ten_thousand_subjects_of_a_tenant_are_told_apart(void **state)
 {
     int64_t now_us = NOON_US + 11 * DAY_US;
@@ -292,6 +312,7 @@ int main(void)
         cmocka_unit_test(a_tenant_that_asks_for_ever_more_people_leaves_room_for_the_others),
         cmocka_unit_test(a_tenant_with_many_subjects_takes_nothing_from_another_tenant),
         cmocka_unit_test(nor_do_its_subjects_from_the_other_tenants_subjects),
+        cmocka_unit_test(a_tenant_with_one_subject_has_a_limit_of_its_own),
         cmocka_unit_test(ten_thousand_subjects_of_a_tenant_are_told_apart),
         cmocka_unit_test(what_the_second_refuses_is_not_counted_for_the_day),
         cmocka_unit_test(more_than_the_burst_passes_where_nothing_was_taken_and_is_paid_for),
