@@ -17,15 +17,15 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define NICENESS 10
+
 /* Where the kernel shares its time among sessions (sched_autogroup), niceness counts within one:
- * the session has to be nice, too. */
+ * the session has to be nice, too. The same niceness, and not the last: nobody starves. */
 static void come_last(void)
 {
-    static const char LAST[] = "19";
-
     int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
-    ssize_t n = write(fd, LAST, sizeof LAST - 1);
-    (void)n; /* there is none, or another wrote to its own a moment ago */
+    ssize_t n = write(fd, "10", 2); /* NICENESS; between fork and exec nothing is formatted */
+    (void)n;                        /* there is none, or another wrote to its own a moment ago */
     close(fd);
 }
 
@@ -43,7 +43,7 @@ void confine_before_exec(int parent_pid, bool comes_last)
         _exit(1);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     /* setpriority and not nice: no library in between. */
-    setpriority(PRIO_PROCESS, 0, 10);
+    setpriority(PRIO_PROCESS, 0, NICENESS);
     if (comes_last)
         come_last();
     umask(077);

@@ -26,7 +26,7 @@
 #define ROUND_NS UINT64_C(500000000)
 #define STILL_NS UINT64_C(22000000)
 #define LOOK_NS UINT64_C(20000000)
-#define OTHERS 5 /* interruptions within LOOK_NS; one is who looks */
+#define OTHERS 10 /* interruptions within LOOK_NS; one is who looks */
 
 static _Atomic bool wanted; /* the cores, by somebody else */
 

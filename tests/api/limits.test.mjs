@@ -124,7 +124,7 @@ test('the process that runs a tenant\'s SQL is niced, offers its cores, gains no
   assert.deepEqual(others, []);
   assert.equal(proc(child, 'stat').split(') ')[1].split(' ')[16], '10', 'nice');
   assert.equal(proc(child, 'stat').split(') ')[1].split(' ')[3], String(child), 'a session of its own');
-  if (process.getuid() === 0 && existsSync('/proc/self/autogroup')) assert.match(proc(child, 'autogroup'), / nice 19$/m);
+  if (process.getuid() === 0 && existsSync('/proc/self/autogroup')) assert.match(proc(child, 'autogroup'), / nice 10$/m);
   const named = (name) => readdirSync(`/proc/${child}/task`).filter((thread) => proc(child, `task/${thread}/comm`).trim() === name);
   await until('it offers each core, when each of its threads had a turn', () => named('turns').length === availableParallelism());
   assert.match(proc(child, 'status'), /^NoNewPrivs:\s1$/m);
