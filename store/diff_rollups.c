@@ -105,12 +105,17 @@ static enum st add_metric(struct store_diff_rollup *out, const struct total *fro
     return st ? st : write_number(m->after, to, after);
 }
 
-/* A difference that is made of fewer records than a cell may have says as much as such a cell. */
+static unsigned min_cell_of(const struct total *t)
+{
+    return t->rollup ? t->rollup->min_cell : 0;
+}
+
+/* A difference that is made of fewer records than a cell may have says as much as such a cell, of
+ * the version that is the stricter one of the two. */
 static void hide_small(struct total *from, struct total *to)
 {
-    unsigned min_cell = to->rollup && to->rollup->min_cell ? to->rollup->min_cell
-                        : from->rollup                     ? from->rollup->min_cell
-                                                           : 0;
+    unsigned a_cell = min_cell_of(from), b_cell = min_cell_of(to);
+    unsigned min_cell = a_cell > b_cell ? a_cell : b_cell;
     uint64_t a = from->sum.records, b = to->sum.records, change = a < b ? b - a : a - b;
 
     if (change && change < min_cell)

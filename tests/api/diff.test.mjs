@@ -221,3 +221,20 @@ test('a server that stops ends the diff, and says so', async () => {
     return reply.status !== 200;
   });
 });
+
+test('a difference is as large as the larger min_cell of the two asks, or it is hidden', async () => {
+  const total = (min_cell) => ({ ...THINGS_BOTH, rollups: { total: { ...THINGS.rollups.total, min_cell } } });
+  const strict = await ingestThings(first.slice(0, 30), total(11));
+  const lax = await ingestThings(first.slice(0, 37), total(5));
+  const more = await ingestThings(first.slice(0, 41), total(5));
+  const counts = async (from, to) => {
+    const reply = await server.get(url('things', from, to), token);
+    assert.equal(reply.status, 200, reply.text);
+    const { before, after } = reply.json.rollups[0].metrics.find((metric) => metric.name === 'things');
+    return [before, after];
+  };
+  assert.deepEqual(await counts(lax, strict), [null, null]);
+  assert.deepEqual(await counts(strict, lax), [null, null]);
+  assert.deepEqual(await counts(strict, more), [30, 41]);
+  assert.deepEqual(await counts(lax, more), [null, null]);
+});
