@@ -26,6 +26,7 @@ struct version_segments {
     bool opening, damaged;
     const struct st_report *bad;
     struct store_definition *definition; /* loaded when it was needed, else NULL */
+    struct st_report own;                /* bad points to it when the catalog's entries are */
 };
 
 static void load_definition(struct version_segments *vs, struct catalog_txn *t, const char *tenant,
@@ -113,6 +114,23 @@ static void want_all(struct version_segments *vs, struct refresh *r, struct cata
     }
 }
 
+/* What is wrong with one dataset only? Everything but what would go wrong with the next one too. */
+static bool is_local(enum st st)
+{
+    return st != ST_OK && st != ST_NOMEM && st != ST_FULL;
+}
+
+/* What is wrong with the entries of a version that is not the current one takes that version out,
+ * and not its dataset. */
+static void keep_to_version(struct version_segments *vs, struct catalog_txn *t)
+{
+    if (!is_local(t->status))
+        return;
+    st_save(&vs->own, t->status);
+    vs->bad = &vs->own;
+    catalog_forgive(t);
+}
+
 /* Puts a serving into one of the view's lists. */
 static void add_serving(struct serving ***list, size_t *count, struct catalog_txn *t,
                         struct serving *s)
@@ -151,14 +169,15 @@ static struct serving *previous_serving(const struct refresh *r, const char *ten
                        : NULL;
 }
 
-/* A new serving of one version of the head; NULL after a failure. */
+/* A new serving of one version of the head; NULL after a failure. A kept one that is unavailable
+ * has no definition: nobody reads it. */
 static struct serving *make_serving(struct refresh *r, struct catalog_txn *t, const struct head *h,
                                     uint64_t version, struct version_segments *vs,
                                     const struct st_report *bad)
 {
     struct serving *s = NULL;
 
-    if (version)
+    if (version && (!bad || version == h->current))
         load_definition(vs, t, h->tenant, h->dataset, version);
     if (t->status)
         return NULL;
@@ -168,6 +187,13 @@ static struct serving *make_serving(struct refresh *r, struct catalog_txn *t, co
     vs->definition = NULL; /* taken, whatever came of it */
     r->changed |= s != NULL;
     return s;
+}
+
+static bool is_same_pinned(const struct serving *s, const struct head_version *v,
+                           const struct version_segments *vs)
+{
+    return s && strcmp(s->served.state, version_state_name(v->state)) == 0 &&
+           is_same(s, vs, vs->bad);
 }
 
 /* A version that somebody asked for. While it is being opened it is in no view. */
@@ -182,20 +208,24 @@ static void add_pinned(struct refresh *r, struct catalog_txn *t, const struct he
     want_all(&vs, r, t, h->tenant, h->dataset, version, v->segments, v->segment_count, ADOPT_NOW);
     struct serving *s =
         r->previous ? view_find_pinned(r->previous, h->tenant, h->dataset, version) : NULL;
-    bool same =
-        s && strcmp(s->served.state, version_state_name(v->state)) == 0 && is_same(s, &vs, vs.bad);
-    if (!t->status && (same || !vs.opening || vs.bad)) {
-        if (!same)
-            s = make_serving(r, t, h, version, &vs, vs.bad);
-        if (s)
-            add_serving(&r->view->pinned, &r->view->pinned_count, t, s);
+    keep_to_version(&vs, t);
+    bool same = is_same_pinned(s, v, &vs);
+    struct serving *fresh = NULL;
+    if (!same && !vs.opening && !vs.bad) {
+        fresh = make_serving(r, t, h, version, &vs, NULL);
+        keep_to_version(&vs, t);
+        same = !fresh && is_same_pinned(s, v, &vs);
     }
+    if (!same && !fresh && vs.bad)
+        fresh = make_serving(r, t, h, version, &vs, vs.bad);
+    if (!t->status && (same || fresh))
+        add_serving(&r->view->pinned, &r->view->pinned_count, t, same ? s : fresh);
     store_definition_free(vs.definition);
 }
 
 static void add_pins(struct refresh *r, struct catalog_txn *t, const struct head *h)
 {
-    for (size_t i = 0; i < r->pin_count; i++)
+    for (size_t i = 0; !t->status && i < r->pin_count; i++)
         if (strcmp(r->pins[i].tenant, h->tenant) == 0 &&
             strcmp(r->pins[i].dataset, h->dataset) == 0)
             add_pinned(r, t, h, r->pins[i].version);
@@ -228,9 +258,11 @@ static void add_whole_head(struct refresh *r, struct catalog_txn *t, struct head
     if (current)
         want_all(&vs, r, t, h->tenant, h->dataset, current->version, current->segments,
                  current->segment_count, ADOPT_NOW);
-    if (target)
+    if (target && !t->status) { /* who goes back to it is told when it is damaged */
         want_all(&standby, r, t, h->tenant, h->dataset, target->version, target->segments,
                  target->segment_count, ADOPT_STANDBY);
+        keep_to_version(&standby, t);
+    }
     store_definition_free(standby.definition);
     add_pins(r, t, h);
     if (t->status)
@@ -258,12 +290,6 @@ static void add_whole_head(struct refresh *r, struct catalog_txn *t, struct head
     }
 done:
     store_definition_free(vs.definition);
-}
-
-/* What is wrong with one dataset only? Everything but what would go wrong with the next one too. */
-static bool is_local(enum st st)
-{
-    return st != ST_OK && st != ST_NOMEM && st != ST_FULL;
 }
 
 /* A dataset that cannot be taken in as the catalog has it. */
@@ -413,38 +439,4 @@ void refresh_release(struct refresh *r)
     json_decref(r->acks);
     r->acks = NULL;
     buf_release(&r->why);
-}
-
-/* Does anybody still wait for the acknowledgement? */
-static bool is_offered(struct catalog_txn *t, const char *ack_key, const json_t *ack)
-{
-    char key[CATALOG_KEY_SIZE];
-
-    snprintf(key, sizeof key, "%s", ack_key);
-    *strrchr(key, '/') = '\0';
-    json_t *candidate = catalog_get(t, CATALOG_CANDIDATES, key);
-    bool offered = json_equal(json_object_get(candidate, "nonce"), json_object_get(ack, "nonce"));
-    json_decref(candidate);
-    return offered;
-}
-
-enum st refresh_write(struct store *s, const json_t *acks, const json_t *verified)
-{
-    struct catalog_txn t;
-    const char *key;
-    json_t *ack;
-    const char *sha256;
-    json_t *seal;
-
-    catalog_begin_write(&t, &s->catalog);
-    json_object_foreach((json_t *)(uintptr_t)acks, key, ack) if (is_offered(&t, key, ack))
-        catalog_put(&t, CATALOG_ACKS, key, ack);
-    json_object_foreach((json_t *)(uintptr_t)verified, sha256, seal)
-    {
-        char path[FS_PATH_MAX];
-        catalog_fail(&t, store_segment_path(path, s, sha256));
-        if (!t.status && access(path, F_OK) == 0) /* else it was removed meanwhile */
-            catalog_put(&t, CATALOG_SEALS, sha256, seal);
-    }
-    return catalog_commit(&t);
 }
