@@ -121,7 +121,7 @@ void store_seal_write(struct catalog_txn *t, const char *sha256, const struct se
 
 bool store_seal_holds(struct catalog_txn *t, const char *sha256, const char *path)
 {
-    json_t *document = catalog_get(t, CATALOG_SEALS, sha256);
+    json_t *document = catalog_get_whole(t, CATALOG_SEALS, sha256);
     bool holds = seal_document_holds(document, path);
 
     json_decref(document);
@@ -156,7 +156,7 @@ static bool is_broken(const json_t *document, const char *path)
 
 bool store_seal_is_broken(struct catalog_txn *t, const char *sha256, const char *path)
 {
-    json_t *document = catalog_get(t, CATALOG_SEALS, sha256);
+    json_t *document = catalog_get_whole(t, CATALOG_SEALS, sha256);
     bool broken = is_broken(document, path);
 
     json_decref(document);
@@ -166,7 +166,7 @@ bool store_seal_is_broken(struct catalog_txn *t, const char *sha256, const char 
 bool store_seal_condemns(struct catalog_txn *t, const char *sha256, const char *path,
                          uint64_t inode)
 {
-    json_t *document = catalog_get(t, CATALOG_SEALS, sha256);
+    json_t *document = catalog_get_whole(t, CATALOG_SEALS, sha256);
     bool its_own = json_object_get(document, "problem") &&
                    (uint64_t)json_integer_value(json_object_get(document, "inode")) == inode;
     struct stat sb;
@@ -179,7 +179,7 @@ bool store_seal_condemns(struct catalog_txn *t, const char *sha256, const char *
 
 int64_t store_seal_checked_us(struct catalog_txn *t, const char *sha256, const char *path)
 {
-    json_t *document = catalog_get(t, CATALOG_SEALS, sha256);
+    json_t *document = catalog_get_whole(t, CATALOG_SEALS, sha256);
     bool mended = json_object_get(document, "problem") && !is_broken(document, path);
     int64_t checked_us =
         mended ? 0 : (int64_t)json_integer_value(json_object_get(document, "checked_us"));

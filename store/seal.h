@@ -30,8 +30,8 @@ json_t *seal_to_json(const struct seal *s);
 /* Is the file at `path` the one of this document (or NULL)? */
 bool seal_document_holds(const json_t *document, const char *path);
 
-/* The catalog's. One that does not hold is not written: the file is hashed again when it is opened.
- */
+/* The catalog's. One that does not hold is not written, and one that is damaged is as good as none:
+ * the file is hashed again when it is opened. */
 void store_seal_write(struct catalog_txn *t, const char *sha256, const struct seal *s);
 bool store_seal_holds(struct catalog_txn *t, const char *sha256, const char *path);
 
