@@ -27,8 +27,15 @@ enum reading_state {
     READING_DONE,  /* the catalog thread's, to be written down */
 };
 
+/* Of a segment among its dataset's: the newest version first, then as the version has them. */
+struct place {
+    uint64_t version; /* 0: before all */
+    size_t index;
+};
+
 struct reading {
     char tenant[STORE_NAME_SIZE], dataset[STORE_NAME_SIZE];
+    struct place place;
     struct store_segment_ref ref;
     char path[FS_PATH_MAX];
     struct seal seal; /* results */
@@ -46,13 +53,13 @@ struct scrub {
     struct store_scrub_options options;
     struct run_entry claim; /* fd -1: another process has it, or nobody */
     char key[CATALOG_KEY_SIZE];
+    struct place
+        after;        /* in the dataset behind `key`: what is up to it is not read in this round */
     int64_t round_us; /* when the round of looking began */
     struct tally tally;
     uint64_t next_ms, claim_ms;
     _Atomic unsigned damaged;
-    struct {
-        struct metric *bytes, *segments, *failures, *complete, *damaged;
-    } metrics;
+    struct scrub_metrics metrics;
 
     pthread_t thread;
     pthread_mutex_t mutex; /* guards what follows */
@@ -177,29 +184,38 @@ static enum st write_down(struct scrub *sc, struct store *s, const struct readin
     return st;
 }
 
-/* What could not be written down is tried again; what could not be read, with the next round. */
+/* It is gone on behind it. */
+static void give_up(struct scrub *sc, const char *what)
+{
+    log_failure(LOG_LEVEL_WARN, "scrub", "segment %.12s cannot be %s now", sc->reading.ref.sha256,
+                what);
+    sc->after = sc->reading.place;
+    pass_on(sc, READING_NONE);
+}
+
+/* What could not be written down is tried again; what could not be read, or whose head is damaged
+ * by now, with the next round. */
 static void finish(struct scrub *sc, struct store *s, uint64_t now_ms)
 {
     struct reading *r = &sc->reading;
 
     if (r->status && r->status != ST_CORRUPT) {
         (void)st_restore(&r->report);
-        log_failure(LOG_LEVEL_WARN, "scrub", "segment %.12s cannot be looked at now",
-                    r->ref.sha256);
-        store_dataset_key(sc->key, r->tenant, r->dataset);
-        pass_on(sc, READING_NONE);
+        give_up(sc, "looked at");
         return;
     }
     r->seal.checked_us = clock_wall_us();
     enum st st = write_down(sc, s, r);
     if (catalog_is_busy(st))
         return;
-    if (st && st != ST_NOT_FOUND) { /* the dataset may be gone */
+    if (st == ST_CORRUPT) {
+        give_up(sc, "written down");
+    } else if (st && st != ST_NOT_FOUND) { /* the dataset may be gone */
         log_failure(LOG_LEVEL_WARN, "scrub", "what was read cannot be written down");
         sc->next_ms = now_ms + RETRY_MS;
-        return;
+    } else {
+        pass_on(sc, READING_NONE);
     }
-    pass_on(sc, READING_NONE);
 }
 
 /* ---- what is next ---- */
@@ -214,9 +230,15 @@ static bool is_due(const struct scrub *sc, int64_t checked_us)
     return checked_us > now_us || (old && checked_us < sc->round_us);
 }
 
+static bool is_behind(struct place place, struct place other)
+{
+    return !other.version || place.version < other.version ||
+           (place.version == other.version && place.index > other.index);
+}
+
 static void look_at_segment(struct scrub *sc, struct reading *r, struct tally *tally,
                             struct catalog_txn *t, const struct store *s,
-                            const struct store_segment_ref *ref)
+                            const struct store_segment_ref *ref, struct place place)
 {
     char path[FS_PATH_MAX];
     int64_t checked_us = 0;
@@ -227,8 +249,9 @@ static void look_at_segment(struct scrub *sc, struct reading *r, struct tally *t
         tally->damaged += store_seal_is_broken(t, ref->sha256, path);
         tally->oldest_us = checked_us < tally->oldest_us ? checked_us : tally->oldest_us;
     }
-    if (!t->status && !r->ref.bytes && is_due(sc, checked_us)) {
+    if (!t->status && !r->ref.bytes && is_behind(place, sc->after) && is_due(sc, checked_us)) {
         r->ref = *ref;
+        r->place = place;
         memcpy(r->path, path, sizeof path);
     }
 }
@@ -242,13 +265,14 @@ static void look_at_head(struct scrub *sc, struct reading *r, struct tally *tall
     for (size_t i = h->version_count; i-- > 0;) { /* the newest first */
         const struct head_version *v = &h->versions[i];
         for (size_t j = 0; head_keeps(v) && j < v->segment_count; j++)
-            look_at_segment(sc, r, tally, t, s, &v->segments[j]);
+            look_at_segment(sc, r, tally, t, s, &v->segments[j], (struct place){v->version, j});
     }
 }
 
 static void begin_round(struct scrub *sc)
 {
     sc->key[0] = '\0';
+    sc->after = (struct place){0};
     sc->round_us = clock_wall_us();
     sc->tally = (struct tally){.oldest_us = INT64_MAX};
 }
@@ -300,6 +324,7 @@ static void look_at_next(struct scrub *sc, struct store *s, uint64_t now_ms)
         pass_on(sc, READING_GIVEN);
     } else { /* a damaged head is told of by who serves it */
         memcpy(sc->key, key, sizeof key);
+        sc->after = (struct place){0};
         sc->tally = tally;
     }
 }
@@ -322,45 +347,12 @@ unsigned scrub_damaged(const struct scrub *sc)
 
 /* ---- start and stop ---- */
 
-static enum st register_metrics(struct scrub *sc, struct metrics *metrics)
-{
-    const struct {
-        struct metric **out;
-        struct metric_info info;
-    } rows[] = {
-        {&sc->metrics.bytes,
-         {.name = "everline_scrub_bytes_total",
-          .help = "Bytes of segments that this process has read again from the disk.",
-          .kind = METRIC_COUNTER}},
-        {&sc->metrics.segments,
-         {.name = "everline_scrub_segments_total",
-          .help = "Segments that this process has read again.",
-          .kind = METRIC_COUNTER}},
-        {&sc->metrics.failures,
-         {.name = "everline_scrub_failures_total",
-          .help = "Segments that were bad when this process read them again.",
-          .kind = METRIC_COUNTER}},
-        {&sc->metrics.complete,
-         {.name = "everline_scrub_complete_timestamp_seconds",
-          .help = "Every kept segment has been read since this time; 0: not known yet.",
-          .kind = METRIC_GAUGE}},
-        {&sc->metrics.damaged,
-         {.name = "everline_scrub_damaged_segments",
-          .help = "Segments of kept versions that are known to be bad.",
-          .kind = METRIC_GAUGE}},
-    };
-    enum st st = ST_OK;
-
-    for (size_t i = 0; !st && metrics && i < sizeof rows / sizeof rows[0]; i++)
-        st = metrics_register(rows[i].out, metrics, &rows[i].info);
-    return st;
-}
-
 enum st scrub_start(struct scrub **out, const struct store_scrub_options *options,
                     struct metrics *metrics)
 {
     struct scrub *sc = calloc(1, sizeof *sc);
-    enum st st = sc ? register_metrics(sc, metrics) : st_fail(ST_NOMEM, NULL, "out of memory");
+    enum st st = sc ? scrub_metrics_register(&sc->metrics, metrics)
+                    : st_fail(ST_NOMEM, NULL, "out of memory");
 
     *out = NULL;
     if (st) {

@@ -24,6 +24,13 @@ void scrub_stop(struct scrub *sc, const struct store *s); /* within a moment; ac
  * read, writes down what it found. Failures are logged. */
 void scrub_step(struct scrub *sc, struct store *s, uint64_t now_ms);
 
+struct scrub_metrics {
+    struct metric *bytes, *segments, *failures, *complete, *damaged;
+};
+
+/* `m` may be NULL. */
+enum st scrub_metrics_register(struct scrub_metrics *out, struct metrics *m) ST_MUST_USE;
+
 /* Segments of kept versions that are known to be bad, as of the last round of looking. */
 unsigned scrub_damaged(const struct scrub *sc);
 
