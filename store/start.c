@@ -77,23 +77,25 @@ static enum st listed_sources(json_t **out, const json_t *document)
 
 /* A schedule begins when the definition was put, and goes on from what was started last. A
  * definition that a clock which was ahead dated has a mark of the right one (go_on_from_now). */
-static int64_t due_after(struct catalog_txn *t, const struct store_starter *starter,
-                         const json_t *stored, int64_t now_us)
+static enum st due_after(int64_t *due_us, struct catalog_txn *t,
+                         const struct store_starter *starter, const json_t *stored, int64_t now_us)
 {
     char key[CATALOG_KEY_SIZE];
     int64_t since_us = 0, last_us = 0;
+    enum st st = ST_OK;
 
     start_key(key, starter->tenant, starter->dataset, SCHEDULE);
     json_t *row = catalog_get_whole(t, CATALOG_STARTS, key);
     if (clock_parse(&since_us, queue_text(stored, "updated_at")) ||
         (row && clock_parse(&last_us, queue_text(row, "mark"))))
-        catalog_fail(t, st_fail(ST_CORRUPT, "CATALOG_DAMAGED",
-                                "a time of the schedule of %s/%s cannot be read", starter->tenant,
-                                starter->dataset));
+        st =
+            st_fail(ST_CORRUPT, "CATALOG_DAMAGED", "a time of the schedule of %s/%s cannot be read",
+                    starter->tenant, starter->dataset);
     if (row && since_us > now_us)
         since_us = 0;
     json_decref(row);
-    return cron_next(&starter->schedule, last_us > since_us ? last_us : since_us);
+    *due_us = cron_next(&starter->schedule, last_us > since_us ? last_us : since_us);
+    return st;
 }
 
 static enum st add(struct store_starters *list, struct catalog_txn *t, const char *key,
@@ -108,21 +110,26 @@ static enum st add(struct store_starters *list, struct catalog_txn *t, const cha
     enum st st = store_definition_parse(&d, json_object_get(stored, "definition"));
     if (st)
         return st;
-    struct store_starter *s = &list->items[list->count++];
+    struct store_starter *s = &list->items[list->count];
     *s = (struct store_starter){
         .watched = d->watch_inbox, .scheduled = d->scheduled, .schedule = d->schedule};
     snprintf(s->tenant, sizeof s->tenant, "%.*s", (int)strcspn(key, "/"), key);
     snprintf(s->dataset, sizeof s->dataset, "%s", d->name);
     if (d->source_count == 1)
         snprintf(s->source, sizeof s->source, "%s", d->sources[0].name);
-    if (d->scheduled) {
+    if (d->scheduled)
         st = listed_sources(&s->sources, d->document);
-        s->due_us = due_after(t, s, stored, now_us);
-    }
+    if (d->scheduled && !st)
+        st = due_after(&s->due_us, t, s, stored, now_us);
     store_definition_free(d);
+    if (st)
+        json_decref(s->sources);
+    else
+        list->count++;
     return st;
 }
 
+/* What cannot be read of one dataset, because a newer program wrote it say, is that dataset's. */
 static enum st load(struct store_starters *list, struct store *s, int64_t now_us)
 {
     char key[CATALOG_KEY_SIZE] = "";
@@ -133,9 +140,13 @@ static enum st load(struct store_starters *list, struct store *s, int64_t now_us
     list->seen = catalog_txn_id(&t);
     while (catalog_after_any(&stored, &t, CATALOG_DEFINITIONS, "", key)) { /* NULL: upkeep tells */
         const json_t *document = json_object_get(stored, "definition");
-        if (json_object_get(document, "schedule") ||
-            json_is_true(json_object_get(document, "watch_inbox")))
-            catalog_fail(&t, add(list, &t, key, stored, now_us));
+        bool starts = json_object_get(document, "schedule") ||
+                      json_is_true(json_object_get(document, "watch_inbox"));
+        enum st st = starts ? add(list, &t, key, stored, now_us) : ST_OK;
+        if (st == ST_NOMEM)
+            catalog_fail(&t, st);
+        else if (st)
+            st_save(&list->bad, st);
         json_decref(stored);
     }
     return catalog_end(&t);

@@ -22,7 +22,8 @@ struct store_starter {
 struct store_starters {
     struct store_starter *items;
     size_t count;
-    uint64_t seen; /* what the catalog was */
+    uint64_t seen;        /* what the catalog was */
+    struct st_report bad; /* status ST_OK, or why a dataset is not among them: to be told */
 };
 
 /* Loads the list, which was zeroed first, if the catalog has changed since it was; *changed says

@@ -57,9 +57,10 @@ static enum st look_at_schedules(struct upkeep *u, struct store *s)
     int64_t now_us = clock_wall_us();
     enum st st = store_starters_refresh(&changed, &u->starters, s, now_us);
 
-    if (!st)
-        store_start_due(s, &u->starters, now_us);
-    return st;
+    if (st)
+        return st;
+    store_start_due(s, &u->starters, now_us);
+    return u->starters.bad.status ? st_restore(&u->starters.bad) : ST_OK;
 }
 
 void upkeep_release(struct upkeep *u)

@@ -1,6 +1,8 @@
-/* What upkeep says of failures: once, and then less and less often until a whole round had none. */
-#include "store_kit.h"
+/* What upkeep says of failures: once, and then less and less often until a whole round had none;
+ * and that one keeps nothing else waiting. */
+#include "damage_kit.h"
 
+#include "base/clock.h"
 #include "store/upkeep.h"
 
 #define STEP_MS 250
@@ -57,6 +59,46 @@ static void a_failure_is_said_less_often_until_a_whole_round_had_none(void **sta
     upkeep_release(&u);
 }
 
+#define DAILY "{\"cron\":\"30 4 * * *\",\"sources\":{\"a\":\"in/*.csv\"}}"
+
+/* A definition with a schedule, put at this time; its record may be of another program's making. */
+static void write_schedule(struct kit *kit, const char *key, const char *updated_at,
+                           const char *record)
+{
+    struct catalog_txn t;
+    json_t *schedule = NULL;
+
+    kit_ok(jx_parse_object(&schedule, DAILY, strlen(DAILY)));
+    catalog_begin_write(&t, &kit->store->catalog);
+    json_t *row = catalog_get(&t, CATALOG_DEFINITIONS, "acme/things");
+    json_t *definition = json_object_get(row, "definition");
+    json_object_set_new(definition, "name", json_string(strchr(key, '/') + 1));
+    json_object_set_new(definition, "schedule", schedule);
+    json_object_set_new(row, "updated_at", json_string(updated_at));
+    if (record)
+        json_object_set_new(definition, "record", json_string(record));
+    catalog_put(&t, CATALOG_DEFINITIONS, key, row);
+    json_decref(row);
+    kit_ok(catalog_commit(&t));
+}
+
+/* As a newer program may have written them: their checksums hold. */
+static void a_definition_that_cannot_be_read_keeps_no_other_from_being_started(void **state)
+{
+    struct kit *kit = *state;
+    struct store_starters list = {0};
+    bool changed;
+
+    write_schedule(kit, "acme/people", "2026-01-01T00:00:00Z", "newer");
+    write_schedule(kit, "acme/rain", "soon", NULL);
+    write_schedule(kit, "acme/things", "2026-01-01T00:00:00Z", NULL);
+    kit_ok(store_starters_refresh(&changed, &list, kit->store, clock_wall_us()));
+    assert_int_equal(list.count, 1);
+    assert_string_equal(list.items[0].dataset, "things");
+    assert_int_equal(list.bad.status, ST_CORRUPT); /* of the last of them: upkeep tells */
+    store_starters_free(&list);
+}
+
 static int set_up(void **state)
 {
     struct kit *kit = calloc(1, sizeof *kit);
@@ -81,6 +123,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_failure_is_said_less_often_until_a_whole_round_had_none,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_definition_that_cannot_be_read_keeps_no_other_from_being_started, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
