@@ -16,6 +16,7 @@ struct upkeep {
     uint64_t say_ms;    /* when the next one may come */
     uint64_t sweep_ms;  /* when the next sweep is due, whatever happened */
     uint64_t expire_ms; /* when uploads are looked at next */
+    uint64_t forget_ms; /* when what may be forgotten is */
     struct store_queue_stats queue;
     struct queue_forgetting forgetting;
     uint64_t swept; /* what had been read of the catalog at the last one */

@@ -99,6 +99,28 @@ static void a_definition_that_cannot_be_read_keeps_no_other_from_being_started(v
     store_starters_free(&list);
 }
 
+/* A schedule that cannot be read, again in each step, and a file that nobody names. */
+static void a_failure_keeps_nothing_else_from_being_done(void **state)
+{
+    struct kit *kit = *state;
+    struct upkeep u = {0};
+    char sha256[DIGEST_HEX_SIZE], path[FS_PATH_MAX];
+    uint64_t now_ms = 1;
+
+    memset(sha256, 'a', sizeof sha256 - 1);
+    sha256[sizeof sha256 - 1] = '\0';
+    kit_ok(fs_path(path, "%s/segments/aa", kit->dir));
+    kit_ok(fs_mkdir_all(path, 0700));
+    kit_ok(store_segment_path(path, kit->store, sha256));
+    kit_ok(fs_write_new(path, "", 0, 0600));
+    write_schedule(kit, "acme/rain", "soon", NULL);
+    for (int i = 0; i < 3; i++)
+        step(&u, kit, &now_ms);
+    assert_true(u.failed);
+    assert_int_equal(access(path, F_OK), -1);
+    upkeep_release(&u);
+}
+
 static int set_up(void **state)
 {
     struct kit *kit = calloc(1, sizeof *kit);
@@ -125,6 +147,8 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             a_definition_that_cannot_be_read_keeps_no_other_from_being_started, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_failure_keeps_nothing_else_from_being_done, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
