@@ -255,15 +255,6 @@ void queue_redeliver(struct catalog_txn *t, struct store *s, json_t *job, const 
     queue_put(t, job);
 }
 
-bool queue_job_runs(struct catalog_txn *t, const char *job)
-{
-    json_t *row = *job ? catalog_get(t, CATALOG_JOBS, job) : NULL;
-    bool runs = row && queue_is(row, "running") && !queue_lease_ended(row);
-
-    json_decref(row);
-    return runs;
-}
-
 /* ---- the lease ---- */
 
 static bool holds(const json_t *job, const struct store_lease *lease)

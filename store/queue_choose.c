@@ -323,6 +323,16 @@ enum st store_job_lease(struct store_lease *out, json_t **spec, struct store *s,
 
 /* ---- the dead, and the numbers ---- */
 
+bool queue_job_runs(struct catalog_txn *t, const char *job)
+{
+    json_t *row = NULL;
+    bool known = !*job || catalog_get_any(&row, t, CATALOG_JOBS, job);
+    bool runs = !known || (row && queue_is(row, "running") && !queue_lease_ended(row));
+
+    json_decref(row);
+    return runs;
+}
+
 /* Walks the queue, and with `write` settles. Is there anything to settle? */
 static enum st settle_round(bool *any, struct store *s, bool write)
 {

@@ -13,7 +13,7 @@
 /* The job's row when the lease still holds, else NULL and the transaction fails with ST_FENCED. */
 json_t *queue_fenced_job(struct catalog_txn *t, const struct store_lease *lease);
 
-/* Does a worker hold a lease on this job? */
+/* Does a worker hold a lease on this job? Of one whose row is damaged it may. */
 bool queue_job_runs(struct catalog_txn *t, const char *job);
 
 /* Ends the job of a lease that holds, in `state`, with the version that it made. The members of

@@ -1,6 +1,7 @@
 #include "store/queue_internal.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "store/upload_internal.h"
 
 #include <errno.h>
@@ -253,13 +254,34 @@ static bool is_listed(const struct store_job_filter *f, const json_t *row)
            (!f->sees_fn || f->sees_fn(queue_text(row, "dataset"), f->ctx));
 }
 
+/* The tenant's job before, of which the key says all. */
+static bool step_back(struct catalog_txn *t, const char *prefix, char key[CATALOG_KEY_SIZE])
+{
+    json_t *entry = catalog_before(t, CATALOG_TENANT_JOBS, prefix, key);
+    bool damaged = t->status == ST_CORRUPT;
+
+    if (damaged)
+        catalog_forgive(t);
+    json_decref(entry);
+    return entry || (damaged && !t->status);
+}
+
+/* NULL: it is gone, or damaged, which keeps no other from being listed. */
+static json_t *listed_row(struct catalog_txn *t, const char *job)
+{
+    json_t *row;
+
+    if (!catalog_get_any(&row, t, CATALOG_JOBS, job) && !t->status)
+        log_failure(LOG_LEVEL_WARN, "job_damaged", "%s is not listed", job);
+    return row;
+}
+
 enum st store_job_list(json_t **items, char next[STORE_JOB_ID_SIZE], struct store *s,
                        const struct store_job_filter *filter, const char *before, size_t limit)
 {
     char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "", last[STORE_JOB_ID_SIZE] = "";
     size_t looked = 0, files = 0;
     struct catalog_txn t;
-    json_t *entry;
 
     *items = json_array();
     store_dataset_key(prefix, filter->tenant, "");
@@ -267,15 +289,14 @@ enum st store_job_list(json_t **items, char next[STORE_JOB_ID_SIZE], struct stor
         store_dataset_key(key, filter->tenant, before);
     *next = '\0';
     catalog_begin_read(&t, &s->catalog);
-    while ((entry = catalog_before(&t, CATALOG_TENANT_JOBS, prefix, key))) {
-        json_decref(entry);
+    while (step_back(&t, prefix, key)) {
         if (json_array_size(*items) == limit || looked == LIST_LOOKED_MAX ||
             files >= LIST_FILES_MAX) {
             snprintf(next, STORE_JOB_ID_SIZE, "%s", last);
             break;
         }
         snprintf(last, sizeof last, "%s", key + strlen(prefix));
-        json_t *row = catalog_get(&t, CATALOG_JOBS, last);
+        json_t *row = listed_row(&t, last);
         looked++;
         if (row && is_listed(filter, row)) {
             files += json_array_size(json_object_get(json_object_get(row, "spec"), "sources"));
