@@ -333,7 +333,7 @@ static enum MHD_Result post(struct api_exchange *x,
 {
     if (!api_exchange_suspend(x))
         return answer_and_close(x);
-    x->task = (struct store_task){.run_fn = run_fn, .done_fn = done_fn, .ctx = x};
+    x->task = (struct store_task){run_fn, done_fn, x, .tenant = x->identity.tenant};
     store_keeper_post(x->server->keeper, &x->task);
     return MHD_YES;
 }

@@ -69,14 +69,16 @@ struct store_wait {
 };
 
 /* Work for the catalog thread. run_fn is called there, once unless it says `again` or `busy`; then,
- * when what `wait` names is served (or at once), done_fn, also there. What tasks that are posted at
- * the same time change is one commit: when it fails, done_fn gets its status. After stop began:
- * run_fn is not called, done_fn gets ST_UNAVAILABLE. The task's memory is the caller's until
+ * when what `wait` names is served (or at once), done_fn, also there. Tenants take turns; a
+ * tenant's tasks are begun in the order in which they were posted. What tasks that wait at the same
+ * time change is one commit, if they are quick: when it fails, done_fn gets its status. After stop
+ * began: run_fn is not called, done_fn gets ST_UNAVAILABLE. The task's memory is the caller's until
  * done_fn. */
 struct store_task {
     void (*run_fn)(struct store *s, struct store_wait *wait, void *ctx);
     void (*done_fn)(enum st status, void *ctx);
     void *ctx;
+    const char *tenant;      /* whose turn it takes; borrowed until done_fn. NULL: the server's */
     struct store_task *next; /* the keeper's */
     struct store_wait wait;  /* the keeper's */
     uint64_t busy_since_ms;  /* the keeper's; 0: the catalog was not busy the last time */

@@ -5,6 +5,7 @@
  *   keeper_view.c    the view that is served, and those that still are used
  *   keeper_pin.c     kept versions, open on demand
  *   keeper_task.c    what is posted to the thread
+ *   keeper_turn.c    whose task is next
  *
  * Everything here is called on the catalog thread. Room-private. */
 #ifndef EVERLINE_STORE_KEEPER_INTERNAL_H
@@ -49,7 +50,10 @@ struct store_keeper {
     bool ready, catalog_damaged;
     char *why; /* NUL-terminated, or NULL */
 
-    struct store_task *waiting, *repeated, *grouped; /* the thread's own */
+    /* The thread's own: not run yet; of this round, to be run again, and to be committed; waited
+     * for. */
+    struct store_task *queued, *repeated, *grouped, *waiting;
+    bool crowded; /* the last round ended before all that was queued had its turn */
     struct pin pins[STORE_PINS_MAX];
     size_t pin_count;
     bool pins_changed;
@@ -87,9 +91,15 @@ bool keeper_version_settled(struct store_keeper *k, const struct store_view *v,
 
 /* ---- tasks ---- */
 
-/* Runs what was posted; when the keeper stops, refuses it. */
+/* Runs what was posted, as far as the round lasts; when the keeper stops, refuses it. */
 void keeper_serve_tasks(struct store_keeper *k, struct store_task *posted, bool stopping);
 /* Ends those for which what they wait for is served; or all. */
 void keeper_finish_waiting(struct store_keeper *k, bool all);
+
+/* ---- turns ---- */
+
+void keeper_append_tasks(struct store_task **list, struct store_task *tasks);
+/* Removes the first one, and lets all others go before the rest of its tenant's. NULL: none. */
+struct store_task *keeper_take_task(struct store_task **list);
 
 #endif

@@ -3,6 +3,10 @@
 #include "base/clock.h"
 #include "store/upload_internal.h"
 
+/* A round of tasks ends after this time even if more wait, so that the rest of the thread's work
+ * gets its turn too, and what was written its commit. */
+#define ROUND_MS 5
+
 /* A dataset that is not in a view of all that was committed is deleted, by who waits or by somebody
  * else after that. */
 bool store_keeper_serves(struct store_keeper *k, const struct store_wait *wait)
@@ -55,10 +59,16 @@ void store_keeper_post(struct store_keeper *k, struct store_task *task)
 
 static void push_last(struct store_task **list, struct store_task *task)
 {
-    while (*list)
-        list = &(*list)->next;
     task->next = NULL;
-    *list = task;
+    keeper_append_tasks(list, task);
+}
+
+/* Has it only read what is committed and taken into the view? Then it need not wait for the end of
+ * the round. */
+static bool is_over(struct store_keeper *k, const struct store_task *task)
+{
+    return !task->wait.version && !task->wait.sequence && !k->store->catalog.group.written &&
+           !store_changed(k->store);
 }
 
 static void accept_task(struct store_keeper *k, struct store_task *task)
@@ -100,61 +110,57 @@ static void run_task(struct store_keeper *k, struct store_task *task)
         task->done_fn(st, task->ctx);
     else if (group->written != written)
         push_last(&k->grouped, task);
+    else if (!task->wait.again && !task->wait.busy && is_over(k, task))
+        task->done_fn(ST_OK, task->ctx);
     else
         settle_task(k, task);
 }
 
-/* All that waits at this moment shares one commit. */
-static void run_tasks(struct store_keeper *k, struct store_task *tasks)
+/* All that runs in a round shares one commit. What is to be run again is so in the next one. */
+static void run_tasks(struct store_keeper *k)
 {
     struct st_report report;
-    struct store_task *next;
+    struct store_task *task, *next;
+    uint64_t begun_ns = clock_steady_ns();
 
-    if (!tasks)
+    if (!k->queued)
         return;
     catalog_group_begin(&k->store->catalog);
-    for (; tasks; tasks = next) {
-        next = tasks->next;
-        run_task(k, tasks);
-    }
+    do
+        run_task(k, keeper_take_task(&k->queued));
+    while (k->queued && clock_steady_ns() - begun_ns < ROUND_MS * 1000000ull);
+    k->crowded = k->queued != NULL;
     st_save(&report, catalog_group_end(&k->store->catalog));
     if (k->store->uploads_gone)
         upload_purge(k->store);
-    tasks = k->grouped;
+    task = k->grouped;
     k->grouped = NULL;
-    for (; tasks; tasks = next) {
-        next = tasks->next;
+    for (; task; task = next) {
+        next = task->next;
         if (report.status) /* also one that would go on: it would find nothing of what it did */
-            tasks->done_fn(st_restore(&report), tasks->ctx);
+            task->done_fn(st_restore(&report), task->ctx);
         else
-            settle_task(k, tasks);
+            settle_task(k, task);
     }
+    keeper_append_tasks(&k->queued, k->repeated);
+    k->repeated = NULL;
 }
 
-static void refuse_tasks(struct store_task *tasks)
+static void refuse_tasks(struct store_keeper *k)
 {
-    struct store_task *next;
+    struct store_task *task;
 
-    for (; tasks; tasks = next) {
-        next = tasks->next;
-        tasks->done_fn(st_fail(ST_UNAVAILABLE, "STOPPING", "the server is stopping"), tasks->ctx);
-    }
+    while ((task = keeper_take_task(&k->queued)))
+        task->done_fn(st_fail(ST_UNAVAILABLE, "STOPPING", "the server is stopping"), task->ctx);
 }
 
 /* Those of before come first. */
 void keeper_serve_tasks(struct store_keeper *k, struct store_task *posted, bool stopping)
 {
-    struct store_task *tasks = k->repeated;
-
-    k->repeated = NULL;
-    if (posted) {
-        struct store_task **last = &tasks;
-        while (*last)
-            last = &(*last)->next;
-        *last = posted;
-    }
+    keeper_append_tasks(&k->queued, posted);
+    k->crowded = false;
     if (stopping)
-        refuse_tasks(tasks);
+        refuse_tasks(k);
     else
-        run_tasks(k, tasks);
+        run_tasks(k);
 }

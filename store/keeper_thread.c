@@ -219,7 +219,7 @@ void *keeper_main(void *arg)
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
         pthread_mutex_lock(&k->mutex);
-        if (!k->posted && !k->stopping && !k->reload)
+        if (!k->posted && !k->stopping && !k->reload && !k->crowded)
             (void)pthread_cond_timedwait(&k->cond, &k->mutex, &until);
         struct store_task *tasks = k->posted;
         k->posted = NULL;

@@ -595,37 +595,6 @@ static void a_task_that_looks_again_hears_that_its_commit_failed(void **state)
     free(failing);
 }
 
-static void what_waits_at_the_same_time_is_one_commit(void **state)
-{
-    enum { COUNT = 5 };
-    struct store_keeper *k = start(*state);
-    struct chore *first = chore_new(chore_wait), *writers[COUNT];
-
-    store_keeper_post(k, &first->task);
-    await(
-        &first
-             ->entered); /* the catalog thread is busy: what follows is there when it looks again */
-    for (int i = 0; i < COUNT; i++)
-        store_keeper_post(k, &(writers[i] = chore_new(chore_write))->task);
-    sem_post(&first->go);
-    for (int i = 0; i < COUNT; i++) {
-        await(&writers[i]->done);
-        assert_int_equal(writers[i]->status, ST_OK);
-        assert_int_equal(writers[i]->transaction, writers[0]->transaction);
-    }
-    store_keeper_stop(k);
-    kit_open(*state);
-    for (int i = 0; i < COUNT; i++) {
-        char key[CATALOG_KEY_SIZE];
-        json_t *row = NULL;
-        snprintf(key, sizeof key, "test-%p", (void *)writers[i]);
-        kit_ok(store_job_get(&row, ((struct kit *)*state)->store, NULL, key));
-        json_decref(row);
-        free(writers[i]);
-    }
-    free(first);
-}
-
 static void chore_write_and_undo(struct store *s, struct store_wait *wait, void *ctx)
 {
     struct chore *c = ctx;
@@ -1024,7 +993,6 @@ int main(void)
         TEST(who_waits_for_a_dataset_that_is_deleted_meanwhile_is_answered),
         TEST(nobody_waits_for_ever_for_what_is_not_served),
         TEST(a_task_that_looks_again_hears_that_its_commit_failed),
-        TEST(what_waits_at_the_same_time_is_one_commit),
         TEST(what_a_task_undoes_is_in_no_commit_and_those_beside_it_are),
         TEST(another_unicode_version_makes_the_dataset_unavailable_instead_of_empty),
         TEST(a_start_can_be_stopped),
