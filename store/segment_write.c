@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Writing a segment: one pass of MDB_APPEND in key order.
+/* Writing a segment: one pass in key order, which fills its pages as MDB_APPEND does.
  *
  * The same records must give the same bytes, because a segment is named by its hash. What decides
  * where LMDB puts a page is the order of puts and commits, and both meta pages keep the map size:
@@ -26,6 +26,14 @@
 #define INLINE_MAX 2000u              /* a longer value has pages of its own */
 #define PAGE_BYTES 4096u
 
+/* What LMDB takes of a page: its header; and of a node its header and its place in the page's list,
+ * even; a node that is longer has the number of the page that its value is on. */
+#define PAGE_HEADER_BYTES 16u
+#define NODE_HEADER_BYTES 8u
+#define NODE_PLACE_BYTES 2u
+#define NODE_MAX 2038u
+#define KEY_MAX 511u
+
 struct store_segment_writer {
     struct store_segment_info info;
     MDB_env *env;
@@ -37,7 +45,11 @@ struct store_segment_writer {
     size_t
         filling; /* 0: records; i + 1: grouping set i. Never goes back: the order of puts counts */
     size_t uncommitted; /* bytes put since the last commit */
-    off_t written_back; /* the disk has begun to write what is before */
+    size_t room;        /* in the last page of what is filled */
+    bool on_last_page;  /* the cursor, with all pages above */
+    unsigned char last_key[KEY_MAX];
+    size_t last_key_len; /* 0: none yet */
+    off_t written_back;  /* the disk has begun to write what is before */
     uint64_t record_count;
     uint64_t cell_counts[STORE_SETS_MAX];
     struct buf value;
@@ -146,12 +158,9 @@ static int commit(struct store_segment_writer *w)
     return rc;
 }
 
-/* Appends a value of `len` bytes, which the caller then writes to *out. */
-static int append(void **out, struct store_segment_writer *w, MDB_dbi db, const void *key,
-                  size_t key_len, size_t len)
+/* Puts the cursor on the database. */
+static int turn_to(struct store_segment_writer *w, MDB_dbi db)
 {
-    MDB_val k = {key_len, (void *)(uintptr_t)key};
-    MDB_val v = {len, NULL};
     int rc = 0;
 
     if (w->uncommitted >= COMMIT_BYTES) {
@@ -159,16 +168,62 @@ static int append(void **out, struct store_segment_writer *w, MDB_dbi db, const 
         if (rc == 0)
             rc = mdb_txn_begin(w->env, NULL, 0, &w->txn);
     }
-    if (rc == 0 && w->cursor && w->cursor_db != db) {
-        mdb_cursor_close(w->cursor);
+    if (w->cursor_db != db) {
+        if (w->cursor)
+            mdb_cursor_close(w->cursor);
         w->cursor = NULL;
+        w->cursor_db = db;
+        w->room = w->last_key_len = 0;
     }
-    if (rc == 0 && !w->cursor)
+    if (rc == 0 && !w->cursor) {
         rc = mdb_cursor_open(w->txn, db, &w->cursor);
-    w->cursor_db = db;
-    if (rc == 0)
-        rc = mdb_cursor_put(w->cursor, &k, &v, MDB_APPEND | MDB_RESERVE);
+        w->on_last_page = false;
+    }
+    return rc;
+}
+
+static size_t node_bytes(size_t key_len, size_t len)
+{
+    size_t bytes = NODE_HEADER_BYTES + key_len + len;
+
+    if (bytes > NODE_MAX)
+        bytes = NODE_HEADER_BYTES + key_len + sizeof(uint64_t);
+    return (bytes + NODE_PLACE_BYTES + 1) & ~(size_t)1;
+}
+
+/* MDB_APPEND looks for the last page from the root, for each record. Where the cursor stands on it
+ * and the node fits, a put without it does the same in two thirds of the time. A page that is full
+ * needs MDB_APPEND: without, it would be halved. The page that it makes may have other pages above
+ * than the one before. */
+static unsigned put_flags(struct store_segment_writer *w, size_t bytes)
+{
+    bool fits = w->room >= bytes;
+    unsigned flags = fits && w->on_last_page ? MDB_NOOVERWRITE : MDB_APPEND;
+
+    w->on_last_page = fits;
+    w->room = (fits ? w->room : PAGE_BYTES - PAGE_HEADER_BYTES) - bytes;
+    return flags | MDB_RESERVE;
+}
+
+/* Appends a value of `len` bytes, which the caller then writes to *out. */
+static int append(void **out, struct store_segment_writer *w, MDB_dbi db, const void *key,
+                  size_t key_len, size_t len)
+{
+    MDB_val k = {key_len, (void *)(uintptr_t)key};
+    MDB_val v = {len, NULL};
+    int rc = turn_to(w, db);
+
+    if (rc == 0 && key_len > KEY_MAX)
+        rc = MDB_BAD_VALSIZE;
+    if (rc == 0 && w->last_key_len &&
+        segment_compare_keys(&k, &(MDB_val){w->last_key_len, w->last_key}) <= 0)
+        rc = MDB_KEYEXIST;
+    if (rc != 0)
+        return rc;
+    rc = mdb_cursor_put(w->cursor, &k, &v, put_flags(w, node_bytes(key_len, len)));
     *out = v.mv_data;
+    memcpy(w->last_key, key, key_len);
+    w->last_key_len = key_len;
     if (len > INLINE_MAX)
         len = (len + PAGE_BYTES) / PAGE_BYTES * PAGE_BYTES;
     w->uncommitted += key_len + len;

@@ -177,6 +177,58 @@ static void the_same_records_give_the_same_bytes_over_many_commits(void **state)
     assert_int_equal(unlink(file("long-b")), 0);
 }
 
+static struct {
+    bool always;               /* whatever the writer asks for */
+    unsigned long asked, puts; /* how often the writer did */
+} append;
+
+int __real_mdb_cursor_put(MDB_cursor *cursor, MDB_val *key, MDB_val *data, unsigned flags);
+int __wrap_mdb_cursor_put(MDB_cursor *cursor, MDB_val *key, MDB_val *data, unsigned flags);
+
+int __wrap_mdb_cursor_put(MDB_cursor *cursor, MDB_val *key, MDB_val *data, unsigned flags)
+{
+    append.puts++;
+    append.asked += (flags & MDB_APPEND) != 0;
+    return __real_mdb_cursor_put(cursor, key, data,
+                                 append.always ? MDB_APPEND | MDB_RESERVE : flags);
+}
+
+/* Of all lengths around those at which a value leaves its leaf, and so many that pages above leaves
+ * are split, too, in many commits. */
+static void write_mixed_segment(const char *name)
+{
+    struct store_segment_writer *w = start(name);
+
+    for (uint64_t i = 0; i < 200000; i++) {
+        uint64_t some = i * 0x9E3779B97F4A7C15ull >> 40; /* no period that a page could have, too */
+        size_t len = some % 50 == 0 ? 1900 + some / 50 % 200 : some % 5 ? some / 5 % 83 : 900;
+        assert_int_equal(add(w, i, len), ST_OK);
+    }
+    for (char state[3] = "AA"; state[0] <= 'Z'; state[0]++)
+        for (state[1] = 'A'; state[1] <= 'Z'; state[1]++)
+            assert_int_equal(add_cell(w, 0, state, 0, 3), ST_OK);
+    assert_int_equal(add_cell(w, 1, NULL, 0, 9), ST_OK);
+    finish(w);
+}
+
+static void pages_are_as_full_as_append_makes_them(void **state)
+{
+    char first[DIGEST_HEX_SIZE], again[DIGEST_HEX_SIZE];
+
+    (void)state;
+    memset(&append, 0, sizeof append);
+    append.always = true;
+    write_mixed_segment("append");
+    hash(first, "append");
+    memset(&append, 0, sizeof append);
+    write_mixed_segment("put");
+    hash(again, "put");
+    assert_string_equal(first, again);
+    assert_in_range(append.asked, 1, append.puts / 2); /* in small rows, two of a page */
+    assert_int_equal(unlink(file("append")), 0);
+    assert_int_equal(unlink(file("put")), 0);
+}
+
 static void what_names_a_segment_is_in_its_bytes(void **state)
 {
     struct store_segment_info other = info;
@@ -214,6 +266,12 @@ static void keys_must_ascend(void **state)
     w = start("descend");
     assert_int_equal(add(w, 5, 3), ST_OK);
     assert_int_equal(add(w, 4, 3), ST_CONFLICT);
+    store_segment_writer_free(w);
+
+    w = start("between");
+    for (uint64_t i = 0; i < 20; i += 2)
+        assert_int_equal(add(w, i, 3), ST_OK);
+    assert_int_equal(add(w, 9, 3), ST_CONFLICT);
     store_segment_writer_free(w);
 
     w = start("cells");
@@ -1221,6 +1279,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_records_give_the_same_bytes),
         cmocka_unit_test(the_same_records_give_the_same_bytes_over_many_commits),
+        cmocka_unit_test(pages_are_as_full_as_append_makes_them),
         cmocka_unit_test(what_names_a_segment_is_in_its_bytes),
         cmocka_unit_test(keys_must_ascend),
         cmocka_unit_test(without_memory_no_segment_says_less_of_itself),
