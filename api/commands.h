@@ -37,7 +37,6 @@ enum st audit_search_cmd(const struct cmd_args *args);
 enum st audit_verify_cmd(const struct cmd_args *args);
 enum st act_cmd(const struct cmd_args *args);
 enum st health_cmd(const struct cmd_args *args);
-enum st completion_cmd(const struct cmd_args *args);
 enum st get_cmd(const struct cmd_args *args);
 enum st config_check_cmd(const struct cmd_args *args);
 enum st jobs_list_cmd(const struct cmd_args *args);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The short ones: verify, get, completion, version. */
+/* The short ones: verify, get, version. */
 
 static void print_problem(const json_t *problem)
 {
@@ -87,14 +87,6 @@ enum st get_cmd(const struct cmd_args *args)
         printf("%s\n", body.data ? body.data : "");
     buf_release(&body);
     return st ? st : check_get(status);
-}
-
-enum st completion_cmd(const struct cmd_args *args)
-{
-    if (strcmp(cmd_operand(args, 0), "bash") != 0)
-        return st_fail(ST_USAGE, NULL, "bash expected: there is no completion for other shells");
-    cmd_completion_bash(args);
-    return ST_OK;
 }
 
 enum st version_cmd(const struct cmd_args *args)

@@ -69,8 +69,9 @@ enum st cmd_config_example(const struct cmd_args *args) ST_MUST_USE;
 enum st cmd_config_check(const struct cmd_args *args) ST_MUST_USE;
 enum st cmd_config_dump(const struct cmd_args *args) ST_MUST_USE;
 
-/* Prints a program of bash that completes this program's command lines. */
-void cmd_completion_bash(const struct cmd_args *args);
+/* Prints a program of the shell that the operand names (bash, zsh or fish), which completes this
+ * program's command lines. ST_USAGE: it is another one. */
+enum st cmd_completion(const struct cmd_args *args) ST_MUST_USE;
 
 /* The options of a command as this file alone has them. cmd_free, in any case; what is got from it
  * lives as long. */

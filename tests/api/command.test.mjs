@@ -137,41 +137,6 @@ test('a variable that is misspelt is told on stderr, with the one that is meant'
     assert.doesNotMatch((await everline(command, { env: { ...near, ...others } })).stderr, /warning/);
 });
 
-test('bash completes commands, options and files', async () => {
-  const script = await everline(['completion', 'bash']), file = data.file('completion.bash', script.stdout);
-  assert.deepEqual([script.code, script.stderr], [0, '']);
-  const cwd = tempDir('completion');
-  for (const name of ['members.csv', 'two words.csv']) writeFileSync(join(cwd, name), '');
-  /** What is offered for the last of these words. */
-  const offered = async (...words) => {
-    const ask = `set -eu; source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); eval "$(complete -p everline | sed -E 's/.* -F (\\S+) .*/\\1/')" || true; printf '%s\\n' "\${COMPREPLY[@]}"`;
-    const result = await run('bash', ['--norc', '-c', ask, 'bash', file, 'everline', ...words], { cwd });
-    assert.deepEqual([result.code, result.stderr], [0, ''], words.join(' '));
-    return result.stdout.split('\n').filter(Boolean);
-  };
-  const help = (await everline(['--help'])).stdout;
-  const commands = [...help.matchAll(/^ {2}([a-z]+)(?: ([a-z-]+))? +[A-Z]/gm)].map(([, first, second]) => [first, second]);
-  assert.deepEqual((await offered('')).sort(), [...new Set(commands.map(([first]) => first)), 'help'].sort());
-  assert.deepEqual(await offered('ver'), ['versions', 'verify', 'version']);
-  assert.deepEqual(await offered('help', 'ver'), ['versions', 'verify', 'version']);
-  for (const group of ['tenant', 'dataset', 'jobs', 'config'])
-    assert.deepEqual((await offered(group, '')).filter((word) => !word.startsWith('--')).sort(), commands.filter(([first, second]) => first === group && second).map(([, second]) => second).sort());
-  assert.deepEqual(await offered('help', 'dataset', 'l'), ['list']);
-  for (const [first, second] of commands) {
-    const words = second ? [first, second] : [first], own = (await everline([...words, '--help'])).stdout;
-    const known = [...own.matchAll(/^ {2}(--[a-z-]+)/gm)].map(([, option]) => option);
-    const here = await offered(...words, '--');
-    assert.deepEqual(here.sort(), [...new Set([...known, '--config', '--help'])].sort(), words.join(' '));
-  }
-  assert.deepEqual(await offered('ingest', 'things', '--te'), ['--tenant', '--temp-disk']);
-  assert.deepEqual(await offered('ingest', 'things', '--source', 'm'), ['members.csv']);
-  assert.deepEqual(await offered('ingest', 'things', '--tenant', 'm'), [], 'nobody knows the tenants');
-  assert.deepEqual((await offered('dataset', 'put', '')).sort(), ['members.csv', 'two words.csv']);
-  assert.deepEqual(await offered('nothing', 'x', '--'), []);
-  assert.doesNotMatch(script.stdout, /--token\b(?!-)/, 'a token is not for the command line');
-  assert.equal((await everline(['completion', 'fish'])).code, 2);
-});
-
 test('with NO_COLOR nothing is coloured, on a terminal either', async () => {
   await data.put({ ...THINGS, name: 'tinted' });
   const rows = data.file('colour.csv', csv(things(20_000))), env = { EVERLINE_DATA: data.directory, EVERLINE_TENANT: 'dev' };
