@@ -97,9 +97,9 @@ static enum st take_query(struct audit_query *q, const struct cmd_args *args)
 
     *q = (struct audit_query){.max_bytes = AUDIT_SEARCH_BYTES, .sees_fn = sees_all};
     for (size_t i = 0; !st && i < AUDIT_PARAMETERS; i++) {
-        st = audit_query_set(q, i, asked_for(args, i));
-        if (st)
-            st = st_wrap(st, "--%s", audit_parameter(i)); /* a time: its name has one word */
+        char option[OPTION_MAX];
+        st = commands_of_option(audit_query_set(q, i, asked_for(args, i)), args,
+                                option_name(option, i));
     }
     return st;
 }
@@ -124,22 +124,20 @@ static enum st search_files(json_t **items, const char *directory, const char *t
     return st;
 }
 
-static enum st search_here(json_t **items, const struct cmd_args *args, size_t limit)
+static enum st search_here(json_t **items, const struct cmd_args *args, struct audit_query *query,
+                           size_t limit)
 {
     char directory[FS_PATH_MAX];
-    struct audit_query query;
     struct store_tenant tenant;
     struct store *s = NULL;
-    enum st st = take_query(&query, args);
+    enum st st = commands_open(&s, args, false);
 
-    if (!st)
-        st = commands_open(&s, args, false);
     if (!st)
         st = store_tenant_get(&tenant, s, cmd_string(args, "tenant"));
     if (!st)
         st = fs_path(directory, "%s/audit", store_data_dir(s));
     if (!st)
-        st = search_files(items, directory, tenant.name, &query, limit);
+        st = search_files(items, directory, tenant.name, query, limit);
     store_close(s);
     return st;
 }
@@ -163,6 +161,7 @@ enum st audit_search_cmd(const struct cmd_args *args)
 {
     bool csv = strcmp(cmd_string(args, "output"), "csv") == 0, json = false;
     json_t *items = NULL;
+    struct audit_query query;
     uint64_t limit = 0;
     enum st st = cmd_range(&limit, args, "limit", 1, LIMIT_MAX);
 
@@ -171,8 +170,10 @@ enum st audit_search_cmd(const struct cmd_args *args)
     if (!st)
         st = check_filters(args);
     if (!st)
+        st = take_query(&query, args);
+    if (!st)
         st = remote_is_asked(args) ? search_on_server(&items, args, limit)
-                                   : search_here(&items, args, limit);
+                                   : search_here(&items, args, &query, limit);
     if (!st && !csv)
         return commands_print_list(items, AUDIT, json);
     if (!st)

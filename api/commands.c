@@ -43,12 +43,22 @@ enum st commands_check_option(const struct cmd_args *args, const char *option,
                               const char *operation)
 {
     const char *value = cmd_string(args, option);
+
+    return value ? commands_of_option(api_route_check(operation, option, value), args, option)
+                 : ST_OK;
+}
+
+enum st commands_of_option(enum st status, const struct cmd_args *args, const char *option)
+{
     struct st_report why;
 
-    if (!value || !api_route_check(operation, option, value))
-        return ST_OK;
-    st_save(&why, ST_INVALID);
-    return st_fail(ST_USAGE, NULL, "--%s: %s", option, why.message);
+    if (status != ST_INVALID)
+        return status;
+    st_save(&why, status);
+    enum st st = st_fail(ST_USAGE, NULL, "--%s: %s", option, why.message);
+    if (why.hint[0])
+        st = st_hint(st, "%s", why.hint);
+    return cmd_blame(st, args, option, NULL);
 }
 
 struct store_actor commands_actor(const struct cmd_args *args, const char *reason)
@@ -202,17 +212,15 @@ enum st commands_make_tenant(struct store_tenant *t, struct store *s, const char
     return st;
 }
 
-enum st commands_mint(struct buf *out, struct store *s, const char *tenant, const char *scope,
+enum st commands_mint(struct buf *out, struct store *s, const char *tenant, uint32_t scopes,
                       const char *subject, const char *const *datasets, uint64_t ttl_ms)
 {
     char directory[FS_PATH_MAX];
     struct store_tenant t;
-    struct auth_mint mint = {.subject = subject, .datasets = datasets};
+    struct auth_mint mint = {.scopes = scopes, .subject = subject, .datasets = datasets};
     int64_t since_s = 0;
-    enum st st = auth_scopes_parse_strict(&mint.scopes, scope);
+    enum st st = store_tenant_get(&t, s, tenant);
 
-    if (!st)
-        st = store_tenant_get(&t, s, tenant);
     if (!st)
         st = store_token_keys_dir(directory, store_keys_dir(s), tenant);
     if (!st) /* one of that name was deleted within this second */

@@ -83,6 +83,9 @@ struct store_if commands_if_match(const struct cmd_args *args);
 /* Can the option have its value, as the parameter of that name of the operation can? ST_USAGE. */
 enum st commands_check_option(const struct cmd_args *args, const char *option,
                               const char *operation) ST_MUST_USE;
+/* What was found of the option's value: ST_INVALID becomes ST_USAGE, and the message names it. */
+enum st commands_of_option(enum st status, const struct cmd_args *args,
+                           const char *option) ST_MUST_USE;
 
 /* "cli:USER". */
 struct store_actor commands_actor(const struct cmd_args *args, const char *reason);
@@ -122,8 +125,8 @@ enum st commands_run(int *exit_code, const char *path, char *const *argv) ST_MUS
  * put, with all that it is to say: whom a server sees has its limits. */
 enum st commands_make_tenant(struct store_tenant *t, struct store *s, const char *name) ST_MUST_USE;
 
-/* A signed token for the tenant into `out`. */
-enum st commands_mint(struct buf *out, struct store *s, const char *tenant, const char *scope,
+/* A signed token for the tenant into `out`. scopes: enum auth_scope. */
+enum st commands_mint(struct buf *out, struct store *s, const char *tenant, uint32_t scopes,
                       const char *subject, const char *const *datasets,
                       uint64_t ttl_ms) ST_MUST_USE;
 

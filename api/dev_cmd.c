@@ -1,5 +1,6 @@
 #include "api/commands.h"
 #include "api/server.h"
+#include "auth/scope.h"
 #include "base/program.h"
 
 #include <stdio.h>
@@ -9,7 +10,7 @@
 /* `everline dev`: a tenant, keys, both sample datasets, a token and a curl line; then serves. */
 
 #define DEV_TENANT "dev"
-#define DEV_SCOPES "data:read analytics:read versions:write audit:read"
+#define DEV_SCOPES (AUTH_DATA_READ | AUTH_ANALYTICS_READ | AUTH_VERSIONS_WRITE | AUTH_AUDIT_READ)
 #define DEV_TTL_MS (24u * 3600 * 1000)
 
 struct dev {

@@ -63,9 +63,12 @@ static enum st list_here(json_t **items, const struct cmd_args *args)
     struct store_job_filter filter = {.tenant = cmd_string(args, "tenant"),
                                       .dataset = cmd_string(args, "dataset"),
                                       .state = cmd_string(args, "state")};
+    struct store_tenant tenant;
     struct store *s = NULL;
     enum st st = commands_open(&s, args, false);
 
+    if (!st && filter.tenant)
+        st = store_tenant_get(&tenant, s, filter.tenant);
     if (!st)
         st = list_all(items, s, &filter, cmd_uint(args, "limit"));
     store_close(s);

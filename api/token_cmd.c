@@ -16,9 +16,15 @@
 enum st token_cmd(const struct cmd_args *args)
 {
     const char *datasets[65] = {NULL};
+    uint64_t ttl_ms = cmd_duration_ms(args, "ttl");
+    uint32_t scopes = 0;
     struct store *s = NULL;
     struct buf token;
-    enum st st = ST_OK;
+    enum st st =
+        ttl_ms < 1000
+            ? cmd_blame(st_fail(ST_USAGE, NULL, "--ttl: 1s or longer expected"), args, "ttl", NULL)
+            : commands_of_option(auth_scopes_parse_strict(&scopes, cmd_string(args, "scope")), args,
+                                 "scope");
 
     buf_init(&token, 8192);
     for (unsigned i = 0; !st && cmd_list(args, "dataset", i); i++) {
@@ -30,9 +36,8 @@ enum st token_cmd(const struct cmd_args *args)
     if (!st)
         st = commands_open(&s, args, false);
     if (!st)
-        st = commands_mint(&token, s, cmd_string(args, "tenant"), cmd_string(args, "scope"),
-                           cmd_string(args, "subject"), datasets[0] ? datasets : NULL,
-                           cmd_duration_ms(args, "ttl"));
+        st = commands_mint(&token, s, cmd_string(args, "tenant"), scopes,
+                           cmd_string(args, "subject"), datasets[0] ? datasets : NULL, ttl_ms);
     if (!st)
         puts(token.data);
     buf_release_secret(&token);
@@ -219,7 +224,7 @@ enum st token_revoke_cmd(const struct cmd_args *args)
     if (operand)
         st = revocation_of(&r, &claims, operand);
     if (!st && expires_at)
-        st = clock_parse(&r.expires_us, expires_at);
+        st = commands_of_option(clock_parse(&r.expires_us, expires_at), args, "expires-at");
     if (!st)
         st = commands_open(&s, args, false);
     if (!st)

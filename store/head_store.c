@@ -34,11 +34,15 @@ void store_head_load(struct head *out, struct catalog_txn *t, const char *tenant
                      const char *dataset)
 {
     store_head_load_any(out, t, tenant, dataset);
-    if (!t->status && (!out->sequence || out->deleted))
-        catalog_fail(
-            t,
-            st_hint(st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset \"%s\"", dataset),
-                    "everline dataset list, or GET /v1/datasets, has those of the tenant"));
+    if (t->status || (out->sequence && !out->deleted))
+        return;
+    enum st st = st_fail(ST_NOT_FOUND, "UNKNOWN_DATASET", "there is no dataset \"%s\"", dataset);
+    json_t *row = catalog_get(t, CATALOG_TENANTS, tenant);
+    catalog_fail(t,
+                 row ? st_hint(st, "everline dataset list, or GET /v1/datasets, has those of the "
+                                   "tenant")
+                     : st_hint(st, "nor a tenant \"%s\": everline tenant list has them", tenant));
+    json_decref(row);
 }
 
 json_t *store_time_json(int64_t wall_us)

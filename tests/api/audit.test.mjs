@@ -133,7 +133,7 @@ test('the command finds what the server finds, by each filter, here and on a ser
   await both('--request-id=-2.3');
   assert.deepEqual((await data.cli(['audit', 'search', '--request-id', 'told'], { tenant: 'other' })).stdout.split('\n').length, 2);
   for (const [args, code, says] of [[['--output', 'xml'], 2, /table, json or csv/], [['--limit', '0'], 2, /--limit/], [['--limit', '10001'], 2, /--limit/],
-    [['--key', 'zz'], 2, /--key: 32 hex/], [['--event', ''], 2, /--event is empty/], [['--outcome', 'nonsense'], 2, /one of match, no_match/], [['--from', 'yesterday'], 1, /from/]])
+    [['--key', 'zz'], 2, /--key: 32 hex/], [['--event', ''], 2, /--event is empty/], [['--outcome', 'nonsense'], 2, /one of match, no_match/], [['--from', 'yesterday'], 2, /--from: not an RFC 3339 time/]])
     for (const run of [data.cli(['audit', 'search', ...args], { tenant: 'dev' }), everline(['audit', 'search', ...args], { env: far })]) {
       const wrong = await run;
       assert.deepEqual([wrong.code, wrong.stdout], [code, ''], args.join(' '));

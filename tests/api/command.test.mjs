@@ -225,6 +225,26 @@ test('a slip in a command or an option is told in a few lines, with what is mean
   assert.equal((await everline(['--version'])).stdout, (await everline(['version'])).stdout);
 });
 
+test('a value that an option cannot have is wrong usage, and the message names the option', async () => {
+  for (const [args, wanted] of [
+    [['token', '--ttl', '999ms'], /--ttl: 1s or longer expected\n/],
+    [['token', '--scope', 'data:reed'], /--scope: no scope is called "data:reed"\n {2}hint: .*data:read/],
+    [['token', 'revoke', '--subject', 'x', '--expires-at', 'tomorrow'], /--expires-at: not an RFC 3339 time/]]) {
+    const result = await data.cli(args, { tenant: 'dev' });
+    assert.equal(result.code, 2, `${args.join(' ')}: ${result.stderr}`);
+    assert.match(result.stderr, wanted);
+  }
+});
+
+test('a tenant that there is not is told, and is not a tenant without datasets or jobs', async () => {
+  const ask = (args) => data.cli(args, { tenant: 'nobody' });
+  const jobs = await ask(['jobs', 'list']);
+  assert.deepEqual([jobs.code, jobs.stdout], [1, '']);
+  assert.match(jobs.stderr, /there is no tenant "nobody"/);
+  for (const args of [['versions', 'people'], ['rollback', 'people', '--reason', 'a test']])
+    assert.match((await ask(args)).stderr, /there is no dataset "people"\n {2}hint: nor a tenant "nobody"/);
+});
+
 test('a token that has expired and is still taken, as clocks differ, is told to be just that', async () => {
   const token = (await data.ok(['token', '--ttl', '1s', '--scope', 'data:read'], { tenant: 'dev' })).trim();
   const { exp } = JSON.parse(Buffer.from(token.split('.')[1], 'base64url'));
