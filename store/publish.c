@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "store/build_dir.h"
+#include "store/head_file.h"
 #include "store/offer.h"
 #include "store/retention.h"
 
@@ -10,6 +11,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Publishing: the order that makes a version whole or not there.
  *
@@ -49,8 +51,31 @@ static void set_new_row(struct catalog_txn *t, json_t *row, const struct store_b
     store_set(t, row, "error", json_null());
 }
 
+/* NULL: the head is damaged. Its file has it, too, unless that is damaged as well: then nobody
+ * knows the bytes, and the tenant's other datasets go on without. */
+static uint64_t bytes_of(struct catalog_txn *t, const struct store *s, const char *tenant,
+                         const char *dataset, const json_t *document)
+{
+    struct head h = {0};
+    uint64_t bytes = 0;
+    enum st st = document ? head_from_json(&h, document)
+                          : head_file_read_head(&h, s->heads_dir, tenant, dataset);
+
+    if (st && (document || st == ST_NOMEM))
+        catalog_fail(t, st);
+    else if (st)
+        log_failure(LOG_LEVEL_ERROR, "head_damaged",
+                    "%s/%s: its versions do not count as bytes that the tenant keeps", tenant,
+                    dataset);
+    for (size_t i = 0; !st && i < h.version_count; i++)
+        for (size_t j = 0; j < h.versions[i].segment_count; j++)
+            bytes += h.versions[i].segments[j].bytes;
+    head_release(&h);
+    return bytes;
+}
+
 /* The bytes of all segments that kept versions of the tenant name. */
-static void check_stored(struct catalog_txn *t, const char *tenant)
+static void check_stored(struct catalog_txn *t, const struct store *s, const char *tenant)
 {
     char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
     json_t *row = catalog_get(t, CATALOG_TENANTS, tenant), *document;
@@ -60,13 +85,8 @@ static void check_stored(struct catalog_txn *t, const char *tenant)
 
     json_decref(row);
     store_dataset_key(prefix, tenant, "");
-    while (max && (document = catalog_after(t, CATALOG_HEADS, prefix, key))) {
-        struct head h = {0};
-        catalog_fail(t, head_from_json(&h, document));
-        for (size_t i = 0; i < h.version_count; i++)
-            for (size_t j = 0; j < h.versions[i].segment_count; j++)
-                bytes += h.versions[i].segments[j].bytes;
-        head_release(&h);
+    while (max && catalog_after_any(&document, t, CATALOG_HEADS, prefix, key)) {
+        bytes += bytes_of(t, s, tenant, key + strlen(prefix), document);
         json_decref(document);
     }
     if (max && !t->status && bytes >= (uint64_t)max)
@@ -87,7 +107,7 @@ static enum st create_row(struct store_build *b, const struct store_definition *
     catalog_begin_write(&t, &b->store->catalog);
     store_head_load(&h, &t, b->lease.tenant, b->lease.dataset);
     b->version = h.last_version + 1;
-    check_stored(&t, b->lease.tenant);
+    check_stored(&t, b->store, b->lease.tenant);
     if (!t.status)
         catalog_fail(&t, head_apply(&h, MOVE_BEGIN, b->version, 0, clock_wall_us()));
     if (!t.status) {
