@@ -1,5 +1,6 @@
 #include "store/head_file.h"
 
+#include "base/log.h"
 #include "store/document.h"
 #include "store/internal.h"
 
@@ -43,13 +44,53 @@ static void share_definition(struct catalog_txn *t, json_t *row, json_t *definit
     free(text);
 }
 
+/* As the file has it that is about to be replaced: a rebuild makes the catalog's whole by it, and
+ * it would be lost with the file. NULL: that has none, either. */
+static json_t *row_of_before(const char *heads_dir, const struct head *h, uint64_t version)
+{
+    struct head_file before;
+    json_t *row, *found = NULL;
+    size_t i;
+
+    if (head_file_read(&before, heads_dir, h->tenant, h->dataset))
+        return NULL;
+    json_array_foreach(before.versions, i, row)
+    {
+        if (!found && (uint64_t)json_integer_value(json_object_get(row, "version")) == version)
+            found = json_incref(row);
+    }
+    head_file_release(&before);
+    return found;
+}
+
+/* A damaged row of one version stops no move of the others. */
+static json_t *row_of(struct catalog_txn *t, const char *heads_dir, const struct head *h,
+                      uint64_t version)
+{
+    char key[CATALOG_KEY_SIZE];
+    struct st_report damage;
+    json_t *row;
+
+    store_numbered_key(key, h->tenant, h->dataset, version);
+    if (catalog_get_any(&row, t, CATALOG_VERSIONS, key))
+        return row;
+    st_save(&damage, ST_CORRUPT);
+    row = row_of_before(heads_dir, h, version);
+    enum st st = st_restore(&damage);
+    if (row)
+        log_failure(LOG_LEVEL_ERROR, "version_damaged",
+                    "%s: its head file keeps the row of before, for a rebuild", key);
+    else
+        catalog_fail(t, st);
+    return row;
+}
+
 static void add_versions(struct catalog_txn *t, json_t *versions, json_t *definitions,
-                         const struct head *h)
+                         const char *heads_dir, const struct head *h)
 {
     for (size_t i = 0; i < h->version_count && !t->status; i++) {
-        json_t *row = head_is_over(&h->versions[i])
-                          ? NULL
-                          : store_row_load(t, h->tenant, h->dataset, h->versions[i].version);
+        json_t *row =
+            head_is_over(&h->versions[i]) ? NULL : row_of(t, heads_dir, h, h->versions[i].version);
         if (!row)
             continue;
         share_definition(t, row, definitions);
@@ -66,7 +107,7 @@ void head_file_write(struct catalog_txn *t, const char *heads_dir, const struct 
 
     store_dataset_key(key, h->tenant, h->dataset);
     json_t *definition = catalog_get(t, CATALOG_DEFINITIONS, key);
-    add_versions(t, versions, definitions, h);
+    add_versions(t, versions, definitions, heads_dir, h);
     store_set(t, file, "format", json_integer(HEAD_FILE_FORMAT));
     store_set(t, file, "head", json_incref(document));
     store_set(t, file, "definition", definition ? definition : json_null());
