@@ -36,7 +36,8 @@ enum catalog_table {
     CATALOG_ACKS,        /* candidate's key/server     -> {"nonce","ok","message"} */
     CATALOG_SEALS,       /* sha256                     -> see store/seal.h */
     CATALOG_REVOCATIONS, /* tenant/kind/sha256         -> see store/revocation.c */
-    CATALOG_UPLOADS,     /* tenant/upload              -> upload (store/upload.c) */
+    CATALOG_UPLOADS,     /* tenant/upload              -> upload (store/upload.c);
+                            :gone/tenant/upload        -> {}: it is given up */
     CATALOG_REPEATS,     /* tenant/owner/sha256 of key -> what was answered (store/repeat.c);
                             tenant, tenant:owner       -> {"rows","bytes"}: their own of them */
     CATALOG_STARTS,      /* tenant/dataset/what        -> {"mark","job"} (store/start.c) */

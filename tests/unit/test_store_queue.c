@@ -555,7 +555,7 @@ static void an_upload_over_the_quota_leaves_nothing(void **state)
     assert_int_not_equal(access(directory, F_OK), 0);
 }
 
-/* They may be empty, and a quota of bytes is none for these; who ends any job reads them all. */
+/* They may be empty, and a quota of bytes is none for these. */
 static void a_tenant_has_so_many_uploads_and_no_more(void **state)
 {
     json_t *row = json_pack("{s:s, s:i, s:b}", "upload", "up-x", "bytes", 0, "gone", 0);

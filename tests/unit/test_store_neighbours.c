@@ -1,0 +1,123 @@
+/* What one tenant's uploads and jobs cost another, on the thread that is everybody's. */
+#include "store_kit.h"
+
+#include "store/internal.h"
+#include "store/upload.h"
+
+#define MANY 300
+
+static unsigned rows_read[CATALOG_TABLES];
+
+bool __real_catalog_after_any(json_t **out, struct catalog_txn *t, enum catalog_table table,
+                              const char *prefix, char key[CATALOG_KEY_SIZE]);
+bool __wrap_catalog_after_any(json_t **out, struct catalog_txn *t, enum catalog_table table,
+                              const char *prefix, char key[CATALOG_KEY_SIZE]);
+bool __wrap_catalog_after_any(json_t **out, struct catalog_txn *t, enum catalog_table table,
+                              const char *prefix, char key[CATALOG_KEY_SIZE])
+{
+    bool found = __real_catalog_after_any(out, t, table, prefix, key);
+
+    rows_read[table] += found;
+    return found;
+}
+
+static void put_tenant(struct kit *kit, const char *name, uint32_t max_queued_jobs)
+{
+    struct store_definition *d = kit_definition(KIT_THINGS);
+    struct store_tenant tenant;
+
+    store_tenant_init(&tenant, name);
+    tenant.max_queued_jobs = max_queued_jobs;
+    kit_ok(store_tenant_put(kit->store, &tenant));
+    kit_ok(store_dataset_put(NULL, NULL, kit->store, name, d,
+                             &(struct store_put){.actor = &KIT_ACTOR}));
+    store_definition_free(d);
+}
+
+static int set_up(void **state)
+{
+    struct kit *kit = calloc(1, sizeof *kit);
+
+    assert_non_null(kit);
+    kit_new(kit);
+    put_tenant(kit, "acme", 2);
+    put_tenant(kit, "bravo", 0);
+    *state = kit;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    kit_free(*state);
+    free(*state);
+    return 0;
+}
+
+static enum st enqueue(char job[STORE_JOB_ID_SIZE], struct kit *kit, const char *tenant)
+{
+    json_t *spec = json_object();
+    enum st st = store_job_enqueue(
+        job, NULL, NULL, kit->store,
+        &(struct store_job_request){
+            .tenant = tenant, .dataset = "things", .spec = spec, .actor = KIT_ACTOR});
+
+    json_decref(spec);
+    return st;
+}
+
+static void put_uploads(struct kit *kit, const char *tenant)
+{
+    struct catalog_txn t;
+
+    catalog_begin_write(&t, &kit->store->catalog);
+    for (unsigned i = 0; i < MANY; i++) {
+        char id[STORE_UPLOAD_ID_SIZE], key[CATALOG_KEY_SIZE];
+        snprintf(id, sizeof id, "up-%024u", i);
+        snprintf(key, sizeof key, "%s/%s", tenant, id);
+        json_t *row = json_pack("{s:s, s:i, s:n, s:b}", "upload", id, "bytes", 1, "job", "gone", 0);
+        catalog_put(&t, CATALOG_UPLOADS, key, row);
+        json_decref(row);
+    }
+    kit_ok(catalog_commit(&t));
+}
+
+static void the_end_of_a_job_reads_no_uploads_but_its_own(void **state)
+{
+    struct kit *kit = *state;
+    char job[STORE_JOB_ID_SIZE];
+
+    put_uploads(kit, "acme");
+    put_uploads(kit, "bravo");
+    kit_ok(enqueue(job, kit, "acme"));
+    rows_read[CATALOG_UPLOADS] = 0;
+    kit_ok(store_job_cancel(NULL, kit->store, "acme", job, &KIT_ACTOR));
+    assert_int_equal(rows_read[CATALOG_UPLOADS], 0);
+}
+
+/* Its row is of before there were marks, by which who removes files finds it. */
+static void an_upload_given_up_long_ago_is_found(void **state)
+{
+    struct kit *kit = *state;
+    struct catalog_txn t;
+    json_t *row = json_pack("{s:s, s:I, s:b}", "upload", "up-x", "at_us", INT64_MAX / 2, "gone", 1);
+
+    catalog_begin_write(&t, &kit->store->catalog);
+    catalog_put(&t, CATALOG_UPLOADS, "acme/up-x", row);
+    kit_ok(catalog_commit(&t));
+    json_decref(row);
+    kit_ok(store_uploads_expire(kit->store));
+    catalog_begin_read(&t, &kit->store->catalog);
+    assert_int_equal(catalog_sum(&t, CATALOG_UPLOADS, "acme/").rows, 0);
+    assert_int_equal(catalog_sum(&t, CATALOG_UPLOADS, ":").rows, 0);
+    kit_ok(catalog_end(&t));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_end_of_a_job_reads_no_uploads_but_its_own, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(an_upload_given_up_long_ago_is_found, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
