@@ -30,7 +30,8 @@ enum catalog_table {
     CATALOG_EVENTS,      /* tenant/dataset/%020seq     -> event */
     CATALOG_JOBS,        /* job                        -> job row */
     CATALOG_TENANT_JOBS, /* tenant/job                 -> {}: to list them */
-    CATALOG_QUEUE,       /* %020order                  -> queued or running (store/queue.c) */
+    CATALOG_QUEUE,       /* %020order                  -> queued or running (store/queue.c);
+                            :tenant/%020order          -> {}: to count them */
     CATALOG_PINS,        /* sha256/job                 -> {}: a build needs this file */
     CATALOG_CANDIDATES,  /* tenant/dataset/owner       -> {"version","nonce","segments",...} */
     CATALOG_ACKS,        /* candidate's key/server     -> {"nonce","ok","message"} */

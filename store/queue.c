@@ -76,13 +76,8 @@ void queue_set_error(struct catalog_txn *t, json_t *job, const char *code, const
 
 void queue_put(struct catalog_txn *t, const json_t *job)
 {
-    char key[CATALOG_KEY_SIZE];
-    json_t *entry = queue_entry_make(t, job);
-
     catalog_put(t, CATALOG_JOBS, queue_text(job, "job"), job);
-    store_order_key(key, (uint64_t)queue_number(job, "order"));
-    catalog_put(t, CATALOG_QUEUE, key, entry);
-    json_decref(entry);
+    queue_entry_put(t, job);
 }
 
 /* ---- enqueue ---- */
@@ -218,7 +213,6 @@ void queue_fail_orphan(struct catalog_txn *t, struct store *s, json_t *job, cons
 
 void queue_end_job(struct catalog_txn *t, json_t *job, const char *state, bool dead)
 {
-    char key[CATALOG_KEY_SIZE];
     bool dry_run = queue_is_dry_run(job);
 
     if (!dry_run)
@@ -228,8 +222,7 @@ void queue_end_job(struct catalog_txn *t, json_t *job, const char *state, bool d
     store_set(t, job, "ended_at", store_time_json(clock_wall_us()));
     json_object_del(job, "lease");
     catalog_put(t, CATALOG_JOBS, queue_text(job, "job"), job);
-    store_order_key(key, (uint64_t)queue_number(job, "order"));
-    catalog_delete(t, CATALOG_QUEUE, key);
+    queue_entry_remove(t, job);
     if (!dry_run)
         hook_add(t, job);
     if (!dead)

@@ -56,8 +56,10 @@ bool queue_owner_dead(const struct store *s, const json_t *entry);
 
 /* The id of the job that is enqueued as this one. */
 void queue_job_name(char out[STORE_JOB_ID_SIZE], uint64_t order);
-/* An entry of the job. New reference; failure shows in the transaction. */
-json_t *queue_entry_make(struct catalog_txn *t, const json_t *job);
+/* The job's entry, as its row is now; how many entries the tenant has. */
+void queue_entry_put(struct catalog_txn *t, const json_t *job);
+void queue_entry_remove(struct catalog_txn *t, const json_t *job);
+uint64_t queue_entries_of(struct catalog_txn *t, const char *tenant);
 /* The next entry behind `key` (catalog_after). One that is damaged is as its job's row says, and a
  * writing transaction puts it so; it is passed over when that cannot be read either. */
 json_t *queue_entry_after(struct catalog_txn *t, char key[CATALOG_KEY_SIZE]);

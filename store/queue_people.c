@@ -82,15 +82,10 @@ enum st store_job_cancel(json_t **out, struct store *s, const char *tenant, cons
 
 void queue_check_room(struct catalog_txn *t, const char *tenant)
 {
-    json_t *row = catalog_get(t, CATALOG_TENANTS, tenant), *entry;
-    json_int_t most = queue_number(json_object_get(row, "limits"), "max_queued_jobs"), count = 0;
-    char key[CATALOG_KEY_SIZE] = "";
+    json_t *row = catalog_get(t, CATALOG_TENANTS, tenant);
+    json_int_t most = queue_number(json_object_get(row, "limits"), "max_queued_jobs");
 
-    while (most && (entry = queue_entry_after(t, key))) {
-        count += strcmp(queue_text(entry, "tenant"), tenant) == 0;
-        json_decref(entry);
-    }
-    if (most && count >= most)
+    if (most && (json_int_t)queue_entries_of(t, tenant) >= most)
         catalog_fail(t, st_hint(st_fail(ST_FULL, "QUOTA",
                                         "the tenant may have %lld jobs that have not ended",
                                         (long long)most),

@@ -112,12 +112,27 @@ static void an_upload_given_up_long_ago_is_found(void **state)
     kit_ok(catalog_end(&t));
 }
 
+static void a_limit_of_jobs_reads_no_other_tenants(void **state)
+{
+    struct kit *kit = *state;
+    char job[STORE_JOB_ID_SIZE];
+
+    for (unsigned i = 0; i < MANY; i++)
+        kit_ok(enqueue(job, kit, "bravo"));
+    rows_read[CATALOG_QUEUE] = 0;
+    kit_ok(enqueue(job, kit, "acme"));
+    kit_ok(enqueue(job, kit, "acme"));
+    assert_int_equal(enqueue(job, kit, "acme"), ST_FULL);
+    assert_int_equal(rows_read[CATALOG_QUEUE], 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_end_of_a_job_reads_no_uploads_but_its_own, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(an_upload_given_up_long_ago_is_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_limit_of_jobs_reads_no_other_tenants, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
