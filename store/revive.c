@@ -87,6 +87,7 @@ void revive_tenants(struct catalog_txn *t, const struct revival *r)
 static void fail_jobs(struct catalog_txn *t, struct revival *r)
 {
     char key[CATALOG_KEY_SIZE] = "";
+    int64_t now_us = clock_wall_us();
     json_t *job;
 
     while ((job = catalog_after(t, CATALOG_JOBS, "", key))) {
@@ -97,7 +98,8 @@ static void fail_jobs(struct catalog_txn *t, struct revival *r)
             store_set(t, job, "state", json_string("failed"));
             store_set(t, job, "version", json_integer(0));
             store_set(t, job, "error", json_pack("{s:s, s:s}", "code", r->code, "message", r->why));
-            store_set(t, job, "updated_at", store_time_json(clock_wall_us()));
+            store_set(t, job, "updated_at", store_time_json(now_us));
+            store_set(t, job, "ended_at", store_time_json(now_us));
             catalog_put(t, CATALOG_JOBS, key, job);
         }
         json_decref(job);
