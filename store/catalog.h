@@ -38,7 +38,8 @@ enum catalog_table {
     CATALOG_SEALS,       /* sha256                     -> see store/seal.h */
     CATALOG_REVOCATIONS, /* tenant/kind/sha256         -> see store/revocation.c */
     CATALOG_UPLOADS,     /* tenant/upload              -> upload (store/upload.c);
-                            :gone/tenant/upload        -> {}: it is given up */
+                            :gone/tenant/upload        -> {}: it is given up;
+                            :sum/tenant                -> {"rows","bytes"}: its own of them */
     CATALOG_REPEATS,     /* tenant/owner/sha256 of key -> what was answered (store/repeat.c);
                             tenant, tenant:owner       -> {"rows","bytes"}: their own of them */
     CATALOG_STARTS,      /* tenant/dataset/what        -> {"mark","job"} (store/start.c) */

@@ -12,7 +12,8 @@
  * "job","gone"}. Who ends a job marks the rows of its uploads as gone, in the same transaction;
  * their files are removed after the commit, and the rows after the files, so that whoever dies in
  * between leaves a row by which somebody else finds them: UPLOAD_GONE and its key, so that nobody
- * looks for it among all tenants' uploads. */
+ * looks for it among all tenants' uploads. The row UPLOAD_SUM and the tenant says what those of a
+ * tenant with a quota of bytes have: {"rows","bytes"}. */
 
 /* ---- the spool ---- */
 
@@ -27,28 +28,94 @@ enum st upload_dir(char out[FS_PATH_MAX], const struct store *s, const char *ten
     return fs_path(out, "%s/%s/%s", s->spool_dir, tenant, upload);
 }
 
-static void check_quota(struct catalog_txn *t, const char *tenant, uint64_t bytes)
-{
-    char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
-    json_t *row = catalog_get(t, CATALOG_TENANTS, tenant), *upload;
-    uint64_t most = (uint64_t)queue_number(json_object_get(row, "limits"), "max_upload_bytes");
+/* ---- what a tenant has ---- */
 
+static void sum_key(char out[CATALOG_KEY_SIZE], const char *tenant)
+{
+    snprintf(out, CATALOG_KEY_SIZE, UPLOAD_SUM "%s", tenant);
+}
+
+static void put_sum(struct catalog_txn *t, const char *tenant, json_int_t rows, uint64_t bytes)
+{
+    char key[CATALOG_KEY_SIZE];
+    json_t *sum = json_object();
+
+    sum_key(key, tenant);
+    store_set(t, sum, "rows", json_integer(rows));
+    store_set(t, sum, "bytes", json_integer((json_int_t)bytes));
+    catalog_put(t, CATALOG_UPLOADS, key, sum);
+    json_decref(sum);
+}
+
+/* As the tenant's sum says, if that is of as many `rows`; else whoever has taken one away or added
+ * one did not tell it, and they are all read. */
+static uint64_t bytes_of(struct catalog_txn *t, const char *tenant, json_int_t rows)
+{
+    char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE];
+    uint64_t bytes;
+    json_t *upload;
+
+    sum_key(key, tenant);
+    json_t *sum = catalog_get_whole(t, CATALOG_UPLOADS, key);
+    bool holds = sum && queue_number(sum, "rows") == rows;
+    bytes = holds ? (uint64_t)queue_number(sum, "bytes") : 0;
+    json_decref(sum);
     snprintf(prefix, sizeof prefix, "%s/", tenant);
-    if (catalog_sum(t, CATALOG_UPLOADS, prefix).rows >= STORE_UPLOADS_MAX)
-        catalog_fail(t, st_hint(st_fail(ST_FULL, "QUOTA", "the tenant may have %d uploads",
-                                        STORE_UPLOADS_MAX),
-                                "wait until jobs that use uploads have ended"));
-    while (most && catalog_after_any(&upload, t, CATALOG_UPLOADS, prefix, key)) {
+    *key = '\0';
+    while (!holds && catalog_after_any(&upload, t, CATALOG_UPLOADS, prefix, key)) {
         bytes += (uint64_t)queue_number(upload, "bytes");
         json_decref(upload);
     }
-    if (most && bytes > most)
+    return bytes;
+}
+
+void upload_forget(struct catalog_txn *t, const char *key)
+{
+    char tenant[STORE_NAME_SIZE], sum_at[CATALOG_KEY_SIZE];
+    json_t *row = catalog_get_whole(t, CATALOG_UPLOADS, key);
+
+    snprintf(tenant, sizeof tenant, "%.*s", (int)strcspn(key, "/"), key);
+    sum_key(sum_at, tenant);
+    json_t *sum = catalog_get_whole(t, CATALOG_UPLOADS, sum_at);
+    if (row && queue_number(sum, "rows") > 1)
+        put_sum(t, tenant, queue_number(sum, "rows") - 1,
+                (uint64_t)(queue_number(sum, "bytes") - queue_number(row, "bytes")));
+    else if (row && sum)
+        catalog_delete(t, CATALOG_UPLOADS, sum_at);
+    catalog_delete(t, CATALOG_UPLOADS, key);
+    json_decref(row);
+    json_decref(sum);
+}
+
+/* And counts the one that comes. */
+static void check_quota(struct catalog_txn *t, const char *tenant, uint64_t bytes)
+{
+    char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE];
+    json_t *row = catalog_get(t, CATALOG_TENANTS, tenant);
+    uint64_t most = (uint64_t)queue_number(json_object_get(row, "limits"), "max_upload_bytes");
+
+    json_decref(row);
+    snprintf(prefix, sizeof prefix, "%s/", tenant);
+    uint64_t rows = catalog_sum(t, CATALOG_UPLOADS, prefix).rows;
+    if (rows >= STORE_UPLOADS_MAX)
+        catalog_fail(t, st_hint(st_fail(ST_FULL, "QUOTA", "the tenant may have %d uploads",
+                                        STORE_UPLOADS_MAX),
+                                "wait until jobs that use uploads have ended"));
+    if (!most) {
+        sum_key(key, tenant);
+        catalog_delete(t, CATALOG_UPLOADS, key); /* it would not be told of this one */
+        return;
+    }
+    bytes += bytes_of(t, tenant, (json_int_t)rows);
+    if (bytes > most)
         catalog_fail(
             t, st_hint(st_fail(ST_FULL, "QUOTA", "the tenant's uploads may have %llu bytes in all",
                                (unsigned long long)most),
                        "wait until jobs that use uploads have ended"));
-    json_decref(row);
+    put_sum(t, tenant, (json_int_t)rows + 1, bytes);
 }
+
+/* ---- taking one ---- */
 
 static enum st move_in(char id[STORE_UPLOAD_ID_SIZE], struct store *s, const char *tenant,
                        struct store_incoming *in)

@@ -7,6 +7,7 @@
 
 #define UPLOAD_INCOMING "incoming" /* in the spool */
 #define UPLOAD_GONE ":gone/"       /* before the key of one given up; no tenant has a colon */
+#define UPLOAD_SUM ":sum/"         /* before a tenant's name */
 
 /* The uploads of a spec become the job's. The transaction fails with UNKNOWN_UPLOAD or UPLOAD_USED,
  * place /sources/N/upload. */
@@ -26,6 +27,9 @@ void upload_purge(struct store *s);
 void upload_key(char out[CATALOG_KEY_SIZE], const char *tenant, const char *upload);
 enum st upload_dir(char out[FS_PATH_MAX], const struct store *s, const char *tenant,
                    const char *upload) ST_MUST_USE;
+
+/* Deletes the row. */
+void upload_forget(struct catalog_txn *t, const char *key);
 
 /* The row says from now on that it is given up, and who removes its file finds it. */
 void upload_set_gone(struct catalog_txn *t, const char *key, json_t *row);

@@ -40,7 +40,7 @@ static void forget_gone(struct catalog_txn *t, const char *key)
 
     snprintf(gone, sizeof gone, UPLOAD_GONE "%s", key);
     catalog_delete(t, CATALOG_UPLOADS, gone);
-    catalog_delete(t, CATALOG_UPLOADS, key);
+    upload_forget(t, key);
 }
 
 /* Takes out of the array those whose files stay. One that cannot be removed keeps no other. */

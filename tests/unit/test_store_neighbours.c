@@ -126,6 +126,72 @@ static void a_limit_of_jobs_reads_no_other_tenants(void **state)
     assert_int_equal(rows_read[CATALOG_QUEUE], 0);
 }
 
+static enum st upload(char spec[200], struct kit *kit, const char *bytes)
+{
+    struct store_incoming in;
+    json_t *row = NULL;
+
+    kit_ok(store_incoming_open(&in, kit->dir, kit->store->run.name, "x.csv"));
+    kit_ok(store_incoming_add(&in, bytes, strlen(bytes)));
+    kit_ok(store_incoming_finish(&in));
+    enum st st = store_upload_add(&row, kit->store, "acme", &in);
+    if (!st) {
+        store_incoming_keep(&in);
+        snprintf(spec, 200, "{\"sources\":[{\"source\":\"things\",\"upload\":\"%s\"}]}",
+                 json_string_value(json_object_get(row, "upload")));
+    }
+    store_incoming_release(&in);
+    json_decref(row);
+    return st;
+}
+
+static void may_upload(struct kit *kit, uint64_t bytes)
+{
+    struct store_tenant tenant;
+
+    kit_ok(store_tenant_get(&tenant, kit->store, "acme"));
+    tenant.max_upload_bytes = bytes;
+    kit_ok(store_tenant_put(kit->store, &tenant));
+}
+
+static void end_job_of(struct kit *kit, const char *spec_text)
+{
+    char job[STORE_JOB_ID_SIZE];
+    json_t *spec = json_loads(spec_text, 0, NULL);
+
+    kit_ok(store_job_enqueue(
+        job, NULL, NULL, kit->store,
+        &(struct store_job_request){
+            .tenant = "acme", .dataset = "things", .spec = spec, .actor = KIT_ACTOR}));
+    kit_ok(store_job_cancel(NULL, kit->store, "acme", job, &KIT_ACTOR));
+    json_decref(spec);
+}
+
+/* It is exact, whatever becomes of them; they are read when there is no sum that holds. */
+static void a_quota_of_upload_bytes_does_not_read_all_uploads_each_time(void **state)
+{
+    struct kit *kit = *state;
+    char spec[200];
+
+    put_uploads(kit, "acme");
+    may_upload(kit, MANY + 9);
+    kit_ok(upload(spec, kit, "123"));
+    rows_read[CATALOG_UPLOADS] = 0;
+    kit_ok(upload(spec, kit, "123456"));
+    assert_int_equal(upload(spec, kit, "1"), ST_FULL);
+    assert_int_equal(rows_read[CATALOG_UPLOADS], 0);
+    end_job_of(kit, spec);
+    rows_read[CATALOG_UPLOADS] = 0;
+    assert_int_equal(upload(spec, kit, "1234567"), ST_FULL);
+    assert_int_equal(rows_read[CATALOG_UPLOADS], 0);
+    may_upload(kit, 0);
+    kit_ok(upload(spec, kit, "12"));
+    may_upload(kit, MANY + 9);
+    assert_int_equal(upload(spec, kit, "12345"), ST_FULL);
+    kit_ok(upload(spec, kit, "1234"));
+    assert_int_equal(upload(spec, kit, "1"), ST_FULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +199,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(an_upload_given_up_long_ago_is_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_limit_of_jobs_reads_no_other_tenants, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_quota_of_upload_bytes_does_not_read_all_uploads_each_time,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
