@@ -226,8 +226,8 @@ static bool is_of_another_clock(const struct store_starter *starter, int64_t now
 }
 
 /* The mark is written, so that a time that comes just before the list is loaded anew is not lost.
- */
-static void go_on_from_now(struct store *s, struct store_starter *starter, int64_t now_us)
+ * False: it is to be tried again. */
+static bool go_on_from_now(struct store *s, struct store_starter *starter, int64_t now_us)
 {
     char mark[CLOCK_TEXT_SIZE];
 
@@ -235,24 +235,37 @@ static void go_on_from_now(struct store *s, struct store_starter *starter, int64
     if (pass_over(s, &(struct store_job_request){.tenant = starter->tenant,
                                                  .dataset = starter->dataset,
                                                  .start = SCHEDULE,
-                                                 .mark = mark}))
+                                                 .mark = mark})) {
         log_failure(LOG_LEVEL_WARN, "schedule", "of %s/%s, after the clock was set back",
                     starter->tenant, starter->dataset);
-    else
-        starter->due_us = cron_next(&starter->schedule, now_us);
+        return false;
+    }
+    starter->due_us = cron_next(&starter->schedule, now_us);
+    return true;
+}
+
+/* A due time that was found by this clock is none of another's for as long as it goes forwards. */
+static void look_at_clock(struct store *s, struct store_starters *list, int64_t now_us)
+{
+    bool goes_on = list->looked_us && now_us >= list->looked_us;
+
+    list->looked_us = now_us;
+    for (size_t i = 0; !goes_on && i < list->count; i++) {
+        struct store_starter *starter = &list->items[i];
+        if (starter->scheduled && is_of_another_clock(starter, now_us) &&
+            !go_on_from_now(s, starter, now_us))
+            list->looked_us = 0;
+    }
 }
 
 void store_start_due(struct store *s, struct store_starters *list, int64_t now_us)
 {
+    look_at_clock(s, list, now_us);
     for (size_t i = 0; i < list->count; i++) {
         struct store_starter *starter = &list->items[i];
         char mark[CLOCK_TEXT_SIZE];
         bool started;
-        if (!starter->scheduled)
-            continue;
-        if (is_of_another_clock(starter, now_us))
-            go_on_from_now(s, starter, now_us);
-        if (starter->due_us > now_us)
+        if (!starter->scheduled || starter->due_us > now_us)
             continue;
         clock_format(mark, last_due(starter, now_us));
         if (start(&started, s, starter, SCHEDULE, mark, starter->sources)) {

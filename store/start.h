@@ -23,6 +23,7 @@ struct store_starters {
     struct store_starter *items;
     size_t count;
     uint64_t seen;        /* what the catalog was */
+    int64_t looked_us;    /* by store_start_due; 0: not since it was loaded */
     struct st_report bad; /* status ST_OK, or why a dataset is not among them: to be told */
 };
 

@@ -52,6 +52,16 @@ static json_t *jobs(struct kit *kit)
     return items;
 }
 
+static unsigned times_looked_for;
+
+int64_t __real_cron_next(const struct cron *c, int64_t after_us);
+int64_t __wrap_cron_next(const struct cron *c, int64_t after_us);
+int64_t __wrap_cron_next(const struct cron *c, int64_t after_us)
+{
+    times_looked_for++;
+    return __real_cron_next(c, after_us);
+}
+
 static size_t job_count(struct kit *kit)
 {
     json_t *items = jobs(kit);
@@ -146,6 +156,24 @@ static void a_clock_that_is_set_back_stops_no_schedule(void **state)
     refresh(&list, kit);
     store_start_due(kit->store, &list, due_us + MINUTE_US);
     assert_int_equal(job_count(kit), 2);
+    store_starters_free(&list);
+}
+
+static void while_the_clock_goes_forwards_no_schedule_is_looked_for(void **state)
+{
+    struct kit *kit = *state;
+    struct store_starters list = {0};
+
+    put_dataset(kit, DAILY);
+    refresh(&list, kit);
+    int64_t due_us = list.items[0].due_us, start_us = due_us - 10 * MINUTE_US;
+    store_start_due(kit->store, &list, start_us);
+    times_looked_for = 0;
+    for (int64_t now_us = start_us; now_us < due_us; now_us += MINUTE_US / 60)
+        store_start_due(kit->store, &list, now_us);
+    assert_int_equal(times_looked_for, 0);
+    store_start_due(kit->store, &list, start_us - MINUTE_US);
+    assert_int_equal(times_looked_for, 1);
     store_starters_free(&list);
 }
 
@@ -364,6 +392,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_missed_is_started_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_clock_that_is_set_back_stops_no_schedule, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(while_the_clock_goes_forwards_no_schedule_is_looked_for,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_schedule_put_by_a_clock_that_was_ahead_starts_at_its_time,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_clock_that_is_set_back_keeps_no_retry_waiting, set_up,
