@@ -61,7 +61,7 @@ static void settle(struct store *s, struct store_wait *wait, void *ctx)
     int64_t until_us = slow ? now_us + (int64_t)(e->took_ns / 1000 * SLOW_PAUSE) : 0;
 
     (void)wait;
-    e->status = e->delivered ? store_hook_delivered(s, &e->hook, until_us)
+    e->status = e->delivered ? store_hook_delivered(s, &e->hook, now_us, until_us)
                              : store_hook_failed(&e->last, s, &e->hook, now_us, until_us);
     if (e->status)
         log_failure(LOG_LEVEL_WARN, "webhook", "%s may be sent again", e->hook.id);

@@ -196,15 +196,15 @@ static void put_off(struct catalog_txn *t, const char *key, json_t *message, int
     catalog_put(t, CATALOG_HOOKS, key, message);
 }
 
-/* Those of a tenant that are due before. */
-static void put_off_all(struct catalog_txn *t, const char *tenant, int64_t due_us)
+/* Those of a tenant that are due before: also what a clock that has been set back has dated. */
+static void put_off_all(struct catalog_txn *t, const char *tenant, int64_t now_us, int64_t due_us)
 {
     char prefix[CATALOG_KEY_SIZE], key[CATALOG_KEY_SIZE] = "";
     json_t *message;
 
     store_dataset_key(prefix, tenant, "");
     while (catalog_after_any(&message, t, CATALOG_HOOKS, prefix, key)) {
-        if (message && queue_number(message, "due_us") < due_us)
+        if (message && due_at(message, now_us) < due_us)
             put_off(t, key, message, due_us);
         json_decref(message);
     }
@@ -231,7 +231,7 @@ static bool take_up(struct store_hook *out, struct catalog_txn *t, const char *k
         store_set(t, message, "tries", json_integer(out->tries));
         put_off(t, key, message, now_us + PAUSE_US);
     } else if (due) {
-        put_off_all(t, out->tenant, now_us + PAUSE_US);
+        put_off_all(t, out->tenant, now_us, now_us + PAUSE_US);
         store_hook_release(out);
     }
     json_decref(message);
@@ -274,7 +274,8 @@ void store_hook_release(struct store_hook *h)
     *h = (struct store_hook){0};
 }
 
-enum st store_hook_delivered(struct store *s, const struct store_hook *h, int64_t until_us)
+enum st store_hook_delivered(struct store *s, const struct store_hook *h, int64_t now_us,
+                             int64_t until_us)
 {
     char key[CATALOG_KEY_SIZE];
     struct catalog_txn t;
@@ -283,7 +284,7 @@ enum st store_hook_delivered(struct store *s, const struct store_hook *h, int64_
     catalog_begin_write(&t, &s->catalog);
     catalog_delete(&t, CATALOG_HOOKS, key);
     if (until_us)
-        put_off_all(&t, h->tenant, until_us);
+        put_off_all(&t, h->tenant, now_us, until_us);
     return catalog_commit(&t);
 }
 
@@ -301,10 +302,10 @@ enum st store_hook_failed(bool *last, struct store *s, const struct store_hook *
 
     *last = h->tries >= TRIES;
     if (*last)
-        return store_hook_delivered(s, h, others_us);
+        return store_hook_delivered(s, h, now_us, others_us);
     hook_key(mine, h);
     catalog_begin_write(&t, &s->catalog);
-    put_off_all(&t, h->tenant, others_us);
+    put_off_all(&t, h->tenant, now_us, others_us);
     json_t *message = catalog_get(&t, CATALOG_HOOKS, mine);
     if (message)
         put_off(&t, mine, message, later(now_us + AGAIN_S[h->tries - 1] * 1000000, until_us));

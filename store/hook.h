@@ -38,7 +38,7 @@ void store_hook_release(struct store_hook *h); /* accepts a zeroed struct */
 /* It was delivered, or has to be tried again: *last says that it was given up. After a failure the
  * tenant's other messages wait for a minute, and all that wait do so until `until_us` (0: as they
  * do): who does not answer, or slowly, holds up nobody else for long. */
-enum st store_hook_delivered(struct store *s, const struct store_hook *h,
+enum st store_hook_delivered(struct store *s, const struct store_hook *h, int64_t now_us,
                              int64_t until_us) ST_MUST_USE;
 enum st store_hook_failed(bool *last, struct store *s, const struct store_hook *h, int64_t now_us,
                           int64_t until_us) ST_MUST_USE;

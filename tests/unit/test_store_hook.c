@@ -95,7 +95,7 @@ static void a_message_is_there_until_it_is_delivered(void **state)
     assert_string_equal(take(&again, kit, now_us + 60 * SECOND_US), "acme");
     assert_string_equal(again.id, hook.id);
     assert_int_equal(again.tries, 2);
-    kit_ok(store_hook_delivered(kit->store, &hook, 0));
+    kit_ok(store_hook_delivered(kit->store, &hook, 0, 0));
     assert_string_equal(take(&(struct store_hook){0}, kit, INT64_MAX), "");
     store_hook_release(&hook);
     store_hook_release(&again);
@@ -174,7 +174,7 @@ static void who_does_not_answer_holds_up_nobody_else(void **state)
     kit_ok(store_hook_failed(&last, kit->store, &hook, now_us, 0));
     store_hook_release(&hook);
     assert_string_equal(take(&hook, kit, now_us), "bravo");
-    kit_ok(store_hook_delivered(kit->store, &hook, 0));
+    kit_ok(store_hook_delivered(kit->store, &hook, 0, 0));
     store_hook_release(&hook);
     assert_string_equal(take(&hook, kit, now_us + 4 * SECOND_US), "");
     assert_string_equal(take(&hook, kit, now_us + 5 * SECOND_US), "acme"); /* the first, again */
@@ -299,7 +299,7 @@ static void a_damaged_row_holds_up_nobody_else_and_its_message_waits(void **stat
     int64_t now_us = clock_wall_us();
     kit_turn(kit, "\"tenant\":\"acme\",\"enabled\"", 1, 1);
     assert_string_equal(take(&hook, kit, now_us), "bravo");
-    kit_ok(store_hook_delivered(kit->store, &hook, 0));
+    kit_ok(store_hook_delivered(kit->store, &hook, 0, 0));
     store_hook_release(&hook);
     assert_string_equal(take(&hook, kit, now_us + 59 * SECOND_US), "");
     put_tenant(kit, "acme", "https://acme.example/hook");
@@ -328,7 +328,7 @@ static void a_damaged_message_is_dropped_and_holds_up_no_other(void **state)
     damage_row(kit, CATALOG_HOOKS, "acme/msg_job-000000000003_1_failed");
     assert_string_equal(take(&hook, kit, now_us + 60 * SECOND_US), "acme");
     kit_ok(store_hook_failed(&last, kit->store, &hook, now_us, 0)); /* puts off all of acme's */
-    kit_ok(store_hook_delivered(kit->store, &hook, 0));
+    kit_ok(store_hook_delivered(kit->store, &hook, 0, 0));
     store_hook_release(&hook);
     assert_string_equal(take(&hook, kit, INT64_MAX - 60 * SECOND_US), "");
 }
@@ -347,7 +347,7 @@ static void tenants_are_told_in_turns(void **state)
     for (unsigned i = 0; i < 7; i++) {
         kit_ok(store_hook_take(&hook, &round, kit->store, clock_wall_us()));
         assert_string_equal(hook.tenant, i == 1 || i == 3 ? "bravo" : "acme");
-        kit_ok(store_hook_delivered(kit->store, &hook, 0));
+        kit_ok(store_hook_delivered(kit->store, &hook, 0, 0));
         store_hook_release(&hook);
     }
 }
@@ -362,10 +362,10 @@ static void after_a_slow_answer_the_tenants_others_wait(void **state)
     end_job(kit, "bravo", "failed");
     int64_t now_us = clock_wall_us();
     assert_string_equal(take(&hook, kit, now_us), "acme");
-    kit_ok(store_hook_delivered(kit->store, &hook, now_us + 90 * SECOND_US));
+    kit_ok(store_hook_delivered(kit->store, &hook, now_us, now_us + 90 * SECOND_US));
     store_hook_release(&hook);
     assert_string_equal(take(&hook, kit, now_us + 89 * SECOND_US), "bravo");
-    kit_ok(store_hook_delivered(kit->store, &hook, 0));
+    kit_ok(store_hook_delivered(kit->store, &hook, 0, 0));
     store_hook_release(&hook);
     assert_string_equal(take(&hook, kit, now_us + 89 * SECOND_US), "");
     assert_string_equal(take(&hook, kit, now_us + 90 * SECOND_US), "acme");

@@ -1,5 +1,5 @@
 /* What a look for the message that is to be sent next costs, on the thread that is everybody's. */
-#include "store_kit.h"
+#include "damage_kit.h"
 
 #include "store/hook.h"
 #include "store/queue_internal.h"
@@ -18,6 +18,7 @@ bool __wrap_catalog_after_any(json_t **out, struct catalog_txn *t, enum catalog_
     bool found = __real_catalog_after_any(out, t, table, prefix, key);
 
     rows_read += found && table == CATALOG_HOOKS;
+    assert_in_range(rows_read, 0, 100 * MESSAGES); /* a look that has no end */
     return found;
 }
 
@@ -42,7 +43,8 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void put_messages(struct kit *kit)
+/* The first is due at `first_us`, the others after it. */
+static void put_messages(struct kit *kit, int64_t first_us)
 {
     char key[CATALOG_KEY_SIZE];
     struct catalog_txn t;
@@ -50,7 +52,7 @@ static void put_messages(struct kit *kit)
     catalog_begin_write(&t, &kit->store->catalog);
     for (unsigned i = 0; i < MESSAGES; i++) {
         json_t *message =
-            json_pack("{s:s, s:i, s:i}", "payload", "{}", "tries", 0, "due_us", (int)i + 1);
+            json_pack("{s:s, s:i, s:I}", "payload", "{}", "tries", 0, "due_us", first_us + i);
         snprintf(key, sizeof key, "acme/msg_job-%04u", i);
         catalog_put(&t, CATALOG_HOOKS, key, message);
         json_decref(message);
@@ -64,7 +66,7 @@ static void each_message_is_read_once(void **state)
     struct store_hook_round round = {0};
     struct store_hook hook;
 
-    put_messages(*state);
+    put_messages(*state, 1);
     for (unsigned i = 0; i < MESSAGES / 10; i++) {
         char id[STORE_HOOK_ID_SIZE];
         snprintf(id, sizeof id, "msg_job-%04u", i);
@@ -85,7 +87,7 @@ static void who_fails_slowly_waits_as_long_as_who_answers_slowly(void **state)
     struct store_hook hook;
     bool last;
 
-    put_messages(*state);
+    put_messages(*state, 1);
     kit_ok(store_hook_take(&hook, &round, s, MESSAGES));
     kit_ok(store_hook_failed(&last, s, &hook, MESSAGES, until_us));
     store_hook_release(&hook);
@@ -94,12 +96,52 @@ static void who_fails_slowly_waits_as_long_as_who_answers_slowly(void **state)
     store_hook_release(&hook);
 }
 
+#define MINUTE_US 60000000
+#define DAY_US (1440ll * MINUTE_US)
+
+/* It is due once the clock is right again. */
+static void also_what_a_clock_that_was_ahead_has_dated_waits_after_a_failure(void **state)
+{
+    struct store *s = ((struct kit *)*state)->store;
+    struct store_hook_round round = {0};
+    struct store_hook hook;
+    bool last;
+
+    put_messages(*state, DAY_US);
+    rows_read = 0;
+    kit_ok(store_hook_take(&hook, &round, s, MESSAGES));
+    kit_ok(store_hook_failed(&last, s, &hook, MESSAGES, 2 * MINUTE_US));
+    store_hook_release(&hook);
+    assert_int_equal(store_hook_take(&hook, &round, s, 2 * MINUTE_US - 1), ST_NOT_FOUND);
+    kit_ok(store_hook_take(&hook, &round, s, 2 * MINUTE_US));
+    kit_ok(store_hook_delivered(s, &hook, 2 * MINUTE_US, 4 * MINUTE_US));
+    store_hook_release(&hook);
+    assert_int_equal(store_hook_take(&hook, &round, s, 4 * MINUTE_US - 1), ST_NOT_FOUND);
+}
+
+static void a_look_ends_where_a_row_is_damaged_and_the_clock_was_set_back(void **state)
+{
+    struct store *s = ((struct kit *)*state)->store;
+    struct store_hook_round round = {0};
+    struct store_hook hook;
+
+    put_messages(*state, DAY_US);
+    kit_turn(*state, "\"tenant\":\"acme\",\"enabled\"", 1, 1);
+    rows_read = 0;
+    assert_int_equal(store_hook_take(&hook, &round, s, MESSAGES), ST_NOT_FOUND);
+    assert_int_equal(store_hook_take(&hook, &round, s, MINUTE_US), ST_NOT_FOUND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_message_is_read_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(who_fails_slowly_waits_as_long_as_who_answers_slowly,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            also_what_a_clock_that_was_ahead_has_dated_waits_after_a_failure, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            a_look_ends_where_a_row_is_damaged_and_the_clock_was_set_back, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
