@@ -16,7 +16,8 @@
 #define SWEEP_MS 600000 /* at the latest, and whenever the catalog has changed */
 
 /* One step does a little of each thing there is to do (TASKS). What fails is tried again with the
- * next step, and keeps no other from being done: only a busy catalog does, for all of them. */
+ * next step, or round of datasets, and keeps no other from being done: only a busy catalog does,
+ * for all of them. */
 struct step {
     struct upkeep *u;
     struct store *store;
@@ -124,9 +125,11 @@ static enum st sweep(struct step *step)
     enum st st = ST_OK;
 
     if (step->round_over && (u->swept != s->seen || step->now_ms >= u->sweep_ms)) {
-        u->swept = s->seen;
-        u->sweep_ms = step->now_ms + SWEEP_MS;
         st = store_sweep(&step->aside, s);
+        if (!st) {
+            u->swept = s->seen;
+            u->sweep_ms = step->now_ms + SWEEP_MS;
+        }
     }
     if (step->round_over)
         step->aside |= store_purge_due(s->build_dir);

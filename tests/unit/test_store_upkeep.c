@@ -99,13 +99,10 @@ static void a_definition_that_cannot_be_read_keeps_no_other_from_being_started(v
     store_starters_free(&list);
 }
 
-/* A schedule that cannot be read, again in each step, and a file that nobody names. */
-static void a_failure_keeps_nothing_else_from_being_done(void **state)
+/* A file that nobody names. */
+static void write_orphan(char path[FS_PATH_MAX], struct kit *kit)
 {
-    struct kit *kit = *state;
-    struct upkeep u = {0};
-    char sha256[DIGEST_HEX_SIZE], path[FS_PATH_MAX];
-    uint64_t now_ms = 1;
+    char sha256[DIGEST_HEX_SIZE];
 
     memset(sha256, 'a', sizeof sha256 - 1);
     sha256[sizeof sha256 - 1] = '\0';
@@ -113,10 +110,41 @@ static void a_failure_keeps_nothing_else_from_being_done(void **state)
     kit_ok(fs_mkdir_all(path, 0700));
     kit_ok(store_segment_path(path, kit->store, sha256));
     kit_ok(fs_write_new(path, "", 0, 0600));
+}
+
+/* A schedule that cannot be read, again in each step. */
+static void a_failure_keeps_nothing_else_from_being_done(void **state)
+{
+    struct kit *kit = *state;
+    struct upkeep u = {0};
+    char path[FS_PATH_MAX];
+    uint64_t now_ms = 1;
+
+    write_orphan(path, kit);
     write_schedule(kit, "acme/rain", "soon", NULL);
     for (int i = 0; i < 3; i++)
         step(&u, kit, &now_ms);
     assert_true(u.failed);
+    assert_int_equal(access(path, F_OK), -1);
+    upkeep_release(&u);
+}
+
+/* Also when nothing of the catalog has changed. */
+static void a_sweep_that_failed_is_done_with_the_next_round(void **state)
+{
+    struct kit *kit = *state;
+    struct upkeep u = {0};
+    char path[FS_PATH_MAX], segments[FS_PATH_MAX], away[FS_PATH_MAX];
+    uint64_t now_ms = 1;
+
+    write_orphan(path, kit);
+    kit_ok(fs_path(segments, "%s/segments", kit->dir));
+    kit_ok(fs_path(away, "%s/away", kit->dir));
+    assert_int_equal(rename(segments, away), 0);
+    round_of_two(&u, kit, &now_ms);
+    assert_int_equal(u.said, 1);
+    assert_int_equal(rename(away, segments), 0);
+    round_of_two(&u, kit, &now_ms);
     assert_int_equal(access(path, F_OK), -1);
     upkeep_release(&u);
 }
@@ -148,6 +176,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_definition_that_cannot_be_read_keeps_no_other_from_being_started, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_failure_keeps_nothing_else_from_being_done, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_sweep_that_failed_is_done_with_the_next_round, set_up,
                                         tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
