@@ -23,15 +23,16 @@
 /* Few enough that the dirty pages are in the processor's cache when they are written. */
 #define COMMIT_BYTES (4u << 20)
 #define WRITE_BACK_BYTES (256u << 10) /* a call that hands it to the disk is not preempted */
-#define INLINE_MAX 2000u              /* a longer value has pages of its own */
+/* A longer value counts as one that has pages of its own, whatever LMDB's pages are. */
+#define INLINE_MAX 2000u
 #define PAGE_BYTES 4096u
 
 /* What LMDB takes of a page: its header; and of a node its header and its place in the page's list,
- * even; a node that is longer has the number of the page that its value is on. */
+ * even; a node of which a page does not take two has the number of the page that its value is on.
+ * LMDB's pages are as large as the machine's. */
 #define PAGE_HEADER_BYTES 16u
 #define NODE_HEADER_BYTES 8u
 #define NODE_PLACE_BYTES 2u
-#define NODE_MAX 2038u
 #define KEY_MAX 511u
 
 struct store_segment_writer {
@@ -45,6 +46,7 @@ struct store_segment_writer {
     size_t
         filling; /* 0: records; i + 1: grouping set i. Never goes back: the order of puts counts */
     size_t uncommitted; /* bytes put since the last commit */
+    size_t page_room;   /* in an empty page */
     size_t room;        /* in the last page of what is filled */
     bool on_last_page;  /* the cursor, with all pages above */
     unsigned char last_key[KEY_MAX];
@@ -61,8 +63,13 @@ static int open_databases(struct store_segment_writer *w)
 {
     const struct store_definition *d = w->info.definition;
     char name[SEGMENT_DB_NAME_SIZE];
-    int rc = mdb_dbi_open(w->txn, SEGMENT_META, MDB_CREATE, &w->meta);
+    MDB_stat stat;
+    int rc = mdb_env_stat(w->env, &stat);
 
+    if (rc == 0) {
+        w->page_room = stat.ms_psize - PAGE_HEADER_BYTES;
+        rc = mdb_dbi_open(w->txn, SEGMENT_META, MDB_CREATE, &w->meta);
+    }
     if (rc == 0)
         rc = mdb_dbi_open(w->txn, SEGMENT_RECORDS, MDB_CREATE, &w->records);
     if (rc == 0)
@@ -182,11 +189,11 @@ static int turn_to(struct store_segment_writer *w, MDB_dbi db)
     return rc;
 }
 
-static size_t node_bytes(size_t key_len, size_t len)
+static size_t node_bytes(const struct store_segment_writer *w, size_t key_len, size_t len)
 {
     size_t bytes = NODE_HEADER_BYTES + key_len + len;
 
-    if (bytes > NODE_MAX)
+    if (bytes + NODE_PLACE_BYTES > (w->page_room / 2 & ~(size_t)1))
         bytes = NODE_HEADER_BYTES + key_len + sizeof(uint64_t);
     return (bytes + NODE_PLACE_BYTES + 1) & ~(size_t)1;
 }
@@ -201,7 +208,7 @@ static unsigned put_flags(struct store_segment_writer *w, size_t bytes)
     unsigned flags = fits && w->on_last_page ? MDB_NOOVERWRITE : MDB_APPEND;
 
     w->on_last_page = fits;
-    w->room = (fits ? w->room : PAGE_BYTES - PAGE_HEADER_BYTES) - bytes;
+    w->room = (fits ? w->room : w->page_room) - bytes;
     return flags | MDB_RESERVE;
 }
 
@@ -220,7 +227,7 @@ static int append(void **out, struct store_segment_writer *w, MDB_dbi db, const 
         rc = MDB_KEYEXIST;
     if (rc != 0)
         return rc;
-    rc = mdb_cursor_put(w->cursor, &k, &v, put_flags(w, node_bytes(key_len, len)));
+    rc = mdb_cursor_put(w->cursor, &k, &v, put_flags(w, node_bytes(w, key_len, len)));
     *out = v.mv_data;
     memcpy(w->last_key, key, key_len);
     w->last_key_len = key_len;
