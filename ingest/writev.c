@@ -4,6 +4,7 @@
  * up to 0.8 ms, and a lookup that comes then waits for all of it.
  */
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -32,8 +33,9 @@ static int piece(const struct iovec *parts, int count, size_t *bytes)
     return n;
 }
 
-/* As writev(2), except that an error behind the first piece is told at once, and not by a short
- * count: the caller then knows that the disk is full, and not only that something is missing. */
+/* As writev(2), except that an error of the disk behind the first piece is told at once, and not by
+ * a short count: the caller then knows that the disk is full, and not only that something is
+ * missing. Who may try again has to know what was written. */
 ssize_t writev(int fd, const struct iovec *parts, int count)
 {
     ssize_t written = 0;
@@ -46,7 +48,7 @@ ssize_t writev(int fd, const struct iovec *parts, int count)
         n = piece(parts + at, count - at, &bytes);
         ssize_t done = next(fd, parts + at, n);
         if (done < 0)
-            return -1;
+            return written && (errno == EAGAIN || errno == EINTR) ? written : -1;
         written += done;
         if ((size_t)done < bytes)
             break;
